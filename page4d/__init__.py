@@ -1,0 +1,1 @@
+"""PAGE-4D: cameras, depth and points of moving scenes."""

@@ -1,0 +1,222 @@
+"""SE(3), quaternions, the pose encoding, projection and Sim(3): pure functions on tensors.
+
+Everywhere: OpenCV axes (x right, y down, z forward); pixel (0, 0) is centred at (0, 0); poses are camera from
+world, `[R | t]`; quaternions are x, y, z, w.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def _same_leading(first: Tensor, n_first: int, second: Tensor, n_second: int, names: str) -> None:
+    a, b = first.shape[: first.ndim - n_first], second.shape[: second.ndim - n_second]
+    if a != b:
+        raise ValueError(f"{names}: leading axes {tuple(a)} and {tuple(b)} differ; they must match")
+
+
+def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """Pixel coordinates (x, y) of every pixel centre: (H, W, 2), in the dtype and on the device of `like`."""
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=like.dtype, device=like.device),
+        torch.arange(width, dtype=like.dtype, device=like.device),
+        indexing="ij",
+    )
+    return torch.stack((x, y), -1)
+
+
+def unproject(depth: Tensor, K: Tensor) -> Tensor:
+    """Lift depth maps to points in the camera frame.
+
+    Shapes:  depth (*, H, W), K (*, 3, 3) -> (*, H, W, 3); leading axes match.
+    Units:   depth is z in scene units, not ray length; K in pixels, skew is honoured.
+    Frame:   OpenCV; pixel (0, 0) is centred at (0, 0).
+    Raises:  ValueError if the leading axes differ.
+    Source:  Hartley & Zisserman (2004), section 6.1.
+    """
+    _same_leading(depth, 2, K, 2, "unproject(depth, K)")
+    xy = pixel_grid(*depth.shape[-2:], like=depth)
+    fx, fy, skew = K[..., 0, 0], K[..., 1, 1], K[..., 0, 1]
+    v = (xy[..., 1] - K[..., 1, 2, None, None]) / fy[..., None, None]
+    u = (xy[..., 0] - K[..., 0, 2, None, None] - skew[..., None, None] * v) / fx[..., None, None]
+    return torch.stack((u * depth, v * depth, depth), -1)
+
+
+def project(points: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
+    """Project camera-frame points to pixels.
+
+    Shapes:  points (*, N, 3), K (*, 3, 3) -> pixels (*, N, 2) as (x, y), z (*, N).
+    Note:    pixels of points with z <= 0 are meaningless; the caller masks them by z.
+    Raises:  ValueError if the leading axes differ.
+    """
+    _same_leading(points, 2, K, 2, "project(points, K)")
+    homogeneous = points @ K.mT
+    z = homogeneous[..., 2]
+    return homogeneous[..., :2] / torch.where(z == 0, torch.full_like(z, 1e-12), z)[..., None], z
+
+
+def transform(pose: Tensor, points: Tensor) -> Tensor:
+    """Apply `[R | t]` to points: pose (*, 3 or 4, 4), points (*, N, 3) -> (*, N, 3)."""
+    _same_leading(points, 2, pose, 2, "transform(points, pose)")
+    return points @ pose[..., :3, :3].mT + pose[..., None, :3, 3]
+
+
+def to_4x4(pose: Tensor) -> Tensor:
+    """Append the row 0 0 0 1 to (*, 3, 4); a (*, 4, 4) passes through."""
+    if pose.shape[-2:] == (4, 4):
+        return pose
+    if pose.shape[-2:] != (3, 4):
+        raise ValueError(f"pose has shape {tuple(pose.shape)}, needed (*, 3, 4) or (*, 4, 4)")
+    row = pose.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*pose.shape[:-2], 1, 4)
+    return torch.cat((pose, row), -2)
+
+
+def invert(pose: Tensor) -> Tensor:
+    """Inverse of a rigid transform, `[R^T | -R^T t]`: (*, 3 or 4, 4) -> (*, 3, 4)."""
+    rotation = pose[..., :3, :3].mT
+    return torch.cat((rotation, -rotation @ pose[..., :3, 3:]), -1)
+
+
+def compose(a_from_b: Tensor, b_from_c: Tensor) -> Tensor:
+    """`a_from_c`: (*, 3 or 4, 4) twice -> (*, 3, 4)."""
+    return a_from_b[..., :3, :] @ to_4x4(b_from_c)
+
+
+def relative_to_first(cam_from_world: Tensor) -> Tensor:
+    """Make the first camera the world: (*, S, 3 or 4, 4) -> (*, S, 3, 4), frame 0 becomes the identity."""
+    world_from_first = invert(cam_from_world[..., :1, :, :])
+    return compose(cam_from_world, world_from_first.expand(*cam_from_world.shape[:-2], 3, 4))
+
+
+def world_points(depth: Tensor, K: Tensor, cam_from_world: Tensor) -> Tensor:
+    """Lift depth maps into the world: depth (*, H, W), K (*, 3, 3), poses (*, 3 or 4, 4) -> (*, H, W, 3)."""
+    points = unproject(depth, K)
+    return transform(invert(cam_from_world), points.flatten(-3, -2)).reshape(points.shape)
+
+
+def resize_intrinsics(K: Tensor, scale_x: float, scale_y: float) -> Tensor:
+    """K after a resize by the two factors: `c' = (c + 0.5) s - 0.5`, because pixel centres are integers.
+
+    Source:  the public loaders use `c' = c s`, which is off by (1 - s) / 2 px.
+    """
+    factor = K.new_tensor([scale_x, scale_y])
+    resized = K.clone()
+    resized[..., 0, :2] = K[..., 0, :2] * factor[0]
+    resized[..., 1, 1] = K[..., 1, 1] * factor[1]
+    resized[..., :2, 2] = (K[..., :2, 2] + 0.5) * factor - 0.5
+    return resized
+
+
+def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
+    """Rotation matrices (*, 3, 3) from quaternions x, y, z, w (*, 4) of any non-zero length.
+
+    Note:    normalises through the factor 2 / |q|^2, as the pose decoding of the public network does.
+    """
+    x, y, z, w = quaternion.unbind(-1)
+    s = 2.0 / (quaternion * quaternion).sum(-1)
+    rows = (
+        1 - s * (y * y + z * z), s * (x * y - z * w), s * (x * z + y * w),
+        s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w),
+        s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y),
+    )  # fmt: skip
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
+def matrix_to_quaternion(rotation: Tensor) -> Tensor:
+    """Quaternions x, y, z, w (*, 4) with w >= 0 from rotation matrices (*, 3, 3).
+
+    Note:    of the four equivalent formulas the best conditioned one is taken, so 180 degree turns are exact.
+    """
+    m = rotation
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    squares = torch.stack((1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz), -1)
+    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    sx, sy, sz, sw = squares.unbind(-1)
+    rows = torch.stack((sx, xy, xz, wx, xy, sy, yz, wy, xz, yz, sz, wz, wx, wy, wz, sw), -1).unflatten(-1, (4, 4))
+    best = squares.argmax(-1, keepdim=True)
+    chosen = torch.gather(rows, -2, best[..., None].expand(*best.shape, 4)).squeeze(-2)
+    unit = F.normalize(chosen, dim=-1)
+    return torch.where(unit[..., 3:] < 0, -unit, unit)
+
+
+def rotation_angle_deg(rotation: Tensor) -> Tensor:
+    """Angle of rotation matrices in degrees: (*, 3, 3) -> (*); accurate near 0 and near 180."""
+    q = matrix_to_quaternion(rotation)
+    return torch.rad2deg(2 * torch.atan2(q[..., :3].norm(dim=-1), q[..., 3]))
+
+
+def extri_intri_to_pose_encoding(extrinsics: Tensor, intrinsics: Tensor, image_size_hw: tuple[int, int]) -> Tensor:
+    """Encode cameras as the network predicts them: t, quaternion x y z w (w >= 0), fov_h, fov_w.
+
+    Shapes:  extrinsics (*, 3, 4) camera from world, intrinsics (*, 3, 3) -> (*, 9).
+    Units:   translation in scene units, fields of view in radians.
+    Note:    the principal point is dropped: decoding puts it at (W / 2, H / 2).
+    """
+    height, width = image_size_hw
+    fov_h = 2 * torch.atan((height / 2) / intrinsics[..., 1, 1])
+    fov_w = 2 * torch.atan((width / 2) / intrinsics[..., 0, 0])
+    quaternion = matrix_to_quaternion(extrinsics[..., :3, :3])
+    return torch.cat((extrinsics[..., :3, 3], quaternion, fov_h[..., None], fov_w[..., None]), -1).float()
+
+
+def pose_encoding_to_extri_intri(
+    pose_encoding: Tensor, image_size_hw: tuple[int, int], build_intrinsics: bool = True
+) -> tuple[Tensor, Tensor | None]:
+    """Decode the network's pose encoding to cameras.
+
+    Shapes:  (*, 9) -> extrinsics (*, 3, 4) camera from world, intrinsics (*, 3, 3) or None.
+    Note:    the principal point is (W / 2, H / 2) although pixel centres are integers: both public codes unproject so,
+             and the weights were trained so; it is half a pixel off the image centre ((W - 1) / 2, (H - 1) / 2).
+    """
+    rotation = quaternion_to_matrix(pose_encoding[..., 3:7])
+    extrinsics = torch.cat((rotation, pose_encoding[..., :3, None]), -1)
+    if not build_intrinsics:
+        return extrinsics, None
+    height, width = image_size_hw
+    intrinsics = pose_encoding.new_zeros(*pose_encoding.shape[:-1], 3, 3)
+    intrinsics[..., 0, 0] = (width / 2) / torch.tan(pose_encoding[..., 8] / 2)
+    intrinsics[..., 1, 1] = (height / 2) / torch.tan(pose_encoding[..., 7] / 2)
+    intrinsics[..., 0, 2] = width / 2
+    intrinsics[..., 1, 2] = height / 2
+    intrinsics[..., 2, 2] = 1.0
+    return extrinsics, intrinsics
+
+
+class Similarity(NamedTuple):
+    """`x -> scale * R x + t`; scale (*), rotation (*, 3, 3), translation (*, 3)."""
+
+    scale: Tensor
+    rotation: Tensor
+    translation: Tensor
+
+    def apply(self, points: Tensor) -> Tensor:
+        """Points (*, N, 3) moved by the similarity."""
+        return self.scale[..., None, None] * points @ self.rotation.mT + self.translation[..., None, :]
+
+
+def fit_similarity(source: Tensor, target: Tensor, with_scale: bool = True) -> Similarity:
+    """Least-squares similarity that takes source points onto target points.
+
+    Shapes:  source, target (*, N, 3), N >= 3 -> Similarity of (*).
+    Raises:  ValueError if the shapes differ, or if the points lie on one line (rotation not determined).
+    Source:  Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
+    """
+    if source.shape != target.shape or source.shape[-1] != 3:
+        raise ValueError(f"fit_similarity: got {tuple(source.shape)} and {tuple(target.shape)}, needed equal (*, N, 3)")
+    mean_source, mean_target = source.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
+    x, y = source - mean_source, target - mean_target
+    u, d, vt = torch.linalg.svd(y.mT @ x / source.shape[-2])
+    if bool((d[..., 1] <= 1e-12 * d[..., 0].clamp(min=1e-300)).any()):
+        raise ValueError("fit_similarity: the points are all on one line or equal; give points that span a plane")
+    sign = torch.ones_like(d)
+    sign[..., 2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
+    rotation = u * sign[..., None, :] @ vt
+    variance = (x * x).sum((-2, -1)) / source.shape[-2]
+    scale = (d * sign).sum(-1) / variance if with_scale else torch.ones_like(variance)
+    translation = mean_target.squeeze(-2) - scale[..., None] * (rotation @ mean_source.mT).squeeze(-1)
+    return Similarity(scale, rotation, translation)

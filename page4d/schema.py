@@ -1,0 +1,203 @@
+"""The things that travel between stages: Clip (data), Prediction (model) and Scores (evaluation).
+
+A Clip holds tensors because the network reads it; Prediction and everything after it hold numpy
+arrays, so that nothing to the right of a prediction needs torch. Each file format carries a version:
+a reader refuses what it does not know instead of guessing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PREDICTION_FORMAT = 1
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave; the command line prints it without a traceback and exits with 2."""
+
+
+@contextmanager
+def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file beside `path`; it takes the name only if the block ends without an error.
+
+    Errors:  UserError if the folder is missing or not writable; whatever the block raises, after removing the file.
+    """
+    path = Path(path)
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable") from error
+    try:
+        with os.fdopen(descriptor, mode) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Consecutive views of one scene with their ground truth.
+
+    Shapes:  images (S, 3, H, W); depth, valid, moving, instances (S, H, W); cam_from_world (S, 3, 4); K (S, 3, 3);
+             tracks (S, N, 2); tracks_visible (S, N); flow (S - 1, H, W, 2); frame_numbers (S,).
+    Units:   images RGB float32 in [0, 1]; depth is z in scene units (metres where `metric`), 0 = no measurement;
+             K, tracks and flow in pixels, (x, y).
+    Frame:   OpenCV (x right, y down, z forward); pixel (0, 0) is centred at (0, 0). flow[i] goes from frame i to i + 1.
+    """
+
+    images: Tensor
+    depth: Tensor
+    cam_from_world: Tensor
+    K: Tensor
+    frame_numbers: Tensor
+    name: str = ""
+    dataset: str = ""
+    metric: bool = True
+    moving: Tensor | None = None
+    instances: Tensor | None = None
+    tracks: Tensor | None = None
+    tracks_visible: Tensor | None = None
+    flow: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        s, _, h, w = self.images.shape
+        wanted: dict[str, tuple[int, ...]] = {
+            "depth": (s, h, w),
+            "cam_from_world": (s, 3, 4),
+            "K": (s, 3, 3),
+            "frame_numbers": (s,),
+            "moving": (s, h, w),
+            "instances": (s, h, w),
+            "flow": (s - 1, h, w, 2),
+        }
+        if self.tracks is not None:
+            wanted["tracks"] = (s, self.tracks.shape[1], 2)
+            wanted["tracks_visible"] = (s, self.tracks.shape[1])
+        for name, shape in wanted.items():
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != shape:
+                raise ValueError(f"Clip {self.name!r}: {name} has shape {tuple(value.shape)}, needed {shape}")
+
+    @property
+    def valid(self) -> Tensor:
+        """Pixels with a measured, finite depth: bool (S, H, W)."""
+        return (self.depth > 0) & self.depth.isfinite()
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])
+
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same clip with `change` applied to every tensor, for example to move it to a device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: change(v) for k, v in values.items() if hasattr(v, "dtype")})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one forward pass says of S frames, with where it came from.
+
+    Shapes:  cam_from_world (S, 3, 4); K (S, 3, 3); depth, depth_conf, points_conf (S, H, W); points (S, H, W, 3);
+             mask (S, h, w) patches or None; images uint8 (S, H, W, 3); original_hw (S, 2) int;
+             box_in_original (S, 4) = x0, y0, x1, y1.
+    Units:   depth is z in the frame's own camera, in the model's scene unit; K in pixels of the network's input;
+             mask is m in (-0.5, 0.5), see model.mask; timestamps in seconds, NaN where unknown.
+    Frame:   OpenCV; the world is the first camera; points are in the world. Pixel (0, 0) is centred at (0, 0).
+    Boxes:   box_in_original is the part of the original image that the H x W input shows, in pixel edges of the
+             original (0, 0, width, height is all of it; values outside it are padding).
+    """
+
+    cam_from_world: NDArray[np.float32]
+    K: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    depth_conf: NDArray[np.float32]
+    points: NDArray[np.float32] | None
+    points_conf: NDArray[np.float32] | None
+    mask: NDArray[np.float32] | None
+    images: NDArray[np.uint8]
+    frame_names: tuple[str, ...]
+    timestamps_s: NDArray[np.float64]
+    original_hw: NDArray[np.int64]
+    box_in_original: NDArray[np.float64]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        s, h, w = self.depth.shape
+        wanted: dict[str, tuple[int, ...]] = {
+            "cam_from_world": (s, 3, 4),
+            "K": (s, 3, 3),
+            "depth_conf": (s, h, w),
+            "points": (s, h, w, 3),
+            "points_conf": (s, h, w),
+            "images": (s, h, w, 3),
+            "timestamps_s": (s,),
+            "original_hw": (s, 2),
+            "box_in_original": (s, 4),
+        }
+        for name, shape in wanted.items():
+            value = getattr(self, name)
+            if value is not None and value.shape != shape:
+                raise ValueError(f"Prediction: {name} has shape {value.shape}, needed {shape}")
+        if len(self.frame_names) != s:
+            raise ValueError(f"Prediction: {len(self.frame_names)} frame names for {s} frames")
+
+    def __len__(self) -> int:
+        return int(self.depth.shape[0])
+
+    def save(self, path: Path | str) -> None:
+        """Write one compressed npz, whole or not at all."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("frame_names", "meta")}
+        arrays = {k: v for k, v in arrays.items() if v is not None}
+        header = json.dumps({"format": PREDICTION_FORMAT, "frame_names": self.frame_names, "meta": self.meta})
+        with atomic_write(path) as stream:
+            np.savez_compressed(stream, header=np.array(header), **arrays)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read an npz written by `save`.
+
+        Errors:  UserError if the file is missing, truncated, no Prediction, or of another format version.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; `page4d predict` writes one")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            header = json.loads(str(arrays.pop("header")))
+        except Exception as error:
+            raise UserError(f"{path} is not a whole Prediction file ({error}); write it again with `page4d predict`") from error
+        if header.get("format") != PREDICTION_FORMAT:
+            raise UserError(
+                f"{path} has Prediction format {header.get('format')}, this page4d reads {PREDICTION_FORMAT}; "
+                "predict again with this version"
+            )
+        names = {f.name for f in fields(cls)}
+        missing = sorted(names - {"points", "points_conf", "mask", "frame_names", "meta"} - arrays.keys())
+        if missing or arrays.keys() - names:
+            raise UserError(f"{path}: missing {missing}, unknown {sorted(arrays.keys() - names)}; not a Prediction of format 1")
+        optional: dict[str, Any] = dict.fromkeys(("points", "points_conf", "mask"))
+        return cls(**(optional | arrays), frame_names=tuple(header["frame_names"]), meta=header["meta"])
