@@ -6,9 +6,10 @@ world, `[R | t]`; quaternions are x, y, z, w.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -203,13 +204,20 @@ def fit_similarity(source: Tensor, target: Tensor, with_scale: bool = True) -> S
     """Least-squares similarity that takes source points onto target points.
 
     Shapes:  source, target (*, N, 3), N >= 3 -> Similarity of (*).
-    Raises:  ValueError if the shapes differ, or if the points lie on one line (rotation not determined).
+    Raises:  ValueError if the shapes differ, N < 3, a coordinate is not finite, or the points lie on one line (then
+             the rotation is not determined).
+    Note:    solved in float64 whatever comes in: in float32 a straight line would pass for a plane.
     Source:  Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
     """
     if source.shape != target.shape or source.shape[-1] != 3:
         raise ValueError(f"fit_similarity: got {tuple(source.shape)} and {tuple(target.shape)}, needed equal (*, N, 3)")
-    mean_source, mean_target = source.mean(-2, keepdim=True), target.mean(-2, keepdim=True)
-    x, y = source - mean_source, target - mean_target
+    if source.shape[-2] < 3:
+        raise ValueError(f"fit_similarity: got {source.shape[-2]} points, needed at least 3 points")
+    if not bool(source.isfinite().all() & target.isfinite().all()):
+        raise ValueError("fit_similarity: some coordinates are not finite; drop those points first")
+    wide_source, wide_target = source.double(), target.double()
+    mean_source, mean_target = wide_source.mean(-2, keepdim=True), wide_target.mean(-2, keepdim=True)
+    x, y = wide_source - mean_source, wide_target - mean_target
     u, d, vt = torch.linalg.svd(y.mT @ x / source.shape[-2])
     if bool((d[..., 1] <= 1e-12 * d[..., 0].clamp(min=1e-300)).any()):
         raise ValueError("fit_similarity: the points are all on one line or equal; give points that span a plane")
@@ -219,4 +227,31 @@ def fit_similarity(source: Tensor, target: Tensor, with_scale: bool = True) -> S
     variance = (x * x).sum((-2, -1)) / source.shape[-2]
     scale = (d * sign).sum(-1) / variance if with_scale else torch.ones_like(variance)
     translation = mean_target.squeeze(-2) - scale[..., None] * (rotation @ mean_source.mT).squeeze(-1)
-    return Similarity(scale, rotation, translation)
+    return Similarity(scale.to(source.dtype), rotation.to(source.dtype), translation.to(source.dtype))
+
+
+def closed_form_inverse_se3(se3: Tensor | NDArray[Any]) -> Any:
+    """Inverse of rigid transforms under VGGT's name: (N, 3 or 4, 4) -> (N, 4, 4), the kind of array that came in."""
+    inverse = to_4x4(invert(torch.as_tensor(se3)))
+    return inverse if isinstance(se3, Tensor) else inverse.numpy()
+
+
+def unproject_depth_map_to_point_map(
+    depth_map: Tensor | NDArray[Any], extrinsics_cam: Tensor | NDArray[Any], intrinsics_cam: Tensor | NDArray[Any]
+) -> NDArray[Any]:
+    """Lift depth maps into the world under VGGT's name and call shape; numpy or torch in, numpy out.
+
+    Shapes:  depth_map (S, H, W, 1) or (S, H, W), extrinsics_cam (S, 3 or 4, 4), intrinsics_cam (S, 3, 3) -> (S, H, W, 3).
+    Frame:   extrinsics are camera from world; pixel (0, 0) is centred at (0, 0).
+    Raises:  ValueError if depth_map has other axes or the frame counts differ.
+    """
+    depth, extrinsics, intrinsics = (
+        torch.as_tensor(a).detach().cpu() for a in (depth_map, extrinsics_cam, intrinsics_cam)
+    )
+    if depth.ndim == 4 and depth.shape[-1] == 1:
+        depth = depth.squeeze(-1)
+    if depth.ndim != 3:
+        raise ValueError(f"depth_map has shape {tuple(torch.as_tensor(depth_map).shape)}, needed (S, H, W, 1) or (S, H, W)")
+    kind = torch.promote_types(torch.promote_types(depth.dtype, extrinsics.dtype), intrinsics.dtype)
+    points: NDArray[Any] = world_points(depth.to(kind), intrinsics.to(kind), extrinsics.to(kind)).numpy()
+    return points
