@@ -1,0 +1,170 @@
+"""Coloured points out of a Prediction: the one place that decides which pixels become points.
+
+Viewer, figures and every export take their points from here, so that they show the same scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from page4d.geometry import invert, world_points
+from page4d.schema import Prediction, UserError
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """N coloured points in the world of a Prediction.
+
+    Shapes:  xyz (N, 3), rgb uint8 (N, 3), confidence (N,), frame (N,), pixel (N, 2) as integer (x, y), moving (N,).
+    Units:   xyz in the Prediction's unit; frame is the index of the view that saw the point.
+    Frame:   OpenCV, the world is the first camera.
+    """
+
+    xyz: NDArray[np.float32]
+    rgb: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+    frame: NDArray[np.int32]
+    pixel: NDArray[np.int32]
+    moving: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+    def __getitem__(self, index: NDArray[np.generic]) -> Cloud:
+        """The points that a boolean mask or an index array picks."""
+        return Cloud(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """Which pixels become points: `drop` is the share of least confident pixels left out, over all frames."""
+
+    source: str = "depth"
+    drop: float = 0.1
+    max_points: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.source not in ("depth", "points"):
+            raise UserError(f"points come from 'depth' or from the 'points' head, got {self.source!r}")
+        if not 0 <= self.drop < 1:
+            raise UserError(f"the share of least confident pixels to drop is {self.drop}; give a number in [0, 1)")
+        if self.max_points is not None and self.max_points < 1:
+            raise UserError(f"at most {self.max_points} points leave nothing to show; give 1 or more")
+
+
+def unit_of(prediction: Prediction) -> str:
+    """The unit of depth and translation: "m" after a metric scale was fitted, else "scene units"."""
+    return str(prediction.meta.get("scale", {}).get("unit", "scene units"))
+
+
+def world_from_cam(prediction: Prediction) -> NDArray[np.float64]:
+    """Camera-to-world poses (S, 3, 4); the last column is each camera's centre."""
+    return invert(torch.from_numpy(prediction.cam_from_world).double()).numpy()
+
+
+def shown_in_original(prediction: Prediction) -> NDArray[np.bool_]:
+    """Pixels (S, H, W) whose centre shows the user's image, not padding that the loader added."""
+    h, w = prediction.depth.shape[1:]
+    x0, y0, x1, y1 = (prediction.box_in_original[:, i, None] for i in range(4))
+    x = x0 + (np.arange(w) + 0.5) * (x1 - x0) / w
+    y = y0 + (np.arange(h) + 0.5) * (y1 - y0) / h
+    columns = (x >= 0) & (x <= prediction.original_hw[:, 1:])
+    rows = (y >= 0) & (y <= prediction.original_hw[:, :1])
+    return np.asarray(rows[:, :, None] & columns[:, None, :])
+
+
+def valid_pixels(prediction: Prediction) -> NDArray[np.bool_]:
+    """Pixels (S, H, W) with a usable depth: positive, and not padding.
+
+    Raises:  UserError if a depth, pose or intrinsic is not finite (zero is how a missing depth is written), or if
+             no pixel is left.
+    """
+    for name in ("depth", "cam_from_world", "K"):
+        value = getattr(prediction, name)
+        bad = ~np.isfinite(value).reshape(len(value), -1).all(1)
+        if bad.any():
+            names = [prediction.frame_names[i] for i in np.flatnonzero(bad)[:5]]
+            raise UserError(
+                f"{name} of {int(bad.sum())} of {len(bad)} frames is not finite (NaN or infinite), first {names}; "
+                "predict again, in float32 if this was half precision; a missing depth is written as 0"
+            )
+    valid = (prediction.depth > 0) & shown_in_original(prediction)
+    if not valid.any():
+        raise UserError(
+            "the prediction has no valid point: every depth is 0 or in the padding; nothing to show or export"
+        )
+    return valid
+
+
+def points_in_world(prediction: Prediction, source: str = "depth") -> NDArray[np.float32]:
+    """Points (S, H, W, 3) in the world, lifted from depth and camera, or read from the point head.
+
+    Note:    depth is the default because the public evaluation of VGGT finds its lifted depth more accurate than its
+             point head, and because it stays consistent with the cameras that are exported beside it.
+    """
+    if source == "points":
+        if prediction.points is None:
+            raise UserError("this prediction has no point head output; use the points lifted from depth")
+        return prediction.points
+    depth, K, pose = (torch.from_numpy(a).double() for a in (prediction.depth, prediction.K, prediction.cam_from_world))
+    return world_points(depth, K, pose).float().numpy()
+
+
+def confidence_rank(prediction: Prediction, valid: NDArray[np.bool_], source: str = "depth") -> NDArray[np.float32]:
+    """Share (S, H, W) of valid pixels that are less confident than each pixel; 0 where invalid. Ties share a rank."""
+    confidence = prediction.points_conf if source == "points" else prediction.depth_conf
+    if confidence is None:
+        raise UserError("this prediction has no confidence of the point head; use the points lifted from depth")
+    ordered = np.sort(confidence[valid])
+    rank = np.searchsorted(ordered, confidence, side="left") / max(len(ordered), 1)
+    return np.where(valid, rank, 0).astype(np.float32)
+
+
+def check_moving(prediction: Prediction, moving: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """The moving mask as bool (S, H, W), all still where there is none."""
+    if moving is None:
+        return np.zeros(prediction.depth.shape, np.bool_)
+    if moving.shape != prediction.depth.shape:
+        raise UserError(f"the moving mask has shape {moving.shape}, needed {prediction.depth.shape}, one value a pixel")
+    return moving.astype(np.bool_)
+
+
+def cloud_of(
+    prediction: Prediction, options: CloudOptions | None = None, moving: NDArray[np.bool_] | None = None
+) -> Cloud:
+    """All frames' valid, confident pixels as one coloured cloud, thinned at random to `options.max_points`.
+
+    Shapes:  moving bool (S, H, W) or None -> Cloud of N points.
+    Raises:  UserError if nothing is left to show.
+    """
+    options = options or CloudOptions()
+    valid = valid_pixels(prediction)
+    xyz = points_in_world(prediction, options.source)
+    rank = confidence_rank(prediction, valid, options.source)
+    keep = valid & (rank >= options.drop) & np.isfinite(xyz).all(-1)
+    if not keep.any():
+        # One shared confidence value ranks every pixel 0, and then there is no less confident share to drop.
+        keep = valid
+    index = np.flatnonzero(keep)
+    if options.max_points is not None and len(index) > options.max_points:
+        index = np.sort(np.random.default_rng(options.seed).choice(index, options.max_points, replace=False))
+    frame, row, column = np.unravel_index(index, keep.shape)
+    at = (frame, row, column)
+    return Cloud(
+        xyz=xyz[at].astype(np.float32),
+        rgb=prediction.images[at],
+        confidence=prediction.depth_conf[at] if options.source == "depth" else _points_conf(prediction)[at],
+        frame=frame.astype(np.int32),
+        pixel=np.stack((column, row), -1).astype(np.int32),
+        moving=check_moving(prediction, moving)[at],
+    )
+
+
+def _points_conf(prediction: Prediction) -> NDArray[np.float32]:
+    assert prediction.points_conf is not None  # confidence_rank has already refused
+    return prediction.points_conf

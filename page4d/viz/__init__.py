@@ -1,0 +1,1 @@
+"""Figures and pages from arrays; nothing here runs a model."""
