@@ -40,7 +40,7 @@ def unproject(depth: Tensor, K: Tensor) -> Tensor:
     Source:  Hartley & Zisserman (2004), section 6.1.
     """
     _same_leading(depth, 2, K, 2, "unproject(depth, K)")
-    xy = pixel_grid(*depth.shape[-2:], like=depth)
+    xy = pixel_grid(depth.shape[-2], depth.shape[-1], like=depth)
     fx, fy, skew = K[..., 0, 0], K[..., 1, 1], K[..., 0, 1]
     v = (xy[..., 1] - K[..., 1, 2, None, None]) / fy[..., None, None]
     u = (xy[..., 0] - K[..., 0, 2, None, None] - skew[..., None, None] * v) / fx[..., None, None]
@@ -124,7 +124,7 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
         s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w),
         s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y),
     )  # fmt: skip
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+    return torch.stack(rows, -1).reshape(*x.shape, 3, 3)
 
 
 def matrix_to_quaternion(rotation: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
     xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     sx, sy, sz, sw = squares.unbind(-1)
-    rows = torch.stack((sx, xy, xz, wx, xy, sy, yz, wy, xz, yz, sz, wz, wx, wy, wz, sw), -1).unflatten(-1, (4, 4))
+    rows = torch.stack((sx, xy, xz, wx, xy, sy, yz, wy, xz, yz, sz, wz, wx, wy, wz, sw), -1).reshape(*sw.shape, 4, 4)
     best = squares.argmax(-1, keepdim=True)
     chosen = torch.gather(rows, -2, best[..., None].expand(*best.shape, 4)).squeeze(-2)
     unit = F.normalize(chosen, dim=-1)
@@ -241,7 +241,8 @@ def unproject_depth_map_to_point_map(
 ) -> NDArray[Any]:
     """Lift depth maps into the world under VGGT's name and call shape; numpy or torch in, numpy out.
 
-    Shapes:  depth_map (S, H, W, 1) or (S, H, W), extrinsics_cam (S, 3 or 4, 4), intrinsics_cam (S, 3, 3) -> (S, H, W, 3).
+    Shapes:  depth_map (S, H, W, 1) or (S, H, W), extrinsics_cam (S, 3 or 4, 4), intrinsics_cam (S, 3, 3)
+             -> (S, H, W, 3).
     Frame:   extrinsics are camera from world; pixel (0, 0) is centred at (0, 0).
     Raises:  ValueError if depth_map has other axes or the frame counts differ.
     """
@@ -251,7 +252,9 @@ def unproject_depth_map_to_point_map(
     if depth.ndim == 4 and depth.shape[-1] == 1:
         depth = depth.squeeze(-1)
     if depth.ndim != 3:
-        raise ValueError(f"depth_map has shape {tuple(torch.as_tensor(depth_map).shape)}, needed (S, H, W, 1) or (S, H, W)")
+        raise ValueError(
+            f"depth_map has shape {tuple(torch.as_tensor(depth_map).shape)}, needed (S, H, W, 1) or (S, H, W)"
+        )
     kind = torch.promote_types(torch.promote_types(depth.dtype, extrinsics.dtype), intrinsics.dtype)
     points: NDArray[Any] = world_points(depth.to(kind), intrinsics.to(kind), extrinsics.to(kind)).numpy()
     return points

@@ -58,7 +58,9 @@ def test_project_undoes_unproject(seed: int) -> None:
     depth = torch.rand(2, 3, HEIGHT, WIDTH, dtype=torch.float64) * 10 + 0.05
     intrinsics = K.expand(2, 3, 3, 3)
     pixels, z = g.project(g.unproject(depth, intrinsics).flatten(-3, -2), intrinsics)
-    torch.testing.assert_close(pixels.reshape(2, 3, HEIGHT, WIDTH, 2), g.pixel_grid(HEIGHT, WIDTH, depth).expand(2, 3, -1, -1, -1))
+    torch.testing.assert_close(
+        pixels.reshape(2, 3, HEIGHT, WIDTH, 2), g.pixel_grid(HEIGHT, WIDTH, depth).expand(2, 3, -1, -1, -1)
+    )
     torch.testing.assert_close(z.reshape(depth.shape), depth)
 
 
@@ -310,7 +312,8 @@ def test_a_mirrored_cloud_is_fitted_by_a_proper_rotation() -> None:
     assert torch.linalg.det(fitted.rotation).item() == pytest.approx(1.0)
     mirrored_residual = (fitted.apply(source) - source * torch.tensor([-1.0, 1.0, 1.0])).square().sum()
     others = [
-        g.Similarity(fitted.scale, random_poses(seed, 1)[0, :, :3], fitted.translation).apply(source) for seed in range(50)
+        g.Similarity(fitted.scale, random_poses(seed, 1)[0, :, :3], fitted.translation).apply(source)
+        for seed in range(50)
     ]
     residuals = [(o - source * torch.tensor([-1.0, 1.0, 1.0])).square().sum() for o in others]
     assert mirrored_residual < min(residuals)
