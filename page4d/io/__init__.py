@@ -1,0 +1,1 @@
+"""Files in and out: images, video, depth maps, point clouds, trajectories."""
