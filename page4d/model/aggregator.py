@@ -1,0 +1,114 @@
+"""Alternating attention: every frame by itself, then all frames together, `depth` times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from page4d.model.config import PAGE4DConfig
+from page4d.model.encoder import build_encoder
+from page4d.model.layers import NUM_SPECIAL, Block, Rope, rope_2d
+from page4d.model.mask import SpatialMaskHead, mask_alpha, special_row_bias
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+class AggregatorOutput(NamedTuple):
+    """Tokens of each kept pair (None where not kept), where patches start, and m (B, S, h, w) where the mask is on."""
+
+    tokens: list[Tensor | None]
+    patch_start: int
+    mask: Tensor | None
+
+
+class Aggregator(nn.Module):
+    """Images to tokens.
+
+    Shapes:  images (B, S, 3, H, W) in [0, 1] -> one (B, S, 5 + N, 2C) a pair: frame output beside global output.
+    Mask:    `mask_step` is the optimizer step that the mask's schedule reads; it stays 0 at inference.
+    Memory:  with `gradient_checkpointing` every block is recomputed in the backward pass, frozen or not.
+    """
+
+    def __init__(self, config: PAGE4DConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mask_step = 0
+        self.gradient_checkpointing = False
+        width, heads = config.embed_dim, config.num_heads
+        self.patch_embed = build_encoder(config)
+        self.frame_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
+        self.global_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
+        self.camera_token = nn.Parameter(torch.randn(1, 2, 1, width) * 1e-6)
+        self.register_token = nn.Parameter(torch.randn(1, 2, NUM_SPECIAL - 1, width) * 1e-6)
+        self.spatial_mask_head = SpatialMaskHead(width)
+
+    @property
+    def alpha(self) -> float:
+        """Strength of the mask at `mask_step`, 0 = off."""
+        return mask_alpha(self.mask_step, self.config.mask_hold_start, self.config.mask_hold_end)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Normalise, encode, and put the special tokens in front: (B, S, 3, H, W) -> (B, S, P, C)."""
+        batch, frames = images.shape[:2]
+        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
+        patches = self.patch_embed(((images - mean) / std).flatten(0, 1)).unflatten(0, (batch, frames))
+        special = torch.cat((self.camera_token, self.register_token), 2)
+        # Index 0 of the second axis belongs to the first frame, index 1 to all others.
+        first, others = special[:, :1], special[:, 1:].expand(-1, frames - 1, -1, -1)
+        specials = torch.cat((first, others), 1).expand(batch, -1, -1, -1)
+        return torch.cat((specials.to(patches.dtype), patches), 2)
+
+    def run(self, images: Tensor, keep: Collection[int] | None = None) -> AggregatorOutput:
+        """As `forward`, but keeps only the pairs named, and returns the mask as well."""
+        batch, frames, _, height, width = images.shape
+        patch, alpha = self.config.patch_size, self.alpha
+        rows, columns = height // patch, width // patch
+        rope = rope_2d(rows, columns, self.config.embed_dim // self.config.num_heads, images)
+        rope_all = Rope(rope.cos.repeat(frames, 1), rope.sin.repeat(frames, 1))
+        x = self.embed(images)
+        kept: list[Tensor | None] = []
+        m: Tensor | None = None
+        bias: Tensor | None = None
+        for pair in range(self.config.depth):
+            frame_out = self._block(self.frame_blocks[pair], x.flatten(0, 1), rope).unflatten(0, (batch, frames))
+            if pair == self.config.mask_source and alpha > 0:
+                m = self.spatial_mask_head(frame_out[:, :, NUM_SPECIAL:].flatten(0, 1), rows, columns)
+                m = m.unflatten(0, (batch, frames))
+                bias = special_row_bias(m, alpha)
+            pair_bias = bias if pair in self.config.masked_pairs else None
+            x = self._block(self.global_blocks[pair], frame_out.flatten(1, 2), rope_all, pair_bias, frames)
+            x = x.unflatten(1, (frames, -1))
+            kept.append(torch.cat((frame_out, x), -1) if keep is None or pair in keep else None)
+        return AggregatorOutput(kept, NUM_SPECIAL, m.unflatten(-1, (rows, columns)) if m is not None else None)
+
+    def _block(
+        self, block: nn.Module, x: Tensor, rope: Rope, bias: Tensor | None = None, frames: int = 1
+    ) -> Tensor:
+        call: Callable[..., Tensor] = block
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(call, x, rope, bias, frames, use_reentrant=False)  # type: ignore[no-any-return]
+        return call(x, rope, bias, frames)
+
+    def forward(self, images: Tensor) -> tuple[list[Tensor | None], int]:
+        """All pair outputs and the index where patches start, as VGGT's aggregator returns them."""
+        out = self.run(self.check_images(images))
+        return out.tokens, out.patch_start
+
+    def check_images(self, images: Tensor) -> Tensor:
+        """Add a missing batch axis.
+
+        Errors:  ValueError for another number of axes or channels, or sides that are no multiple of the patch size.
+        """
+        images = images[None] if images.ndim == 4 else images
+        patch = self.config.patch_size
+        shape = tuple(images.shape)
+        if len(shape) != 5 or shape[2] != 3 or shape[1] < 1:
+            raise ValueError(f"images have shape {shape}, needed (S, 3, H, W) or (B, S, 3, H, W) with S >= 1")
+        if shape[3] % patch or shape[4] % patch or 0 in shape:
+            raise ValueError(f"images are {shape[3]} x {shape[4]} px, needed multiples of the patch size {patch}")
+        return images

@@ -1,0 +1,1 @@
+"""What reads the tokens: cameras, dense maps, point tracks."""

@@ -1,0 +1,58 @@
+"""The dynamics-aware mask: which patches the pose tokens should not look at.
+
+The paper writes the mask as -alpha * sigmoid(-m / tau) with learned alpha and tau; the released code and weights are
+what stands here: m = sigmoid(...) - 0.5, times the constant 64 and a scheduled alpha.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from page4d.model.layers import NUM_SPECIAL
+
+MASK_STRENGTH = 64.0  # whatever the head dimension: the bias is not divided by sqrt(head_dim)
+HIDDEN = 256  # at any width of the network
+
+
+def mask_alpha(step: int, hold_start: int, hold_end: int) -> float:
+    """Strength of the mask at an optimizer step: 1 before hold_start, a half cosine down to 0 at hold_end.
+
+    Note:    the public code counts forward passes in an attribute that no checkpoint saves; here the caller counts
+             optimizer steps and restores them.
+    """
+    if step >= hold_end:
+        return 0.0
+    if step < hold_start:
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * (step - hold_start) / (hold_end - hold_start)))
+
+
+class SpatialMaskHead(nn.Module):
+    """One value m in (-0.5, 0.5) a patch from patch tokens: (B * S, N, C) -> (B * S, N)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head0 = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, groups=width),
+            nn.GELU(),
+            nn.Conv2d(width, HIDDEN, 1),
+            nn.GELU(),
+            nn.Conv2d(HIDDEN, 1, 1),
+        )
+
+    def forward(self, patches: Tensor, height: int, width: int) -> Tensor:
+        # Detached: the mask must not shape the tokens it reads.
+        z = patches.detach().transpose(1, 2).unflatten(2, (height, width))
+        deviation = z.std((2, 3), keepdim=True).clamp(min=1e-6)
+        z = (z - z.mean((2, 3), keepdim=True)) / deviation
+        logits = self.head0(z) + z.mean(1, keepdim=True)
+        return torch.sigmoid(logits).flatten(1) - 0.5
+
+
+def special_row_bias(m: Tensor, alpha: float) -> Tensor:
+    """What the logits of the special tokens' rows gain: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
+    padded = torch.nn.functional.pad(m, (NUM_SPECIAL, 0))
+    return (MASK_STRENGTH * alpha * padded).flatten(1)
