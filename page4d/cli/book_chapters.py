@@ -1,0 +1,218 @@
+"""The chapters of the book: find them, check their parameters, execute them through papermill.
+
+A chapter is a percent script in `notebooks/`. It has one cell tagged `parameters` that assigns literals; papermill
+injects given values after it. papermill only warns about a name that no cell assigns, so names are checked here.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from page4d.schema import UserError, atomic_write
+
+KERNEL = "python3"
+
+
+class ChapterError(Exception):
+    """A chapter stopped with an error; the message shows the cell and the traceback."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter's source with the defaults of its `parameters` cell."""
+
+    name: str
+    path: Path
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What is known of one execution; a line of the status page."""
+
+    chapter: str
+    title: str
+    seconds: float
+    finished: str
+    parameters: dict[str, Any]
+    key: str
+
+
+def toc_entries(toc: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Every page entry of a Jupyter Book table of contents, in reading order."""
+    entries: list[dict[str, str]] = []
+    for part in toc.get("parts", [toc]):
+        for entry in part.get("chapters", []):
+            entries.append(entry)
+            entries.extend(entry.get("sections", []))
+    return entries
+
+
+def find_chapters(root: Path, wanted: Sequence[str] = ()) -> list[Chapter]:
+    """The chapters in the order of `book/_toc.yml`, or those of them that `wanted` names.
+
+    A chapter is named by its file name, by its number (`01`) or by what follows the number (`quickstart`).
+
+    Raises:  UserError if `root` is no checkout of the project, if the contents page and `notebooks/` disagree,
+             or if a wanted name fits none.
+    """
+    toc_path, folder = root / "book" / "_toc.yml", root / "notebooks"
+    if not toc_path.is_file() or not folder.is_dir():
+        raise UserError(f"{root} has no book/_toc.yml and notebooks/; run `page4d book` in a checkout of the project")
+    toc = yaml.safe_load(toc_path.read_text())
+    listed = [Path(entry["file"]).name for entry in toc_entries(toc) if entry["file"].startswith("notebooks/")]
+    present = {path.stem for path in folder.glob("*.py")}
+    if set(listed) != present:
+        raise UserError(
+            f"book/_toc.yml and notebooks/ disagree: only listed {sorted(set(listed) - present)}, "
+            f"only in notebooks/ {sorted(present - set(listed))}; make them agree"
+        )
+    for name in wanted:
+        if not any(_is_called(chapter, name) for chapter in listed):
+            raise UserError(f"no chapter {name!r}; there are {', '.join(listed)}")
+    chosen = [chapter for chapter in listed if not wanted or any(_is_called(chapter, name) for name in wanted)]
+    return [read_chapter(folder / f"{chapter}.py") for chapter in chosen]
+
+
+def _is_called(chapter: str, name: str) -> bool:
+    return name.removesuffix(".py").removesuffix(".ipynb") in (chapter, *chapter.split("_", 1))
+
+
+def read_chapter(path: Path) -> Chapter:
+    """Read a percent script's parameters without executing it.
+
+    Raises:  UserError unless exactly one cell is tagged `parameters` and it assigns only literals to names.
+    """
+    import jupytext
+
+    notebook = jupytext.read(path)
+    cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise UserError(f"{path} has {len(cells)} cells tagged parameters; a chapter has exactly one")
+    parameters: dict[str, Any] = {}
+    for statement in ast.parse(cells[0]).body:
+        try:
+            if not isinstance(statement, ast.Assign):
+                raise ValueError("not an assignment")
+            (target,) = statement.targets
+            parameters[ast.unparse(target)] = ast.literal_eval(statement.value)
+        except ValueError as error:
+            line = ast.unparse(statement)
+            raise UserError(f"{path}: {line!r} in the parameters cell is not `name = literal` ({error})") from error
+    return Chapter(path.stem, path, parameters)
+
+
+def assign_parameters(chapters: Sequence[Chapter], given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Per chapter the given values that it knows, converted to the type of its default.
+
+    Raises:  UserError if no chapter knows a name, or if a value does not fit the default's type.
+    """
+    known = sorted({name for chapter in chapters for name in chapter.parameters})
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"no chapter has a parameter {name!r}{hint} There are: {', '.join(known)}")
+    return {
+        chapter.name: {
+            name: _convert(name, text, chapter.parameters[name])
+            for name, text in given.items()
+            if name in chapter.parameters
+        }
+        for chapter in chapters
+    }
+
+
+def _convert(name: str, text: str, default: Any) -> Any:
+    """The text as the default's type: a default that is a string keeps `0005` a string."""
+    if isinstance(default, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if default is not None and type(value) is not type(default):
+        kind = type(default).__name__
+        raise UserError(f"parameter {name} takes a value of type {kind}, like {default!r}; got {text!r}")
+    return value
+
+
+def execution_key(chapter: Chapter, parameters: Mapping[str, Any], root: Path) -> str:
+    """A hash of what decides a chapter's output: its source, its parameters, the package and its configuration."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=repr).encode())
+    package = Path(__file__).parent.parent
+    files = [p for folder in (package, root / "conf") for p in sorted(folder.rglob("*")) if p.is_file()]
+    for path in [chapter.path, *(p for p in files if "__pycache__" not in p.parts)]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def reusable(chapter: Chapter, key: str, folder: Path) -> Execution | None:
+    """The record of an earlier execution in `folder` with the same key, if its notebook is still there."""
+    record = folder / f"{chapter.name}.json"
+    if not record.is_file() or not (folder / f"{chapter.name}.ipynb").is_file():
+        return None
+    execution = Execution(**json.loads(record.read_text()))
+    return execution if execution.key == key else None
+
+
+def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: Path) -> Execution:
+    """Run a chapter; write `<name>.ipynb` with outputs and `<name>.json` with its record into `folder`.
+
+    Paths in parameters are relative to the current working folder, as on any command line.
+
+    Raises:  ChapterError at the first cell that fails; the notebook up to there stays as `<name>.failed.ipynb`.
+    """
+    import jupytext
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    failed, done = folder / f"{chapter.name}.failed.ipynb", folder / f"{chapter.name}.ipynb"
+    notebook = jupytext.read(chapter.path)
+    start = time.monotonic()
+    try:
+        papermill.execute_notebook(notebook, str(failed), dict(parameters), kernel_name=KERNEL, cwd=str(Path.cwd()))
+    except PapermillExecutionError as error:
+        raise ChapterError(_describe(chapter, error, failed)) from error
+    except DeadKernelError as error:
+        raise ChapterError(f"{chapter.path}: the kernel died ({error}), perhaps for want of memory") from error
+    failed.replace(done)
+    execution = Execution(
+        chapter=chapter.name,
+        title=_title(notebook.cells),
+        seconds=round(time.monotonic() - start, 1),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        parameters={**chapter.parameters, **parameters},
+        key=key,
+    )
+    with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
+        json.dump(asdict(execution), stream, indent=1)
+    return execution
+
+
+def _title(cells: Sequence[Any]) -> str:
+    lines = (line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines())
+    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), "untitled")
+
+
+def _describe(chapter: Chapter, error: Any, failed: Path) -> str:
+    cell = "\n".join(f"    {line}" for line in str(error.source).splitlines())
+    traceback = "\n".join(error.traceback)
+    return (
+        f"{chapter.path} failed in the cell with execution count {error.exec_count}:\n\n{cell}\n\n{traceback}\n\n"
+        f"The notebook up to this cell is {failed}"
+    )

@@ -1,0 +1,149 @@
+"""The site of the book: executed chapters and the pages of `book/` in, HTML that needs no network out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from html.parser import HTMLParser
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from page4d.cli.book_chapters import Execution, toc_entries
+from page4d.schema import atomic_write
+
+VERSIONS = ("page4d", "torch", "torchvision", "numpy", "plotly", "papermill", "jupyter-book", "myst-nb", "Sphinx")
+
+
+class SiteError(Exception):
+    """The pages could not be built, or would not work without a network."""
+
+
+def build_site(root: Path, out: Path, executions: Sequence[Execution]) -> Path:
+    """Build the book from the executed copies in `out/executed`; return its first page.
+
+    The finished site replaces `out/html` as the last step, so a failed build leaves the previous one in place.
+
+    Raises:  SiteError if Jupyter Book warns or fails, or if a page refers to another host.
+    """
+    source, work, html = out / "source", out / "work", out / "html"
+    stage(root, source, out / "executed", executions)
+    shutil.rmtree(work, ignore_errors=True)
+    command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(source)]
+    command += ["--path-output", str(work), "--warningiserror", "--keep-going", "--quiet"]
+    built = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if built.returncode != 0:
+        raise SiteError(f"Jupyter Book failed (warnings count as errors):\n{built.stdout}")
+    finished = work / "_build" / "html"
+    problems = list(external_references(finished))
+    if problems:
+        raise SiteError("the book would need a network:\n" + "\n".join(problems))
+    shutil.rmtree(html, ignore_errors=True)
+    finished.rename(html)
+    return html / "index.html"
+
+
+def stage(root: Path, source: Path, executed: Path, executions: Sequence[Execution]) -> None:
+    """Lay out what Jupyter Book reads: the pages of `book/`, the executed chapters, the status page, the contents."""
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(root / "book", source)
+    names = [execution.chapter for execution in executions]
+    (source / "notebooks").mkdir()
+    for name in names:
+        shutil.copy(executed / f"{name}.ipynb", source / "notebooks")
+    toc = yaml.safe_load((root / "book" / "_toc.yml").read_text())
+    (source / "_toc.yml").write_text(yaml.safe_dump(only_chapters(toc, names), sort_keys=False))
+    record = {"versions": versions(), "machine": machine(), "executions": [asdict(e) for e in executions]}
+    with atomic_write(executed / "executions.json", "w") as stream:
+        json.dump(record, stream, indent=1)
+    (source / "status.md").write_text(status_page(record))
+
+
+def only_chapters(toc: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The table of contents without the chapters that were not executed and without parts left empty."""
+    wanted = {f"notebooks/{name}" for name in names}
+    parts = []
+    for part in toc["parts"]:
+        kept = [e for e in part["chapters"] if not e["file"].startswith("notebooks/") or e["file"] in wanted]
+        if kept:
+            parts.append({**part, "chapters": kept})
+    shorter = {**toc, "parts": parts}
+    assert wanted <= {entry["file"] for entry in toc_entries(shorter)}
+    return shorter
+
+
+def versions() -> dict[str, str]:
+    """Python, the code's revision and the packages that decide what a page shows."""
+    found = {"python": platform.python_version()}
+    found |= {name: metadata.version(name) for name in VERSIONS}
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    revision = subprocess.run(git, text=True, capture_output=True, check=False)
+    found["revision"] = revision.stdout.strip() or "not in a git checkout"
+    return found
+
+
+def machine() -> dict[str, str]:
+    """Processor, its cores, and the GPU if there is one."""
+    import torch
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text())):
+        cpu = model[1]
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {"processor": cpu, "cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform(terse=True)}
+
+
+def status_page(record: dict[str, Any]) -> str:
+    """The page that says how each chapter was executed: Markdown from the record beside the executed copies."""
+    lines = ["# Execution status", "", "Written by `page4d book` from its record of the executions.", ""]
+    lines += ["| chapter | seconds | finished (UTC) | parameters |", "|---|---:|---|---|"]
+    for e in record["executions"]:
+        parameters = ", ".join(f"`{name}={value!r}`" for name, value in e["parameters"].items())
+        when = e["finished"][:16].replace("T", " ")
+        lines.append(f"| [{e['title']}](notebooks/{e['chapter']}) | {e['seconds']:.1f} | {when} | {parameters} |")
+    total = sum(e["seconds"] for e in record["executions"])
+    lines += ["", f"{len(record['executions'])} chapters in {total:.0f} s.", ""]
+    for heading, entries in (("Versions", record["versions"]), ("Machine", record["machine"])):
+        lines += [f"## {heading}", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in entries.items()), ""]
+    return "\n".join(lines)
+
+
+class _Sources(HTMLParser):
+    """Collects what a page loads by itself: scripts, styles, fonts, icons, images, frames; links to click are fine."""
+
+    LOADS: ClassVar = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src"}
+    RELS: ClassVar = {"stylesheet", "preload", "prefetch", "preconnect", "modulepreload", "icon", "shortcut"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag in self.LOADS:
+            self.found.append(values.get(self.LOADS[tag], ""))
+        elif tag == "link" and self.RELS & set(values.get("rel", "").split()):
+            self.found.append(values.get("href", ""))
+
+
+def external_references(html: Path) -> Iterator[str]:
+    """One line for each script, style, font or image of a built page or style sheet that lies on another host."""
+    for page in sorted(html.rglob("*.html")):
+        parser = _Sources()
+        parser.feed(page.read_text())
+        for target in parser.found:
+            if re.match(r"(https?:)?//", target):
+                yield f"{page.relative_to(html)} loads {target}"
+    for style in sorted(html.rglob("*.css")):
+        for target in re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s;]+)""", style.read_text()):
+            yield f"{style.relative_to(html)} loads {target}"

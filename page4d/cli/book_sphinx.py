@@ -1,0 +1,74 @@
+"""Sphinx extension of the book: local MathJax and plotly, and a renderer for plotly's JSON outputs.
+
+The built book must open by double-click without internet, so nothing may come from a content delivery network.
+Of the packages that carry the scripts only the one file that is needed is copied.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from docutils import nodes
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
+MATHJAX = "tex-svg-full.js"  # SVG output carries its glyphs along: no font files to fetch
+DEFAULT_HEIGHT_PX = 480
+
+
+class PlotlyRenderer:
+    """Turns plotly's JSON output into a placeholder that `page4d.js` draws; myst-nb finds it by its entry point."""
+
+    mime_priority_overrides: ClassVar[Sequence[tuple[str, str, int | None]]] = (("html", PLOTLY_MIME, 1),)
+
+    @staticmethod
+    def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Element] | None:
+        """The placeholder for a plotly figure, or None for every other output and every other book."""
+        if inline or data.mime_type != PLOTLY_MIME or __name__ not in renderer.renderer.sphinx_env.app.extensions:
+            return None
+        return [nodes.raw("", figure_html(data.content), format="html")]
+
+
+def figure_html(figure: dict[str, Any]) -> str:
+    """A div with the figure's JSON inside, as a script that is data, not code."""
+    height = figure.get("layout", {}).get("height") or DEFAULT_HEIGHT_PX
+    title = figure.get("layout", {}).get("title", {})
+    label = html.escape(str(title.get("text") or "interactive figure"), quote=True)
+    # "</script>" inside a string would end the element; "<\/" is the same string in JSON.
+    content = json.dumps({k: figure[k] for k in ("data", "layout") if k in figure}).replace("</", "<\\/")
+    return (
+        f'<div class="page4d-plotly" role="img" aria-label="{label}" style="height:{height}px">'
+        f'<script type="application/json">{content}</script></div>'
+    )
+
+
+def _package_file(package: str, *parts: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(f"the package {package} is not installed; `make book` installs it")
+    return Path(spec.origin).parent.joinpath(*parts)
+
+
+def copy_scripts(app: Sphinx, error: Exception | None) -> None:
+    """Copy MathJax and plotly into the built book, one file each."""
+    if error is not None or app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_package_file("sphinx-mathjax-offline", "static", "mathjax", MATHJAX), static / MATHJAX)
+    shutil.copy(_package_file("plotly", "package_data", "plotly.min.js"), static / "plotly.min.js")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx when the book's configuration names this module."""
+    app.connect("build-finished", copy_scripts)
+    app.add_js_file("page4d.js")
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
