@@ -1,0 +1,95 @@
+"""Training losses: one function a term, and their weighted sum.
+
+`behaviour="public"` repeats the public code to the last digit, defects T22 to T28 included; the default,
+"corrected", repairs them. Each function says what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from page4d.losses.camera import CameraLoss, CameraLossConfig, camera_loss
+from page4d.losses.dense import (
+    PUBLIC_DEPTH,
+    PUBLIC_POINT,
+    DenseLoss,
+    DenseLossConfig,
+    depth_loss,
+    gradient_loss,
+    normal_loss,
+    point_loss,
+)
+from page4d.losses.targets import Behaviour, Targets, check_behaviour
+from page4d.losses.track import TrackLoss, TrackLossConfig, TrackPrediction, track_loss
+from page4d.schema import UserError
+
+__all__ = [
+    "PUBLIC_DEPTH", "PUBLIC_POINT", "Behaviour", "CameraLoss", "CameraLossConfig", "DenseLoss", "DenseLossConfig",
+    "LossConfig", "Losses", "Targets", "TrackLoss", "TrackLossConfig", "TrackPrediction", "camera_loss", "depth_loss",
+    "gradient_loss", "normal_loss", "point_loss", "total_loss", "track_loss",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """All loss settings; the defaults are those of the public configuration, with the defects repaired."""
+
+    camera: CameraLossConfig = field(default_factory=CameraLossConfig)
+    depth: DenseLossConfig = PUBLIC_DEPTH
+    point: DenseLossConfig = PUBLIC_POINT
+    track: TrackLossConfig = field(default_factory=TrackLossConfig)
+    behaviour: Behaviour = "corrected"
+
+    def __post_init__(self) -> None:
+        check_behaviour(self.behaviour)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The objective (weighted sum) and every unweighted term by name, as logged."""
+
+    objective: Tensor
+    terms: Mapping[str, Tensor]
+
+
+def total_loss(predictions: Mapping[str, Any], targets: Targets, config: LossConfig) -> Losses:
+    """Weighted sum over the predictions that are present.
+
+    Shapes:  predictions under the network's output names: pose_enc_list, depth, depth_conf, world_points,
+             world_points_conf, and with query points track_list or track, vis, conf.
+    Raises:  UserError if there is nothing to compare.
+    """
+    terms: dict[str, Tensor] = {}
+    weighted: list[Tensor] = []
+    if "pose_enc_list" in predictions:
+        camera = camera_loss(predictions["pose_enc_list"], targets, config.camera, config.behaviour)
+        names = ("loss_camera", "loss_T", "loss_R", "loss_FL")
+        terms |= dict(zip(names, camera, strict=True))
+        weighted.append(config.camera.weight * camera.total)
+    if "depth" in predictions:
+        depth = depth_loss(predictions["depth"], predictions["depth_conf"], targets, config.depth, config.behaviour)
+        terms |= _named(depth, "depth")
+        weighted.append(config.depth.weight * depth.total)
+    if "world_points" in predictions:
+        confidence = predictions["world_points_conf"]
+        point = point_loss(predictions["world_points"], confidence, targets, config.point, config.behaviour)
+        terms |= _named(point, "point")
+        weighted.append(config.point.weight * point.total)
+    if "track" in predictions or "track_list" in predictions:
+        stages = predictions["track_list"] if "track_list" in predictions else [predictions["track"]]
+        predicted = TrackPrediction(stages, predictions.get("vis"), predictions.get("conf"))
+        track = track_loss(predicted, targets, config.track, config.behaviour)
+        names = ("loss_track", "loss_coord_track", "loss_vis_track", "loss_conf_track")
+        terms |= dict(zip(names, track, strict=True))
+        weighted.append(config.track.weight * track.total)
+    if not weighted:
+        raise UserError(f"no loss applies to the predictions {sorted(predictions)}; enable a head of the model")
+    return Losses(sum(weighted[1:], start=weighted[0]), terms)
+
+
+def _named(loss: DenseLoss, what: str) -> dict[str, Tensor]:
+    return {f"loss_conf_{what}": loss.confidence, f"loss_reg_{what}": loss.regression, f"loss_grad_{what}": loss.shape}

@@ -1,0 +1,99 @@
+"""The camera loss: every iteration of the camera head against the encoded true pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from page4d.geometry import extri_intri_to_pose_encoding
+from page4d.losses.targets import LARGEST, Behaviour, Targets, check_behaviour, nan_to_zero, zero_of
+from page4d.schema import UserError
+
+PUBLIC_MIN_PIXELS = 100
+
+
+@dataclass(frozen=True)
+class CameraLossConfig:
+    """Weights of the camera loss; the defaults are those of the public configuration.
+
+    Note:  stage k of n counts `gamma ** (n - 1 - k)`, and the sum is divided by n, not by the sum of the weights.
+    """
+
+    weight: float = 5.0
+    kind: Literal["l1", "l2"] = "l1"
+    gamma: float = 0.6
+    weight_translation: float = 1.0
+    weight_rotation: float = 1.0
+    weight_focal: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("l1", "l2"):
+            raise UserError(f"camera loss kind {self.kind!r} is not known; choose 'l1' or 'l2'")
+
+
+class CameraLoss(NamedTuple):
+    """The weighted camera loss and its unweighted parts: translation, rotation, focal length."""
+
+    total: Tensor
+    translation: Tensor
+    rotation: Tensor
+    focal: Tensor
+
+
+def camera_loss(
+    pose_encodings: Sequence[Tensor], targets: Targets, config: CameraLossConfig, behaviour: Behaviour = "corrected"
+) -> CameraLoss:
+    """Discounted distance of all pose iterations to the true poses.
+
+    Shapes:  pose_encodings n x (B, S, 9).
+    Public:  a sequence counts if its first frame has more than 100 valid pixels, and q and -q are different rotations.
+    Ours:    a sequence counts if all its frames together have that many (the scale is then known), a frame with a
+             non-finite pose is left out, and the target quaternion takes the sign of the prediction (T22).
+    """
+    check_behaviour(behaviour)
+    target = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
+    kept = kept_frames(targets, behaviour) & (target.isfinite().all(-1) if behaviour == "corrected" else True)
+    n = len(pose_encodings)
+    sums = [pose_encodings[0].new_zeros(()) for _ in range(3)]
+    for k, stage in enumerate(pose_encodings):
+        parts = _stage_parts(stage, target, kept, config.kind, behaviour)
+        sums = [total + config.gamma ** (n - 1 - k) / n * part for total, part in zip(sums, parts, strict=True)]
+    translation, rotation, focal = sums
+    total = config.weight_translation * translation + config.weight_rotation * rotation + config.weight_focal * focal
+    return CameraLoss(total, translation, rotation, focal)
+
+
+def kept_frames(targets: Targets, behaviour: Behaviour) -> Tensor:
+    """The frames that have a pose to learn from: bool (B, S)."""
+    counted = targets.valid[:, :1] if behaviour == "public" else targets.valid
+    enough = counted.flatten(1).sum(1) > PUBLIC_MIN_PIXELS
+    kept = enough & ~targets.dropped("pose")
+    return kept[:, None].expand(-1, targets.valid.shape[1])
+
+
+def _stage_parts(
+    stage: Tensor, target: Tensor, kept: Tensor, kind: str, behaviour: Behaviour
+) -> tuple[Tensor, Tensor, Tensor]:
+    if not bool(kept.any()):
+        return zero_of(stage), zero_of(stage), zero_of(stage)
+    predicted, true = stage[kept], target[kept]
+    if behaviour == "corrected":
+        true = torch.cat((true[:, :3], same_sign(true[:, 3:7], predicted[:, 3:7]), true[:, 7:]), -1)
+    difference = predicted - true
+    parts = (difference[:, :3], difference[:, 3:7], difference[:, 7:])
+    sizes = [part.abs() if kind == "l1" else part.norm(dim=-1) for part in parts]
+    if behaviour == "public":
+        translation, rotation, focal = (nan_to_zero(size).mean() for size in sizes)
+    else:
+        translation, rotation, focal = (size.clamp(max=LARGEST).mean() for size in sizes)
+    return translation, rotation, focal
+
+
+def same_sign(quaternion: Tensor, reference: Tensor) -> Tensor:
+    """Of q and -q, which are one rotation, the one nearer to the reference: (*, 4) twice -> (*, 4)."""
+    opposite = (quaternion * reference.detach()).sum(-1, keepdim=True) < 0
+    return torch.where(opposite, -quaternion, quaternion)

@@ -1,0 +1,80 @@
+"""What a loss compares a prediction with, and the settings that all terms share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from page4d.schema import UserError
+
+Behaviour = Literal["corrected", "public"]
+LARGEST = 100.0
+"""Residuals and loss values are cut here, in the unit of the batch (mean point distance 1 after normalisation)."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The ground truth of a batch, after normalisation.
+
+    Shapes:  extrinsics (B, S, 3, 4) camera from first camera; intrinsics (B, S, 3, 3); depth, valid (B, S, H, W);
+             world_points (B, S, H, W, 3); drop_pose, drop_geometry (B,) bool; tracks (B, S, N, 2);
+             tracks_visible (B, S, N) bool.
+    Units:   lengths in the mean point distance of the sequence; intrinsics and tracks in pixels.
+    Frame:   OpenCV; points are in the first camera.
+    Note:    drop_pose and drop_geometry mark samples whose poses or depths are not to be trusted.
+    """
+
+    extrinsics: Tensor
+    intrinsics: Tensor
+    depth: Tensor
+    world_points: Tensor
+    valid: Tensor
+    drop_pose: Tensor | None = None
+    drop_geometry: Tensor | None = None
+    tracks: Tensor | None = None
+    tracks_visible: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        b, s, h, w = self.depth.shape
+        wanted = {
+            "extrinsics": (b, s, 3, 4),
+            "intrinsics": (b, s, 3, 3),
+            "world_points": (b, s, h, w, 3),
+            "valid": (b, s, h, w),
+            "drop_pose": (b,),
+            "drop_geometry": (b,),
+        }
+        for name, shape in wanted.items():
+            value = getattr(self, name)
+            if value is not None and tuple(value.shape) != shape:
+                raise UserError(f"Targets: {name} has shape {tuple(value.shape)}, needed {shape} to match the depth")
+
+    @property
+    def image_hw(self) -> tuple[int, int]:
+        """Height and width of the images in pixels."""
+        return int(self.depth.shape[-2]), int(self.depth.shape[-1])
+
+    def dropped(self, which: Literal["pose", "geometry"]) -> Tensor:
+        """The samples without usable poses or geometry: bool (B,)."""
+        flag = self.drop_pose if which == "pose" else self.drop_geometry
+        return torch.zeros_like(self.valid[:, 0, 0, 0]) if flag is None else flag.bool()
+
+
+def check_behaviour(behaviour: str) -> None:
+    """Refuse anything but the two behaviours by name."""
+    if behaviour not in ("corrected", "public"):
+        raise UserError(f"loss behaviour {behaviour!r} is not known; choose 'corrected' or 'public'")
+
+
+def nan_to_zero(x: Tensor, limit: float | None = LARGEST) -> Tensor:
+    """NaN and infinities become 0, the rest is cut to [-limit, limit]: what the public code does to every value."""
+    x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+    return x if limit is None else x.clamp(-limit, limit)
+
+
+def zero_of(x: Tensor) -> Tensor:
+    """A zero that hangs on the graph of `x`, so that every process has a gradient for every parameter."""
+    return (0.0 * x).mean()
