@@ -1,0 +1,1 @@
+"""Benchmarks: two protocols, one harness. Predictions in, Scores and tables out."""

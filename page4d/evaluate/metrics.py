@@ -1,0 +1,162 @@
+"""Depth errors: masks, clips, alignment and the eight numbers of the depth benchmarks.
+
+The order of steps and the formulas are those of the released scripts, so the public protocol equals them to the
+digit; the standard protocol differs in which alignment it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.evaluate.alignment import ALIGNMENTS, Fit, chunks
+
+Array = NDArray[np.floating[Any]]
+FLOOR = 1e-5  # predictions at or below zero count as this in ratios and logarithms (E17)
+METRICS = ("abs_rel", "sq_rel", "rmse", "log_rmse", "delta_1", "delta_2", "delta_3")
+PUBLIC_NAMES = {
+    "abs_rel": "Abs Rel",
+    "sq_rel": "Sq Rel",
+    "rmse": "RMSE",
+    "log_rmse": "Log RMSE",
+    "delta_1": "δ < 1.25",
+    "delta_2": "δ < 1.25^2",
+    "delta_3": "δ < 1.25^3",
+    "valid_pixels": "valid_pixels",
+}
+
+
+@dataclass(frozen=True)
+class DepthOptions:
+    """How a depth map is compared; lengths in the ground truth's unit, None = unlimited.
+
+    disparity: predictions are inverse depths; they are aligned as such and inverted afterwards.
+    """
+
+    alignment: str = "median"
+    max_depth: float | None = 80.0
+    pre_clip: tuple[float | None, float | None] = (None, None)
+    post_clip: tuple[float | None, float | None] = (None, None)
+    disparity: bool = False
+
+    def __post_init__(self) -> None:
+        if self.alignment not in ALIGNMENTS:
+            raise ValueError(f"alignment {self.alignment!r} is not one of {', '.join(ALIGNMENTS)}")
+
+
+@dataclass(frozen=True)
+class DepthErrors:
+    """Errors over the valid pixels of one item; lengths in the ground truth's unit, zero where nothing is valid."""
+
+    abs_rel: float
+    sq_rel: float
+    rmse: float
+    log_rmse: float
+    delta_1: float
+    delta_2: float
+    delta_3: float
+    valid_pixels: int
+    fit: Fit | None = None
+
+
+def depth_errors(pred: Array, gt: Array, options: DepthOptions, mask: NDArray[np.bool_] | None = None) -> DepthErrors:
+    """Align a stack of predicted depth maps with one fit and measure it.
+
+    Shapes:  pred, gt, mask (..., H, W), all equal.
+    Units:   gt in its own unit, 0 or negative = no measurement; pred in any unit unless the alignment is metric.
+    Raises:  ValueError if the shapes differ.
+    Source:  the released `depth_evaluation`; `mask` restricts the errors but not the alignment, as there.
+    """
+    valid = valid_pixels(pred, gt, options)
+    p, g = pred[valid], gt[valid]
+    if len(p) == 0:
+        return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0)
+    p, fit = aligned(p, g, options)
+    if mask is not None:
+        p, g = p[mask[valid]], g[mask[valid]]
+    return _errors(p, g, fit)
+
+
+def valid_pixels(pred: Array, gt: Array, options: DepthOptions) -> NDArray[np.bool_]:
+    """Measured pixels nearer than the limit, both bounds strict."""
+    if pred.shape != gt.shape:
+        raise ValueError(f"prediction {pred.shape} and ground truth {gt.shape} differ; resize the prediction first")
+    valid = gt > 0
+    return valid if options.max_depth is None else valid & (gt < options.max_depth)
+
+
+def aligned(pred: Array, gt: Array, options: DepthOptions) -> tuple[Array, Fit]:
+    """Valid predictions clipped, aligned to gt, turned from disparity to depth and clipped again."""
+    pred = _clip(pred, options.pre_clip)
+    target = 1.0 / (gt + 1e-8) if options.disparity else gt
+    if options.alignment == "lad2_video":
+        pred = np.where(pred < FLOOR, 0, pred)
+    fit = ALIGNMENTS[options.alignment](pred, target)
+    return _clip(apply_fit(pred, fit, options), options.post_clip), fit
+
+
+def apply_fit(pred: Array, fit: Fit, options: DepthOptions) -> Array:
+    """The fit on any predictions, without clips; disparities come back as depths, non-positive ones as 0."""
+    # The multiplication stays in the prediction's own precision: half the memory, and rounding of 1e-7 relative.
+    moved = pred if fit == Fit(1.0, 0.0) else pred * pred.dtype.type(fit.scale) + pred.dtype.type(fit.shift)
+    if options.disparity:
+        return np.divide(1.0, moved, out=np.zeros_like(moved), where=moved > 0)
+    return moved
+
+
+def error_map(pred: Array, gt: Array, fit: Fit, options: DepthOptions) -> Array:
+    """Relative error of each valid pixel, 0 elsewhere; for pictures.
+
+    Note:    from the unclipped prediction, as in the released scripts, so it can exceed what `depth_errors` counts.
+    """
+    valid = valid_pixels(pred, gt, options)
+    errors = np.zeros(gt.shape)
+    errors[valid] = np.abs(apply_fit(pred, fit, options)[valid] - gt[valid]) / gt[valid]
+    return errors
+
+
+def _clip(values: Array, bounds: tuple[float | None, float | None]) -> Array:
+    return values if bounds == (None, None) else np.clip(values, *bounds)
+
+
+def _errors(pred: Array, gt: Array, fit: Fit) -> DepthErrors:
+    """One pass over the pixels in float64 pieces."""
+    sums = np.zeros(7)
+    for p, g in chunks(pred, gt):
+        error = p - g
+        relative = error / g
+        ratio = np.maximum(p, FLOOR) / g
+        log = np.log(ratio)
+        worst = np.maximum(ratio, 1 / ratio)
+        sums += (
+            np.abs(relative).sum(),
+            relative @ error,
+            error @ error,
+            log @ log,
+            np.count_nonzero(worst < 1.25),
+            np.count_nonzero(worst < 1.25**2),
+            np.count_nonzero(worst < 1.25**3),
+        )
+    n = len(gt)
+    if n == 0:
+        return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0, fit)
+    means = sums / n
+    means[2:4] = np.sqrt(means[2:4])
+    return DepthErrors(*(float(m) for m in means), valid_pixels=n, fit=fit)
+
+
+def weighted_mean(items: Sequence[DepthErrors]) -> DepthErrors:
+    """Mean of every metric over items, weighted by their valid pixels.
+
+    Note:    RMSE becomes a weighted mean of RMSEs, not the pooled RMSE: the definition of all public tables (E18).
+    Raises:  ValueError if no item has a valid pixel (the public scripts divide by zero).
+    """
+    weights = np.array([item.valid_pixels for item in items], np.float64)
+    if weights.sum() == 0:
+        raise ValueError(f"none of {len(items)} items has a valid ground-truth pixel; nothing to average")
+    values = np.array([[getattr(item, name) for name in METRICS] for item in items])
+    return DepthErrors(*(weights @ values / weights.sum()).tolist(), valid_pixels=int(weights.sum()))
