@@ -73,7 +73,8 @@ def _panel(axis: Axes, row: Row, i: int) -> AxesImage:
     hidden = ~np.isfinite(image.astype(np.float64))
     if row.valid is not None:
         hidden |= ~np.asarray(row.valid[i], np.bool_)
-    shown: AxesImage = axis.imshow(np.ma.array(image, mask=hidden), cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    held = np.ma.array(image, mask=hidden)
+    shown: AxesImage = axis.imshow(held, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
     return shown
 
 

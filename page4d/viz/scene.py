@@ -118,7 +118,11 @@ def _upright(figure: go.Figure, unit: str, title: str) -> None:
         for name, direction in (("x", "right"), ("y", "down"), ("z", "forward"))
     }
     # The eye stands behind, above and a little right of the first camera; up is -y.
-    camera = {"up": {"x": 0, "y": -1, "z": 0}, "eye": {"x": 0.45, "y": -0.75, "z": -1.7}}
+    camera = {
+        "up": {"x": 0, "y": -1, "z": 0},
+        "eye": {"x": 0.4, "y": -0.7, "z": -1.75},
+        "center": {"x": 0, "y": 0.12, "z": 0},
+    }
     figure.update_layout(
         title={"text": title, "font": {"size": 14}},
         scene={**axes, "aspectmode": "data", "camera": camera},
