@@ -86,12 +86,10 @@ class Aggregator(nn.Module):
             kept.append(torch.cat((frame_out, x), -1) if keep is None or pair in keep else None)
         return AggregatorOutput(kept, NUM_SPECIAL, m.unflatten(-1, (rows, columns)) if m is not None else None)
 
-    def _block(
-        self, block: nn.Module, x: Tensor, rope: Rope, bias: Tensor | None = None, frames: int = 1
-    ) -> Tensor:
+    def _block(self, block: nn.Module, x: Tensor, rope: Rope, bias: Tensor | None = None, frames: int = 1) -> Tensor:
         call: Callable[..., Tensor] = block
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(call, x, rope, bias, frames, use_reentrant=False)  # type: ignore[no-any-return]
+            return checkpoint(call, x, rope, bias, frames, use_reentrant=False)
         return call(x, rope, bias, frames)
 
     def forward(self, images: Tensor) -> tuple[list[Tensor | None], int]:

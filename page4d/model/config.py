@@ -71,7 +71,7 @@ class PAGE4DConfig:
             raise ValueError(f"PAGE4DConfig: {self.patch_embed} has width {width}, embed_dim is {self.embed_dim}")
 
     def _four_pairs(self, pairs: tuple[int, ...]) -> bool:
-        return len(pairs) == 4 and list(pairs) == sorted(set(pairs)) and 0 <= pairs[0] and pairs[-1] < self.depth
+        return len(pairs) == 4 and list(pairs) == sorted(set(pairs)) and pairs[0] >= 0 and pairs[-1] < self.depth
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -53,6 +53,6 @@ class SpatialMaskHead(nn.Module):
 
 
 def special_row_bias(m: Tensor, alpha: float) -> Tensor:
-    """What the logits of the special tokens' rows gain: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
+    """What the special rows' logits gain a key: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
     padded = torch.nn.functional.pad(m, (NUM_SPECIAL, 0))
     return (MASK_STRENGTH * alpha * padded).flatten(1)

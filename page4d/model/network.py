@@ -66,9 +66,7 @@ class PAGE4D(nn.Module):
         with torch.autocast(images.device.type, enabled=False):
             return self.read_heads(out, images, query_points)
 
-    def read_heads(
-        self, out: AggregatorOutput, images: Tensor, query_points: Tensor | None = None
-    ) -> dict[str, Any]:
+    def read_heads(self, out: AggregatorOutput, images: Tensor, query_points: Tensor | None = None) -> dict[str, Any]:
         """Run every head that is switched on over the aggregator's output."""
         tokens: Sequence[Tensor | None] = out.tokens
         start = out.patch_start

@@ -159,10 +159,9 @@ class DPTHead(nn.Module):
         size = (images.shape[-2], images.shape[-1])
         flat = [level[:, :, patch_start_idx:].flatten(0, 1) for level in levels if level is not None]
         step = batch * max(1, frames_chunk_size)
-        chunks = [
-            self._chunk([level[i : i + step] for level in flat], size) for i in range(0, batch * frames, step)
-        ]
-        return torch.cat(chunks).unflatten(0, (batch, frames))
+        chunks = [self._chunk([level[i : i + step] for level in flat], size) for i in range(0, batch * frames, step)]
+        maps: Tensor = torch.cat(chunks).unflatten(0, (batch, frames))
+        return maps
 
     def _chunk(self, levels: list[Tensor], size: tuple[int, int]) -> Tensor:
         rows, columns = size[0] // self.patch_size, size[1] // self.patch_size

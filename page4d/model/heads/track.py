@@ -66,7 +66,8 @@ def position_table(width: int, height_px: int, width_px: int, like: Tensor) -> T
     quarter = width // 4
     options = {"device": like.device, "dtype": torch.float32 if like.device.type == "mps" else torch.float64}
     frequencies = 10000.0 ** (-torch.arange(quarter, **options) / quarter)  # type: ignore[call-overload]
-    x, y = (torch.arange(n, **options)[:, None] * frequencies for n in (width_px, height_px))  # type: ignore[call-overload]
+    x = torch.arange(width_px, **options)[:, None] * frequencies  # type: ignore[call-overload]
+    y = torch.arange(height_px, **options)[:, None] * frequencies  # type: ignore[call-overload]
     from_x, from_y = (torch.cat((v.sin(), v.cos()), -1) for v in (x, y))
     table = torch.cat((from_x[None].expand(height_px, -1, -1), from_y[:, None].expand(-1, width_px, -1)), -1)
     return table.permute(2, 0, 1)[None].to(like.dtype)
@@ -156,7 +157,7 @@ class Tracker(nn.Module):
     def update(
         self, pyramid: Sequence[Tensor], coords: Tensor, track_features: Tensor, first_maps: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One iteration: coords (B, S, Q, 2) and track_features (B, S, Q, C) to their successors (frame 0 not yet reset)."""
+        """One iteration on coords (B, S, Q, 2) and track_features (B, S, Q, C); the caller resets frame 0."""
         frames = coords.shape[1]
         coords = coords.detach()
         corr = self.corr_mlp(correlation(pyramid, track_features.flatten(0, 1), coords.flatten(0, 1)))
@@ -173,7 +174,7 @@ class Tracker(nn.Module):
     def forward(
         self, query_points: Tensor, maps: Tensor, iterations: int = ITERATIONS
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        batch, frames = maps.shape[:2]
+        frames = maps.shape[1]
         maps = self.fmap_norm(maps.movedim(2, -1)).movedim(-1, 2)
         queries = query_points / STRIDE
         coords = queries[:, None].expand(-1, frames, -1, -1)
@@ -208,7 +209,8 @@ class TrackHead(nn.Module):
     ) -> tuple[list[Tensor], Tensor, Tensor]:  # fmt: skip
         if min(images.shape[-2:]) < MIN_SIDE_PX:
             raise ValueError(
-                f"tracking needs images of at least {MIN_SIDE_PX} px a side, got {images.shape[-2]} x {images.shape[-1]}"
+                f"tracking needs images of at least {MIN_SIDE_PX} px a side, "
+                f"got {images.shape[-2]} x {images.shape[-1]}"
             )
         maps = self.feature_extractor.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size=8)
         return self.tracker(query_points.float(), maps, iters)  # type: ignore[no-any-return]
