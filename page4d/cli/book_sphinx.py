@@ -70,5 +70,4 @@ def copy_scripts(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx when the book's configuration names this module."""
     app.connect("build-finished", copy_scripts)
-    app.add_js_file("page4d.js")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,103 @@
+"""The house style, held by tools: ruff, mypy, import layers, notebook pairs, sizes, no machine's paths."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jupytext
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+MAX_LINES, MAX_CELL_LINES, MAX_BYTES = 400, 20, 1 << 20
+# Larger by nature, each with its own limit: trained weights and the reference arrays.
+LARGE = {"page4d/model/builtin/": 12_000_000, "tests/golden/": 2 << 20}
+
+
+def run(*command: str) -> None:
+    result = subprocess.run(
+        [str(BIN / command[0]), *command[1:]], cwd=ROOT, text=True, capture_output=True, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z", *patterns], cwd=ROOT, text=True, capture_output=True, check=True)
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_ruff_finds_nothing() -> None:
+    run("ruff", "check", "--quiet")
+
+
+def test_ruff_would_format_nothing() -> None:
+    run("ruff", "format", "--check", "--quiet")
+
+
+def test_types_are_strict() -> None:
+    run("mypy")
+
+
+def test_imports_point_downwards() -> None:
+    run("lint-imports", "--no-cache")
+
+
+def test_files_are_short() -> None:
+    files = tracked("page4d/*.py", "tests/*.py", "benchmarks/*.py")
+    assert files
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
+    assert {name: n for name, n in lengths.items() if n >= MAX_LINES} == {}
+
+
+def test_files_are_small() -> None:
+    sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked()}
+    limits = {name: next((n for start, n in LARGE.items() if name.startswith(start)), MAX_BYTES) for name in sizes}
+    assert {name: n for name, n in sizes.items() if n > limits[name]} == {}
+
+
+def test_nothing_names_a_folder_of_one_machine() -> None:
+    pattern = re.compile(r"(?<![\w.])/(?:work|farm|workspace|root)/|/tmp/(?:team|bash_jobs)|file:///(?:home|work)")
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in pattern.finditer(text) if path != Path(__file__)]
+    assert found == []
+
+
+def test_every_chapter_is_a_pair() -> None:
+    assert NOTEBOOKS
+    assert [path.stem for path in NOTEBOOKS] == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
+def test_pair_is_in_sync_and_without_outputs(source: Path) -> None:
+    pair = json.loads(source.with_suffix(".ipynb").read_text())
+    outputs = [cell for cell in pair["cells"] if cell.get("outputs") or cell.get("execution_count")]
+    assert outputs == [], "run: jupytext --sync and clear the outputs"
+    text = jupytext.writes(jupytext.reads(json.dumps(pair), "ipynb"), "py:percent")
+    assert _body(text) == _body(source.read_text()), f"run: jupytext --sync {source.name}"
+
+
+def _body(text: str) -> str:
+    """A percent script without its header, which names the version of jupytext that wrote it."""
+    return re.sub(r"\A# ---\n.*?# ---\n", "", text, count=1, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("source", NOTEBOOKS, ids=lambda path: path.stem)
+def test_chapter_keeps_the_house_style(source: Path) -> None:
+    cells = jupytext.read(source).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert cells[0].cell_type == "markdown"
+    assert cells[0].source.startswith("# ")
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    assert [text for text in code if len(text.splitlines()) > MAX_CELL_LINES] == []
+    forbidden = re.compile(r"^\s*(?:class |!|%pip|import sys\b)|sys\.path", re.MULTILINE)
+    assert [text for text in code if forbidden.search(text)] == []
