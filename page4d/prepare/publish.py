@@ -1,0 +1,124 @@
+"""Bringing a planned set of files into place: resumable, idempotent, and never touching what others wrote.
+
+Files are first completed in a staging folder beside the target. Only when all of them are there are they renamed
+into place, the manifest last. A run that is interrupted leaves the staging folder, and the next run continues there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from page4d.data.manifest import Manifest
+from page4d.schema import UserError, atomic_write
+
+Source = Path | bytes
+
+
+def sha256_of(source: Source) -> str:
+    """SHA-256 of a file or of bytes."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with source.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one prepared sequence consists of: target path relative to `folder` -> bytes or the file to copy."""
+
+    folder: Path
+    manifest_name: str
+    manifest: Manifest
+    files: Mapping[str, Source]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def staging(self) -> Path:
+        return self.folder / f".{Path(self.manifest_name).stem}.part"
+
+
+def _previous(plan: Plan) -> dict[str, str]:
+    """What an earlier run wrote here: relative path -> SHA-256."""
+    path = plan.folder / plan.manifest_name
+    return Manifest.load(path).sha256 if path.exists() else {}
+
+
+def _present(plan: Plan) -> Iterator[str]:
+    """Files that lie where the plan writes: all of the folders that it fills, and the single files by name."""
+    folders = {str(Path(name).parent) for name in plan.files} - {"."}
+    for folder in sorted(folders):
+        if (plan.folder / folder).is_dir():
+            yield from (f"{folder}/{path.name}" for path in sorted((plan.folder / folder).iterdir()))
+    yield from (name for name in plan.files if "/" not in name and (plan.folder / name).exists())
+
+
+def check_target(plan: Plan, wanted: Mapping[str, str]) -> list[str]:
+    """Names written by an earlier run and no longer wanted.
+
+    Errors:  UserError if the target holds files that no earlier run wrote and that differ from what is planned.
+    """
+    ours, stale, foreign = _previous(plan), [], []
+    for name in _present(plan):
+        path = plan.folder / name
+        digest = sha256_of(path) if path.is_file() else ""
+        if digest == wanted.get(name):
+            continue
+        if digest == ours.get(name):
+            stale.append(name)
+        else:
+            foreign.append(name)
+    if foreign:
+        raise UserError(
+            f"{plan.folder}: {len(foreign)} files were not written by this command, or were changed since "
+            f"({', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''}); move them away or choose another --out"
+        )
+    return [name for name in stale if name not in wanted]
+
+
+def _stage(plan: Plan, wanted: Mapping[str, str], tick: Callable[[], None]) -> None:
+    for name, source in plan.files.items():
+        target, staged = plan.folder / name, plan.staging / name
+        for done in (target, staged):
+            if done.is_file() and sha256_of(done) == wanted[name]:
+                break
+        else:
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(staged) as stream:
+                if isinstance(source, bytes):
+                    stream.write(source)
+                else:
+                    with source.open("rb") as original:
+                        shutil.copyfileobj(original, stream)
+        tick()
+
+
+def publish(plan: Plan, tick: Callable[[], None] = lambda: None) -> bool:
+    """Bring the planned files into place; False if everything was there already.
+
+    Errors:  UserError as `check_target`, before anything is written.
+    """
+    wanted = {name: sha256_of(source) for name, source in plan.files.items()}
+    stale = check_target(plan, wanted)
+    manifest = replace(plan.manifest, sha256=dict(sorted(wanted.items())))
+    manifest_path = plan.folder / plan.manifest_name
+    complete = all((plan.folder / name).is_file() and sha256_of(plan.folder / name) == wanted[name] for name in wanted)
+    if complete and not stale and manifest_path.exists() and Manifest.load(manifest_path) == manifest:
+        return False
+    try:
+        plan.staging.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {plan.folder}: {error.strerror}; choose another --out") from error
+    _stage(plan, wanted, tick)
+    for name in wanted:
+        if (plan.staging / name).is_file():
+            (plan.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (plan.staging / name).replace(plan.folder / name)
+    for name in stale:
+        (plan.folder / name).unlink()
+    manifest.save(manifest_path)
+    shutil.rmtree(plan.staging)
+    return True
