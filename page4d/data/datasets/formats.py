@@ -1,0 +1,174 @@
+"""Decoders of the file formats the datasets use; every one checks what it reads.
+
+All return numpy arrays in the file's own unit; the loaders give them their meaning. A file that is missing, cut
+short or of another kind raises UserError with its path.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from page4d.schema import UserError
+
+SINTEL_TAG = 202021.25
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, UnidentifiedImageError)
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn any failure to read `path` into a UserError that names it."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing ({what}); check that the download was extracted completely")
+    try:
+        yield
+    except UserError:
+        raise
+    except _BROKEN as error:
+        raise UserError(f"{path} cannot be read as {what} ({error}); extract or download it again") from error
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An 8-bit colour image as (H, W, 3) RGB; alpha is dropped, EXIF rotation is not applied (K belongs to the file)."""
+    with reading(path, "colour image"), Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def read_png16(path: Path) -> NDArray[np.uint16]:
+    """A 16-bit single-channel PNG as (H, W) uint16.
+
+    Errors:  UserError also for an 8-bit or colour PNG: such a file is a picture of a depth map, not the depth map.
+    """
+    with reading(path, "16-bit PNG"), Image.open(path) as image:
+        if image.mode not in ("I;16", "I;16B", "I"):
+            raise UserError(f"{path} has mode {image.mode}, needed a 16-bit single-channel PNG; it is no depth map")
+        return np.asarray(image).astype(np.uint16)
+
+
+def read_half_png(path: Path) -> NDArray[np.float32]:
+    """A 16-bit PNG whose bits are IEEE half floats, as float32 (H, W)."""
+    return read_png16(path).view(np.float16).astype(np.float32)
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """A label PNG: palette index or grey value as it is, colours packed as R + 256 G + 65536 B."""
+    with reading(path, "label image"), Image.open(path) as image:
+        values = np.asarray(image.convert("RGB") if image.mode == "RGBA" else image).astype(np.int64)
+    return values if values.ndim == 2 else values[..., 0] + 256 * values[..., 1] + 65536 * values[..., 2]
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """An image as a mask: true where it is brighter than half its range (or set, for a 1-bit image)."""
+    with reading(path, "mask image"), Image.open(path) as image:
+        return np.asarray(image.convert("L")) > 127
+
+
+def read_tiff(path: Path) -> NDArray[np.float32] | NDArray[np.uint16]:
+    """A single-channel TIFF: float32 as it is, integers as uint16."""
+    with reading(path, "single-channel TIFF"), Image.open(path) as image:
+        values = np.asarray(image)
+    if values.ndim != 2:
+        raise UserError(f"{path} has shape {values.shape}, needed one channel")
+    return values.astype(np.float32) if values.dtype.kind == "f" else values.astype(np.uint16)
+
+
+def read_dpt(path: Path) -> NDArray[np.float32]:
+    """MPI Sintel depth: float32 tag 202021.25, int32 width and height, float32 rows; (H, W)."""
+    return _read_tagged_map(path, "Sintel .dpt depth", channels=1)[..., 0]
+
+
+def read_flo(path: Path) -> NDArray[np.float32]:
+    """Middlebury flow: the same header as .dpt, then (u, v) pairs in pixels; (H, W, 2)."""
+    return _read_tagged_map(path, "Middlebury .flo flow", channels=2)
+
+
+def _read_tagged_map(path: Path, what: str, channels: int) -> NDArray[np.float32]:
+    with reading(path, what):
+        data = path.read_bytes()
+        tag, width, height = struct.unpack("<fii", data[:12])
+    if tag != SINTEL_TAG:
+        raise UserError(f"{path} begins with {tag}, needed {SINTEL_TAG}; it is no {what}")
+    wanted = 12 + 4 * width * height * channels
+    if width <= 0 or height <= 0 or len(data) != wanted:
+        raise UserError(f"{path} has {len(data)} bytes, needed {wanted} for {width} x {height}; it is cut short")
+    return np.frombuffer(data, "<f4", offset=12).reshape(height, width, channels).astype(np.float32)
+
+
+def read_cam(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """MPI Sintel camera: the tag, then K (3, 3) and camera from world (3, 4), doubles in rows."""
+    with reading(path, "Sintel .cam camera"):
+        data = path.read_bytes()
+        (tag,) = struct.unpack("<f", data[:4])
+    if tag != SINTEL_TAG or len(data) != 4 + 8 * 21:
+        raise UserError(f"{path} has tag {tag} and {len(data)} bytes, needed {SINTEL_TAG} and 172; no Sintel camera")
+    values = np.frombuffer(data, "<f8", offset=4)
+    return values[:9].reshape(3, 3).copy(), values[9:].reshape(3, 4).copy()
+
+
+def read_hdf5(path: Path, key: str) -> NDArray[Any]:
+    """One data set of an HDF5 file (.dsp5, .flo5)."""
+    with reading(path, f"HDF5 file with {key!r}"), h5py.File(path, "r") as stored:
+        if key not in stored:
+            raise UserError(f"{path} holds {sorted(stored)}, needed {key!r}")
+        return np.asarray(stored[key])
+
+
+def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
+    """Arrays of an npz, each decompressed once, without unpickling anything."""
+    with reading(path, "npz archive"):
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                missing = [key for key in keys if key not in stored.files]
+                if missing:
+                    raise UserError(f"{path} holds {sorted(stored.files)}, but not {', '.join(missing)}")
+                return [stored[key] for key in keys]
+        except (UserError, *_BROKEN):
+            raise
+        except Exception as error:  # a damaged zip raises errors of zipfile and zlib
+            raise UserError(f"{path} is no whole npz archive ({error}); extract or download it again") from error
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """One array of a .npy file, without unpickling anything."""
+    with reading(path, ".npy array"):
+        return np.asarray(np.load(path, allow_pickle=False))
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, gunzipped if its name ends in gz."""
+    with reading(path, "JSON"):
+        data = gzip.decompress(path.read_bytes()) if path.name.endswith("gz") else path.read_bytes()
+        return json.loads(data)
+
+
+def read_table(path: Path, columns: int) -> NDArray[np.float64]:
+    """Numbers in rows of `columns`, blank or comma separated, # starts a comment.
+
+    Errors:  UserError with the line if a row has another count or a word that is no number.
+    """
+    rows: list[list[float]] = []
+    with reading(path, f"text table of {columns} columns"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    for count, line in enumerate(lines, start=1):
+        words = line.split("#", 1)[0].replace(",", " ").split()
+        if not words:
+            continue
+        try:
+            rows.append([float(word) for word in words])
+        except ValueError as error:
+            raise UserError(f"{path}, line {count}: {error}") from error
+        if len(words) != columns:
+            raise UserError(f"{path}, line {count}: {len(words)} numbers, needed {columns}")
+    if not rows:
+        raise UserError(f"{path} has no rows")
+    return np.array(rows, np.float64)

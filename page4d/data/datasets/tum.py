@@ -1,0 +1,135 @@
+"""TUM RGB-D: hand-held Kinect sequences with motion capture.
+
+Official layout, one folder for each extracted archive:
+
+    <root>/rgbd_dataset_freiburg3_<name>/
+      rgb.txt  depth.txt            "stamp file" in seconds
+      groundtruth.txt               "stamp tx ty tz qx qy qz qw", world from camera, optical frame, 100 Hz
+      rgb/<stamp>.png  depth/<stamp>.png
+
+Depth is a 16-bit PNG in 1/5000 m (quantum 0.2 mm), 0 = no measurement.
+
+Differs from the public loader: it uses the ROS default intrinsics (525, 525, 319.5, 239.5) for freiburg3, whose
+calibration is (535.4, 539.2, 320.1, 247.6); it pairs prepared files by position, so that one dropped depth image
+shifts all later ones; and it needs a prepared `rgb_90` folder, where this one reads the download itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.data.association import associate, nearest_within, read_index
+from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
+from page4d.data.datasets.formats import read_png16, read_rgb
+from page4d.schema import UserError
+
+DEPTH_PER_METRE = 5000.0
+DYNAMIC_SEQUENCES = tuple(
+    f"rgbd_dataset_freiburg3_{body}_{camera}"
+    for body in ("sitting", "walking")
+    for camera in ("halfsphere", "rpy", "static", "xyz")
+)
+# https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats#intrinsic_camera_calibration_of_the_kinect
+CALIBRATIONS = {
+    "freiburg1": Calibration(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
+    "freiburg2": Calibration(640, 480, 520.9, 521.0, 325.1, 249.7, (0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
+    "freiburg3": Calibration(640, 480, 535.4, 539.2, 320.1, 247.6),
+}
+
+
+@dataclass(frozen=True)
+class Triple:
+    """One colour image with the depth image and the pose that belong to it."""
+
+    rgb: Path
+    depth: Path
+    world_from_cam: NDArray[np.float64]
+    stamp_s: float
+
+
+class TUM(SceneDataset):
+    """TUM RGB-D from the official archives, paired by time stamp.
+
+    `selection="all"` gives every colour image that has a pose within 20 ms and a depth image within 40 ms.
+    `selection="public"` gives of these what the released evaluation used: every third image with a pose, the first
+    90 of them, less those without depth. Frame numbers are lines of rgb.txt, counted from 0.
+    """
+
+    name = "tum"
+    splits = ("test", "val")
+    source = Source(
+        "TUM RGB-D",
+        "the freiburg3 'dynamic objects' archives (.tgz)",
+        "about 4 GB for the eight sequences",
+        "https://cvg.cit.tum.de/data/datasets/rgbd-dataset/download",
+    )
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: str = "test",
+        *,
+        sequences: Sequence[str] | None = None,
+        min_frames: int = 1,
+        depth: DepthOptions | None = None,
+        selection: Literal["all", "public"] = "all",
+        calibration: Calibration | None = None,
+    ) -> None:
+        if selection not in ("all", "public"):
+            raise UserError(f"tum: selection={selection!r}; choose all or public")
+        self.selection = selection
+        self.calibration = calibration
+        self._triples: dict[str, dict[int, Triple]] = {}
+        self._wanted = set(sequences) if sequences is not None else None
+        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
+
+    def _scan(self) -> dict[str, list[int]]:
+        for folder in sorted(p.parent for p in self.root.glob("rgbd_dataset_*/rgb.txt")):
+            if self._wanted is None or folder.name in self._wanted:
+                self._triples[folder.name] = self._pair(folder)
+        return {name: sorted(triples) for name, triples in self._triples.items()}
+
+    def _pair(self, folder: Path) -> dict[int, Triple]:
+        rgb = read_index(folder / "rgb.txt", tolerant=True)
+        depth = read_index(folder / "depth.txt", tolerant=True)
+        poses = read_index(folder / "groundtruth.txt", n_words=7, tolerant=True)
+        pairs = associate([e.stamp_s for e in rgb], [e.stamp_s for e in poses], 0.02)
+        if self.selection == "public":
+            pairs = pairs[::3][:90]
+        depth_stamps = [e.stamp_s for e in depth]
+        triples = {}
+        for i, j in pairs:
+            k = nearest_within(depth_stamps, rgb[i].stamp_s, 0.04)
+            if k is not None:
+                pose = pose_from_tum(np.array([float(word) for word in poses[j].words[:7]]))
+                paths = folder / rgb[i].words[0], folder / depth[k].words[0]
+                triples[i] = Triple(*paths, pose, rgb[i].stamp_s)
+        return triples
+
+    def calibration_of(self, sequence: str) -> Calibration:
+        """The calibration given, or the official one of the camera in the sequence's name.
+
+        Errors:  UserError if the name has no freiburg1, 2 or 3 in it and none was given.
+        """
+        if self.calibration is not None:
+            return self.calibration
+        match = re.search(r"freiburg[123]", sequence)
+        if match is None:
+            raise UserError(f"tum: {sequence} names no freiburg camera; pass calibration=Calibration(...)")
+        return CALIBRATIONS[match.group()]
+
+    def _frame(self, sequence: str, number: int) -> Frame:
+        triple = self._triples[sequence][number]
+        image = read_rgb(triple.rgb)
+        depth = read_png16(triple.depth) / np.float32(DEPTH_PER_METRE) if self.depth_options.load else None
+        depth_m = self._empty_depth(image) if depth is None else depth.astype(np.float32)
+        image, depth_m, K = self.calibration_of(sequence).undistort(image, depth_m)
+        return Frame(image, depth_m, rigid_inverse(triple.world_from_cam), K)

@@ -1,0 +1,170 @@
+"""Moving scenes with exact truth, drawn from seeds: the stand-in for real data in every test and chapter.
+
+`render_clip(seed)` gives one Clip, `render_batch(seeds, config)` many at once, `split_clip("dynamic-test", 3)` a
+clip of a named split. Depth, poses, intrinsics, masks, instances, flow and tracks are analytic, not estimated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from page4d.data.world.config import WorldConfig
+from page4d.data.world.render import render, tables
+from page4d.data.world.scenes import Scene, sample_scene
+from page4d.geometry import world_points
+from page4d.schema import Clip, UserError
+
+__all__ = [
+    "SPLITS", "Batch", "Scene", "SyntheticDataset", "WorldConfig", "render_batch", "render_clip", "render_scenes",
+    "sample_scene", "split_clip", "split_config", "split_seeds",
+]  # fmt: skip
+
+SEEDS_PER_SPLIT = 1 << 40
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B clips of one size, rendered together.
+
+    Shapes:  images (B, S, 3, H, W); depth, moving, instances (B, S, H, W); cam_from_world (B, S, 3, 4);
+             K (B, S, 3, 3); flow (B, S - 1, H, W, 2); seeds and frame_numbers as lists and (S,).
+    Units:   as in Clip; depth 0 is sky; the flow of the sky is that of a point at infinity.
+    """
+
+    images: Tensor
+    depth: Tensor
+    cam_from_world: Tensor
+    K: Tensor
+    moving: Tensor
+    instances: Tensor
+    flow: Tensor
+    seeds: tuple[int, ...]
+
+    @property
+    def world_points(self) -> Tensor:
+        """World coordinates of every pixel (B, S, H, W, 3); of no meaning where depth is 0."""
+        return world_points(self.depth, self.K, self.cam_from_world)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def clip(self, index: int) -> Clip:
+        """One of the clips."""
+        frames = torch.arange(self.images.shape[1], device=self.images.device)
+        fields = ("images", "depth", "cam_from_world", "K", "moving", "instances", "flow")
+        values = {name: getattr(self, name)[index] for name in fields}
+        return Clip(**values, frame_numbers=frames, name=f"seed-{self.seeds[index]}", dataset="synthetic")
+
+
+def render_scenes(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Batch:
+    """Render scenes of equal size and length together.
+
+    Raises:  UserError for no scenes, or scenes of different sizes or lengths.
+    """
+    shapes = {(s.height, s.width, len(s.times)) for s in scenes}
+    if len(shapes) != 1:
+        raise UserError(f"render: got scenes of (height, width, frames) {sorted(shapes)}; needed one size for all")
+    table = tables(scenes, device, dtype)
+    done = render(table)
+    b, s = len(scenes), table.frames
+
+    def split(value: Tensor) -> Tensor:
+        return value.unflatten(0, (b, s))
+
+    return Batch(
+        images=split(done.images),
+        depth=split(done.depth),
+        cam_from_world=split(table.cam_from_world),
+        K=split(table.K),
+        moving=split(done.moving),
+        instances=split(done.instances),
+        flow=split(done.flow)[:, :-1],
+        seeds=tuple(scene.seed for scene in scenes),
+    )
+
+
+def render_batch(
+    seeds: Sequence[int],
+    config: WorldConfig | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Batch:
+    """The clips of several seeds in one go: much faster than one by one.
+
+    Raises:  UserError if there is no seed.
+    """
+    if len(seeds) == 0:
+        raise UserError("render_batch: no seeds given; needed at least one")
+    return render_scenes([sample_scene(int(seed), config) for seed in seeds], device, dtype)
+
+
+def render_clip(
+    scene: Scene | int,
+    config: WorldConfig | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Clip:
+    """One scene, or the scene of a seed, as a Clip."""
+    made = scene if isinstance(scene, Scene) else sample_scene(scene, config)
+    return render_scenes([made], device, dtype).clip(0)
+
+
+_DYNAMIC = WorldConfig()
+SPLITS: dict[str, WorldConfig] = {
+    "static-train": replace(_DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0)),
+    "dynamic-train": _DYNAMIC,
+    "dynamic-val": _DYNAMIC,
+    "dynamic-test": _DYNAMIC,
+}
+
+
+def _split_number(split: str) -> int:
+    if split not in SPLITS:
+        raise UserError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}")
+    return list(SPLITS).index(split)
+
+
+def split_config(split: str, **overrides: Any) -> WorldConfig:
+    """The WorldConfig of a split, with some fields replaced."""
+    _split_number(split)
+    return replace(SPLITS[split], **overrides)
+
+
+def split_seeds(split: str, count: int, start: int = 0) -> list[int]:
+    """Seeds `start` to `start + count` of a split; each split owns its own range, so splits cannot share a scene.
+
+    Raises:  UserError for an unknown split or an index outside its 2^40 seeds.
+    """
+    first = _split_number(split) * SEEDS_PER_SPLIT
+    if start < 0 or count < 0 or start + count > SEEDS_PER_SPLIT:
+        raise UserError(f"split {split!r}: seeds {start} to {start + count} asked; it has 0 to {SEEDS_PER_SPLIT}")
+    return list(range(first + start, first + start + count))
+
+
+def split_clip(split: str, index: int, **overrides: Any) -> Clip:
+    """Clip number `index` of a split; overrides change fields of its WorldConfig, such as height, width, frames."""
+    (seed,) = split_seeds(split, 1, index)
+    return replace(render_clip(seed, split_config(split, **overrides)), name=f"{split}-{index:06d}")
+
+
+class SyntheticDataset(Dataset[Clip]):
+    """The first `length` clips of a split as a torch Dataset; an item is rendered when it is asked for."""
+
+    def __init__(self, split: str, length: int, **overrides: Any) -> None:
+        self.split, self.length, self.overrides = split, length, overrides
+        split_seeds(split, length)
+        split_config(split, **overrides)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Clip:
+        if not 0 <= index < self.length:
+            raise IndexError(f"clip {index} of {self.length}")
+        return split_clip(self.split, index, **self.overrides)

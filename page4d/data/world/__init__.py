@@ -1,0 +1,1 @@
+"""The pieces of the synthetic world; use them through `page4d.data.synthetic`."""

@@ -1,0 +1,88 @@
+"""Random draws for scenes: a CPU generator read in blocks, because single draws from torch cost microseconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from page4d.data.world.config import Range, as_range
+
+Array = NDArray[np.float64]
+T = TypeVar("T")
+_BLOCK = 512
+
+
+class Draw:
+    """Uniform numbers of one seed, the same on every machine and for every device that renders."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed)
+        self._numbers: list[float] = []
+
+    def unit(self) -> float:
+        """One number in [0, 1)."""
+        if not self._numbers:
+            self._numbers = torch.rand(_BLOCK, generator=self._generator, dtype=torch.float64).tolist()
+        return self._numbers.pop()
+
+    def uniform(self, low: float, high: float) -> float:
+        """One number in [low, high)."""
+        return low + (high - low) * self.unit()
+
+    def within(self, knob: Range) -> float:
+        """One number from a knob's range."""
+        return self.uniform(*as_range(knob))
+
+    def integer(self, low: int, high: int) -> int:
+        """One whole number, both ends included."""
+        return low + int(self.unit() * (high - low + 1))
+
+    def chance(self, probability: float) -> bool:
+        """True with the given probability."""
+        return self.unit() < probability
+
+    def choice(self, options: Sequence[T], weights: Sequence[float] | None = None) -> T:
+        """One of the options."""
+        if weights is None:
+            return options[self.integer(0, len(options) - 1)]
+        mark = self.unit() * sum(weights)
+        for option, weight in zip(options, weights, strict=True):
+            mark -= weight
+            if mark < 0:
+                return option
+        return options[-1]
+
+    def sign(self) -> float:
+        """-1 or 1."""
+        return -1.0 if self.unit() < 0.5 else 1.0
+
+    def vector(self, low: float, high: float) -> Array:
+        """Three numbers in [low, high)."""
+        return np.array([self.uniform(low, high) for _ in range(3)])
+
+    def direction(self) -> Array:
+        """A unit vector, uniform on the sphere."""
+        z, angle = self.uniform(-1, 1), self.uniform(0, 2 * math.pi)
+        r = math.sqrt(max(0.0, 1 - z * z))
+        return np.array([r * math.cos(angle), z, r * math.sin(angle)])
+
+    def rotation(self) -> Array:
+        """A rotation matrix, uniform in axis and angle."""
+        return rotate(self.direction(), self.uniform(0, math.pi))
+
+
+def rotate(axis: Array, angle: float | Array) -> Array:
+    """Rotation matrices about unit axes (*, 3) by angles (*): Rodrigues' formula."""
+    x, y, z = np.moveaxis(np.asarray(axis, dtype=np.float64), -1, 0)
+    s, c = np.sin(angle), np.cos(angle)
+    v = 1 - c
+    rows = (c + x * x * v, x * y * v - z * s, x * z * v + y * s,
+            x * y * v + z * s, c + y * y * v, y * z * v - x * s,
+            x * z * v - y * s, y * z * v + x * s, c + z * z * v)  # fmt: skip
+    stacked = np.stack(np.broadcast_arrays(*rows), -1)
+    return stacked.reshape(*stacked.shape[:-1], 3, 3)

@@ -1,0 +1,161 @@
+"""Where bodies go: in the camera's view, inside the stage, off the camera's path and off each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from page4d.data.world.bodies import ZERO, Body, Part, Path, jelly, thing, walker, worm
+from page4d.data.world.cameras import Camera
+from page4d.data.world.config import WorldConfig
+from page4d.data.world.draw import Array, Draw, rotate
+from page4d.data.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
+
+TRIES = 40
+CLEAR_M = 0.35
+Y = np.array([0.0, 1.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The box (corners `low`, `high`, y down) in which bodies may be; the floor is y = 0."""
+
+    low: Array
+    high: Array
+    outdoor: bool
+
+
+def _free(body: Body, times: Array, stage: Stage, camera: Camera, others: list[tuple[Body, Array]], slack: float) -> bool:
+    """Inside the stage, clear of the camera and of the other bodies' bounding spheres at every frame."""
+    where = body.path.positions(times)
+    edge = 0.0 if stage.outdoor else 0.9 * body.radius
+    flat = (0, 2)
+    if (where[:, flat] < stage.low[list(flat)] + edge).any() or (where[:, flat] > stage.high[list(flat)] - edge).any():
+        return False
+    if (np.linalg.norm(where - camera.positions, axis=-1) < body.radius + CLEAR_M).any():
+        return False
+    return all((np.linalg.norm(where - path, axis=-1) >= slack * (body.radius + other.radius)).all() for other, path in others)
+
+
+def _seen_at(camera: Camera, config: WorldConfig, u: float, v: float, z: float) -> Array:
+    """World point at image position (u, v) in shares of the size and depth z, at the middle frame."""
+    pose = camera.cam_from_world[len(camera.times) // 2]
+    K = camera.K
+    ray = np.array([(u * config.width - K[0, 2]) / K[0, 0], (v * config.height - K[1, 2]) / K[1, 1], 1.0])
+    return np.asarray(pose[:, :3].T @ (z * ray - pose[:, 3]))
+
+
+def _standing_half(part: Part) -> float:
+    tall = {ELLIPSOID: part.half[1], BOX: part.half[1], CYLINDER: part.half[1], CAPSULE: part.half[1] * (1 + part.length)}
+    return float(tall[part.kind])
+
+
+def _clutter(draw: Draw, stage: Stage) -> tuple[Body, float]:
+    """A static body and the height of its root above the floor."""
+    if stage.outdoor and draw.chance(0.3):
+        size = draw.uniform(1.0, 2.2)
+        trunk = Part(CYLINDER, np.array([0.12, 0.5, 0.12]) * size, offset=np.array([0.0, 0.5, 0.0]) * size)
+        crown = Part(ELLIPSOID, size * np.array([0.5, draw.uniform(0.5, 0.9), 0.5]), offset=np.array([0.0, -0.4, 0.0]) * size)
+        return Body((trunk, crown), 1.1 * size), size
+    radius = draw.uniform(0.3, 2.4) if stage.outdoor else draw.uniform(0.2, 0.75)
+    body = thing(draw, radius, upright=True)
+    return body, _standing_half(body.parts[0])
+
+
+def static_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera) -> list[Body]:
+    """Clutter that stands on the floor, some of it hung in the air in rooms."""
+    placed: list[tuple[Body, Array]] = []
+    deepest = 13.0 if stage.outdoor else float(np.max(stage.high - stage.low))
+    for _ in range(draw.integer(*config.static_bodies)):
+        for _ in range(TRIES):
+            body, height = _clutter(draw, stage)
+            spot = _seen_at(camera, config, draw.uniform(-0.1, 1.1), 0.5, draw.uniform(1.2, deepest))
+            if not stage.outdoor and draw.chance(0.25):
+                height = draw.uniform(body.radius, -stage.low[1] - body.radius)
+            spot[1] = -height
+            body = replace(body, path=replace(body.path, place=spot))
+            if _free(body, camera.times, stage, camera, placed, 0.7):
+                placed.append((body, body.path.positions(camera.times)))
+                break
+    return [body for body, _ in placed]
+
+
+_FILL = {"rigid": 0.55, "jelly": 0.4, "worm": 0.25, "walker": 0.2}
+
+
+def _mover(draw: Draw, style: str, radius: float, speed: float) -> Body:
+    if style == "rigid":
+        return replace(thing(draw, radius, upright=False), moving=True)
+    if style == "walker":
+        return walker(draw, radius, speed)
+    return (jelly if style == "jelly" else worm)(draw, radius)
+
+
+def _path(draw: Draw, body: Body, style: str, spot: Array, speed: float) -> Path:
+    """A straight line or a circle through `spot` at time 0, with spin for bodies without a heading."""
+    heading = draw.uniform(0, 2 * math.pi)
+    straight = draw.chance(0.6)
+    if straight:
+        path = Path(spot, velocity=speed * np.array([math.sin(heading), 0.0, math.cos(heading)]))
+        spin = 0.0
+    else:
+        radius, turn = draw.uniform(0.4, 1.4), draw.sign()
+        spin = turn * speed / radius
+        phase = heading - turn * math.pi / 2
+        sway = radius * np.array([1.0, 0.0, 1.0])
+        offset = radius * np.array([math.sin(phase), 0.0, math.cos(phase)])
+        path = Path(spot - offset, sway=sway, sway_rate=np.full(3, spin), sway_phase=np.array([phase, 0.0, phase + math.pi / 2]))
+    if style == "walker":
+        return replace(path, start=rotate(Y, heading), axis=Y, spin=spin)
+    if style == "rigid":
+        if draw.chance(0.5):
+            lift = Path(ZERO, sway=np.array([0.0, draw.uniform(0.05, 0.2), 0.0]), sway_rate=np.full(3, draw.uniform(1, 4)))
+            if straight:
+                path = replace(path, sway=lift.sway, sway_rate=lift.sway_rate)
+        return replace(path, start=body.path.start, axis=draw.direction(), spin=draw.sign() * draw.uniform(0.5, 3.0))
+    return replace(path, start=rotate(Y, draw.uniform(0, 6.28)), axis=Y, spin=draw.uniform(-1.0, 1.0))
+
+
+def _sizes(draw: Draw, style: str, stage: Stage) -> float:
+    if style == "walker":
+        return draw.uniform(0.6, 0.95)
+    return draw.uniform(0.25, 0.7) if stage.outdoor else draw.uniform(0.18, 0.5)
+
+
+def _spot(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, style: str, radius: float, share: float) -> tuple[Array, float]:
+    """Where a body of this size fills `share` of the picture; in a room too small for that the body shrinks."""
+    pixels = share * config.height * config.width
+    z = math.sqrt(camera.K[0, 0] * camera.K[1, 1] * _FILL[style] * math.pi / max(pixels, 1e-9)) * radius
+    u, v = draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8)
+    furthest = draw.uniform(7.0, 12.0) if stage.outdoor else draw.uniform(0.5, 0.9) * float(np.max(stage.high - stage.low))
+    shrink = min(1.0, furthest / z)
+    z, radius = z * shrink, radius * shrink
+    spot = _seen_at(camera, config, u, v, z)
+    spot[1] = -0.5 * 2 * radius if style == "walker" else min(max(spot[1], 0.8 * stage.low[1] + radius), -radius)
+    return spot, radius
+
+
+def moving_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, still: list[Body]) -> list[Body]:
+    """Bodies that move in view; together they aim at the drawn share of moving pixels."""
+    count, total = draw.integer(*config.moving_bodies), draw.within(config.moving_share)
+    if count == 0 or total == 0:
+        return []
+    placed = [(body, body.path.positions(camera.times)) for body in still]
+    weights = (config.rigid_weight, config.deforming_weight / 2, config.deforming_weight / 2, config.walker_weight)
+    added: list[Body] = []
+    for _ in range(count):
+        style = draw.choice(("rigid", "jelly", "worm", "walker"), weights)
+        size = _sizes(draw, style, stage)
+        for _ in range(TRIES):
+            spot, radius = _spot(draw, config, stage, camera, style, size, total / count)
+            speed = draw.within(config.body_speed)
+            body = _mover(draw, style, radius, speed)
+            body = replace(body, path=_path(draw, body, style, spot, speed))
+            if _free(body, camera.times, stage, camera, placed, 0.75):
+                added.append(body)
+                placed.append((body, body.path.positions(camera.times)))
+                break
+            size *= 0.96
+    return added

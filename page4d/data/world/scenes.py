@@ -1,0 +1,176 @@
+"""From a seed to a scene: surroundings, camera, bodies, light; everything a renderer needs, as tensors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from page4d.data.world.bodies import ZERO, Body, Part, Path, place_parts
+from page4d.data.world.cameras import Camera, camera_path
+from page4d.data.world.config import WorldConfig
+from page4d.data.world.draw import Array, Draw
+from page4d.data.world.placing import Stage, moving_bodies, static_bodies
+from page4d.data.world.solids import KINDS, PLANE
+from page4d.data.world.textures import Paint, _colour, draw_paint
+
+SUN_M = 60.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All of one clip's world, in float64 on the CPU; N solids stand ordered by kind, `counts` of each.
+
+    Shapes:  world_from_local (S, N, 3, 4); kind, instance, moving, length (N,); paint_matrix (N, 3, 4),
+             colours (N, 9), pattern (N, 6); cam_from_world (S, 3, 4); K (3, 3); light (3,);
+             air (10,): ambient, diffuse, shadow depth, fog per metre, fog RGB, sky zenith RGB;
+             sky_matrix (3, 4), sky_colours (9,), sky_pattern (6,); times (S,).
+    Units:   metres, seconds; instance 0 is the surroundings; moving is true for solids that move in the clip.
+    Frame:   OpenCV (y down); the world's ground is y = 0.
+    """
+
+    world_from_local: Tensor
+    kind: Tensor
+    instance: Tensor
+    moving: Tensor
+    length: Tensor
+    paint_matrix: Tensor
+    colours: Tensor
+    pattern: Tensor
+    cam_from_world: Tensor
+    K: Tensor
+    light: Tensor
+    air: Tensor
+    sky_matrix: Tensor
+    sky_colours: Tensor
+    sky_pattern: Tensor
+    times: Tensor
+    counts: tuple[int, ...]
+    height: int
+    width: int
+    seed: int
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Scene:
+        """The scene on a device, its real numbers in `dtype`."""
+        changed = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                changed[f.name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
+        return replace(self, **changed)
+
+
+def _wall(normal: Array, point: Array) -> Body:
+    side = np.array([1.0, 0.0, 0.0]) if abs(normal[0]) < 0.5 else np.array([0.0, 0.0, 1.0])
+    start = np.stack((side, normal, np.cross(side, normal)), -1)
+    return Body((Part(PLANE, np.ones(3)),), 0.0, path=Path(point, start=start))
+
+
+def _surroundings(draw: Draw, config: WorldConfig) -> tuple[list[Body], Stage]:
+    outdoor = config.environment == "outdoor" or (config.environment == "mixed" and draw.chance(0.4))
+    floor = _wall(np.array([0.0, -1.0, 0.0]), ZERO)
+    if outdoor:
+        low, high = np.array([-9.0, -5.0, -4.0]), np.array([9.0, 0.0, 14.0])
+        return [floor], Stage(low, high, True)
+    half_x, half_z, tall = draw.uniform(1.8, 4.0), draw.uniform(2.2, 5.0), draw.uniform(2.3, 3.6)
+    low, high = np.array([-half_x, -tall, -half_z]), np.array([half_x, 0.0, half_z])
+    walls = [floor, _wall(np.array([0.0, 1.0, 0.0]), np.array([0.0, -tall, 0.0]))]
+    for axis in (0, 2):
+        for end, sign in ((low, 1.0), (high, -1.0)):
+            normal, point = np.zeros(3), np.zeros(3)
+            normal[axis], point[axis] = sign, end[axis]
+            walls.append(_wall(normal, point))
+    return walls, Stage(low, high, False)
+
+
+def _camera(draw: Draw, config: WorldConfig, stage: Stage) -> Camera:
+    if stage.outdoor:
+        return camera_path(draw, config, np.array([-3.0, -2.4, -4.0]), np.array([3.0, -0.9, 8.0]))
+    margin = np.array([0.5, 0.5, 0.5])
+    low, high = stage.low + margin, stage.high - margin
+    return camera_path(draw, config, low, np.array([high[0], min(high[1], -0.8), high[2]]))
+
+
+def _light(draw: Draw, config: WorldConfig, stage: Stage) -> Array:
+    if stage.outdoor:
+        angle, up = draw.uniform(0, 2 * math.pi), draw.uniform(0.5, 1.3)
+        return SUN_M * np.array([math.cos(angle) * math.cos(up), -math.sin(up), math.sin(angle) * math.cos(up)])
+    spread = np.array([draw.uniform(0.15, 0.85), 0.0, draw.uniform(0.15, 0.85)])
+    place = stage.low + (stage.high - stage.low) * spread
+    place[1] = stage.low[1] + 0.15
+    return place
+
+
+def _air(draw: Draw, config: WorldConfig) -> Array:
+    ambient, shadow = draw.uniform(0.35, 0.6), draw.uniform(0.5, 1.0) * config.shadows
+    diffuse = draw.uniform(0.6, 0.9)
+    if not config.lights:
+        ambient, diffuse, shadow = 1.0, 0.0, 0.0
+    fog = draw.within(config.fog)
+    haze = _colour(draw, 0.6, 0.9, 0.3)
+    return np.concatenate(([ambient, diffuse, shadow, fog], haze, _colour(draw, 0.5, 1.0, 0.7)))
+
+
+def _sky(draw: Draw, air: Array) -> Paint:
+    matrix = np.zeros((3, 4))
+    matrix[:, :3] = 3.0 * np.diag([1.0, 2.5, 1.0])
+    matrix[:, 3] = draw.vector(0, 32)
+    colours = np.concatenate((air[7:10], air[4:7], np.ones(3)))
+    return Paint(matrix, colours, np.array([0.0, 0.0, 0.0, 1.0, 0.05, 3.0]))
+
+
+def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
+    """The scene of a seed: the same numbers on every machine, whatever renders it.
+
+    Raises:  UserError for knobs that no world can have (when the WorldConfig is made).
+    """
+    config = config or WorldConfig()
+    draw = Draw(seed)
+    walls, stage = _surroundings(draw, config)
+    camera = _camera(draw, config, stage)
+    still = static_bodies(draw, config, stage, camera)
+    bodies = walls + still + moving_bodies(draw, config, stage, camera, still)
+    light, air = _light(draw, config, stage), _air(draw, config)
+    rows: list[tuple[Part, Body, int, Paint]] = []
+    for number, body in enumerate(bodies):
+        shared = draw_paint(draw, body.parts[0].half, config.texture_detail, surface=number < len(walls))
+        for part in body.parts:
+            fresh = len(body.parts) > 1 and draw.chance(0.6)
+            paint = draw_paint(draw, part.half, config.texture_detail, surface=False) if fresh else shared
+            rows.append((part, body, max(0, number - len(walls) + 1), paint))
+    rows.sort(key=lambda row: row[0].kind)
+    return _assemble(rows, camera, light, air, _sky(draw, air), config, seed)
+
+
+def _assemble(
+    rows: list[tuple[Part, Body, int, Paint]], camera: Camera, light: Array, air: Array, sky: Paint, config: WorldConfig, seed: int
+) -> Scene:
+    def real(values: object) -> Tensor:
+        return torch.from_numpy(np.asarray(values, dtype=np.float64).copy())
+
+    kinds = [part.kind for part, *_ in rows]
+    return Scene(
+        world_from_local=real(place_parts([(part, body) for part, body, *_ in rows], camera.times)),
+        kind=torch.tensor(kinds),
+        instance=torch.tensor([number for _, _, number, _ in rows]),
+        moving=torch.tensor([body.moving for _, body, _, _ in rows]),
+        length=real([part.length for part, *_ in rows]),
+        paint_matrix=real([paint.matrix for *_, paint in rows]),
+        colours=real([paint.colours for *_, paint in rows]),
+        pattern=real([paint.pattern for *_, paint in rows]),
+        cam_from_world=real(camera.cam_from_world),
+        K=real(camera.K),
+        light=real(light),
+        air=real(air),
+        sky_matrix=real(sky.matrix),
+        sky_colours=real(sky.colours),
+        sky_pattern=real(sky.pattern),
+        times=real(camera.times),
+        counts=tuple(kinds.count(k) for k in range(KINDS)),
+        height=config.height,
+        width=config.width,
+        seed=seed,
+    )
