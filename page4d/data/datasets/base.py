@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -186,7 +187,7 @@ class SceneDataset(ABC):
     def _assemble(self, sequence: str, numbers: Sequence[int], frames: Sequence[Frame]) -> Clip:
         self._check_sizes(sequence, numbers, frames)
         tracks = self._tracks(sequence, numbers)
-        follow = all(b == a + 1 for a, b in zip(numbers, numbers[1:], strict=False))
+        follow = all(b == a + 1 for a, b in pairwise(numbers))
         flow = self._flow(sequence, numbers) if follow and len(numbers) > 1 else None
         images = torch.from_numpy(np.stack([f.image for f in frames])).permute(0, 3, 1, 2)
         return Clip(

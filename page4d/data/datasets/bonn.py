@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from page4d.data.association import Entry, associate, nearest_within, read_index
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
-from page4d.data.datasets.formats import read_png16, read_rgb
+from page4d.data.datasets.formats import read_rgb
+from page4d.io.depth_png import read_depth_png
 from page4d.schema import UserError
 
 DEPTH_PER_METRE = 5000.0
@@ -62,7 +63,7 @@ MARKER_FROM_SENSOR = nearest_rigid(PUBLISHED_MARKER_FROM_SENSOR)
 
 def world_from_cam(world_from_marker: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pose of the depth camera (OpenCV axes) from a row of groundtruth.txt, both (4, 4)."""
-    return rigid_inverse(ROS_AXES) @ world_from_marker @ ROS_AXES @ MARKER_FROM_SENSOR
+    return np.asarray(rigid_inverse(ROS_AXES) @ world_from_marker @ ROS_AXES @ MARKER_FROM_SENSOR)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Bonn(SceneDataset):
         image = read_rgb(triple.rgb)
         depth = self._empty_depth(image)
         if self.depth_options.load:
-            depth = (read_png16(triple.depth) / DEPTH_PER_METRE).astype(np.float32)
+            depth = read_depth_png(triple.depth, DEPTH_PER_METRE)
         image, depth, K = self.calibration.undistort(image, depth)
         return Frame(image, depth, rigid_inverse(triple.world_from_cam), K)
 

@@ -80,9 +80,7 @@ class DyCheck(SceneDataset):
         return Frame(image, depth, cam_from_world, K)
 
 
-def read_camera(
-    path: Path, factor: int, image_hw: tuple[int, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def read_camera(path: Path, factor: int, image_hw: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Camera from world (3, 4) and K (3, 3) for images `factor` times smaller than the camera file says.
 
     Errors:  UserError for a missing key, or if the image does not have the file's size divided by the factor.

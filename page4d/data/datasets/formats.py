@@ -39,7 +39,7 @@ def reading(path: Path, what: str) -> Iterator[None]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit colour image as (H, W, 3) RGB; alpha is dropped, EXIF rotation is not applied (K belongs to the file)."""
+    """An 8-bit colour image as (H, W, 3) RGB; alpha is dropped, EXIF rotation is not applied (K is of the file)."""
     with reading(path, "colour image"), Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 

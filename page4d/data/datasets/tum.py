@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from page4d.data.association import associate, nearest_within, read_index
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
-from page4d.data.datasets.formats import read_png16, read_rgb
+from page4d.data.datasets.formats import read_rgb
+from page4d.io.depth_png import read_depth_png
 from page4d.schema import UserError
 
 DEPTH_PER_METRE = 5000.0
@@ -129,7 +130,8 @@ class TUM(SceneDataset):
     def _frame(self, sequence: str, number: int) -> Frame:
         triple = self._triples[sequence][number]
         image = read_rgb(triple.rgb)
-        depth = read_png16(triple.depth) / np.float32(DEPTH_PER_METRE) if self.depth_options.load else None
-        depth_m = self._empty_depth(image) if depth is None else depth.astype(np.float32)
-        image, depth_m, K = self.calibration_of(sequence).undistort(image, depth_m)
-        return Frame(image, depth_m, rigid_inverse(triple.world_from_cam), K)
+        depth = self._empty_depth(image)
+        if self.depth_options.load:
+            depth = read_depth_png(triple.depth, DEPTH_PER_METRE)
+        image, depth, K = self.calibration_of(sequence).undistort(image, depth)
+        return Frame(image, depth, rigid_inverse(triple.world_from_cam), K)
