@@ -7,6 +7,7 @@ once), but looks only at neighbours: the closest unused pair is always adjacent 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -39,7 +40,9 @@ def _parse(path: Path, number: int, text: str, n_words: int) -> Entry:
     if not math.isfinite(stamp):
         raise UserError(f"{path}, line {number}: {words[0]!r} is not a time stamp in seconds")
     if len(words) < 1 + n_words:
-        raise UserError(f"{path}, line {number}: {len(words) - 1} values after the stamp, needed {n_words}: {text.strip()!r}")
+        raise UserError(
+            f"{path}, line {number}: {len(words) - 1} values after the stamp, needed {n_words}: {text.strip()!r}"
+        )
     return Entry(stamp, tuple(words[1:]), path, number)
 
 
@@ -65,7 +68,7 @@ def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[Ent
 
 
 def _check_order(entries: Sequence[Entry]) -> None:
-    for before, after in zip(entries, entries[1:], strict=False):
+    for before, after in itertools.pairwise(entries):
         if after.stamp_s == before.stamp_s:
             raise UserError(
                 f"{after.place}: stamp {after.stamp_s!r} repeats line {before.line}; "
@@ -89,7 +92,7 @@ def associate(
     Raises:  ValueError if a stamp repeats within a stream.
     """
     items = sorted([(t, 0, i) for i, t in enumerate(first_s)] + [(t + offset_s, 1, j) for j, t in enumerate(second_s)])
-    if any(a[:2] == b[:2] for a, b in zip(items, items[1:], strict=False)):
+    if any(a[:2] == b[:2] for a, b in itertools.pairwise(items)):
         raise ValueError("associate: a stamp repeats within a stream; drop duplicates first")
     n = len(items)
     left, right = list(range(-1, n - 1)), list(range(1, n + 1))

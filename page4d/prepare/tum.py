@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from page4d.data.association import Entry, associate, nearest_within, read_index
 from page4d.data.manifest import FrameRow, Manifest
-from page4d.prepare.association import Entry, associate, nearest_within, read_index
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.publish import Plan, Source
 from page4d.schema import UserError
