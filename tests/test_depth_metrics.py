@@ -91,7 +91,7 @@ def test_all_alignments_equal_the_released_scripts(tools, name):
     matches(NUMBERS["all_alignments_max80"][tools][name], PRED, GT, DepthOptions(ours), rtol=rtol)
 
 
-@pytest.mark.parametrize("which, clip", [("median_pre_clip", (0.3, 3.0)), ("median_post_clip", (1.0, 10.0))])
+@pytest.mark.parametrize(("which", "clip"), [("median_pre_clip", (0.3, 3.0)), ("median_post_clip", (1.0, 10.0))])
 def test_clips_equal_the_released_scripts(which, clip):
     options = DepthOptions(**{which.removeprefix("median_"): clip})
     matches(NUMBERS["all_alignments_max80"]["monodepth_tools"][which], PRED, GT, options)
@@ -126,7 +126,7 @@ def test_threshold_below_one_is_zero_by_construction_and_therefore_left_out():
     assert set(entries) == {0.0}
 
 
-@pytest.mark.parametrize("key, lr, iterations", [("lr1e-4_it1000", 1e-4, 1000), ("lr1e-2_it300", 1e-2, 300)])
+@pytest.mark.parametrize(("key", "lr", "iterations"), [("lr1e-4_it1000", 1e-4, 1000), ("lr1e-2_it300", 1e-2, 300)])
 def test_adam_solver_equals_the_released_one(key, lr, iterations):
     valid = GT > 0
     fit = adam_fit(PRED[valid], GT[valid], Fit(NUMBERS["lad2_solver"]["s_init"], 0.0), lr, iterations)
@@ -187,7 +187,10 @@ def exact_l1(p, g, with_shift):
     design = np.stack((p, np.ones(n)), 1)[:, :columns]
     rows = np.block([[design, -np.eye(n)], [-design, -np.eye(n)]])
     found = linprog(
-        np.r_[np.zeros(columns), np.ones(n)], A_ub=rows, b_ub=np.r_[g, -g], bounds=[(None, None)] * columns + [(0, None)] * n
+        np.r_[np.zeros(columns), np.ones(n)],
+        A_ub=rows,
+        b_ub=np.r_[g, -g],
+        bounds=[(None, None)] * columns + [(0, None)] * n,
     )
     assert found.success
     return found.fun

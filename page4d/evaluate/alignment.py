@@ -188,18 +188,27 @@ def _l1_fit(pred: Vector, gt: Vector, with_shift: bool) -> Fit:
 
 
 def _starting_box(pred: Vector, gt: Vector, centre: float, with_shift: bool) -> tuple[Fit, tuple[float, float]]:
-    """Where to look first: for many pixels what four subsamples say, for few the ranges of the data."""
-    stride = len(pred) // 20_000
-    if stride < 4:
+    """Where to look first: for many pixels what subsamples say, for few the ranges of the data."""
+    few = 20_000
+    if len(pred) < 4 * few:
         spread = float(np.ptp(gt)) or float(np.abs(gt).max()) or 1.0
         scale = spread / (float(np.ptp(pred)) or float(np.abs(pred).max()))
         return Fit(scale, lower_median(gt) if with_shift else 0.0), (scale, spread if with_shift else 0.0)
-    few = []
+    fits = []
     for k in range(4):
-        part, truth = pred[k * stride // 4 :: stride], gt[k * stride // 4 :: stride]
-        few.append(_minimise(L1Objective(part, truth, centre), *_starting_box(part, truth, centre, with_shift)))
-    middle, width = np.mean(few, 0), 2 * np.ptp(np.array(few), axis=0) + 1e-6 * np.abs(np.mean(few, 0)).max()
-    return Fit(float(middle[0]), float(middle[1])), (float(width[0]), float(width[1]) if with_shift else 0.0)
+        part, truth = pred[k :: len(pred) // few], gt[k :: len(pred) // few]
+        fits.append(_minimise(L1Objective(part, truth, centre), *_starting_box(part, truth, centre, with_shift)))
+    middle, spreads = np.mean(fits, 0), np.ptp(np.array(fits), axis=0)
+    # A larger subsample then narrows the box by the square root of its size, so few pixels of all stay near it.
+    stride = max(1, int(np.sqrt(len(pred) / few)))
+    larger = L1Objective(pred[::stride], gt[::stride], centre)
+    tiny = 1e-6 * float(np.abs(middle).max())
+    start = _minimise(larger, Fit(*middle.tolist()), _width(2 * spreads + tiny, with_shift))
+    return start, _width(2 * spreads * np.sqrt(few * stride / len(pred)) + tiny, with_shift)
+
+
+def _width(both: NDArray[np.float64], with_shift: bool) -> tuple[float, float]:
+    return float(both[0]), float(both[1]) if with_shift else 0.0
 
 
 def _minimise(objective: L1Objective, start: Fit, width: tuple[float, float]) -> Fit:
@@ -224,7 +233,7 @@ def _minimum_in_box(objective: L1Objective) -> Fit:
         value, by_scale, _ = objective.value_and_gradient(middle, shift)
         best = min(best, (value, Fit(middle, shift)))
         slope = by_scale if dt == 0 else _slope_of_profile(objective, middle, shift)
-        if slope == 0 or middle in (low, high):
+        if slope == 0 or high - low <= 1e-14 * abs(middle):
             break
         low, high = (low, middle) if slope > 0 else (middle, high)
     return best[1]
@@ -242,7 +251,7 @@ def _best_shift(objective: L1Objective, s: float) -> float:
 
 
 def _slope_of_profile(objective: L1Objective, s: float, shift: float) -> float:
-    """Derivative of `min over shift` by the scale: the pixels on the line share what balances the shift's derivative."""
+    """Derivative of `min over shift` by the scale: pixels on the line share what balances the shift's derivative."""
     residual = s * objective.near_p + shift - objective.near_g
     tolerance = 1e-12 * (abs(shift) + float(np.abs(objective.near_g).max(initial=0.0)))
     on_line = np.abs(residual) <= tolerance

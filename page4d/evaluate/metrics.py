@@ -146,7 +146,7 @@ def _errors(pred: Array, gt: Array, fit: Fit) -> DepthErrors:
         return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0, fit)
     means = sums / n
     means[2:4] = np.sqrt(means[2:4])
-    return DepthErrors(*(float(m) for m in means), valid_pixels=n, fit=fit)
+    return DepthErrors(**dict(zip(METRICS, means.tolist(), strict=True)), valid_pixels=n, fit=fit)
 
 
 def weighted_mean(items: Sequence[DepthErrors]) -> DepthErrors:
@@ -159,4 +159,5 @@ def weighted_mean(items: Sequence[DepthErrors]) -> DepthErrors:
     if weights.sum() == 0:
         raise ValueError(f"none of {len(items)} items has a valid ground-truth pixel; nothing to average")
     values = np.array([[getattr(item, name) for name in METRICS] for item in items])
-    return DepthErrors(*(weights @ values / weights.sum()).tolist(), valid_pixels=int(weights.sum()))
+    means = (weights @ values / weights.sum()).tolist()
+    return DepthErrors(**dict(zip(METRICS, means, strict=True)), valid_pixels=int(weights.sum()))
