@@ -1,20 +1,38 @@
-# `make test` and `make book` are all a newcomer needs; both set up .venv on first use.
+# `make test` and `make book` are all a newcomer needs: either one sets up .venv on its first call.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test book slow check lab clean
+.PHONY: test book slow lab constraints clean
 
+# Two workers at most: a worker holds about 1 GB, and torch runs on one thread in each.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=2 --dist=loadfile
 
 book: $(STAMP)
 	$(BIN)/page4d book
 
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab notebooks
+
+# Every package pinned for Python 3.11 to 3.13 on any platform, without index addresses.
+constraints: $(STAMP)
+	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --upgrade \
+	  --no-emit-index-url --no-header --no-annotate pyproject.toml --output-file constraints.txt
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Debian's python3 may lack ensurepip: then the venv starts without pip, and the outer pip puts uv into it.
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
-	$(BIN)/python -m pip --version >/dev/null 2>&1 && $(BIN)/python -m pip install --quiet uv \
-	  || $(PYTHON) -m pip --python $(BIN)/python install --quiet uv
-	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e ".[dev]"
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "page4d needs Python 3.11 to 3.13; name one with: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
+	if $(BIN)/python -m pip --version >/dev/null 2>&1; \
+	  then $(BIN)/python -m pip install --quiet uv; \
+	  else $(PYTHON) -m pip --python $(BIN)/python install --quiet uv; fi
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
 	touch $@
