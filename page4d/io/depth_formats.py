@@ -1,0 +1,154 @@
+"""Depth, camera and flow files of the datasets and benchmarks: exact readers and writers, strict about damage.
+
+A reader returns metres (Sintel: its own unit) as float32 with 0 where nothing was measured.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.schema import UserError, atomic_write
+
+Array = NDArray[np.floating[Any]]
+SINTEL_TAG = 202021.25
+BONN_UNITS_PER_M = 5000.0  # also TUM RGB-D
+KITTI_UNITS_PER_M = 256.0
+SCANNET_UNITS_PER_M = 1000.0
+
+
+def _tagged_bytes(path: Path | str, kind: str) -> bytes:
+    """A file's bytes after its leading float32 tag, which all three Sintel formats share."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; needed a {kind} file") from error
+    if len(data) < 4:
+        raise UserError(f"{path} is truncated: {len(data)} bytes, not even the 4 of the tag; download it again")
+    (tag,) = struct.unpack("<f", data[:4])
+    if tag != SINTEL_TAG:
+        raise UserError(f"{path} starts with {tag!r}, needed the tag {SINTEL_TAG} of a {kind} file (little-endian)")
+    return data[4:]
+
+
+def _sized_floats(path: Path | str, kind: str, channels: int) -> NDArray[np.float32]:
+    """A float32 map after its tag, int32 width and int32 height: (H, W, channels)."""
+    data = _tagged_bytes(path, kind)
+    width, height = struct.unpack("<ii", data[:8]) if len(data) >= 8 else (0, 0)
+    if not (0 < width < 100_000 and 0 < height < 100_000):
+        raise UserError(f"{path} claims {width} x {height} pixels; needed a whole {kind} file")
+    wanted = 8 + 4 * channels * width * height
+    if len(data) != wanted:
+        raise UserError(
+            f"{path} has {len(data) + 4} bytes, needed {wanted + 4} for {width} x {height}; download it again"
+        )
+    return np.frombuffer(data, "<f4", offset=8).reshape(height, width, channels).astype(np.float32)
+
+
+def _write_sized(path: Path | str, values: NDArray[np.float32], height: int, width: int) -> None:
+    with atomic_write(path) as stream:
+        stream.write(struct.pack("<fii", SINTEL_TAG, width, height) + values.astype("<f4").tobytes())
+
+
+def read_dpt(path: Path | str) -> NDArray[np.float32]:
+    """Read a Sintel `.dpt` depth map: (H, W), z-depth.
+
+    Raises:  UserError for a wrong tag, a truncated or overlong file.
+    """
+    return _sized_floats(path, ".dpt", 1)[..., 0]
+
+
+def write_dpt(path: Path | str, depth: Array) -> None:
+    """Write a Sintel `.dpt` depth map from (H, W)."""
+    _write_sized(path, np.asarray(depth, np.float32), *depth.shape)
+
+
+def read_flo(path: Path | str) -> NDArray[np.float32]:
+    """Read a Middlebury `.flo` optical flow: (H, W, 2) as (u, v) pixels."""
+    return _sized_floats(path, ".flo", 2)
+
+
+def write_flo(path: Path | str, flow: Array) -> None:
+    """Write a Middlebury `.flo` optical flow from (H, W, 2)."""
+    _write_sized(path, np.asarray(flow, np.float32), *flow.shape[:2])
+
+
+def read_cam(path: Path | str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read a Sintel `.cam`: K (3, 3) and cam_from_world (3, 4), OpenCV axes.
+
+    Raises:  UserError for a wrong tag or length.
+    """
+    data = _tagged_bytes(path, ".cam")
+    if len(data) != 21 * 8:
+        raise UserError(f"{path} has {len(data) + 4} bytes, needed 172 (a tag and 21 doubles); download it again")
+    values = np.frombuffer(data, "<f8").astype(np.float64)
+    return values[:9].reshape(3, 3), values[9:].reshape(3, 4)
+
+
+def write_cam(path: Path | str, K: Array, cam_from_world: Array) -> None:
+    """Write a Sintel `.cam` from K (3, 3) and cam_from_world (3 or 4, 4)."""
+    with atomic_write(path) as stream:
+        stream.write(struct.pack("<f", SINTEL_TAG))
+        stream.write(np.asarray(K, "<f8").tobytes() + np.asarray(cam_from_world[:3], "<f8").tobytes())
+
+
+def read_png16(path: Path | str, units_per_m: float) -> NDArray[np.float32]:
+    """Read a 16-bit depth PNG: (H, W) in metres.
+
+    Units:   stored value / units_per_m; Bonn and TUM 5000, KITTI 256, ScanNet 1000.
+    Raises:  UserError if the file is missing, unreadable, 8-bit or coloured.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist; needed a 16-bit depth PNG")
+    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if stored is None:
+        raise UserError(f"{path} is no readable image; needed a 16-bit depth PNG")
+    if stored.dtype != np.uint16 or stored.ndim != 2:
+        bits, channels = stored.dtype.itemsize * 8, 1 if stored.ndim == 2 else stored.shape[2]
+        raise UserError(f"{path} is a {bits}-bit image of {channels} channel(s); depth needs 16 bits and one channel")
+    return np.asarray(stored, np.float32) / np.float32(units_per_m)
+
+
+def write_png16(path: Path | str, depth_m: Array, units_per_m: float) -> None:
+    """Write a 16-bit depth PNG; invalid (0 or not finite) becomes 0.
+
+    Raises:  UserError if a depth does not fit into 16 bits at this unit.
+    """
+    stored = np.round(np.where(np.isfinite(depth_m), depth_m, 0) * units_per_m)
+    if stored.min() < 0 or stored.max() > 65535:
+        raise UserError(
+            f"{path}: depth {stored.max() / units_per_m:.4g} m does not fit into 16 bits at {units_per_m:g} units a "
+            f"metre; the most is {65535 / units_per_m:.4g} m"
+        )
+    whole, encoded = cv2.imencode(".png", stored.astype(np.uint16))
+    if not whole:
+        raise UserError(f"{path}: the depth {stored.shape} could not be encoded as PNG")
+    with atomic_write(path) as stream:
+        stream.write(encoded.tobytes())
+
+
+def read_depth_npy(path: Path | str) -> NDArray[np.float32]:
+    """Read a `.npy` depth map (NYU, DyCheck, converted predictions): (H, W) from (H, W) or (H, W, C), channel 0.
+
+    Raises:  UserError if the file is missing, damaged, of another shape, or not numeric.
+    """
+    try:
+        stored = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; needed a .npy depth map") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{path} is no whole .npy file ({error}); download it again") from error
+    if not isinstance(stored, np.ndarray) or stored.ndim not in (2, 3) or stored.dtype.kind not in "fiu":
+        raise UserError(f"{path} holds {getattr(stored, 'shape', type(stored))}; needed numbers (H, W) or (H, W, C)")
+    return np.asarray(stored if stored.ndim == 2 else stored[..., 0], np.float32)
+
+
+def write_depth_npy(path: Path | str, depth: Array, channel_axis: bool = False) -> None:
+    """Write (H, W) float32, or (H, W, 1) as DyCheck stores it."""
+    with atomic_write(path) as stream:
+        np.save(stream, np.asarray(depth, np.float32)[..., None] if channel_axis else np.asarray(depth, np.float32))

@@ -1,0 +1,179 @@
+"""Trajectory files: TUM, Sintel `.cam` folders, DyCheck JSON folders and Replica/ScanNet matrices, read and written.
+
+Every reader returns camera-to-world 4x4 matrices in the file's own unit, which is what trajectory tools compare.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from page4d.io.depth_formats import read_cam
+from page4d.schema import UserError, atomic_write
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Camera poses over time.
+
+    Shapes:  world_from_camera (N, 4, 4), stamps (N,).
+    Units:   positions in the source's unit; stamps in seconds, or frame numbers where the source has no clock.
+    Frame:   OpenCV camera axes where the source has them; the world is the source's.
+    """
+
+    world_from_camera: NDArray[np.float64]
+    stamps: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        n = len(self.stamps)
+        if self.world_from_camera.shape != (n, 4, 4) or self.stamps.shape != (n,):
+            raise ValueError(f"Trajectory: {self.world_from_camera.shape} poses for {self.stamps.shape} stamps")
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """Camera centres (N, 3)."""
+        return self.world_from_camera[:, :3, 3]
+
+    def select(self, indices: Sequence[int] | NDArray[np.integer[Any]] | slice) -> Trajectory:
+        """The poses at these positions, in this order."""
+        return Trajectory(self.world_from_camera[indices], self.stamps[indices])
+
+
+def world_from_camera(cam_from_world: Array) -> NDArray[np.float64]:
+    """Invert rigid `[R | t]` (N, 3 or 4, 4) to (N, 4, 4) in float64."""
+    poses = np.asarray(cam_from_world, np.float64)
+    inverse = np.tile(np.eye(4), (len(poses), 1, 1))
+    rotation = poses[:, :3, :3].transpose(0, 2, 1)
+    inverse[:, :3, :3] = rotation
+    inverse[:, :3, 3] = -(rotation @ poses[:, :3, 3:])[..., 0]
+    return inverse
+
+
+def quaternions(world_from_camera: Array) -> NDArray[np.float64]:
+    """Orientations as x, y, z, w with w >= 0: (N, 4, 4) -> (N, 4)."""
+    xyzw = Rotation.from_matrix(world_from_camera[:, :3, :3]).as_quat()
+    return np.asarray(np.where(xyzw[:, 3:] < 0, -xyzw, xyzw))
+
+
+def _rows(path: Path, columns: tuple[int, ...]) -> NDArray[np.float64]:
+    """Numbers of a text file; comments and empty lines left out; every row of the same allowed length."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; needed a text file with one pose a line")
+    rows: list[list[float]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        text = line.replace(",", " ").strip()
+        if not text or text.startswith("#"):
+            continue
+        try:
+            values = [float(word) for word in text.split()]
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}; needed numbers only") from error
+        if len(values) not in columns or (rows and len(values) != len(rows[0])) or not np.isfinite(values).all():
+            wanted = " or ".join(str(c) for c in columns)
+            raise UserError(f"{path}, line {number}: {len(values)} values, needed {wanted} finite ones on every line")
+        rows.append(values)
+    if not rows:
+        raise UserError(f"{path} holds no pose; needed at least one line")
+    return np.array(rows)
+
+
+def read_tum(path: Path | str) -> Trajectory:
+    """Read `stamp tx ty tz qx qy qz qw` rows (camera-to-world).
+
+    Raises:  UserError with the line for wrong columns, text, NaN or a zero quaternion.
+    """
+    rows = _rows(Path(path), (8,))
+    lengths = np.linalg.norm(rows[:, 4:], axis=1)
+    if (lengths < 1e-6).any():
+        raise UserError(f"{path}: pose {int(np.argmin(lengths))} has a zero quaternion; needed qx qy qz qw")
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    poses[:, :3, :3] = Rotation.from_quat(rows[:, 4:]).as_matrix()
+    poses[:, :3, 3] = rows[:, 1:4]
+    return Trajectory(poses, rows[:, 0])
+
+
+def write_tum(path: Path | str, trajectory: Trajectory, legacy_quaternion_order: bool = False) -> None:
+    """Write true TUM rows, `stamp tx ty tz qx qy qz qw`, stamps as %.6f.
+
+    legacy_quaternion_order: write qw first, as the released scripts do (E21); every TUM reader misreads it.
+    """
+    quaternion = quaternions(trajectory.world_from_camera)
+    if legacy_quaternion_order:
+        quaternion = quaternion[:, [3, 0, 1, 2]]
+    with atomic_write(path, "w") as stream:
+        for stamp, t, q in zip(trajectory.stamps, trajectory.positions, quaternion, strict=True):
+            stream.write(f"{stamp:.6f} " + " ".join(f"{v:.9f}" for v in (*t, *q)) + "\n")
+
+
+def read_matrices(path: Path | str) -> Trajectory:
+    """Read Replica/ScanNet rows: 12 or 16 numbers, row-major camera-to-world; stamps are 0, 1, 2, …"""
+    rows = _rows(Path(path), (12, 16))
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    poses[:, :3] = rows[:, :12].reshape(-1, 3, 4)
+    return Trajectory(poses, np.arange(len(rows), dtype=np.float64))
+
+
+def write_matrices(path: Path | str, trajectory: Trajectory) -> None:
+    """Write 16 numbers a row, row-major camera-to-world."""
+    with atomic_write(path, "w") as stream:
+        np.savetxt(stream, trajectory.world_from_camera.reshape(-1, 16), fmt="%.12g")
+
+
+def last_number(name: str) -> int:
+    """The last run of digits in a file's stem: 7 of `frame_0007.cam`, 12 of `0_00012.json`."""
+    found = re.findall(r"\d+", Path(name).stem)
+    if not found:
+        raise UserError(f"{name} has no frame number in its name; needed one such as frame_0001")
+    return int(found[-1])
+
+
+def read_sintel_cameras(folder: Path | str) -> tuple[Trajectory, NDArray[np.float64]]:
+    """Read a folder of `.cam` files in frame order: trajectory and K (N, 3, 3); stamps are frame numbers."""
+    paths = sorted(Path(folder).glob("*.cam"), key=lambda p: last_number(p.name))
+    if not paths:
+        raise UserError(f"{folder} holds no .cam file; needed MPI Sintel's camdata_left/<sequence>")
+    pairs = [read_cam(p) for p in paths]
+    poses = world_from_camera(np.stack([pose for _, pose in pairs]))
+    return Trajectory(poses, np.array([float(last_number(p.name)) for p in paths])), np.stack([k for k, _ in pairs])
+
+
+def read_dycheck_camera(path: Path | str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read one DyCheck camera: world_from_camera (4, 4) and K (3, 3) at the `1x` image size.
+
+    Raises:  UserError if the file is missing, no JSON, or lacks a field.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text())
+        rotation, centre = np.array(data["orientation"], np.float64), np.array(data["position"], np.float64)
+        focal, point = float(data["focal_length"]), data["principal_point"]
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = rotation.reshape(3, 3).T, centre.reshape(3)
+        skew, aspect = float(data.get("skew", 0.0)), float(data.get("pixel_aspect_ratio", 1.0))
+        K = np.array([[focal, skew, point[0]], [0, focal * aspect, point[1]], [0, 0, 1.0]])
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        kind = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} is no DyCheck camera ({kind}); needed orientation, position, focal_length") from error
+    return pose, K
+
+
+def read_dycheck_cameras(folder: Path | str, camera: str = "0") -> Trajectory:
+    """Read `<camera>_<frame>.json` files in frame order; stamps are frame numbers."""
+    paths = sorted(Path(folder).glob(f"{camera}_*.json"), key=lambda p: last_number(p.name))
+    if not paths:
+        raise UserError(f"{folder} holds no {camera}_*.json; needed a DyCheck camera folder")
+    stamps = np.array([float(last_number(p.name)) for p in paths])
+    return Trajectory(np.stack([read_dycheck_camera(p)[0] for p in paths]), stamps)
