@@ -1,0 +1,325 @@
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const data = JSON.parse(byId("scene").textContent);
+  const state = { frame: 0, playing: false, shown: -1, ready: false, firstPictureMs: null, problem: null };
+  const canvas = byId("view");
+
+  function fail(message) {
+    state.problem = message;
+    const box = document.createElement("p");
+    box.id = "problem";
+    box.textContent = message;
+    byId("stage").append(box);
+  }
+
+  let renderer;
+  try {
+    renderer = new THREE.WebGLRenderer({ canvas, antialias: false, powerPreference: "high-performance" });
+  } catch (error) {
+    fail("This page needs WebGL 2. Switch on hardware acceleration or use another browser.");
+    window.page4d = { state };
+    return;
+  }
+  // Colours are image values already; no conversion on the way in or out.
+  renderer.outputColorSpace = THREE.LinearSRGBColorSpace;
+  renderer.setClearColor(0xffffff);
+  const scene = new THREE.Scene();
+  const camera = new THREE.PerspectiveCamera(50, 1, data.view.near, data.view.far);
+  camera.up.set(0, -1, 0); // y points down in the data
+  const controls = new THREE.OrbitControls(camera, canvas);
+  controls.addEventListener("change", redraw);
+
+  // ---- data ---------------------------------------------------------------------------------------------------
+  function bytes(base64) {
+    const text = atob(base64);
+    const out = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i);
+    return out;
+  }
+
+  async function bitmap(image) {
+    const blob = new Blob([bytes(image.base64)], { type: image.type });
+    return createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  }
+
+  function textureOf(source) {
+    const texture = new THREE.Texture(source);
+    texture.minFilter = texture.magFilter = THREE.NearestFilter;
+    texture.generateMipmaps = false;
+    texture.flipY = false;
+    texture.needsUpdate = true;
+    return texture;
+  }
+
+  // Decoded frames: as many as a budget of 400 MB of texture memory allows, least recently shown thrown out first.
+  const cache = new Map();
+  const budget = Math.max(4, Math.floor(400e6 / (8 * data.grid[0] * data.grid[1])));
+  function textures(i) {
+    let entry = cache.get(i);
+    if (entry) cache.delete(i);
+    else entry = Promise.all([bitmap(data.colour[i]), bitmap(data.geometry[i])]).then((maps) => maps.map(textureOf));
+    cache.set(i, entry);
+    if (cache.size > budget) {
+      const [oldest, gone] = cache.entries().next().value;
+      cache.delete(oldest);
+      gone.then((maps) => maps.forEach((map) => map.dispose()));
+    }
+    return entry;
+  }
+
+  // ---- what is drawn ------------------------------------------------------------------------------------------
+  const shared = { drop: { value: 0 }, pointSize: { value: 1.2 }, viewHeight: { value: 1 }, tint: { value: 0 } };
+  function pointMaterial(vertexShader, uniforms) {
+    return new THREE.ShaderMaterial({ glslVersion: THREE.GLSL3, vertexShader, fragmentShader: FRAGMENT,
+      uniforms: { ...shared, show: { value: 0 }, ...uniforms } });
+  }
+
+  const frameMaterial = pointMaterial(FRAME_VERTEX, {
+    colour: { value: null }, geometryMap: { value: null }, K: { value: null }, skew: { value: 0 },
+    grid: { value: new THREE.Vector2(...data.grid) }, size: { value: new THREE.Vector2(...data.size) },
+    logNear: { value: Math.log(data.depth[0]) }, logFar: { value: Math.log(data.depth[1]) },
+    worldFromCam: { value: new THREE.Matrix4() },
+  });
+  const frameGeometry = new THREE.BufferGeometry(); // no attributes: the vertex number is the pixel
+  frameGeometry.setDrawRange(0, data.grid[0] * data.grid[1]);
+  const framePoints = new THREE.Points(frameGeometry, frameMaterial);
+  framePoints.frustumCulled = false;
+  framePoints.visible = false;
+  scene.add(framePoints);
+
+  function backgroundPoints(stored) {
+    const geometry = new THREE.BufferGeometry();
+    const code = new Uint16Array(bytes(stored.code).buffer);
+    geometry.setAttribute("code", new THREE.BufferAttribute(code, 4, false));
+    geometry.setAttribute("paint", new THREE.BufferAttribute(bytes(stored.paint), 4, true));
+    geometry.setDrawRange(0, stored.count);
+    const points = new THREE.Points(geometry, pointMaterial(BACKGROUND_VERTEX, {
+      origin: { value: new THREE.Vector3(...stored.origin) }, span: { value: new THREE.Vector3(...stored.span) },
+      footprint: { value: stored.footprint } }));
+    points.frustumCulled = false;
+    points.visible = false;
+    scene.add(points);
+    return points;
+  }
+  const background = data.background ? backgroundPoints(data.background) : null;
+
+  function lines(points, color, Kind = THREE.LineSegments) {
+    const geometry = new THREE.BufferGeometry();
+    geometry.setAttribute("position", new THREE.BufferAttribute(new Float32Array(points.flat()), 3));
+    const object = new Kind(geometry, new THREE.LineBasicMaterial({ color }));
+    object.frustumCulled = false;
+    scene.add(object);
+    return object;
+  }
+  const edges = [[0, 1], [0, 2], [0, 3], [0, 4], [1, 2], [2, 3], [3, 4], [4, 1]];
+  const frustum = (corners) => edges.flatMap(([a, b]) => [corners[a], corners[b]]);
+  const allFrusta = lines(data.frusta.flatMap(frustum), 0x9aa7b8);
+  const path = lines(data.frusta.map((corners) => corners[0]), 0xd1495b, THREE.Line);
+  const currentFrustum = lines(frustum(data.frusta[0]), 0x1f5fa8);
+
+  function label(text, at, height) {
+    const board = document.createElement("canvas");
+    const pen = board.getContext("2d");
+    pen.font = "600 44px system-ui, sans-serif";
+    board.width = Math.ceil(pen.measureText(text).width) + 12;
+    board.height = 56;
+    pen.font = "600 44px system-ui, sans-serif";
+    pen.lineWidth = 8;
+    pen.strokeStyle = "#ffffff";
+    pen.strokeText(text, 6, 42);
+    pen.fillStyle = "#22262b";
+    pen.fillText(text, 6, 42);
+    const map = new THREE.CanvasTexture(board);
+    map.minFilter = THREE.LinearFilter;
+    map.generateMipmaps = false;
+    const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, depthTest: false }));
+    sprite.scale.set((height * board.width) / board.height, height, 1);
+    sprite.position.set(...at);
+    scene.add(sprite);
+    return sprite;
+  }
+  const reach = data.axes.length;
+  const axes = [["x right", 0xc0392b, [reach, 0, 0]], ["y down", 0x2e8b57, [0, reach, 0]], ["z forward", 0x2a5fb0, [0, 0, reach]]]
+    .flatMap(([name, color, end]) => [lines([[0, 0, 0], end], color),
+      label(`${name} ${data.axes.text}`, end.map((v) => v * 1.08), reach * 0.13)]);
+
+  // ---- drawing ------------------------------------------------------------------------------------------------
+  let scheduled = false;
+  function redraw() {
+    if (scheduled) return;
+    scheduled = true;
+    requestAnimationFrame(() => { scheduled = false; draw(); });
+  }
+  function draw() {
+    const mode = byId("mode").value;
+    const has = state.shown >= 0;
+    framePoints.visible = has && mode !== "static";
+    frameMaterial.uniforms.show.value = mode === "split" ? 1 : 0;
+    if (background) background.visible = mode !== "frame";
+    renderer.render(scene, camera);
+    if (has && !state.ready) {
+      state.ready = true;
+      state.firstPictureMs = performance.now();
+    }
+  }
+
+  let wanted = 0;
+  async function show(i) {
+    wanted = i;
+    state.frame = i;
+    byId("frame").value = i;
+    const [colour, geometry] = await textures(i);
+    if (wanted !== i) return;
+    const uniforms = frameMaterial.uniforms;
+    uniforms.colour.value = colour;
+    uniforms.geometryMap.value = geometry;
+    const [fx, fy, cx, cy, skew] = data.K[i];
+    uniforms.K.value = [fx, fy, cx, cy];
+    uniforms.skew.value = skew;
+    uniforms.worldFromCam.value.set(...data.worldFromCam[i], 0, 0, 0, 1);
+    currentFrustum.geometry.getAttribute("position").array.set(frustum(data.frusta[i]).flat());
+    currentFrustum.geometry.getAttribute("position").needsUpdate = true;
+    state.shown = i;
+    const seconds = data.times[i] === null ? "" : `, ${data.times[i].toFixed(2)} s`;
+    byId("frame-name").textContent = `${i + 1} / ${data.names.length}`;
+    byId("note").textContent = `${data.names[i]}${seconds} · world = first camera, OpenCV axes · unit: ${data.unit}`;
+    drawStrips();
+    redraw();
+    textures((i + 1) % data.names.length);
+  }
+
+  // ---- playing ------------------------------------------------------------------------------------------------
+  let due = 0;
+  async function step(now) {
+    if (!state.playing) return;
+    if (now >= due) {
+      due = now + 1000 / (data.fps * Number(byId("speed").value));
+      await show((state.frame + 1) % data.names.length);
+    }
+    requestAnimationFrame(step);
+  }
+  function play(on) {
+    state.playing = on && data.names.length > 1;
+    byId("play").textContent = state.playing ? "❚❚ Pause" : "▶ Play";
+    if (state.playing) requestAnimationFrame(step);
+  }
+
+  // ---- views --------------------------------------------------------------------------------------------------
+  function overview() {
+    camera.fov = 50;
+    camera.up.set(0, -1, 0);
+    camera.position.set(...data.view.eye);
+    controls.target.set(...data.view.target);
+    camera.updateProjectionMatrix();
+    controls.update();
+    redraw();
+  }
+  function through() {
+    const m = data.worldFromCam[state.frame];
+    const [, fy] = data.K[state.frame];
+    const centre = new THREE.Vector3(m[3], m[7], m[11]);
+    const forward = new THREE.Vector3(m[2], m[6], m[10]);
+    camera.fov = (360 / Math.PI) * Math.atan(data.size[1] / (2 * fy));
+    camera.up.set(-m[1], -m[5], -m[9]);
+    camera.position.copy(centre);
+    controls.target.copy(centre).addScaledVector(forward, data.view.distance);
+    camera.updateProjectionMatrix();
+    controls.update();
+    redraw();
+  }
+  function resize() {
+    const { clientWidth: w, clientHeight: h } = byId("stage");
+    renderer.setPixelRatio(Math.min(window.devicePixelRatio || 1, 2));
+    renderer.setSize(w, h, false);
+    camera.aspect = w / Math.max(h, 1);
+    camera.updateProjectionMatrix();
+    shared.viewHeight.value = renderer.getDrawingBufferSize(new THREE.Vector2()).y;
+    redraw();
+  }
+
+  // ---- strips -------------------------------------------------------------------------------------------------
+  const strips = [];
+  async function buildStrips() {
+    for (const strip of data.strips) {
+      const row = document.createElement("figure");
+      const caption = document.createElement("figcaption");
+      caption.textContent = strip.label;
+      const board = document.createElement("canvas");
+      board.width = data.thumb[0] * data.names.length;
+      board.height = data.thumb[1];
+      board.setAttribute("aria-label", `${strip.label}, one picture a frame`);
+      board.addEventListener("click", (event) => show(Math.min(data.names.length - 1, Math.floor(event.offsetX / data.thumb[0]))));
+      row.append(caption, board);
+      byId("strips").append(row);
+      strips.push({ board, picture: await bitmap(strip) });
+    }
+    drawStrips();
+  }
+  function drawStrips() {
+    const [w, h] = data.thumb;
+    for (const { board, picture } of strips) {
+      const pen = board.getContext("2d");
+      pen.drawImage(picture, 0, 0);
+      pen.strokeStyle = "#1f5fa8";
+      pen.lineWidth = 3;
+      pen.strokeRect(state.frame * w + 1.5, 1.5, w - 3, h - 3);
+    }
+    const scroller = byId("strips");
+    const left = 128 + state.frame * w;
+    if (left + w > scroller.scrollLeft + scroller.clientWidth || left < scroller.scrollLeft + 128) {
+      scroller.scrollLeft = Math.max(0, left - scroller.clientWidth / 2);
+    }
+  }
+
+  // ---- controls -----------------------------------------------------------------------------------------------
+  function confidence() {
+    const percent = Number(byId("confidence").value);
+    shared.drop.value = percent / 100;
+    byId("confidence-value").textContent = `${percent} %`;
+    redraw();
+  }
+  byId("frame").max = data.names.length - 1;
+  byId("confidence").value = Math.round(100 * data.drop);
+  byId("play").addEventListener("click", () => play(!state.playing));
+  byId("frame").addEventListener("input", (event) => { play(false); show(Number(event.target.value)); });
+  byId("confidence").addEventListener("input", confidence);
+  byId("mode").addEventListener("change", redraw);
+  byId("tint").addEventListener("change", (event) => { shared.tint.value = Number(event.target.value); redraw(); });
+  byId("size").addEventListener("input", (event) => { shared.pointSize.value = Number(event.target.value); redraw(); });
+  byId("cameras").addEventListener("change", (event) => {
+    for (const object of [allFrusta, path, currentFrustum]) object.visible = event.target.checked;
+    redraw();
+  });
+  byId("axes").addEventListener("change", (event) => {
+    for (const object of axes) object.visible = event.target.checked;
+    redraw();
+  });
+  byId("overview").addEventListener("click", overview);
+  byId("through").addEventListener("click", through);
+  document.addEventListener("keydown", (event) => {
+    if (/^(INPUT|SELECT|BUTTON)$/.test(event.target.tagName)) return;
+    const n = data.names.length;
+    if (event.key === " ") { event.preventDefault(); play(!state.playing); }
+    else if (event.key === "ArrowRight") show((state.frame + 1) % n);
+    else if (event.key === "ArrowLeft") show((state.frame + n - 1) % n);
+  });
+  for (const option of byId("mode").options) if (!background && option.value !== "frame") option.disabled = true;
+  byId("mode").value = data.mode;
+  canvas.addEventListener("webglcontextlost", () => fail("The graphics driver dropped the page; reload it."));
+  new ResizeObserver(resize).observe(byId("stage"));
+
+  // Used by the tests and the benchmark: pixels of a finished drawing, so that timing includes the graphics card.
+  function pixels() {
+    draw();
+    const gl = renderer.getContext();
+    const out = new Uint8Array(4 * gl.drawingBufferWidth * gl.drawingBufferHeight);
+    gl.readPixels(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight, gl.RGBA, gl.UNSIGNED_BYTE, out);
+    return out;
+  }
+  window.page4d = { state, data, show, play, pixels, camera };
+  resize();
+  overview();
+  confidence();
+  show(0).then(() => buildStrips());
+})();
