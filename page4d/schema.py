@@ -30,7 +30,7 @@ class UserError(ValueError):
 
 
 @contextmanager
-def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
+def atomic_write(path: os.PathLike[str] | str, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; it takes the name only if the block ends without an error.
 
     Errors:  UserError if the folder is missing or not writable; whatever the block raises, after removing the file.
@@ -39,7 +39,9 @@ def atomic_write(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable") from error
+        raise UserError(
+            f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
+        ) from error
     try:
         with os.fdopen(descriptor, mode) as stream:
             yield stream
@@ -113,7 +115,8 @@ class Clip:
     def map_tensors(self, change: Callable[[Tensor], Tensor]) -> Self:
         """The same clip with `change` applied to every tensor, for example to move it to a device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: change(v) for k, v in values.items() if hasattr(v, "dtype")})
+        changed: dict[str, Any] = {k: change(v) for k, v in values.items() if hasattr(v, "dtype")}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class Prediction:
     def __len__(self) -> int:
         return int(self.depth.shape[0])
 
-    def save(self, path: Path | str) -> None:
+    def save(self, path: os.PathLike[str] | str) -> None:
         """Write one compressed npz, whole or not at all."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("frame_names", "meta")}
         arrays = {k: v for k, v in arrays.items() if v is not None}
@@ -176,7 +179,7 @@ class Prediction:
             np.savez_compressed(stream, header=np.array(header), **arrays)
 
     @classmethod
-    def load(cls, path: Path | str) -> Self:
+    def load(cls, path: os.PathLike[str] | str) -> Self:
         """Read an npz written by `save`.
 
         Errors:  UserError if the file is missing, truncated, no Prediction, or of another format version.
@@ -189,7 +192,9 @@ class Prediction:
                 arrays = {name: stored[name] for name in stored.files}
             header = json.loads(str(arrays.pop("header")))
         except Exception as error:
-            raise UserError(f"{path} is not a whole Prediction file ({error}); write it again with `page4d predict`") from error
+            raise UserError(
+                f"{path} is not a whole Prediction file ({error}); write it again with `page4d predict`"
+            ) from error
         if header.get("format") != PREDICTION_FORMAT:
             raise UserError(
                 f"{path} has Prediction format {header.get('format')}, this page4d reads {PREDICTION_FORMAT}; "
@@ -198,6 +203,8 @@ class Prediction:
         names = {f.name for f in fields(cls)}
         missing = sorted(names - {"points", "points_conf", "mask", "frame_names", "meta"} - arrays.keys())
         if missing or arrays.keys() - names:
-            raise UserError(f"{path}: missing {missing}, unknown {sorted(arrays.keys() - names)}; not a Prediction of format 1")
+            raise UserError(
+                f"{path}: missing {missing}, unknown {sorted(arrays.keys() - names)}; not a Prediction of format 1"
+            )
         optional: dict[str, Any] = dict.fromkeys(("points", "points_conf", "mask"))
         return cls(**(optional | arrays), frame_names=tuple(header["frame_names"]), meta=header["meta"])

@@ -53,23 +53,23 @@ class LoadedImages:
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class FittedImage:
     """One resized image (H, W, 3) uint8 and the window of the original that it shows."""
 
     pixels: NDArray[np.uint8]
     original_hw: tuple[int, int]
     box: tuple[float, float, float, float]
 
-    def grown(self, height: int, width: int, value: int = 255) -> _Fitted:
-        """The same image in the middle of a larger one; an odd pixel goes to the bottom and the right."""
+    def grown(self, height: int, width: int) -> FittedImage:
+        """The same image in the middle of a larger white one; an odd pixel goes to the bottom and the right."""
         h, w = self.pixels.shape[:2]
         top, left = (height - h) // 2, (width - w) // 2
-        canvas = np.full((height, width, 3), value, np.uint8)
+        canvas = np.full((height, width, 3), 255, np.uint8)
         canvas[top : top + h, left : left + w] = self.pixels
         x0, y0, x1, y1 = self.box
         sx, sy = (x1 - x0) / w, (y1 - y0) / h
         box = (x0 - left * sx, y0 - top * sy, x0 + (width - left) * sx, y0 + (height - top) * sy)
-        return _Fitted(canvas, self.original_hw, box)
+        return FittedImage(canvas, self.original_hw, box)
 
 
 def load_images(
@@ -87,18 +87,25 @@ def load_images(
     Raises:  UserError for an empty list or folder, a missing, empty or unreadable file, an unknown mode, or an image so
              long and thin that it has no whole patch.
     """
-    _check_options(mode, size, patch)
+    check_fit(mode, size, patch)
     sources = _as_list(paths)
-    times = np.full(len(sources), np.nan) if timestamps_s is None else np.asarray(timestamps_s, np.float64)
-    if times.shape != (len(sources),):
-        raise UserError(f"{times.size} timestamps for {len(sources)} images; give one for each or none")
-    fitted = [_fit(open_rgb(source), mode, size, patch) for source in sources]
+    fitted = [fit_image(open_rgb(source), mode, size, patch) for source in sources]
+    return collate(fitted, [_name(source, i) for i, source in enumerate(sources)], timestamps_s)
+
+
+def collate(
+    fitted: Sequence[FittedImage], names: Sequence[str], timestamps_s: Sequence[float] | None = None
+) -> LoadedImages:
+    """Join fitted images to one batch, padding with white to the largest where sizes differ (with a warning)."""
+    times = np.full(len(fitted), np.nan) if timestamps_s is None else np.asarray(timestamps_s, np.float64)
+    if times.shape != (len(fitted),):
+        raise UserError(f"{times.size} timestamps for {len(fitted)} images; give one for each or none")
     fitted = _same_size(fitted)
     return LoadedImages(
         images=_to_tensor(fitted),
         original_hw=np.array([f.original_hw for f in fitted], np.int64),
         box_in_original=np.array([f.box for f in fitted], np.float64),
-        names=tuple(_name(source, i) for i, source in enumerate(sources)),
+        names=tuple(names),
         timestamps_s=times,
     )
 
@@ -112,7 +119,7 @@ def load_and_preprocess_images(image_path_list: Sequence[ImageSource], mode: str
     if mode not in ("crop", "pad"):
         raise UserError(f"mode is {mode!r}, needed 'crop' or 'pad'")
     sources = _as_list(image_path_list)
-    return _to_tensor(_same_size([_fit(open_rgb(s, rotate=False), mode, 518, 14) for s in sources]))  # type: ignore[arg-type]
+    return _to_tensor(_same_size([fit_image(open_rgb(s, rotate=False), mode, 518, 14) for s in sources]))  # type: ignore[arg-type]
 
 
 def load_and_preprocess_images_square(
@@ -124,8 +131,8 @@ def load_and_preprocess_images_square(
              the original within the new image, then the size of the original.
     Note:    as in the public loader EXIF rotation is ignored.
     """
-    _check_options("square", target_size, 1)
-    fitted = [_fit(open_rgb(s, rotate=False), "square", target_size, 1) for s in _as_list(image_path_list)]
+    check_fit("square", target_size, 1)
+    fitted = [fit_image(open_rgb(s, rotate=False), "square", target_size, 1) for s in _as_list(image_path_list)]
     rows = []
     for item in fitted:
         height, width = item.original_hw
@@ -214,14 +221,15 @@ def _name(source: ImageSource, index: int) -> str:
     return f"image_{index:06d}" if isinstance(source, Image.Image) else Path(source).name
 
 
-def _check_options(mode: str, size: int, patch: int) -> None:
+def check_fit(mode: str, size: int, patch: int) -> None:
     if mode not in MODES:
         raise UserError(f"mode is {mode!r}, needed one of {', '.join(MODES)}")
     if patch < 1 or size < patch or size % patch:
         raise UserError(f"size {size} is no positive multiple of the patch size {patch}")
 
 
-def _fit(image: Image.Image, mode: Mode, size: int, patch: int) -> _Fitted:
+def fit_image(image: Image.Image, mode: Mode, size: int, patch: int) -> FittedImage:
+    """Resize one RGB image by the rule of `mode` (see the top of this file) and note which part of it is shown."""
     width, height = image.size
     if mode == "square":
         side = max(width, height)
@@ -229,7 +237,7 @@ def _fit(image: Image.Image, mode: Mode, size: int, patch: int) -> _Fitted:
         canvas = Image.new("RGB", (side, side))
         canvas.paste(image, (left, top))
         pixels = np.asarray(canvas.resize((size, size), Image.Resampling.BICUBIC))
-        return _Fitted(pixels, (height, width), (-left, -top, side - left, side - top))
+        return FittedImage(pixels, (height, width), (-left, -top, side - left, side - top))
     # The parentheses are the public loader's: they decide which way a tie between two patch counts rounds.
     new_width, new_height = size, round(height * (size / width) / patch) * patch
     if mode == "pad" and height > width:
@@ -240,17 +248,19 @@ def _fit(image: Image.Image, mode: Mode, size: int, patch: int) -> _Fitted:
             f"patch of {patch}; crop it to a less extreme shape first"
         )
     pixels = np.asarray(image.resize((new_width, new_height), Image.Resampling.BICUBIC))
-    fitted = _Fitted(pixels, (height, width), (0.0, 0.0, float(width), float(height)))
+    fitted = FittedImage(pixels, (height, width), (0.0, 0.0, float(width), float(height)))
     if mode == "pad":
         return fitted.grown(size, size)
     if new_height > size:
         top = (new_height - size) // 2
         rows = height / new_height
-        return _Fitted(pixels[top : top + size], (height, width), (0.0, top * rows, float(width), (top + size) * rows))
+        return FittedImage(
+            pixels[top : top + size], (height, width), (0.0, top * rows, float(width), (top + size) * rows)
+        )
     return fitted
 
 
-def _same_size(fitted: list[_Fitted]) -> list[_Fitted]:
+def _same_size(fitted: Sequence[FittedImage]) -> Sequence[FittedImage]:
     shapes = sorted({f.pixels.shape[:2] for f in fitted})
     if len(shapes) == 1:
         return fitted
@@ -263,6 +273,6 @@ def _same_size(fitted: list[_Fitted]) -> list[_Fitted]:
     return [f.grown(height, width) for f in fitted]
 
 
-def _to_tensor(fitted: list[_Fitted]) -> Tensor:
+def _to_tensor(fitted: Sequence[FittedImage]) -> Tensor:
     pixels = torch.from_numpy(np.stack([f.pixels for f in fitted]))
     return pixels.permute(0, 3, 1, 2).contiguous().float().div_(255)

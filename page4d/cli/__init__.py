@@ -1,0 +1,92 @@
+"""The command line: `page4d COMMAND ...`.
+
+Only the chosen command's module is imported, so that help, version and typing mistakes answer at once. A command is a
+module with `add_arguments(parser)` and `run(args) -> exit code`; its heavy imports stand inside `run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType, ModuleType
+
+from page4d.schema import UserError
+from page4d.version import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "predict": ("page4d.cli.predict", "images or a video to cameras, depth, points and the moving mask"),
+    "download": ("page4d.cli.download", "fetch released weights from the Hugging Face hub"),
+    "prepare": ("page4d.cli.prepare", "bring a raw data set into the benchmark layout"),
+    "check-data": ("page4d.cli.check_data", "look at batches of a data set, with verdicts"),
+    "train": ("page4d.cli.train", "train a network; settings as Hydra overrides"),
+    "evaluate": ("page4d.cli.evaluate", "run a benchmark and score its predictions"),
+    "features": ("page4d.cli.features", "draw what the network's tokens hold"),
+    "view": ("page4d.cli.view", "show a prediction as an interactive page"),
+    "export": ("page4d.cli.export", "write a prediction for COLMAP, Blender and other tools"),
+    "demo": ("page4d.cli.demo", "a small web page to try the network"),
+    "book": ("page4d.cli.book", "run all chapters and build the book"),
+}
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_TERMINATED = 128 + signal.SIGTERM
+EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 well, 2 the user's mistake, 130 interrupted, 143 terminated."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        parser, module = _parser(words)
+        args = parser.parse_args(words)
+        if module is None:
+            parser.print_help()
+            return EXIT_USER_ERROR
+        code = int(module.run(args))
+        sys.stdout.flush()
+    except UserError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader (head, less) has gone; a second flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE_CLOSED
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("page4d: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, ModuleType | None]:
+    """The parser with all commands named, and the arguments of the one that `words` choose."""
+    parser = argparse.ArgumentParser(
+        prog="page4d", description="Cameras, depth, points and the moving mask of moving scenes (PAGE-4D)."
+    )
+    parser.add_argument("--version", action="version", version=f"page4d {__version__}")
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    module = None
+    for name, (path, summary) in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == chosen:
+            module = importlib.import_module(path)
+            module.add_arguments(sub)
+    return parser, module
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """Leave through the usual clean-up, so that a cluster's SIGTERM leaves nothing half-written."""
+    raise SystemExit(EXIT_TERMINATED)
+
+
+def _fail(message: str) -> int:
+    print(f"page4d: error: {message}", file=sys.stderr)
+    return EXIT_USER_ERROR

@@ -1,0 +1,86 @@
+"""`page4d predict`: images, a folder or a video to prediction.npz, points.ply and depth PNGs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from page4d.schema import Prediction
+
+PREDICTION_FILE = "prediction.npz"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `page4d predict`."""
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="FILE|FOLDER|VIDEO", help="images, one folder of images, or one video")
+    add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
+    add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
+    add("--overwrite", action="store_true", help="replace an earlier prediction in --out")
+    add("--device", default=None, help="cpu, cuda, cuda:1 or mps (default: cuda where there is one, else cpu)")
+    add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
+    add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
+    add("--fps", type=float, help="of a video, keep at most so many frames a second")
+    add("--max-frames", type=int, help="keep the first so many frames")
+    add("--max-points", type=int, default=1_000_000, help="points in points.ply (default: %(default)s)")
+    add("--drop", type=float, default=0.1, help="share of least confident points left out (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict and write; 0 when the folder stands."""
+    from page4d.cli.outfolder import check_out, whole_folder
+
+    check_out(args.out, args.overwrite, PREDICTION_FILE)
+    prediction = _predict(args)
+    with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
+        points = write_outputs(prediction, folder, args.max_points, args.drop)
+    s, height, width = prediction.depth.shape
+    mask = "with moving mask" if prediction.mask is not None else "without moving mask"
+    print(f"{args.out}: {s} frames of {height} x {width} px, {mask}, {points} points")
+    return 0
+
+
+def _predict(args: argparse.Namespace) -> Prediction:
+    from dataclasses import replace
+
+    import torch
+
+    from page4d.cli.progress import block_progress
+    from page4d.inference import predict, resolve_device
+    from page4d.io.video import FrameOptions, load_frames
+    from page4d.model import PAGE4D
+
+    device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    options = {} if args.mask is None else {"mask": args.mask}
+    model = PAGE4D.from_pretrained(args.weights, device=device, **options)
+    size, patch = model.config.img_size, model.config.patch_size
+    frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
+    with block_progress(model, f"{len(frames)} frames on {device}"):
+        prediction = predict(model, frames, device=device)
+    return replace(prediction, meta=prediction.meta | {"weights": str(args.weights), "mode": args.mode})
+
+
+def write_outputs(prediction: Prediction, folder: Path, max_points: int, drop: float) -> int:
+    """Write prediction.npz, points.ply and depth/*.png; returns the number of points."""
+    from tqdm import tqdm
+
+    from page4d.io.cloud import CloudOptions, cloud_of
+    from page4d.io.depth_png import depth_png_scale, write_depth_png
+    from page4d.io.pointcloud import write_ply
+
+    cloud = cloud_of(prediction, CloudOptions(drop=drop, max_points=max_points))
+    prediction.save(folder / PREDICTION_FILE)
+    write_ply(folder / "points.ply", cloud.xyz, cloud.rgb)
+    depth = folder / "depth"
+    depth.mkdir()
+    scale = depth_png_scale(prediction.depth)
+    names = [f"{i:05d}_{Path(name).stem}.png" for i, name in enumerate(prediction.frame_names)]
+    for name, values in tqdm(zip(names, prediction.depth, strict=True), "depth maps", len(names), leave=False):
+        write_depth_png(depth / name, values, scale)
+    (depth / "README.txt").write_text(
+        f"16-bit PNG, one a frame: depth = value / {scale:g} in the network's scene units, 0 = none.\n"
+        "The scale also stands in each file as text chunk depth_scale (page4d.io.depth_png reads it).\n"
+    )
+    return len(cloud)

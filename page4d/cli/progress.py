@@ -1,0 +1,31 @@
+"""A progress bar over the blocks of one forward pass, the only part of a prediction that takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from tqdm import tqdm
+
+from page4d.model import PAGE4D
+
+
+@contextmanager
+def block_progress(model: PAGE4D, description: str) -> Iterator[None]:
+    """Show a bar that advances with each attention block and each head of the model."""
+    heads = [model.camera_head, model.depth_head, model.point_head]
+    parts: list[nn.Module] = [*model.aggregator.frame_blocks, *model.aggregator.global_blocks]
+    parts += [head for head in heads if head is not None]
+    with tqdm(total=len(parts), desc=description, unit="step", leave=False) as bar:
+
+        def advance(*_: Any) -> None:
+            bar.update()
+
+        hooks = [part.register_forward_hook(advance) for part in parts]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()

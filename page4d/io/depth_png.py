@@ -1,0 +1,62 @@
+"""Depth maps as 16-bit PNG: value = depth * scale, 0 = no depth, the scale inside the file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from page4d.schema import UserError, atomic_write
+
+SCALE_KEY = "depth_scale"
+
+
+def depth_png_scale(depth: NDArray[np.float32]) -> float:
+    """The largest power of ten with which every finite depth of a clip still fits into 16 bits."""
+    largest = float(np.max(depth, initial=0.0, where=np.isfinite(depth)))
+    return float(10.0 ** np.floor(np.log10(65535 / largest))) if largest > 0 else 1000.0
+
+
+def write_depth_png(path: os.PathLike[str] | str, depth: NDArray[np.float32], scale: float) -> None:
+    """Write one depth map (H, W) as 16-bit PNG; non-finite and non-positive depth becomes 0.
+
+    Raises:  UserError if a depth does not fit into 16 bits: it is never clipped silently.
+    """
+    if depth.ndim != 2:
+        raise UserError(f"depth has shape {depth.shape}, needed (H, W)")
+    valid = np.isfinite(depth) & (depth > 0)
+    values = np.rint(np.where(valid, depth, 0).astype(np.float64) * scale)
+    if values.max(initial=0) > 65535:
+        raise UserError(
+            f"depth {depth[valid].max():g} times scale {scale:g} exceeds 65535; take a scale of at most "
+            f"{depth_png_scale(depth):g}"
+        )
+    text = PngInfo()
+    text.add_text(SCALE_KEY, repr(float(scale)))
+    with atomic_write(path) as stream:
+        Image.fromarray(values.astype(np.uint16)).save(stream, "PNG", pnginfo=text)
+
+
+def read_depth_png(path: os.PathLike[str] | str, scale: float | None = None) -> NDArray[np.float32]:
+    """Read a 16-bit depth PNG as float32 (H, W), 0 = no depth; `scale` overrules the one in the file.
+
+    Raises:  UserError if the file is missing or no 16-bit grey image, or has no scale and none is given.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            image.load()
+            stored, mode, values = image.info.get(SCALE_KEY), image.mode, np.asarray(image)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(f"{path} cannot be read as a PNG: {error}") from error
+    if not mode.startswith("I"):
+        raise UserError(f"{path} has pixels of mode {mode}, needed 16-bit grey")
+    if scale is None and stored is None:
+        raise UserError(f"{path} does not say its depth scale; pass scale=, for example 5000 for TUM, 1000 for mm")
+    return np.asarray(values / (float(str(stored)) if scale is None else scale), np.float32)

@@ -1,0 +1,158 @@
+"""Where weights come from: built in, a local file, a training run, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from page4d.schema import UserError
+
+BUILTIN_FOLDER = Path(__file__).parent / "builtin"
+ALIASES = {"tiny": "page4d-tiny"}
+WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
+RUN_FILES = ("best.safetensors", "best.pt")
+HUB_FILES = ("model.safetensors", "model.pt")
+
+
+class NoSuchFileError(UserError):
+    """The repository is there, the file is not."""
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a hub repository; `mask` says whether the network runs with its mask on, None = not known."""
+
+    repo: str
+    file: str
+    kind: str = "model"
+    mask: bool | None = None
+
+
+RELEASED = {
+    "nomask": HubFile("zhouk777/PAGE4D", "checkpoint_nomask.pt", "dataset", mask=False),
+    "mask": HubFile("zhouk777/PAGE4D", "checkpoint_mask.pt", "dataset", mask=True),
+    "vggt": HubFile("facebook/VGGT-1B", "model.safetensors", mask=False),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A weights file on this machine, how the user named it, and whether its mask is known to be on or off."""
+
+    path: Path
+    name: str
+    mask: bool | None = None
+
+
+def builtin_names() -> list[str]:
+    """Names of the small networks that come with the package, aliases first."""
+    stored = sorted(path.stem for path in BUILTIN_FOLDER.glob("*.safetensors"))
+    return [alias for alias, name in ALIASES.items() if name in stored] + stored
+
+
+def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> Source:
+    """The local file behind a source, fetched from the hub where it is not here yet.
+
+    Order:   a built-in or released name; an existing file or run folder; `[datasets/]owner/name[/file]` on the hub.
+    Raises:  UserError if nothing of that name exists, here or there.
+    """
+    name = os.fspath(source)
+    builtin = BUILTIN_FOLDER / f"{ALIASES.get(name, name)}.safetensors"
+    if os.sep not in name and builtin.is_file():
+        return Source(builtin, name)
+    if name in RELEASED:
+        return Source(fetch(RELEASED[name], **hub_options), name, RELEASED[name].mask)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Source(best_of_run(path), name)
+    if path.exists():
+        return Source(path, name)
+    hub_files = parse_hub_name(name)
+    by_file = {(known.repo, known.file): known for known in RELEASED.values()}
+    candidates = [by_file.get((wanted.repo, wanted.file), wanted) for wanted in hub_files]
+    return _fetch_first(candidates, name, **hub_options)
+
+
+def best_of_run(folder: Path) -> Path:
+    """The best weights of a training run's folder.
+
+    Raises:  UserError if the folder holds none.
+    """
+    for name in RUN_FILES:
+        for place in (folder, folder / "checkpoints", folder / "weights"):
+            if (place / name).is_file():
+                return place / name
+    raise UserError(f"{folder} holds no {' or '.join(RUN_FILES)}; give a training run's folder or a weights file")
+
+
+def parse_hub_name(name: str) -> list[HubFile]:
+    """`[datasets/]owner/name[/file]` as the files to try, in order.
+
+    Raises:  UserError if the name can be neither a hub repository nor an existing file.
+    """
+    kind = "dataset" if name.startswith("datasets/") else "model"
+    parts = name.removeprefix("datasets/").split("/")
+    looks_local = name.startswith((".", "/", "~")) or (len(parts) < 3 and name.endswith(WEIGHT_SUFFIXES))
+    if looks_local or len(parts) < 2 or not all(parts):
+        raise UserError(
+            f"{name} is no file or folder here, and no known name; known are {', '.join(known_names())}, "
+            "or give a .pt or .safetensors file, a training run's folder, or owner/name[/file] of the hub"
+        )
+    repo, file = "/".join(parts[:2]), "/".join(parts[2:])
+    return [HubFile(repo, file, kind)] if file else [HubFile(repo, each, kind) for each in HUB_FILES]
+
+
+def known_names() -> list[str]:
+    """Every name that needs no path: the built-in networks and the released checkpoints."""
+    return [*builtin_names(), *RELEASED]
+
+
+def fetch(wanted: HubFile, **hub_options: Any) -> Path:
+    """One file of the hub, from the cache where it is there.
+
+    Note:    huggingface_hub does the work: HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE hold, a broken connection is
+             resumed where it stopped. `hub_options` are its revision, token, cache_dir, local_files_only, ...
+    Raises:  UserError if the repository or file does not exist, needs a login, or cannot be reached.
+    """
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    # Each version of the hub's client has its own HTTP library; this is the base class of that one's errors.
+    http_error: type[Exception] = HfHubHTTPError.__bases__[0]
+    where = f"{wanted.file} of the {wanted.kind} repository {wanted.repo}"
+    try:
+        return Path(hf_hub_download(wanted.repo, wanted.file, repo_type=wanted.kind, **hub_options))
+    except GatedRepoError as error:
+        raise UserError(f"{where} needs a login: accept its terms on the hub, then run `hf auth login`") from error
+    except RepositoryNotFoundError as error:
+        raise UserError(f"the {wanted.kind} repository {wanted.repo} does not exist, or needs a login") from error
+    except RevisionNotFoundError as error:
+        raise UserError(f"{wanted.repo} has no revision {hub_options.get('revision')!r}") from error
+    except LocalEntryNotFoundError as error:
+        offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
+        raise UserError(f"{where} is not in the cache {constants.HF_HUB_CACHE}, and {offline}") from error
+    except EntryNotFoundError as error:
+        raise NoSuchFileError(f"there is no {where}") from error
+    except HFValidationError as error:
+        raise UserError(f"{wanted.repo} is no name of a hub repository: {error}") from error
+    except (http_error, OSError) as error:
+        raise UserError(f"{where} could not be fetched: {error}") from error
+
+
+def _fetch_first(candidates: list[HubFile], name: str, **hub_options: Any) -> Source:
+    for candidate in candidates[:-1]:
+        try:
+            return Source(fetch(candidate, **hub_options), name, candidate.mask)
+        except NoSuchFileError:
+            continue
+    return Source(fetch(candidates[-1], **hub_options), name, candidates[-1].mask)
