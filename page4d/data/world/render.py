@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from page4d.data.world.scenes import Scene
-from page4d.data.world.solids import FAR_M, KINDS, PLANE, intersect, normals
+from page4d.data.world.solids import KINDS, PLANE, Solids, bounding_cone, first_hit, normals, shadowed
 from page4d.data.world.textures import paint
 from page4d.geometry import pixel_grid
 
@@ -34,6 +34,8 @@ class Tables:
     next_from_local: Tensor
     local_from_light: Tensor
     light: Tensor
+    camera_cone: Tensor
+    light_cone: Tensor
     length: Tensor
     kind: Tensor
     instance: Tensor
@@ -117,10 +119,10 @@ def tables(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: t
     world_from_local = torch.cat((world_from_local, world_from_local.new_zeros(len(scenes), frames, 1, 3, 4)), 2)
     world_from_local[:, :, -1, :, :3] = torch.eye(3, dtype=torch.float64)
     cam_from_world = torch.stack([s.cam_from_world for s in scenes])
-    return _finish(scenes, gathered, world_from_local, cam_from_world, counts, device, dtype)
+    return _finish(scenes, gathered, world_from_local, cam_from_world, counts, missing, device, dtype)
 
 
-def _finish(scenes, gathered, world_from_local, cam_from_world, counts, device, dtype):  # type: ignore[no-untyped-def]
+def _finish(scenes, gathered, world_from_local, cam_from_world, counts, missing, device, dtype):  # type: ignore[no-untyped-def]
     b, s, n = world_from_local.shape[:3]
     local_from_world = affine_inverse(world_from_local)
     world_from_cam = affine_inverse(cam_from_world)
@@ -146,11 +148,22 @@ def _finish(scenes, gathered, world_from_local, cam_from_world, counts, device, 
 
     kind = torch.repeat_interleave(torch.arange(KINDS), torch.tensor(counts))
     kind = F.pad(kind, (0, 1), value=PLANE).expand(b, n)
+    present = ~missing[:, None].expand(b, s, n - 1)
+    cam_from_local = _after(cam_from_world[:, :, None], world_from_local[:, :, :-1])
+    light_from_local = cam_from_local.clone()
+    light_from_local[..., 3] -= light[:, :, None]
+    length = gathered("length")[:, None].expand(b, s, n - 1)
+
+    def cones(ray_from_local: Tensor, length: Tensor) -> Tensor:
+        return bounding_cone(ray_from_local, length, kind[:, None, :-1], present)
+
     values = {
         "local_from_cam": local_from_cam.flatten(0, 1),
         "next_from_local": next_from_local.flatten(0, 1),
         "local_from_light": local_from_light.flatten(0, 1),
         "light": light.flatten(0, 1),
+        "camera_cone": cones(cam_from_local, length).flatten(0, 1),
+        "light_cone": cones(light_from_local, length).flatten(0, 1),
         "length": per_frame(with_sky("length")),
         "kind": per_frame(kind),
         "instance": per_frame(with_sky("instance")),
@@ -171,22 +184,19 @@ def rays(K: Tensor, pixels: Tensor) -> Tensor:
     return torch.stack((x, y, torch.ones_like(x)), 1)
 
 
-def first_hit(table: Tables, directions: Tensor) -> tuple[Tensor, Tensor]:
-    """z-depth and solid of the first hit of camera rays (F, 3, P) -> (F, P) twice; inf and N (the sky) without one."""
+def camera_solids(table: Tables) -> Solids:
+    """The solids as the cameras' rays see them."""
     n = sum(table.counts)
-    t = intersect(table.local_from_cam[:, :n], table.length[:, :n], directions, table.counts)
-    depth, solid = t.min(1)
-    missed = ~(depth < FAR_M)
-    return depth.masked_fill(missed, torch.inf), solid.masked_fill(missed, n)
+    return Solids(table.local_from_cam[:, :n], table.length[:, :n], table.camera_cone, table.counts)
 
 
-def _lit(table: Tables, points: Tensor) -> Tensor:
-    """Share of the light that reaches camera points (F, 3, P) -> (F, P): 0 in shadow, else 1."""
+def _shadow(table: Tables, points: Tensor, facing: Tensor) -> Tensor:
+    """Camera points (F, 3, P) that the light does not reach, of those that face it (F, P)."""
     n = sum(table.counts)
+    solids = Solids(table.local_from_light, table.length[:, :n], table.light_cone, table.counts)
     directions = points - table.light[:, :, None]
-    t = intersect(table.local_from_light, table.length[:, :n], directions, table.counts)
-    limit = 1.0 - SHADOW_BIAS_M / directions.norm(dim=1).clamp(min=1.0)
-    return (t.amin(1) >= limit).to(points.dtype)
+    limit = 1.0 - SHADOW_BIAS_M / directions.square().sum(1).sqrt_().clamp_(min=1.0)
+    return shadowed(solids, directions, limit, facing)
 
 
 def _shade(table: Tables, picked: Tensor, local: Tensor, depth: Tensor, directions: Tensor, hit: Tensor) -> Tensor:
@@ -211,7 +221,8 @@ def _shade(table: Tables, picked: Tensor, local: Tensor, depth: Tensor, directio
     air = table.air.T[:, :, None].expand(10, f, p).reshape(10, -1)
     lit = cosine
     if bool((table.air[:, 2] > 0).any()):
-        shade = 1 - _lit(table, points.view(3, f, p).transpose(0, 1)).reshape(-1)
+        facing = ((cosine > 0) & hit).view(f, p)
+        shade = _shadow(table, points.view(3, f, p).transpose(0, 1), facing).flatten()
         lit = cosine * (1 - air[2] * shade)
     light = torch.where(hit, air[0] + air[1] * lit, torch.ones_like(lit))
     haze = torch.exp(-air[3] * depth * length_of_ray)
@@ -241,7 +252,7 @@ def _render_chunk(table: Tables) -> Rendered:
     h, w, f = table.height, table.width, len(table.K)
     pixels = pixel_grid(h, w, like=table.K).reshape(1, h * w, 2)
     directions = rays(table.K, pixels)
-    depth, solid = first_hit(table, directions)
+    depth, solid = first_hit(camera_solids(table), directions)
     n = table.kind.shape[1]
     picked = (solid + n * torch.arange(f, device=solid.device)[:, None]).flatten()
     hit = (solid < n - 1).flatten()

@@ -7,9 +7,15 @@ shearing are all exact in this way.
 
 Local shapes: PLANE y = 0, seen from y > 0; ELLIPSOID |p| = 1; BOX max |p| = 1; CYLINDER x^2 + z^2 = 1, |y| <= 1;
 CAPSULE radius 1 about the segment |y| <= length on the y axis.
+
+Planes meet every ray. The others are first tested by the cone about their bounding sphere, one small matrix
+product for all rays and solids, and only the pairs that pass are computed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,107 +26,165 @@ FAR_M = 50.0
 _TINY = 1e-12
 
 
-def _rows(matrix: Tensor, directions: Tensor) -> list[Tensor]:
-    """Linear forms (F, R, n, 3) of the directions (F, 3, P): a list of R tensors (F, n, P)."""
-    f, r, n, _ = matrix.shape
-    return list((matrix.flatten(1, 2) @ directions).view(f, r, n, -1).unbind(1))
+@dataclass(frozen=True)
+class Solids:
+    """N solids in each of F frames, ordered by kind (`counts` of each), as rays from one origin a frame see them.
 
-
-def _planes(A: Tensor, b: Tensor, directions: Tensor) -> Tensor:
-    dy = A[:, :, 1] @ directions
-    t = -b[:, :, 1, None] / dy.clamp_(max=-_TINY)
-    return t.masked_fill_(b[:, :, 1, None] <= 0, torch.inf)
-
-
-def _miss(t: Tensor, missed: Tensor) -> Tensor:
-    return t.masked_fill_(missed, torch.inf)
-
-
-def _cross_matrix(b: Tensor, A: Tensor) -> Tensor:
-    """Rows of `b x (A d)` as linear forms of d: b (F, n, 3), A (F, n, 3, 3) -> (F, n, 3, 3)."""
-    return torch.linalg.cross(b[..., None].expand_as(A), A, dim=2)
-
-
-def _ellipsoids(A: Tensor, b: Tensor, directions: Tensor) -> Tensor:
-    along = (b[..., None, :] @ A).squeeze(2)
-    forms = torch.cat((A.transpose(1, 2), _cross_matrix(b, A).transpose(1, 2), along[:, None]), 1)
-    dx, dy, dz, wx, wy, wz, bd = _rows(forms, directions)
-    a = dx.square_().addcmul_(dy, dy).addcmul_(dz, dz)
-    # |d|^2 - |b x d|^2 is the discriminant without the cancellation of b.d^2 - |d|^2 (|b|^2 - 1).
-    disc = wx.square_().addcmul_(wy, wy).addcmul_(wz, wz).neg_().add_(a)
-    t = disc.clamp(min=0).sqrt_().add_(bd).neg_().div_(a)
-    return _miss(t, (disc <= 0) | (t <= 0))
-
-
-def _boxes(A: Tensor, b: Tensor, directions: Tensor) -> Tensor:
-    near: Tensor | None = None
-    far: Tensor | None = None
-    for axis in range(3):
-        inverse = (A[:, :, axis] @ directions).reciprocal_()
-        middle = -b[:, :, axis, None] * inverse
-        reach = inverse.abs_()
-        low, high = middle - reach, middle.add_(reach)
-        near = low if near is None else torch.maximum(near, low)
-        far = high if far is None else torch.minimum(far, high)
-    assert near is not None and far is not None
-    return _miss(near, ~((near < far) & (near > 0)))
-
-
-def _sides(A: Tensor, b: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Infinite unit cylinder about y: (dy, middle, half width of the hit interval, discriminant)."""
-    cross = b[..., 2, None] * A[..., 0, :] - b[..., 0, None] * A[..., 2, :]
-    along = b[..., 0, None] * A[..., 0, :] + b[..., 2, None] * A[..., 2, :]
-    dx, dy, dz, w, bd = _rows(torch.cat((A.transpose(1, 2), cross[:, None], along[:, None]), 1), directions)
-    a = dx.square_().addcmul_(dz, dz).clamp_(min=_TINY)
-    disc = torch.addcmul(a, w, w, value=-1)
-    return dy, bd.neg_().div_(a), disc.clamp(min=0).sqrt_().div_(a), disc
-
-
-def _cylinders(A: Tensor, b: Tensor, directions: Tensor) -> Tensor:
-    dy, middle, half, disc = _sides(A, b, directions)
-    inverse = dy.reciprocal_()
-    centre = -b[:, :, 1, None] * inverse
-    reach = inverse.abs_()
-    near = torch.maximum(middle - half, centre - reach)
-    far = torch.minimum(middle.add_(half), centre.add_(reach))
-    return _miss(near, ~((near < far) & (near > 0) & (disc > 0)))
-
-
-def _capsules(A: Tensor, b: Tensor, directions: Tensor, length: Tensor) -> Tensor:
-    dy, middle, half, disc = _sides(A, b, directions)
-    t = middle.sub_(half)
-    y = torch.addcmul(b[:, :, 1, None].expand_as(t), t, dy)
-    top = y >= 0
-    on_side = y.abs_() <= length[..., None]
-    caps = []
-    for end in (1.0, -1.0):
-        shifted = b.clone()
-        shifted[..., 1] -= end * length
-        caps.append(_ellipsoids(A, shifted, directions))
-    hit = torch.where(on_side, t, torch.where(top, caps[0], caps[1]))
-    return _miss(hit, (disc <= 0) | ~(hit > 0))
-
-
-def intersect(local_from_ray: Tensor, length: Tensor, directions: Tensor, counts: tuple[int, ...]) -> Tensor:
-    """Parameter of the nearest hit of every ray with every solid, inf where it misses.
-
-    Shapes:  local_from_ray (F, N, 3, 4), length (F, N), directions (F, 3, P) -> (F, N, P).
-    Units:   multiples of the direction; for camera rays with z = 1 this is z-depth in metres.
-    Note:    solids stand ordered by kind, `counts` of each. Origins inside a solid see no hit of it.
+    Shapes:  local_from_ray (F, N, 3, 4), length (F, N), cone (F, N, 4): a ray (d, |d|) can only meet a solid if its
+             product with the solid's cone is positive.
     """
-    A, b = local_from_ray[..., :3], local_from_ray[..., 3]
-    parts: list[Tensor] = []
-    start = 0
-    for kind, count in enumerate(counts):
+
+    local_from_ray: Tensor
+    length: Tensor
+    cone: Tensor
+    counts: tuple[int, ...]
+
+
+def bounding_cone(ray_from_local: Tensor, length: Tensor, kind: Tensor, present: Tensor) -> Tensor:
+    """Cones about the solids' bounding spheres as seen from the rays' origin.
+
+    Shapes:  ray_from_local (*, 3, 4), length, kind, present (*) -> (*, 4).
+    """
+    M, centre = ray_from_local[..., :3], ray_from_local[..., 3]
+    gram = M.mT @ M
+    # Gershgorin bounds the largest stretch; without shear it is the longest half axis.
+    stretch = gram.abs().sum(-1).amax(-1)
+    squares = gram.diagonal(dim1=-2, dim2=-1)
+    radius2 = torch.where(kind == BOX, squares.sum(-1), stretch)
+    radius2 = torch.where(kind == CYLINDER, squares[..., 1] + torch.maximum(squares[..., 0], squares[..., 2]), radius2)
+    radius = radius2.sqrt() + (kind == CAPSULE) * length * squares[..., 1].sqrt()
+    room = centre.square().sum(-1) - (1.001 * radius + 1e-4).square()
+    outside = (room > 0)[..., None]
+    toward = centre / room.clamp(min=_TINY).sqrt()[..., None]
+    minus = torch.full_like(toward[..., :1], -1.0)
+    cone = torch.cat((torch.where(outside, toward, torch.zeros_like(toward)), torch.where(outside, minus, -minus)), -1)
+    never = cone.new_tensor([0.0, 0.0, 0.0, -1.0])
+    return torch.where(present[..., None], cone, never)
+
+
+def _local_rays(maps: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Origins and directions (3, M) in local coordinates: maps (12, M) row-major, directions (3, M)."""
+    m = maps.view(3, 4, -1)
+    local = m[:, 0] * directions[0]
+    local.addcmul_(m[:, 1], directions[1]).addcmul_(m[:, 2], directions[2])
+    return m[:, 3], local
+
+
+def _ball(o: Tensor, d: Tensor) -> Tensor:
+    a, along = (d * d).sum(0), (o * d).sum(0)
+    w = torch.linalg.cross(o, d, dim=0)
+    # |d|^2 - |o x d|^2 is the discriminant without the cancellation of (o.d)^2 - |d|^2 (|o|^2 - 1).
+    disc = a - w.square_().sum(0)
+    t = disc.clamp(min=0).sqrt_().add_(along).neg_().div_(a)
+    return t.masked_fill_((disc <= 0) | (t <= 0), torch.inf)
+
+
+def _box(o: Tensor, d: Tensor) -> Tensor:
+    inverse = d.reciprocal()
+    middle, reach = -o * inverse, inverse.abs()
+    near, far = (middle - reach).amax(0), (middle + reach).amin(0)
+    return near.masked_fill_((near >= far) | (near <= 0), torch.inf)
+
+
+def _side(o: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Infinite unit cylinder about y: middle and half width of the hit interval, and its discriminant."""
+    a = (d[0] * d[0]).addcmul_(d[2], d[2]).clamp_(min=_TINY)
+    w = (o[2] * d[0]).addcmul_(o[0], d[2], value=-1)
+    disc = torch.addcmul(a, w, w, value=-1)
+    along = (o[0] * d[0]).addcmul_(o[2], d[2])
+    return along.neg_().div_(a), disc.clamp(min=0).sqrt_().div_(a), disc
+
+
+def _cylinder(o: Tensor, d: Tensor) -> Tensor:
+    middle, half, disc = _side(o, d)
+    inverse = d[1].reciprocal()
+    centre, reach = -o[1] * inverse, inverse.abs()
+    near, far = torch.maximum(middle - half, centre - reach), torch.minimum(middle + half, centre + reach)
+    return near.masked_fill_((near >= far) | (near <= 0) | (disc <= 0), torch.inf)
+
+
+def _capsule(o: Tensor, d: Tensor, length: Tensor) -> Tensor:
+    middle, half, disc = _side(o, d)
+    t = middle - half
+    y = torch.addcmul(o[1], t, d[1])
+    end = torch.minimum(torch.maximum(y, -length), length)
+    # Off the side, the ray can only meet the ball at the end that it passes.
+    shifted = torch.stack((o[0], o[1] - torch.where(y < 0, -length, length), o[2]))
+    hit = torch.where(y == end, t, _ball(shifted, d))
+    return hit.masked_fill_((disc <= 0) | (hit <= 0), torch.inf)
+
+
+def _planes(solids: Solids, directions: Tensor) -> tuple[Tensor, Tensor]:
+    count = solids.counts[PLANE]
+    row = solids.local_from_ray[:, :count, 1]
+    t = -row[..., 3:] / (row[..., :3] @ directions).clamp_(max=-_TINY)
+    return t.masked_fill_(row[..., 3:] <= 0, torch.inf).min(1)
+
+
+def pairs(solids: Solids, directions: Tensor, use: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Every hit of a ray with a solid that is no plane: (ray index f P + p, solid n, parameter), one kind at a time.
+
+    Shapes:  directions (F, 3, P), use bool (F, P) or None for all rays.
+    """
+    f, _, p = directions.shape
+    n = solids.length.shape[1]
+    maps = solids.local_from_ray.reshape(f * n, 12).T.contiguous()
+    flat = directions.transpose(0, 1).reshape(3, -1)
+    size = directions.square().sum(1, keepdim=True).sqrt_()
+    widened = torch.cat((directions, size), 1)
+    start = solids.counts[PLANE]
+    for kind, count in list(enumerate(solids.counts))[1:]:
         if count == 0:
             continue
-        now = slice(start, start + count)
+        near = (solids.cone[:, start : start + count] @ widened) > 0
+        if use is not None:
+            near &= use[:, None]
+        index = near.flatten().nonzero().squeeze(1)
+        row = torch.div(index, p, rounding_mode="floor")
+        frame = torch.div(row, count, rounding_mode="floor")
+        ray = index - (row - frame) * p
+        solid = row - frame * count + start
         start += count
+        slot = frame * n + solid
+        o, d = _local_rays(maps[:, slot], flat[:, ray])
         if kind == CAPSULE:
-            parts.append(_capsules(A[:, now], b[:, now], directions, length[:, now]))
+            t = _capsule(o, d, solids.length.flatten()[slot])
         else:
-            parts.append((_planes, _ellipsoids, _boxes, _cylinders)[kind](A[:, now], b[:, now], directions))
-    return torch.cat(parts, 1)
+            t = (_ball, _box, _cylinder)[kind - 1](o, d)
+        hit = t.isfinite().nonzero().squeeze(1)
+        yield ray[hit], solid[hit], t[hit]
+
+
+def first_hit(solids: Solids, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Parameter and solid of each ray's first hit; inf and N where there is none before FAR_M.
+
+    Shapes:  directions (F, 3, P) -> (F, P) twice.
+    Units:   multiples of the direction; for camera rays with z = 1 this is z-depth in metres.
+    Note:    rays that start inside a solid do not see it.
+    """
+    f, _, p = directions.shape
+    n = solids.length.shape[1]
+    depth, solid = (x.flatten() for x in _planes(solids, directions))
+    found = list(pairs(solids, directions))
+    if found:
+        ray, which, t = (torch.cat(column) for column in zip(*found, strict=True))
+        depth = depth.scatter_reduce(0, ray, t, "amin")
+        won = (t == depth[ray]).nonzero().squeeze(1)
+        solid[ray[won]] = which[won]
+    missed = ~(depth < FAR_M)
+    return depth.masked_fill_(missed, torch.inf).view(f, p), solid.masked_fill_(missed, n).view(f, p)
+
+
+def shadowed(solids: Solids, directions: Tensor, limit: Tensor, use: Tensor) -> Tensor:
+    """Rays that meet a solid other than a plane before `limit`: (F, P) bool; planes bound the world and cast none.
+
+    Shapes:  directions (F, 3, P), limit (F, P), use bool (F, P): rays that need an answer.
+    """
+    dark = torch.zeros_like(use).flatten()
+    flat = limit.flatten()
+    for ray, _, t in pairs(solids, directions, use):
+        dark[ray[t < flat[ray]]] = True
+    return dark.view_as(use)
 
 
 def normals(kind: Tensor, length: Tensor, points: Tensor) -> Tensor:
@@ -129,11 +193,12 @@ def normals(kind: Tensor, length: Tensor, points: Tensor) -> Tensor:
     Shapes:  kind, length (P,), points (3, P) -> (3, P).
     """
     x, y, z = points
-    rounded = y - torch.minimum(torch.maximum(y, -length), length)
-    curved = torch.stack((x, rounded, z))
     size = points.abs()
-    on_face = points * (size >= size.amax(0, keepdim=True))
+    box, plane = kind == BOX, kind == PLANE
     cap = (kind == CYLINDER) & (size[1] > torch.hypot(x, z))
-    up = torch.stack((torch.zeros_like(y), torch.where(kind == PLANE, torch.ones_like(y), y), torch.zeros_like(y)))
-    flat = torch.where((kind == BOX)[None], on_face, up)
-    return torch.where(((kind == BOX) | (kind == PLANE) | cap)[None], flat, curved)
+    face = points * (size >= size.amax(0, keepdim=True))
+    beyond = y - torch.minimum(torch.maximum(y, -length), length)
+    normal = torch.where((box | cap)[None], face, torch.stack((x, beyond, z)))
+    normal.masked_fill_(plane[None], 0.0)
+    normal[1] += plane
+    return normal

@@ -1,0 +1,253 @@
+"""Crop, resize, pad, mirror and turn clips so that cameras, depth, tracks and flow keep telling the truth.
+
+Convention for all of them: pixel (0, 0) is centred at (0, 0), so a resize by s maps `c' = (c + 0.5) s - 0.5`; what
+leaves the image is invisible; depth, masks and ids are never interpolated, because a mean of two depths at an edge
+is the depth of nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from page4d.geometry import resize_intrinsics
+from page4d.schema import Clip, UserError
+
+DepthResize = Literal["nearest", "sparse"]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of an image in whole pixels: columns left ... left + width - 1, rows top ... top + height - 1."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def image_size(clip: Clip) -> tuple[int, int]:
+    """Height and width of a clip's images."""
+    return int(clip.images.shape[-2]), int(clip.images.shape[-1])
+
+
+def _shift_centre(K: Tensor, x: float, y: float) -> Tensor:
+    moved = K.clone()
+    moved[..., :2, 2] += K.new_tensor([x, y])
+    return moved
+
+
+def _maps(clip: Clip, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """`change` applied to everything of the clip whose last two axes are rows and columns."""
+    names = ("images", "depth", "moving", "instances")
+    return {name: change(value) for name in names if (value := getattr(clip, name)) is not None}
+
+
+def _moved_tracks(clip: Clip, move: Callable[[Tensor], Tensor], height: int, width: int) -> dict[str, Any]:
+    if clip.tracks is None or clip.tracks_visible is None:
+        return {}
+    tracks = move(clip.tracks)
+    inside = (tracks >= -0.5).all(-1) & (tracks[..., 0] < width - 0.5) & (tracks[..., 1] < height - 0.5)
+    return {"tracks": tracks, "tracks_visible": clip.tracks_visible & inside}
+
+
+def crop(clip: Clip, box: Box) -> Clip:
+    """Keep a part of every frame.
+
+    Errors:  UserError if the box is empty or reaches outside the images.
+    """
+    height, width = image_size(clip)
+    fits = 0 <= box.left < box.left + box.width <= width and 0 <= box.top < box.top + box.height <= height
+    if not fits:
+        raise UserError(f"crop {box} does not lie inside images of {width} x {height} pixels (width x height)")
+    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    shift = clip.K.new_tensor([box.left, box.top])
+    return replace(
+        clip,
+        K=_shift_centre(clip.K, -box.left, -box.top),
+        flow=None if clip.flow is None else clip.flow[:, rows, columns],
+        **_maps(clip, lambda x: x[..., rows, columns]),
+        **_moved_tracks(clip, lambda t: t - shift, box.height, box.width),
+    )
+
+
+def pad(clip: Clip, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0) -> Clip:
+    """Add black pixels without depth around every frame.
+
+    Errors:  UserError for a negative margin.
+    """
+    if min(left, top, right, bottom) < 0:
+        raise UserError(f"pad by {(left, top, right, bottom)}: margins cannot be negative; crop instead")
+    height, width = image_size(clip)
+    shift = clip.K.new_tensor([left, top])
+    return replace(
+        clip,
+        K=_shift_centre(clip.K, left, top),
+        flow=None if clip.flow is None else F.pad(clip.flow, (0, 0, left, right, top, bottom)),
+        **_maps(clip, lambda x: F.pad(x, (left, right, top, bottom))),
+        **_moved_tracks(clip, lambda t: t + shift, height + top + bottom, width + left + right),
+    )
+
+
+def nearest_index(source: int, target: int, device: torch.device | str = "cpu") -> Tensor:
+    """For each of `target` pixels the one of `source` pixels that its centre falls on, in exact integer arithmetic."""
+    return (2 * torch.arange(target, device=device) + 1) * source // (2 * target)
+
+
+def _splat_nearest(depth: Tensor, height: int, width: int) -> Tensor:
+    """Every measurement to the target pixel that its centre falls on; of several the nearest to the camera stays."""
+    frames, rows, columns = depth.shape
+    y = nearest_index(height, rows, depth.device)
+    x = nearest_index(width, columns, depth.device)
+    target = (y[:, None] * width + x).flatten().expand(frames, -1)
+    measured = (depth > 0) & depth.isfinite()
+    values = torch.where(measured, depth, torch.full_like(depth, torch.inf)).flatten(1)
+    out = torch.full((frames, height * width), torch.inf, dtype=depth.dtype, device=depth.device)
+    out.scatter_reduce_(1, target, values, "amin")
+    return torch.where(out.isfinite(), out, torch.zeros_like(out)).unflatten(1, (height, width))
+
+
+def _resize_images(images: Tensor, height: int, width: int) -> Tensor:
+    # Antialiased bicubic overshoots at edges, so it is cut back to the range of colours.
+    resized = F.interpolate(images, (height, width), mode="bicubic", antialias=True, align_corners=False)
+    return resized.clamp_(0, 1)
+
+
+def resize(clip: Clip, height: int, width: int, depth: DepthResize = "nearest") -> Clip:
+    """Resize every frame; the two axes may be scaled differently, K follows.
+
+    Note:    depth is taken from the pixel whose centre is nearest; with `depth="sparse"` (LiDAR, multi-view stereo)
+             every measurement is kept and moved instead, the nearest to the camera where several meet.
+    Errors:  UserError for an empty target size.
+    """
+    if min(height, width) < 1:
+        raise UserError(f"resize to {width} x {height} pixels: needed at least 1 x 1")
+    old_height, old_width = image_size(clip)
+    if (old_height, old_width) == (height, width):
+        return clip
+    factor = clip.K.new_tensor([width / old_width, height / old_height])
+    y = nearest_index(old_height, height, clip.depth.device)[:, None]
+    x = nearest_index(old_width, width, clip.depth.device)
+    sparse = depth == "sparse"
+    return replace(
+        clip,
+        images=_resize_images(clip.images, height, width),
+        depth=_splat_nearest(clip.depth, height, width) if sparse else clip.depth[:, y, x],
+        moving=None if clip.moving is None else clip.moving[:, y, x],
+        instances=None if clip.instances is None else clip.instances[:, y, x],
+        flow=None if clip.flow is None else clip.flow[:, y, x] * factor,
+        K=resize_intrinsics(clip.K, width / old_width, height / old_height),
+        **_moved_tracks(clip, lambda t: (t + 0.5) * factor - 0.5, height, width),
+    )
+
+
+def mirror(clip: Clip) -> Clip:
+    """Left-right mirror image of the whole scene: the world is mirrored in x too, so poses stay rigid motions."""
+    height, width = image_size(clip)
+    sign = clip.K.new_tensor([-1.0, 1.0, 1.0])
+    K = clip.K.clone()
+    K[..., 0, 1] = -clip.K[..., 0, 1]
+    K[..., 0, 2] = width - 1 - clip.K[..., 0, 2]
+    poses = clip.cam_from_world * sign[:, None] * torch.cat((sign, sign.new_ones(1)))
+    edge = clip.K.new_tensor([width - 1.0, 0.0])
+    flip = clip.K.new_tensor([-1.0, 1.0])
+    return replace(
+        clip,
+        K=K,
+        cam_from_world=poses,
+        flow=None if clip.flow is None else clip.flow.flip(2) * flip,
+        **_maps(clip, lambda x: x.flip(-1)),
+        **_moved_tracks(clip, lambda t: edge + t * flip, height, width),
+    )
+
+
+def turn_clockwise(clip: Clip) -> Clip:
+    """Turn every frame by 90 degrees clockwise and the cameras with it; the world stays.
+
+    Source:  pixel (x, y) becomes (H - 1 - y, x); the public code exchanges the formulas of the two directions and
+             leaves the poses as they were.
+    Errors:  UserError if K has skew, which a turn would move below the diagonal.
+    """
+    if bool((clip.K[..., 0, 1] != 0).any()):
+        raise UserError(f"{clip.name}: K has skew, so the frames cannot be turned; undistort to zero skew first")
+    height, width = image_size(clip)
+    K = clip.K.clone()
+    K[..., 0, 0], K[..., 1, 1] = clip.K[..., 1, 1], clip.K[..., 0, 0]
+    K[..., 0, 2], K[..., 1, 2] = height - 1 - clip.K[..., 1, 2], clip.K[..., 0, 2]
+    turned = clip.K.new_tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    edge = clip.K.new_tensor([height - 1.0, 0.0])
+
+    def turn(xy: Tensor) -> Tensor:
+        return torch.stack((-xy[..., 1], xy[..., 0]), -1)
+
+    return replace(
+        clip,
+        K=K,
+        cam_from_world=turned @ clip.cam_from_world,
+        flow=None if clip.flow is None else turn(clip.flow.rot90(-1, (1, 2))),
+        **_maps(clip, lambda x: x.rot90(-1, (-2, -1))),
+        **_moved_tracks(clip, lambda t: edge + turn(t), width, height),
+    )
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a clip of any size is brought to the size of its batch.
+
+    Fields:  mode "crop" keeps the aspect of pixels: the largest box of the target's shape, centred on the principal
+             point, is cut out and resized; "stretch" is the public way: the whole image, or a `zoom` part of it, is
+             squeezed to the target (fx and fy then differ).
+             zoom is the range of the share of the box that is kept per clip, cut at 1; (1, 1) keeps all. Of the
+             public range (0.8, 1.2) half of the draws keep all. In "stretch" the two axes draw independently.
+             centred shrinks the box until the principal point is in its middle, because the pose encoding knows
+             only fields of view; it never shrinks to less than half.
+             depth is how depth maps are resized, see `resize`.
+    """
+
+    mode: Literal["crop", "stretch"] = "crop"
+    zoom: tuple[float, float] = (1.0, 1.0)
+    centred: bool = True
+    depth: DepthResize = "nearest"
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("crop", "stretch"):
+            raise UserError(f"framing mode is {self.mode!r}; choose 'crop' or 'stretch'")
+        if not 0 < self.zoom[0] <= self.zoom[1]:
+            raise UserError(f"framing zoom is {self.zoom}; needed 0 < low <= high")
+
+    def box(
+        self,
+        size_hw: tuple[int, int],
+        target_hw: tuple[int, int],
+        centre: tuple[float, float],
+        zoom: tuple[float, float],
+    ) -> Box:
+        """The part of an image that is kept, for a principal point (x, y) and zoom factors (x, y).
+
+        Note:    the middle of a box of width w is taken to be w / 2, as the pose decoding puts it.
+        """
+        (height, width), (x, y) = size_hw, centre
+        room_x, room_y = float(width), float(height)
+        if self.centred:
+            room_x = max(width / 2, min(room_x, 2 * x, 2 * (width - x)))
+            room_y = max(height / 2, min(room_y, 2 * y, 2 * (height - y)))
+        if self.mode == "crop":
+            scale = min(room_x / target_hw[1], room_y / target_hw[0]) * min(zoom[0], 1.0)
+            box_w, box_h = target_hw[1] * scale, target_hw[0] * scale
+        else:
+            box_w, box_h = room_x * min(zoom[0], 1.0), room_y * min(zoom[1], 1.0)
+        w, h = max(1, min(width, round(box_w))), max(1, min(height, round(box_h)))
+        left = min(max(0, round(x - w / 2)), width - w)
+        top = min(max(0, round(y - h / 2)), height - h)
+        return Box(left, top, w, h)
+
+    def apply(self, clip: Clip, target_hw: tuple[int, int], zoom: tuple[float, float] = (1.0, 1.0)) -> Clip:
+        """Crop and resize all frames of a clip with one box, taken about the mean principal point."""
+        x, y = clip.K[:, :2, 2].mean(0).tolist()
+        box = self.box(image_size(clip), target_hw, (x, y), zoom)
+        return resize(crop(clip, box), *target_hw, depth=self.depth)
