@@ -24,7 +24,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.association import Entry, associate, nearest_within, read_index
+from page4d.data.association import Entry, associate, read_index
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
 from page4d.data.datasets.formats import read_rgb
@@ -78,7 +78,7 @@ class Triple:
 class Bonn(SceneDataset):
     """Bonn RGB-D Dynamic from the official archives.
 
-    `pairing="time"` takes for each colour image the pose within 20 ms and the depth image within 40 ms;
+    `pairing="time"` takes for each colour image the pose and the depth image within 20 ms, each used once;
     `pairing="rows"` the entries of the same rank, as the public code does. `window=(30, 140)` keeps the colour images
     of these ranks (the public selection). Frame numbers are ranks of the sorted colour images, from 0.
     """
@@ -136,10 +136,10 @@ class Bonn(SceneDataset):
     def _by_time(
         rgb: list[tuple[float, Path]], depth: list[tuple[float, Path]], rows: list[Entry]
     ) -> list[tuple[int, int, int]]:
-        depth_stamps = [stamp for stamp, _ in depth]
-        pairs = associate([stamp for stamp, _ in rgb], [row.stamp_s for row in rows], 0.02)
-        found = [(i, nearest_within(depth_stamps, rgb[i][0], 0.04), j) for i, j in pairs]
-        return [(i, k, j) for i, k, j in found if k is not None]
+        rgb_s = [stamp for stamp, _ in rgb]
+        row_of = dict(associate(rgb_s, [row.stamp_s for row in rows], 0.02))
+        depth_of = dict(associate(rgb_s, [stamp for stamp, _ in depth], 0.02))
+        return [(i, depth_of[i], row_of[i]) for i in sorted(row_of.keys() & depth_of.keys())]
 
     def _by_rank(
         self, folder: Path, rgb: list[tuple[float, Path]], depth: list[tuple[float, Path]], rows: list[Entry]

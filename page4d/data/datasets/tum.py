@@ -59,9 +59,10 @@ class Triple:
 class TUM(SceneDataset):
     """TUM RGB-D from the official archives, paired by time stamp.
 
-    `selection="all"` gives every colour image that has a pose within 20 ms and a depth image within 40 ms.
-    `selection="public"` gives of these what the released evaluation used: every third image with a pose, the first
-    90 of them, less those without depth. Frame numbers are lines of rgb.txt, counted from 0.
+    `selection="all"` gives every colour image with a pose and a depth image within 20 ms, each used once, as the
+    benchmark's own association does. `selection="public"` gives what the released evaluation used: every third image
+    with a pose, the first 90 of them, with the nearest depth image within 40 ms (two images may share one), less
+    those without depth. Frame numbers are lines of rgb.txt, counted from 0.
     """
 
     name = "tum"
@@ -103,17 +104,21 @@ class TUM(SceneDataset):
         depth = read_index(folder / "depth.txt", tolerant=True)
         poses = read_index(folder / "groundtruth.txt", n_words=7, tolerant=True)
         pairs = associate([e.stamp_s for e in rgb], [e.stamp_s for e in poses], 0.02)
-        if self.selection == "public":
-            pairs = pairs[::3][:90]
-        depth_stamps = [e.stamp_s for e in depth]
+        depth_of = self._depth_of([e.stamp_s for e in rgb], [e.stamp_s for e in depth])
         triples = {}
-        for i, j in pairs:
-            k = nearest_within(depth_stamps, rgb[i].stamp_s, 0.04)
+        for i, j in pairs[::3][:90] if self.selection == "public" else pairs:
+            k = depth_of[i]
             if k is not None:
                 pose = pose_from_tum(np.array([float(word) for word in poses[j].words[:7]]))
-                paths = folder / rgb[i].words[0], folder / depth[k].words[0]
-                triples[i] = Triple(*paths, pose, rgb[i].stamp_s)
+                triples[i] = Triple(folder / rgb[i].words[0], folder / depth[k].words[0], pose, rgb[i].stamp_s)
         return triples
+
+    def _depth_of(self, rgb_s: list[float], depth_s: list[float]) -> list[int | None]:
+        """For each colour image the index of its depth image, None where there is none."""
+        if self.selection == "public":
+            return [nearest_within(depth_s, stamp, 0.04) for stamp in rgb_s]
+        partner = dict(associate(rgb_s, depth_s, 0.02))
+        return [partner.get(i) for i in range(len(rgb_s))]
 
     def calibration_of(self, sequence: str) -> Calibration:
         """The calibration given, or the official one of the camera in the sequence's name.
