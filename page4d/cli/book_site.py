@@ -20,6 +20,7 @@ import yaml
 
 from page4d.cli.book_chapters import Execution, toc_entries
 from page4d.schema import atomic_write
+from page4d.version import code_revision
 
 VERSIONS = ("page4d", "torch", "torchvision", "numpy", "plotly", "papermill", "jupyter-book", "myst-nb", "Sphinx")
 
@@ -85,9 +86,7 @@ def versions() -> dict[str, str]:
     """Python, the code's revision and the packages that decide what a page shows."""
     found = {"python": platform.python_version()}
     found |= {name: metadata.version(name) for name in VERSIONS}
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    revision = subprocess.run(git, text=True, capture_output=True, check=False)
-    found["revision"] = revision.stdout.strip() or "not in a git checkout"
+    found["revision"] = code_revision()
     return found
 
 
