@@ -208,3 +208,91 @@ class Prediction:
             )
         optional: dict[str, Any] = dict.fromkeys(("points", "points_conf", "mask"))
         return cls(**(optional | arrays), frame_names=tuple(header["frame_names"]), meta=header["meta"])
+
+
+SCORES_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SequenceScore:
+    """What one sequence scored, or why it did not.
+
+    values:  metric name to number; weight: its share in the mean (valid pixels for depth, 1 for poses and points).
+    items:   the same metrics per frame, pose or step, one list each; `item_names` names the frames where there are any.
+    notes:   other numbers worth keeping (fitted scale and shift, pairs found, share of pixels covered).
+    """
+
+    name: str
+    values: dict[str, float] = field(default_factory=dict)
+    weight: float = 0.0
+    item_names: tuple[str, ...] = ()
+    items: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    notes: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One benchmark, one protocol, one model: what was measured, on what, and with which settings.
+
+    mean:    weighted mean over the n sequences that have values, out of `of`; failed ones stay listed.
+    better:  metric name to "lower" or "higher"; units: metric name to its unit ("" = none).
+    origin:  label, source, hashes of config and weights, code revision, hardware and date of predictions and scoring.
+    """
+
+    benchmark: str
+    version: int
+    task: str
+    protocol: dict[str, Any]
+    mean: dict[str, float]
+    sequences: tuple[SequenceScore, ...]
+    better: dict[str, str]
+    units: dict[str, str]
+    origin: dict[str, Any]
+
+    @property
+    def n(self) -> int:
+        """Sequences that entered the mean."""
+        return sum(s.error is None for s in self.sequences)
+
+    @property
+    def of(self) -> int:
+        """Sequences that should have."""
+        return len(self.sequences)
+
+    def save(self, path: Path | str) -> None:
+        """Write JSON, whole or not at all; numbers that are not finite are refused.
+
+        Errors:  ValueError for NaN or infinity: a mean must not hide them.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"n": self.n, "of": self.of}
+        values["sequences"] = [vars(s) for s in self.sequences]
+        text = json.dumps({"format": SCORES_FORMAT} | values, indent=1, allow_nan=False)
+        with atomic_write(path, "w") as stream:
+            stream.write(text + "\n")
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read Scores written by `save`.
+
+        Errors:  UserError if the file is missing, damaged, no Scores, or of another format version.
+        """
+        path = Path(path)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            version = stored.pop("format")
+            if version != SCORES_FORMAT:
+                raise UserError(f"{path} has Scores format {version}, this page4d reads {SCORES_FORMAT}; score again")
+            stored.pop("n")
+            stored.pop("of")
+            sequences = tuple(_sequence_score(s) for s in stored.pop("sequences"))
+            return cls(sequences=sequences, **stored)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}; `page4d evaluate score` writes it") from error
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise UserError(f"{path} is no whole Scores file ({error}); score again") from error
+
+
+def _sequence_score(stored: dict[str, Any]) -> SequenceScore:
+    items = {name: tuple(values) for name, values in stored.pop("items").items()}
+    return SequenceScore(item_names=tuple(stored.pop("item_names")), items=items, **stored)
