@@ -1,0 +1,151 @@
+"""How a benchmark is run and scored: every choice that moves a published number is one named option.
+
+`PUBLIC` reproduces the released PAGE-4D scripts, quirks included; `STANDARD` is what the field does (CUT3R, MonST3R)
+with the defects mended. A table can switch one option at a time: `with_options(STANDARD, depth_source="world_z")`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args, get_type_hints
+
+from page4d.schema import UserError
+
+PROTOCOL_VERSION = 1
+Task = Literal["monodepth", "videodepth", "pose", "points", "features"]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One choice for each option of `OPTIONS`, which says what it does and where it comes from."""
+
+    name: str
+    input_shape: Literal["squash", "keep_aspect"]
+    portrait: Literal["crop", "pad"]
+    max_frames: int | None
+    dyncheck_camera: Literal["all", "0"]
+    sequences: Literal["public", "all", "fourteen"]
+    depth_source: Literal["world_z", "own_camera"]
+    registration: Literal["stretch", "box"]
+    alignment: Literal["public", "converged"]
+    pairing: Literal["position", "name"]
+    unequal_lengths: Literal["ignore", "error"]
+    version: int = PROTOCOL_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain values, for json."""
+        return asdict(self)
+
+    def input_key(self, task: Task) -> dict[str, Any]:
+        """The options that decide what the network sees, and so which predictions may be scored under this protocol."""
+        names = ["input_shape", "portrait"]
+        names += ["max_frames"] if task == "videodepth" else []
+        names += ["dyncheck_camera"] if task == "pose" else []
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Option:
+    """What an option decides, for which tasks, and which numbered oddities of the released scripts it covers."""
+
+    tasks: tuple[Task, ...]
+    text: str
+    oddities: str = ""
+
+
+_DEPTH: tuple[Task, ...] = ("monodepth", "videodepth")
+_ALL: tuple[Task, ...] = ("monodepth", "videodepth", "pose", "points", "features")
+OPTIONS: dict[str, Option] = {
+    "input_shape": Option(
+        _ALL, "squash: resize every image to a square, as the released scripts do; keep_aspect: keep its shape", "E5"
+    ),
+    "portrait": Option(
+        _ALL, "images taller than wide: crop keeps the middle rows (75.5 % of 3:4); pad keeps all, on white", "E2"
+    ),
+    "max_frames": Option(("videodepth",), "only the first so many frames of a video; none = all", "E4"),
+    "dyncheck_camera": Option(
+        ("pose",), "all: also the still validation cameras, mixed in by name; 0: the moving camera only", "E6"
+    ),
+    "sequences": Option(
+        ("videodepth",), "Sintel: public leaves market_5 out (22); all takes 23; fourteen the pose list", "E3, E9"
+    ),
+    "depth_source": Option(
+        ("videodepth",), "world_z: z in the first camera's frame; own_camera: z in each frame's own camera", "E1, E17"
+    ),
+    "registration": Option(
+        (*_DEPTH, "points"), "stretch: resize over the whole truth; box: to the pixels that the network saw", "E2"
+    ),
+    "alignment": Option(
+        ("videodepth",), "public: ten rounds of IRLS, or 1000 Adam steps of 1e-4; converged: the L1 minimum", "E15, E16"
+    ),
+    "pairing": Option(
+        (*_DEPTH, "pose"),
+        "position: n-th prediction with n-th truth; name: by frame number or time stamp",
+        "E6, E8, E22",
+    ),
+    "unequal_lengths": Option(
+        (*_DEPTH, "pose"), "ignore: score what pairs up; error: every frame must pair up", "E7, E8"
+    ),
+}
+
+PUBLIC = Protocol(
+    name="public",
+    input_shape="squash",
+    portrait="crop",
+    max_frames=120,
+    dyncheck_camera="all",
+    sequences="public",
+    depth_source="world_z",
+    registration="stretch",
+    alignment="public",
+    pairing="position",
+    unequal_lengths="ignore",
+)
+STANDARD = Protocol(
+    name="standard",
+    input_shape="keep_aspect",
+    portrait="pad",
+    max_frames=None,
+    dyncheck_camera="0",
+    sequences="all",
+    depth_source="own_camera",
+    registration="box",
+    alignment="converged",
+    pairing="name",
+    unequal_lengths="error",
+)
+PROTOCOLS = {"public": PUBLIC, "standard": STANDARD}
+
+
+def with_options(base: Protocol, **changes: Any) -> Protocol:
+    """The protocol with some options changed; its name says which.
+
+    Raises:  UserError for an unknown option or value, with what is allowed.
+    """
+    allowed = get_type_hints(Protocol)
+    for name, value in changes.items():
+        if name not in OPTIONS:
+            raise UserError(f"protocol option {name!r} does not exist; there are {', '.join(OPTIONS)}")
+        choices = get_args(allowed[name])
+        fine = (value is None or (isinstance(value, int) and value > 0)) if name == "max_frames" else value in choices
+        if not fine:
+            wanted = "a positive number or none" if name == "max_frames" else " or ".join(map(repr, choices))
+            raise UserError(f"protocol option {name}={value!r}; needed {wanted}")
+    changed = {name: value for name, value in changes.items() if getattr(base, name) != value}
+    suffix = "".join(f"+{name}={value}" for name, value in changed.items())
+    return replace(base, name=base.name + suffix, **changed)
+
+
+def protocol_of(name: str, options: Mapping[str, Any] | None = None) -> Protocol:
+    """A preset by name, with options changed."""
+    if name not in PROTOCOLS:
+        raise UserError(f"protocol {name!r} does not exist; there are {', '.join(PROTOCOLS)}")
+    return with_options(PROTOCOLS[name], **(options or {}))
+
+
+def differences(task: Task, first: Protocol = PUBLIC, second: Protocol = STANDARD) -> dict[str, tuple[Any, Any]]:
+    """Options that matter for a task and differ between two protocols: name to both values."""
+    names = [f.name for f in fields(Protocol) if f.name in OPTIONS and task in OPTIONS[f.name].tasks]
+    pairs = {name: (getattr(first, name), getattr(second, name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -1,0 +1,65 @@
+"""From the pixels of the network's input to the pixels of the ground truth, and which depth is compared at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.io.trajectories import world_from_camera
+from page4d.schema import Prediction
+
+Array = NDArray[np.floating[Any]]
+
+
+def world_z(depth: Array, K: Array, cam_from_world: Array) -> NDArray[np.float64]:
+    """z in the predicted world, the first camera's frame: what the released scripts score as video depth (E1).
+
+    Shapes:  depth (S, H, W), K (S, 3, 3), cam_from_world (S, 3, 4) -> (S, H, W).
+    Note:    equals depth only where the camera has not moved; it can be negative.
+    """
+    _, height, width = depth.shape
+    u, v = np.arange(width), np.arange(height)[:, None]
+    result = np.empty(depth.shape)
+    for i, pose in enumerate(world_from_camera(cam_from_world)):
+        (fx, _, cx), (_, fy, cy) = K[i, 0].astype(np.float64), K[i, 1].astype(np.float64)
+        ray_z = pose[2, 0] * (u - cx) / fx + pose[2, 1] * (v - cy) / fy + pose[2, 2]
+        result[i] = ray_z * depth[i] + pose[2, 3]
+    return result
+
+
+def compared_depth(prediction: Prediction, source: str) -> Array:
+    """The depth stack that a protocol compares: `own_camera` or `world_z`."""
+    if source == "own_camera":
+        return prediction.depth
+    return world_z(prediction.depth, prediction.K, prediction.cam_from_world)
+
+
+def stretched(depth: Array, gt_hw: tuple[int, int]) -> Array:
+    """Bicubic resize of one map over the whole ground truth, whatever part of the image it shows."""
+    return np.asarray(cv2.resize(depth, (gt_hw[1], gt_hw[0]), interpolation=cv2.INTER_CUBIC))
+
+
+def placed(
+    depth: Array, box: NDArray[np.float64], original_hw: NDArray[np.int64], gt_hw: tuple[int, int]
+) -> tuple[Array, NDArray[np.bool_]]:
+    """One map brought to the ground-truth pixels that it shows, and which those are.
+
+    Shapes:  depth (H, W), box (4,) = x0, y0, x1, y1 in pixel edges of the original -> two arrays of gt_hw.
+    Note:    bicubic, as `stretched`, to which it is equal when the box is the whole image. Outside the box: 0, False.
+    """
+    height, width = depth.shape
+    x0, y0, x1, y1 = box
+    full_height, full_width = (int(n) for n in original_hw)
+    if (x0, y0, x1, y1) == (0, 0, full_width, full_height):
+        return stretched(depth, gt_hw), np.ones(gt_hw, np.bool_)
+    edges_x = (np.arange(gt_hw[1]) + 0.5) * full_width / gt_hw[1]
+    edges_y = (np.arange(gt_hw[0]) + 0.5) * full_height / gt_hw[0]
+    x = (edges_x - x0) / (x1 - x0) * width - 0.5
+    y = (edges_y - y0) / (y1 - y0) * height - 0.5
+    inside = ((y >= -0.5) & (y <= height - 0.5))[:, None] & (x >= -0.5) & (x <= width - 0.5)
+    where = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    moved = cv2.remap(depth, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.where(inside, moved, 0), inside
