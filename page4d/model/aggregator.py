@@ -43,8 +43,9 @@ class Aggregator(nn.Module):
         self.patch_embed = build_encoder(config)
         self.frame_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
         self.global_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
-        self.camera_token = nn.Parameter(torch.randn(1, 2, 1, width) * 1e-6)
-        self.register_token = nn.Parameter(torch.randn(1, 2, NUM_SPECIAL - 1, width) * 1e-6)
+        # torch.normal, not randn times a number: on the meta device a product makes torch import its compiler (seconds).
+        self.camera_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, 1, width)))
+        self.register_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, NUM_SPECIAL - 1, width)))
         self.spatial_mask_head = SpatialMaskHead(width)
 
     @property
