@@ -62,7 +62,9 @@ class Batch:
         return Clip(**values, frame_numbers=frames, name=f"seed-{self.seeds[index]}", dataset="synthetic")
 
 
-def render_scenes(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Batch:
+def render_scenes(
+    scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Batch:
     """Render scenes of equal size and length together.
 
     Raises:  UserError for no scenes, or scenes of different sizes or lengths.

@@ -109,12 +109,12 @@ def _splat_nearest(depth: Tensor, height: int, width: int) -> Tensor:
     values = torch.where(measured, depth, torch.full_like(depth, torch.inf)).flatten(1)
     out = torch.full((frames, height * width), torch.inf, dtype=depth.dtype, device=depth.device)
     out.scatter_reduce_(1, target, values, "amin")
-    return torch.where(out.isfinite(), out, torch.zeros_like(out)).unflatten(1, (height, width))
+    return torch.where(out.isfinite(), out, torch.zeros_like(out)).reshape(frames, height, width)
 
 
 def _resize_images(images: Tensor, height: int, width: int) -> Tensor:
     # Antialiased bicubic overshoots at edges, so it is cut back to the range of colours.
-    resized = F.interpolate(images, (height, width), mode="bicubic", antialias=True, align_corners=False)
+    resized: Tensor = F.interpolate(images, (height, width), mode="bicubic", antialias=True, align_corners=False)
     return resized.clamp_(0, 1)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from page4d.data.world.draw import Array, Draw, rotate
+from page4d.data.world.draw import Array, Draw, rotate, turn
 from page4d.data.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
 
 ZERO = np.zeros(3)
 UNIT = np.eye(3)
+VERTICAL = np.array([0.0, 1.0, 0.0])
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ def place_parts(parts: Sequence[tuple[Part, Body]], times: Array) -> Array:
     )
     origin = place + velocity * t[..., None] + sway * np.sin(sway_rate * t[..., None] + sway_phase)
     for level in range(2):
-        turn, pivot = _hinges(parts, times, level)
+        hinge, pivot = _hinges(parts, times, level)
         origin = origin + (linear @ pivot[..., None])[..., 0]
-        linear = linear @ turn
+        linear = linear @ hinge
     origin = origin + (linear @ np.stack([p.offset for p, _ in parts])[..., None])[..., 0]
     linear = linear @ np.stack([p.turn for p, _ in parts])
     half, stretch, phase, shear = (
@@ -126,9 +127,10 @@ def solid(draw: Draw, radius: float) -> Part:
 
 
 def thing(draw: Draw, radius: float, upright: bool) -> Body:
-    """A rigid body of one solid, or of two stuck together."""
+    """A rigid body of one solid; `upright` ones only turn about the vertical."""
     part = solid(draw, radius)
-    return Body((part,), radius, path=Path(ZERO, start=rotate(np.array([0.0, 1.0, 0.0]), draw.uniform(0, 6.28)) if upright else draw.rotation()))
+    start = turn(VERTICAL, draw.uniform(0, 2 * math.pi)) if upright else draw.rotation()
+    return Body((part,), radius, path=Path(ZERO, start=start))
 
 
 def jelly(draw: Draw, radius: float) -> Body:
@@ -179,10 +181,10 @@ def walker(draw: Draw, radius: float, speed: float) -> Body:
         Part(ELLIPSOID, np.array([0.065, 0.085, 0.075]) * tall, offset=np.array([0.0, -0.4, 0.0]) * tall),
     ]
     for side in (-1.0, 1.0):
-        turn = phase if side > 0 else phase + math.pi
-        hip = Joint(np.array([side * 0.06 * tall, 0.0, 0.0]), rest=0.0, swing=swing, phase=turn)
-        knee = Joint(np.array([0.0, leg, 0.0]), rest=-0.4, swing=0.4, phase=turn - 1.2)
-        shoulder = Joint(np.array([side * 0.13, -0.27, 0.0]) * tall, rest=0.0, swing=0.8 * swing, phase=turn + math.pi)
+        beat = phase if side > 0 else phase + math.pi
+        hip = Joint(np.array([side * 0.06 * tall, 0.0, 0.0]), rest=0.0, swing=swing, phase=beat)
+        knee = Joint(np.array([0.0, leg, 0.0]), rest=-0.4, swing=0.4, phase=beat - 1.2)
+        shoulder = Joint(np.array([side * 0.13, -0.27, 0.0]) * tall, rest=0.0, swing=0.8 * swing, phase=beat + math.pi)
         parts += [
             _limb(hip.pivot, leg, 0.045 * tall, (hip,)),
             _limb(hip.pivot, leg, 0.038 * tall, (hip, knee)),

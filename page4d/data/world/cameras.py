@@ -9,6 +9,7 @@ import numpy as np
 
 from page4d.data.world.config import WorldConfig, as_range
 from page4d.data.world.draw import Array, Draw, rotate
+from page4d.data.world.draw import turn as turn_by
 
 STEP_M = 0.75
 UP = np.array([0.0, -1.0, 0.0])
@@ -16,17 +17,12 @@ UP = np.array([0.0, -1.0, 0.0])
 
 @dataclass(frozen=True)
 class Camera:
-    """One clip's camera: cam_from_world (S, 3, 4), K (3, 3), the frames' times in seconds about the clip's middle."""
+    """One clip's camera: cam_from_world (S, 3, 4), K (3, 3), its centres (S, 3), times in seconds about the middle."""
 
     cam_from_world: Array
     K: Array
+    positions: Array
     times: Array
-
-    @property
-    def positions(self) -> Array:
-        """Camera centres in the world (S, 3)."""
-        rotation = self.cam_from_world[:, :, :3]
-        return np.asarray(-(rotation.transpose(0, 2, 1) @ self.cam_from_world[:, :, 3:])[..., 0])
 
 
 def intrinsics(draw: Draw, config: WorldConfig) -> Array:
@@ -65,7 +61,9 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     K = intrinsics(draw, config)
     start = low + (high - low) * np.array([draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8), draw.uniform(0.05, 0.4)])
     middle = (low + high) / 2
-    target = middle + (high - low) * np.array([draw.uniform(-0.3, 0.3), draw.uniform(-0.1, 0.45), draw.uniform(0.1, 0.5)])
+    target = middle + (high - low) * np.array(
+        [draw.uniform(-0.3, 0.3), draw.uniform(-0.1, 0.45), draw.uniform(0.1, 0.5)]
+    )
     toward = target - start
     heading = draw.direction() * np.array([1.0, 0.3, 1.0])
     heading /= float(np.linalg.norm(heading))
@@ -86,6 +84,6 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     angle = np.linalg.norm(turn, axis=-1)
     axis = turn / np.maximum(angle, 1e-12)[:, None]
     axis[angle < 1e-12] = (0.0, 1.0, 0.0)
-    rotation = rotate(np.array([0.0, 0.0, 1.0]), roll) @ rotate(axis, angle) @ look_at(forward)
+    rotation = turn_by(np.array([0.0, 0.0, 1.0]), roll) @ rotate(axis, angle) @ look_at(forward)
     translation = -(rotation @ positions[..., None])
-    return Camera(np.concatenate((rotation, translation), -1), K, times)
+    return Camera(np.concatenate((rotation, translation), -1), K, positions, times)

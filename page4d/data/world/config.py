@@ -53,12 +53,23 @@ class WorldConfig:
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < SMALLEST_SIDE:
-            raise UserError(f"world: size {self.height} x {self.width}; both sides need at least {SMALLEST_SIDE} pixels")
+            raise UserError(
+                f"world: size {self.height} x {self.width}; both sides need at least {SMALLEST_SIDE} pixels"
+            )
         if self.frames < 1:
             raise UserError(f"world: frames={self.frames}; a clip needs at least 1 frame")
         if self.environment not in ("room", "outdoor", "mixed"):
             raise UserError(f"world: environment={self.environment!r}; choose room, outdoor or mixed")
-        for name in ("static_bodies", "moving_bodies", "moving_share", "body_speed", "camera_speed", "frame_stride", "focal", "fog"):
+        for name in (
+            "static_bodies",
+            "moving_bodies",
+            "moving_share",
+            "body_speed",
+            "camera_speed",
+            "frame_stride",
+            "focal",
+            "fog",
+        ):
             low, high = as_range(getattr(self, name))
             if not 0 <= low <= high:
                 raise UserError(f"world: {name}={getattr(self, name)}; needed 0 <= low <= high")

@@ -63,7 +63,7 @@ class Draw:
 
     def vector(self, low: float, high: float) -> Array:
         """Three numbers in [low, high)."""
-        return np.array([self.uniform(low, high) for _ in range(3)])
+        return np.array((self.uniform(low, high), self.uniform(low, high), self.uniform(low, high)))
 
     def direction(self) -> Array:
         """A unit vector, uniform on the sphere."""
@@ -73,16 +73,32 @@ class Draw:
 
     def rotation(self) -> Array:
         """A rotation matrix, uniform in axis and angle."""
-        return rotate(self.direction(), self.uniform(0, math.pi))
+        return turn(self.direction(), self.uniform(0, math.pi))
+
+
+def turn(axis: Array, angle: float) -> Array:
+    """One rotation matrix about a unit axis: Rodrigues' formula, in plain floats because arrays of 3 are slow."""
+    x, y, z = axis.tolist()
+    s, c = math.sin(angle), math.cos(angle)
+    v = 1 - c
+    return np.array(
+        (
+            (c + x * x * v, x * y * v - z * s, x * z * v + y * s),
+            (x * y * v + z * s, c + y * y * v, y * z * v - x * s),
+            (x * z * v - y * s, y * z * v + x * s, c + z * z * v),
+        )
+    )
 
 
 def rotate(axis: Array, angle: float | Array) -> Array:
     """Rotation matrices about unit axes (*, 3) by angles (*): Rodrigues' formula."""
-    x, y, z = np.moveaxis(np.asarray(axis, dtype=np.float64), -1, 0)
+    x, y, z = axis[..., 0], axis[..., 1], axis[..., 2]
     s, c = np.sin(angle), np.cos(angle)
     v = 1 - c
     rows = (c + x * x * v, x * y * v - z * s, x * z * v + y * s,
             x * y * v + z * s, c + y * y * v, y * z * v - x * s,
             x * z * v - y * s, y * z * v + x * s, c + z * z * v)  # fmt: skip
-    stacked = np.stack(np.broadcast_arrays(*rows), -1)
+    stacked = np.empty((*np.broadcast_shapes(x.shape, np.shape(angle)), 9))
+    for column, row in enumerate(rows):
+        stacked[..., column] = row
     return stacked.reshape(*stacked.shape[:-1], 3, 3)

@@ -10,7 +10,7 @@ import numpy as np
 from page4d.data.world.bodies import ZERO, Body, Part, Path, jelly, thing, walker, worm
 from page4d.data.world.cameras import Camera
 from page4d.data.world.config import WorldConfig
-from page4d.data.world.draw import Array, Draw, rotate
+from page4d.data.world.draw import Array, Draw, turn
 from page4d.data.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
 
 TRIES = 40
@@ -27,28 +27,51 @@ class Stage:
     outdoor: bool
 
 
-def _free(body: Body, times: Array, stage: Stage, camera: Camera, others: list[tuple[Body, Array]], slack: float) -> bool:
-    """Inside the stage, clear of the camera and of the other bodies' bounding spheres at every frame."""
-    where = body.path.positions(times)
-    edge = 0.0 if stage.outdoor else 0.9 * body.radius
-    flat = (0, 2)
-    if (where[:, flat] < stage.low[list(flat)] + edge).any() or (where[:, flat] > stage.high[list(flat)] - edge).any():
-        return False
-    if (np.linalg.norm(where - camera.positions, axis=-1) < body.radius + CLEAR_M).any():
-        return False
-    return all((np.linalg.norm(where - path, axis=-1) >= slack * (body.radius + other.radius)).all() for other, path in others)
+class _Taken:
+    """Space already in use: where every placed body's bounding sphere is at every frame."""
+
+    def __init__(self, stage: Stage, camera: Camera) -> None:
+        self._stage, self._camera = stage, camera
+        self._low, self._high = stage.low[[0, 2]], stage.high[[0, 2]]
+        self._paths = np.zeros((0, len(camera.times), 3))
+        self._radii = np.zeros((0, 1))
+        self.bodies: list[Body] = []
+
+    def place(self, body: Body, slack: float) -> bool:
+        """Add a body if it stays inside the stage, clear of the camera and, by `slack`, of the other bodies."""
+        where = body.path.positions(self._camera.times)
+        edge = 0.0 if self._stage.outdoor else 0.9 * body.radius
+        flat = where[:, [0, 2]]
+        if (flat < self._low + edge).any() or (flat > self._high - edge).any():
+            return False
+        gap = where - self._camera.positions
+        if (np.einsum("si,si->s", gap, gap) < (body.radius + CLEAR_M) ** 2).any():
+            return False
+        if self.bodies:
+            gaps = where - self._paths
+            if (np.einsum("bsi,bsi->bs", gaps, gaps) < (slack * (self._radii + body.radius)) ** 2).any():
+                return False
+        self._paths = np.concatenate((self._paths, where[None]))
+        self._radii = np.concatenate((self._radii, [[body.radius]]))
+        self.bodies.append(body)
+        return True
 
 
 def _seen_at(camera: Camera, config: WorldConfig, u: float, v: float, z: float) -> Array:
     """World point at image position (u, v) in shares of the size and depth z, at the middle frame."""
-    pose = camera.cam_from_world[len(camera.times) // 2]
+    middle = len(camera.times) // 2
     K = camera.K
     ray = np.array([(u * config.width - K[0, 2]) / K[0, 0], (v * config.height - K[1, 2]) / K[1, 1], 1.0])
-    return np.asarray(pose[:, :3].T @ (z * ray - pose[:, 3]))
+    return np.asarray(camera.positions[middle] + z * (ray @ camera.cam_from_world[middle, :, :3]))
 
 
 def _standing_half(part: Part) -> float:
-    tall = {ELLIPSOID: part.half[1], BOX: part.half[1], CYLINDER: part.half[1], CAPSULE: part.half[1] * (1 + part.length)}
+    tall = {
+        ELLIPSOID: part.half[1],
+        BOX: part.half[1],
+        CYLINDER: part.half[1],
+        CAPSULE: part.half[1] * (1 + part.length),
+    }
     return float(tall[part.kind])
 
 
@@ -57,16 +80,17 @@ def _clutter(draw: Draw, stage: Stage) -> tuple[Body, float]:
     if stage.outdoor and draw.chance(0.3):
         size = draw.uniform(1.0, 2.2)
         trunk = Part(CYLINDER, np.array([0.12, 0.5, 0.12]) * size, offset=np.array([0.0, 0.5, 0.0]) * size)
-        crown = Part(ELLIPSOID, size * np.array([0.5, draw.uniform(0.5, 0.9), 0.5]), offset=np.array([0.0, -0.4, 0.0]) * size)
+        crown = Part(
+            ELLIPSOID, size * np.array([0.5, draw.uniform(0.5, 0.9), 0.5]), offset=np.array([0.0, -0.4, 0.0]) * size
+        )
         return Body((trunk, crown), 1.1 * size), size
     radius = draw.uniform(0.3, 2.4) if stage.outdoor else draw.uniform(0.2, 0.75)
     body = thing(draw, radius, upright=True)
     return body, _standing_half(body.parts[0])
 
 
-def static_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera) -> list[Body]:
+def _static_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, taken: _Taken) -> None:
     """Clutter that stands on the floor, some of it hung in the air in rooms."""
-    placed: list[tuple[Body, Array]] = []
     deepest = 13.0 if stage.outdoor else float(np.max(stage.high - stage.low))
     for _ in range(draw.integer(*config.static_bodies)):
         for _ in range(TRIES):
@@ -75,11 +99,8 @@ def static_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera)
             if not stage.outdoor and draw.chance(0.25):
                 height = draw.uniform(body.radius, -stage.low[1] - body.radius)
             spot[1] = -height
-            body = replace(body, path=replace(body.path, place=spot))
-            if _free(body, camera.times, stage, camera, placed, 0.7):
-                placed.append((body, body.path.positions(camera.times)))
+            if taken.place(replace(body, path=replace(body.path, place=spot)), 0.7):
                 break
-    return [body for body, _ in placed]
 
 
 _FILL = {"rigid": 0.55, "jelly": 0.4, "worm": 0.25, "walker": 0.2}
@@ -101,21 +122,25 @@ def _path(draw: Draw, body: Body, style: str, spot: Array, speed: float) -> Path
         path = Path(spot, velocity=speed * np.array([math.sin(heading), 0.0, math.cos(heading)]))
         spin = 0.0
     else:
-        radius, turn = draw.uniform(0.4, 1.4), draw.sign()
-        spin = turn * speed / radius
-        phase = heading - turn * math.pi / 2
+        radius, way = draw.uniform(0.4, 1.4), draw.sign()
+        spin = way * speed / radius
+        phase = heading - way * math.pi / 2
         sway = radius * np.array([1.0, 0.0, 1.0])
         offset = radius * np.array([math.sin(phase), 0.0, math.cos(phase)])
-        path = Path(spot - offset, sway=sway, sway_rate=np.full(3, spin), sway_phase=np.array([phase, 0.0, phase + math.pi / 2]))
+        path = Path(
+            spot - offset, sway=sway, sway_rate=np.full(3, spin), sway_phase=np.array([phase, 0.0, phase + math.pi / 2])
+        )
     if style == "walker":
-        return replace(path, start=rotate(Y, heading), axis=Y, spin=spin)
+        return replace(path, start=turn(Y, heading), axis=Y, spin=spin)
     if style == "rigid":
         if draw.chance(0.5):
-            lift = Path(ZERO, sway=np.array([0.0, draw.uniform(0.05, 0.2), 0.0]), sway_rate=np.full(3, draw.uniform(1, 4)))
+            lift = Path(
+                ZERO, sway=np.array([0.0, draw.uniform(0.05, 0.2), 0.0]), sway_rate=np.full(3, draw.uniform(1, 4))
+            )
             if straight:
                 path = replace(path, sway=lift.sway, sway_rate=lift.sway_rate)
         return replace(path, start=body.path.start, axis=draw.direction(), spin=draw.sign() * draw.uniform(0.5, 3.0))
-    return replace(path, start=rotate(Y, draw.uniform(0, 6.28)), axis=Y, spin=draw.uniform(-1.0, 1.0))
+    return replace(path, start=turn(Y, draw.uniform(0, 2 * math.pi)), axis=Y, spin=draw.uniform(-1.0, 1.0))
 
 
 def _sizes(draw: Draw, style: str, stage: Stage) -> float:
@@ -124,12 +149,16 @@ def _sizes(draw: Draw, style: str, stage: Stage) -> float:
     return draw.uniform(0.25, 0.7) if stage.outdoor else draw.uniform(0.18, 0.5)
 
 
-def _spot(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, style: str, radius: float, share: float) -> tuple[Array, float]:
+def _spot(
+    draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, style: str, radius: float, share: float
+) -> tuple[Array, float]:
     """Where a body of this size fills `share` of the picture; in a room too small for that the body shrinks."""
     pixels = share * config.height * config.width
     z = math.sqrt(camera.K[0, 0] * camera.K[1, 1] * _FILL[style] * math.pi / max(pixels, 1e-9)) * radius
     u, v = draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8)
-    furthest = draw.uniform(7.0, 12.0) if stage.outdoor else draw.uniform(0.5, 0.9) * float(np.max(stage.high - stage.low))
+    furthest = (
+        draw.uniform(7.0, 12.0) if stage.outdoor else draw.uniform(0.5, 0.9) * float(np.max(stage.high - stage.low))
+    )
     shrink = min(1.0, furthest / z)
     z, radius = z * shrink, radius * shrink
     spot = _seen_at(camera, config, u, v, z)
@@ -137,25 +166,29 @@ def _spot(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, style: 
     return spot, radius
 
 
-def moving_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, still: list[Body]) -> list[Body]:
+def _moving_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, taken: _Taken) -> None:
     """Bodies that move in view; together they aim at the drawn share of moving pixels."""
     count, total = draw.integer(*config.moving_bodies), draw.within(config.moving_share)
     if count == 0 or total == 0:
-        return []
-    placed = [(body, body.path.positions(camera.times)) for body in still]
+        return
     weights = (config.rigid_weight, config.deforming_weight / 2, config.deforming_weight / 2, config.walker_weight)
-    added: list[Body] = []
     for _ in range(count):
         style = draw.choice(("rigid", "jelly", "worm", "walker"), weights)
         size = _sizes(draw, style, stage)
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
             spot, radius = _spot(draw, config, stage, camera, style, size, total / count)
             speed = draw.within(config.body_speed)
             body = _mover(draw, style, radius, speed)
             body = replace(body, path=_path(draw, body, style, spot, speed))
-            if _free(body, camera.times, stage, camera, placed, 0.75):
-                added.append(body)
-                placed.append((body, body.path.positions(camera.times)))
+            # A crowded room first takes smaller bodies, then closer ones.
+            if taken.place(body, 0.75 if attempt < TRIES // 2 else 0.4):
                 break
             size *= 0.96
-    return added
+
+
+def place_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera) -> list[Body]:
+    """The moving and the static bodies of a scene; moving ones choose their places first."""
+    taken = _Taken(stage, camera)
+    _moving_bodies(draw, config, stage, camera, taken)
+    _static_bodies(draw, config, stage, camera, taken)
+    return taken.bodies

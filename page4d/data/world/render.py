@@ -106,7 +106,9 @@ def tables(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: t
         for scene, row in zip(scenes, slot, strict=True):
             value = getattr(scene, name)
             blank = value.new_zeros(*value.shape[:axis], 1, *value.shape[axis + 1 :])
-            padded.append(torch.cat((value, blank), axis).index_select(axis, torch.where(row < 0, value.shape[axis], row)))
+            padded.append(
+                torch.cat((value, blank), axis).index_select(axis, torch.where(row < 0, value.shape[axis], row))
+            )
         return torch.stack(padded)
 
     assert size > 1
@@ -216,7 +218,12 @@ def _shade(table: Tables, picked: Tensor, local: Tensor, depth: Tensor, directio
     slant = ((rays_flat * normal).sum(0).abs() / length_of_ray).clamp(min=0.15)
     focal = table.K[:, 0, 0, None].expand(f, p).reshape(-1)
     footprint = (look[26] * depth / focal / slant.sqrt()).clamp(min=1e-6)
-    coordinates = torch.stack([look[4 * r] * local[0] + look[4 * r + 1] * local[1] + look[4 * r + 2] * local[2] + look[4 * r + 3] for r in range(3)])
+    coordinates = torch.stack(
+        [
+            look[4 * r] * local[0] + look[4 * r + 1] * local[1] + look[4 * r + 2] * local[2] + look[4 * r + 3]
+            for r in range(3)
+        ]
+    )
     colour = paint(coordinates, look[12:21], look[21:27], footprint)
     air = table.air.T[:, :, None].expand(10, f, p).reshape(10, -1)
     lit = cosine
@@ -224,16 +231,19 @@ def _shade(table: Tables, picked: Tensor, local: Tensor, depth: Tensor, directio
         facing = ((cosine > 0) & hit).view(f, p)
         shade = _shadow(table, points.view(3, f, p).transpose(0, 1), facing).flatten()
         lit = cosine * (1 - air[2] * shade)
-    light = torch.where(hit, air[0] + air[1] * lit, torch.ones_like(lit))
+    light = torch.where(hit, air[0] + air[1] * lit, 1.0 / air[7:10].amax(0))
     haze = torch.exp(-air[3] * depth * length_of_ray)
     haze = torch.where(hit, haze, 1 - 0.6 * torch.exp(-4 * local[1].abs()))
-    return torch.lerp(air[4:7], colour * light, haze).clamp_(0, 1)
+    return torch.lerp(air[4:7], colour * (air[7:10] * light), haze).clamp_(0, 1)
 
 
 def _flow(table: Tables, picked: Tensor, local: Tensor, pixels: Tensor) -> Tensor:
     f, p = len(table.K), pixels.shape[-2]
     matrix = table.next_from_local.flatten(0, 1).flatten(1).T.contiguous()[:, picked]
-    x, y, z = (matrix[4 * r] * local[0] + matrix[4 * r + 1] * local[1] + matrix[4 * r + 2] * local[2] + matrix[4 * r + 3] for r in range(3))
+    x, y, z = (
+        matrix[4 * r] * local[0] + matrix[4 * r + 1] * local[1] + matrix[4 * r + 2] * local[2] + matrix[4 * r + 3]
+        for r in range(3)
+    )
     z = torch.where(z.abs() < 1e-6, torch.full_like(z, 1e-6), z)
     k = table.K
     u = (x / z).view(f, p) * k[:, 0, 0, None] + k[:, 0, 2, None]

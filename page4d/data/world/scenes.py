@@ -13,9 +13,9 @@ from page4d.data.world.bodies import ZERO, Body, Part, Path, place_parts
 from page4d.data.world.cameras import Camera, camera_path
 from page4d.data.world.config import WorldConfig
 from page4d.data.world.draw import Array, Draw
-from page4d.data.world.placing import Stage, moving_bodies, static_bodies
+from page4d.data.world.placing import Stage, place_bodies
 from page4d.data.world.solids import KINDS, PLANE
-from page4d.data.world.textures import Paint, _colour, draw_paint
+from page4d.data.world.textures import Paint, draw_colour, draw_paint
 
 SUN_M = 60.0
 
@@ -26,7 +26,7 @@ class Scene:
 
     Shapes:  world_from_local (S, N, 3, 4); kind, instance, moving, length (N,); paint_matrix (N, 3, 4),
              colours (N, 9), pattern (N, 6); cam_from_world (S, 3, 4); K (3, 3); light (3,);
-             air (10,): ambient, diffuse, shadow depth, fog per metre, fog RGB, sky zenith RGB;
+             air (10,): ambient, diffuse, shadow depth, fog per metre, fog RGB, light RGB;
              sky_matrix (3, 4), sky_colours (9,), sky_pattern (6,); times (S,).
     Units:   metres, seconds; instance 0 is the surroundings; moving is true for solids that move in the clip.
     Frame:   OpenCV (y down); the world's ground is y = 0.
@@ -110,15 +110,16 @@ def _air(draw: Draw, config: WorldConfig) -> Array:
     if not config.lights:
         ambient, diffuse, shadow = 1.0, 0.0, 0.0
     fog = draw.within(config.fog)
-    haze = _colour(draw, 0.6, 0.9, 0.3)
-    return np.concatenate(([ambient, diffuse, shadow, fog], haze, _colour(draw, 0.5, 1.0, 0.7)))
+    haze = draw_colour(draw, 0.6, 0.9, 0.3)
+    tint = draw_colour(draw, 1.0, 1.15, 0.3 * config.lights)
+    return np.array([ambient, diffuse, shadow, fog, *haze, *tint])
 
 
 def _sky(draw: Draw, air: Array) -> Paint:
     matrix = np.zeros((3, 4))
     matrix[:, :3] = 3.0 * np.diag([1.0, 2.5, 1.0])
     matrix[:, 3] = draw.vector(0, 32)
-    colours = np.concatenate((air[7:10], air[4:7], np.ones(3)))
+    colours = np.array([*draw_colour(draw, 0.5, 1.0, 0.7), *air[4:7], 1.0, 1.0, 1.0])
     return Paint(matrix, colours, np.array([0.0, 0.0, 0.0, 1.0, 0.05, 3.0]))
 
 
@@ -131,8 +132,7 @@ def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
     draw = Draw(seed)
     walls, stage = _surroundings(draw, config)
     camera = _camera(draw, config, stage)
-    still = static_bodies(draw, config, stage, camera)
-    bodies = walls + still + moving_bodies(draw, config, stage, camera, still)
+    bodies = walls + place_bodies(draw, config, stage, camera)
     light, air = _light(draw, config, stage), _air(draw, config)
     rows: list[tuple[Part, Body, int, Paint]] = []
     for number, body in enumerate(bodies):
@@ -146,7 +146,13 @@ def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
 
 
 def _assemble(
-    rows: list[tuple[Part, Body, int, Paint]], camera: Camera, light: Array, air: Array, sky: Paint, config: WorldConfig, seed: int
+    rows: list[tuple[Part, Body, int, Paint]],
+    camera: Camera,
+    light: Array,
+    air: Array,
+    sky: Paint,
+    config: WorldConfig,
+    seed: int,
 ) -> Scene:
     def real(values: object) -> Tensor:
         return torch.from_numpy(np.asarray(values, dtype=np.float64).copy())

@@ -35,7 +35,9 @@ def noise(points: Tensor) -> Tensor:
     """Two channels of trilinear lattice noise of period CELLS: points (P, 3) -> (2, P) in [-1, 1]."""
     volume = _noise_volume(str(points.device), points.dtype)
     grid = torch.remainder(points, CELLS).mul_(2.0 / CELLS).sub_(1.0)
-    return F.grid_sample(volume, grid[None, None, None], mode="bilinear", align_corners=True, padding_mode="border")[0, :, 0, 0]
+    return F.grid_sample(volume, grid[None, None, None], mode="bilinear", align_corners=True, padding_mode="border")[
+        0, :, 0, 0
+    ]
 
 
 def paint(coordinates: Tensor, colours: Tensor, pattern: Tensor, footprint: Tensor) -> Tensor:
@@ -79,26 +81,26 @@ class Paint:
     pattern: Array
 
 
-def _colour(draw: Draw, low: float, high: float, saturation: float) -> Array:
-    value = draw.uniform(low, high)
-    hue = draw.unit() * 6 + np.array([0.0, 4.0, 2.0])
-    wheel = np.clip(np.abs(hue % 6 - 3) - 1, 0, 1)
-    return np.asarray(value * (1 - saturation * draw.unit() * (1 - wheel)))
+def draw_colour(draw: Draw, low: float, high: float, saturation: float) -> list[float]:
+    """A colour of value in [low, high) and saturation up to the given one, any hue."""
+    value, hue, depth = draw.uniform(low, high), draw.unit() * 6, saturation * draw.unit()
+    wheel = (min(max(abs((hue + shift) % 6 - 3) - 1, 0.0), 1.0) for shift in (0.0, 4.0, 2.0))
+    return [value * (1 - depth * (1 - part)) for part in wheel]
 
 
 def draw_paint(draw: Draw, half_sizes: Array, detail: float, surface: bool) -> Paint:
     """A random texture for a solid of the given half sizes; `surface` for walls and ground: calmer, aligned."""
     frequency = (draw.uniform(0.8, 2.2) if surface else draw.uniform(1.5, 5.0)) * detail
-    turn = np.eye(3) if surface or draw.chance(0.5) else draw.rotation()
     matrix = np.zeros((3, 4))
-    matrix[:, :3] = frequency * turn * half_sizes[None, :]
+    matrix[:, :3] = np.diag(half_sizes) if surface or draw.chance(0.5) else draw.rotation() * half_sizes
+    matrix *= frequency
     matrix[:, 3] = draw.vector(0, CELLS)
     if surface:
         matrix[1, 3] = 2.0 * draw.integer(0, CELLS // 2 - 1)  # sin(pi y + pi / 2) is 1 on the plane
     style = draw.choice(("noise", "stripes", "tiles", "both"), (1.2, 0.7, 1.0, 0.5))
     stripes = draw.uniform(0.6, 1.4) * (style in ("stripes", "both"))
     tiles = draw.uniform(0.8, 1.6) * (style in ("tiles", "both"))
-    low, high, saturation = (0.35, 0.95, 0.6) if surface else (0.15, 1.0, 1.0)
-    colours = np.concatenate([_colour(draw, low, high, saturation) for _ in range(3)])
-    pattern = [stripes, tiles, draw.uniform(0, 3), draw.uniform(0.8, 4.0), draw.uniform(0.15, 0.5), frequency]
-    return Paint(matrix, colours, np.array(pattern))
+    low, high, saturation = (0.4, 1.0, 0.6) if surface else (0.15, 1.0, 1.0)
+    colours = sum((draw_colour(draw, low, high, saturation) for _ in range(3)), [])
+    pattern = (stripes, tiles, draw.uniform(0, 3), draw.uniform(0.8, 4.0), draw.uniform(0.15, 0.5), frequency)
+    return Paint(matrix, np.array(colours), np.array(pattern))
