@@ -43,7 +43,7 @@ class Aggregator(nn.Module):
         self.patch_embed = build_encoder(config)
         self.frame_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
         self.global_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
-        # torch.normal, not randn times a number: on the meta device a product makes torch import its compiler (seconds).
+        # torch.normal, not randn times a number: on the meta device a product makes torch import its compiler.
         self.camera_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, 1, width)))
         self.register_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, NUM_SPECIAL - 1, width)))
         self.spatial_mask_head = SpatialMaskHead(width)
