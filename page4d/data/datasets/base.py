@@ -129,6 +129,10 @@ class SceneDataset(ABC):
     def _frame(self, sequence: str, number: int) -> Frame:
         """Decode one frame."""
 
+    def _frames(self, sequence: str, numbers: Sequence[int]) -> dict[int, Frame]:
+        """Decode several frames; loaders override it whose files hold many frames at once."""
+        return {number: self._frame(sequence, number) for number in numbers}
+
     def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
         """Point tracks over these frames, None where the dataset has none."""
         return None
@@ -164,7 +168,7 @@ class SceneDataset(ABC):
                 f"{self.name}/{sequence}: frame numbers {unknown or 'none'} asked; it has {len(known)} frames "
                 f"from {min(known)} to {max(known)}"
             )
-        decoded = {n: self._frame(sequence, n) for n in dict.fromkeys(frames)}
+        decoded = self._frames(sequence, list(dict.fromkeys(frames)))
         return self._assemble(sequence, frames, [decoded[n] for n in frames])
 
     def _known(self, sequence: str) -> tuple[int, ...]:
@@ -217,6 +221,19 @@ class SceneDataset(ABC):
                     )
             if not np.isfinite(frame.cam_from_world).all() or not np.isfinite(frame.K).all():
                 raise UserError(f"{self.name}/{sequence} frame {number}: the camera has values that are not finite")
+
+    def _split_folder(self, folder: str) -> Path:
+        """`<root>/<folder>`, or the root itself if it already is that folder.
+
+        Errors:  UserError if the root is the folder of another split, so that no split is trained on by mistake.
+        """
+        if (self.root / folder).is_dir():
+            return self.root / folder
+        if self.root.name in self.splits and self.root.name != folder:
+            raise UserError(
+                f"{self.name}: {self.root} is the {self.root.name!r} folder, but split {self.split!r} was asked"
+            )
+        return self.root
 
     def _empty_depth(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.zeros(image.shape[:2], np.float32)

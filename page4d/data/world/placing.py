@@ -57,12 +57,18 @@ class _Taken:
         return True
 
 
-def _seen_at(camera: Camera, config: WorldConfig, u: float, v: float, z: float) -> Array:
-    """World point at image position (u, v) in shares of the size and depth z, at the middle frame."""
+def _sight(camera: Camera, config: WorldConfig, u: float, v: float) -> tuple[Array, Array]:
+    """Camera centre and world direction (z-depth 1) of image position (u, v), in shares of the size, mid-clip."""
     middle = len(camera.times) // 2
     K = camera.K
     ray = np.array([(u * config.width - K[0, 2]) / K[0, 0], (v * config.height - K[1, 2]) / K[1, 1], 1.0])
-    return np.asarray(camera.positions[middle] + z * (ray @ camera.cam_from_world[middle, :, :3]))
+    return camera.positions[middle], ray @ camera.cam_from_world[middle, :, :3]
+
+
+def _reach(stage: Stage, origin: Array, direction: Array) -> float:
+    """z-depth at which a line of sight leaves the stage sideways."""
+    ways = [((stage.high if d > 0 else stage.low)[i] - origin[i]) / d for i, d in ((0, direction[0]), (2, direction[2])) if d]
+    return float(min(ways, default=1.0))
 
 
 def _standing_half(part: Part) -> float:
@@ -91,11 +97,11 @@ def _clutter(draw: Draw, stage: Stage) -> tuple[Body, float]:
 
 def _static_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, taken: _Taken) -> None:
     """Clutter that stands on the floor, some of it hung in the air in rooms."""
-    deepest = 13.0 if stage.outdoor else float(np.max(stage.high - stage.low))
     for _ in range(draw.integer(*config.static_bodies)):
         for _ in range(TRIES):
             body, height = _clutter(draw, stage)
-            spot = _seen_at(camera, config, draw.uniform(-0.1, 1.1), 0.5, draw.uniform(1.2, deepest))
+            origin, sight = _sight(camera, config, draw.uniform(-0.1, 1.1), 0.5)
+            spot = origin + sight * draw.uniform(1.2, max(1.3, _reach(stage, origin, sight)))
             if not stage.outdoor and draw.chance(0.25):
                 height = draw.uniform(body.radius, -stage.low[1] - body.radius)
             spot[1] = -height
@@ -155,13 +161,10 @@ def _spot(
     """Where a body of this size fills `share` of the picture; in a room too small for that the body shrinks."""
     pixels = share * config.height * config.width
     z = math.sqrt(camera.K[0, 0] * camera.K[1, 1] * _FILL[style] * math.pi / max(pixels, 1e-9)) * radius
-    u, v = draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8)
-    furthest = (
-        draw.uniform(7.0, 12.0) if stage.outdoor else draw.uniform(0.5, 0.9) * float(np.max(stage.high - stage.low))
-    )
-    shrink = min(1.0, furthest / z)
+    origin, sight = _sight(camera, config, draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8))
+    shrink = min(1.0, draw.uniform(0.5, 0.85) * _reach(stage, origin, sight) / z)
     z, radius = z * shrink, radius * shrink
-    spot = _seen_at(camera, config, u, v, z)
+    spot = origin + z * sight
     spot[1] = -0.5 * 2 * radius if style == "walker" else min(max(spot[1], 0.8 * stage.low[1] + radius), -radius)
     return spot, radius
 
