@@ -116,12 +116,15 @@ def points_in_world(prediction: Prediction, source: str = "depth") -> NDArray[np
 
 
 def confidence_rank(prediction: Prediction, valid: NDArray[np.bool_], source: str = "depth") -> NDArray[np.float32]:
-    """Share (S, H, W) of valid pixels that are less confident than each pixel; 0 where invalid. Ties share a rank."""
+    """Share (S, H, W) of valid pixels that are at most as confident as each pixel, in (0, 1]; 0 where invalid.
+
+    Note:    equal confidences share the highest rank, so that a constant confidence drops nothing.
+    """
     confidence = prediction.points_conf if source == "points" else prediction.depth_conf
     if confidence is None:
         raise UserError("this prediction has no confidence of the point head; use the points lifted from depth")
     ordered = np.sort(confidence[valid])
-    rank = np.searchsorted(ordered, confidence, side="left") / max(len(ordered), 1)
+    rank = np.searchsorted(ordered, confidence, side="right") / max(len(ordered), 1)
     return np.where(valid, rank, 0).astype(np.float32)
 
 
@@ -146,10 +149,9 @@ def cloud_of(
     valid = valid_pixels(prediction)
     xyz = points_in_world(prediction, options.source)
     rank = confidence_rank(prediction, valid, options.source)
-    keep = valid & (rank >= options.drop) & np.isfinite(xyz).all(-1)
+    keep = valid & (rank > options.drop) & np.isfinite(xyz).all(-1)
     if not keep.any():
-        # One shared confidence value ranks every pixel 0, and then there is no less confident share to drop.
-        keep = valid
+        raise UserError(f"no finite point is left after dropping the least confident {options.drop:.0%}; drop fewer")
     index = np.flatnonzero(keep)
     if options.max_points is not None and len(index) > options.max_points:
         index = np.sort(np.random.default_rng(options.seed).choice(index, options.max_points, replace=False))

@@ -81,6 +81,7 @@ def viewer_data(prediction: Prediction, moving: NDArray[np.bool_] | None, option
         "worldFromCam": pose.reshape(-1, 12).tolist(),
         "colour": colour,
         "geometry": geometry,
+        "movingRows": [_rows_with(m[cut]) for m in mask],
         "background": _background(prediction, mask, options),
         "thumb": [options.thumb_width, thumb_height],
         "strips": _strips(prediction, valid, moving, (options.thumb_width, thumb_height)),
@@ -101,6 +102,12 @@ def _grid(height: int, width: int, max_points: int) -> tuple[NDArray[np.int64], 
     return rows, columns
 
 
+def _rows_with(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """First row with a moving pixel and one past the last; (0, 0) if there is none."""
+    rows = np.flatnonzero(mask.any(1))
+    return (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+
+
 def _depth_range(depth: NDArray[np.float32]) -> tuple[float, float]:
     near, far = float(depth.min()), float(depth.max())
     return near, max(far, near * (1 + 1e-6))
@@ -117,7 +124,7 @@ def _geometry_picture(
     near, far = np.log(limits)
     share = (np.log(np.where(valid, depth, limits[0]).astype(np.float64)) - near) / (far - near)
     code = np.where(valid, 1 + np.rint(share * (DEPTH_LEVELS - 1)), 0).astype(np.int64)
-    blue = (np.floor(rank * RANK_LEVELS).astype(np.int64) << 1) | moving
+    blue = (np.ceil(rank * RANK_LEVELS).astype(np.int64) << 1) | moving
     return np.stack((code >> 8, code & 255, blue), -1).astype(np.uint8)
 
 
@@ -148,11 +155,12 @@ def _background(
     cloud = cloud[((cloud.xyz >= low - margin) & (cloud.xyz <= high + margin)).all(1)]
     order = np.argsort(-cloud.confidence, kind="stable")
     kept, voxel = _one_per_voxel(cloud.xyz[order], options.background_points)
-    chosen = order[kept]
+    # In random order, so that a slow machine can draw a fair part of it.
+    chosen = np.random.default_rng(0).permutation(order[kept])
     origin = cloud.xyz.min(0).astype(np.float64)
     span = np.maximum(cloud.xyz.max(0) - origin, 1e-9)
     ordered = np.sort(cloud.confidence)
-    rank = np.searchsorted(ordered, cloud.confidence[chosen]) / len(ordered)
+    rank = np.searchsorted(ordered, cloud.confidence[chosen], side="right") / len(ordered)
     code = np.rint(np.concatenate(((cloud.xyz[chosen] - origin) / span, rank[:, None]), 1) * 65535).astype("<u2")
     paint = np.concatenate((cloud.rgb[chosen], np.full((len(chosen), 1), 255, np.uint8)), 1)
     stored = {"code": _base64(code.tobytes()), "paint": _base64(paint.tobytes())}

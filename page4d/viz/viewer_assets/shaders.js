@@ -2,7 +2,7 @@
 // Depth stays an image on the graphics card; the vertex shader lifts pixel gl_VertexID into the world.
 const COMMON = `
   uniform float drop, pointSize, viewHeight;
-  uniform int tint, show;
+  uniform int tint, show, stride;
   out vec3 shade;
   void hide() { gl_Position = vec4(2.0, 2.0, 2.0, 1.0); gl_PointSize = 0.0; }
   vec3 tinted(vec3 rgb, float rank, bool moving) {
@@ -27,17 +27,18 @@ const FRAME_VERTEX = `
   uniform mat4 worldFromCam;
 ` + COMMON + `
   void main() {
-    ivec2 at = ivec2(gl_VertexID % grid.x, gl_VertexID / grid.x);
+    int columns = (grid.x + stride - 1) / stride;
+    ivec2 at = stride * ivec2(gl_VertexID % columns, gl_VertexID / columns);
     ivec3 code = ivec3(texelFetch(geometryMap, at, 0).rgb * 255.0 + 0.5);
     float q = float(code.r * 256 + code.g);
     bool moving = (code.b & 1) == 1;
     float rank = float(code.b >> 1) / 127.0;
-    if (q < 0.5 || rank < drop || (show == 1 && !moving)) { hide(); return; }
+    if (q < 0.5 || rank <= drop || (show == 1 && !moving)) { hide(); return; }
     float z = exp(mix(logNear, logFar, (q - 1.0) / 65534.0));
     vec2 pixel = vec2(((2 * at + 1) * size) / (2 * grid));
     float v = (pixel.y - K.w) / K.y;
     float u = (pixel.x - K.z - skew * v) / K.x;
-    place(worldFromCam * vec4(u * z, v * z, z, 1.0), z / K.x * float(size.x) / float(grid.x));
+    place(worldFromCam * vec4(u * z, v * z, z, 1.0), float(stride) * z / K.x * float(size.x) / float(grid.x));
     shade = tinted(texelFetch(colour, at, 0).rgb, rank, moving);
   }
 `;
@@ -50,8 +51,8 @@ const BACKGROUND_VERTEX = `
 ` + COMMON + `
   void main() {
     float rank = code.w / 65535.0;
-    if (rank < drop) { hide(); return; }
-    place(vec4(origin + code.xyz / 65535.0 * span, 1.0), footprint);
+    if (rank <= drop) { hide(); return; }
+    place(vec4(origin + code.xyz / 65535.0 * span, 1.0), footprint * float(stride));
     shade = tinted(paint.rgb, rank, false);
   }
 `;

@@ -2,7 +2,7 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("scene").textContent);
-  const state = { frame: 0, playing: false, shown: -1, ready: false, firstPictureMs: null, problem: null };
+  const state = { frame: 0, playing: false, shown: -1, ready: false, firstPictureMs: null, prefetched: false, stride: 1, coarse: 1, full: false, problem: null };
   const canvas = byId("view");
 
   function fail(message) {
@@ -69,7 +69,8 @@
   }
 
   // ---- what is drawn ------------------------------------------------------------------------------------------
-  const shared = { drop: { value: 0 }, pointSize: { value: 1.2 }, viewHeight: { value: 1 }, tint: { value: 0 } };
+  const shared = { drop: { value: 0 }, pointSize: { value: 1.2 }, viewHeight: { value: 1 }, tint: { value: 0 },
+    stride: { value: 1 } };
   function pointMaterial(vertexShader, uniforms) {
     return new THREE.ShaderMaterial({ glslVersion: THREE.GLSL3, vertexShader, fragmentShader: FRAGMENT,
       uniforms: { ...shared, show: { value: 0 }, ...uniforms } });
@@ -93,7 +94,6 @@
     const code = new Uint16Array(bytes(stored.code).buffer);
     geometry.setAttribute("code", new THREE.BufferAttribute(code, 4, false));
     geometry.setAttribute("paint", new THREE.BufferAttribute(bytes(stored.paint), 4, true));
-    geometry.setDrawRange(0, stored.count);
     const points = new THREE.Points(geometry, pointMaterial(BACKGROUND_VERTEX, {
       origin: { value: new THREE.Vector3(...stored.origin) }, span: { value: new THREE.Vector3(...stored.span) },
       footprint: { value: stored.footprint } }));
@@ -107,7 +107,7 @@
   function lines(points, color, Kind = THREE.LineSegments) {
     const geometry = new THREE.BufferGeometry();
     geometry.setAttribute("position", new THREE.BufferAttribute(new Float32Array(points.flat()), 3));
-    const object = new Kind(geometry, new THREE.LineBasicMaterial({ color }));
+    const object = new Kind(geometry, new THREE.LineBasicMaterial({ color: new THREE.Color().setHex(color, THREE.LinearSRGBColorSpace) }));
     object.frustumCulled = false;
     scene.add(object);
     return object;
@@ -145,18 +145,41 @@
       label(`${name} ${data.axes.text}`, end.map((v) => v * 1.08), reach * 0.13)]);
 
   // ---- drawing ------------------------------------------------------------------------------------------------
+  // While things move, a slow graphics card gets every 2nd or 3rd point of each row and column; at rest it gets all.
   let scheduled = false;
+  let refine = 0;
+  let lastDraw = 0;
   function redraw() {
     if (scheduled) return;
     scheduled = true;
-    requestAnimationFrame(() => { scheduled = false; draw(); });
+    requestAnimationFrame((now) => {
+      scheduled = false;
+      const gap = now - lastDraw;
+      lastDraw = now;
+      if (gap < 1000) state.coarse = Math.min(3, Math.max(1, state.coarse + (gap > 120 ? 1 : 0) - (gap < 25 ? 1 : 0)));
+      state.stride = state.full ? 1 : state.coarse;
+      draw();
+      clearTimeout(refine);
+      if (state.stride > 1) refine = setTimeout(() => { state.stride = 1; draw(); }, 400);
+    });
   }
   function draw() {
     const mode = byId("mode").value;
     const has = state.shown >= 0;
     framePoints.visible = has && mode !== "static";
     frameMaterial.uniforms.show.value = mode === "split" ? 1 : 0;
-    if (background) background.visible = mode !== "frame";
+    const stride = state.stride;
+    shared.stride.value = stride;
+    // Only the rows that hold moving pixels are worth a vertex.
+    const [first, last] = mode === "split" && has ? data.movingRows[state.shown] : [0, data.grid[1]];
+    const columns = Math.ceil(data.grid[0] / stride);
+    const start = Math.floor(first / stride);
+    frameGeometry.setDrawRange(start * columns, (Math.ceil(last / stride) - start) * columns);
+    if (background) {
+      background.visible = mode !== "frame";
+      // The stored order is random, so the first part is a fair sample of the whole.
+      background.geometry.setDrawRange(0, Math.ceil(data.background.count / stride ** 2));
+    }
     renderer.render(scene, camera);
     if (has && !state.ready) {
       state.ready = true;
@@ -186,7 +209,7 @@
     byId("note").textContent = `${data.names[i]}${seconds} · world = first camera, OpenCV axes · unit: ${data.unit}`;
     drawStrips();
     redraw();
-    textures((i + 1) % data.names.length);
+    textures((i + 1) % data.names.length); // ready before it is asked for
   }
 
   // ---- playing ------------------------------------------------------------------------------------------------
@@ -309,7 +332,7 @@
   canvas.addEventListener("webglcontextlost", () => fail("The graphics driver dropped the page; reload it."));
   new ResizeObserver(resize).observe(byId("stage"));
 
-  // Used by the tests and the benchmark: pixels of a finished drawing, so that timing includes the graphics card.
+  // For tests and benchmark: reading pixels back waits until the graphics card has finished.
   function pixels() {
     draw();
     const gl = renderer.getContext();
@@ -317,9 +340,17 @@
     gl.readPixels(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight, gl.RGBA, gl.UNSIGNED_BYTE, out);
     return out;
   }
-  window.page4d = { state, data, show, play, pixels, camera };
+  window.page4d = { state, data, show, play, draw, pixels, camera, renderer };
   resize();
   overview();
   confidence();
-  show(0).then(() => buildStrips());
+  // Once the first picture stands, the other frames are decoded while the reader looks at it.
+  async function prefetch() {
+    for (let i = 1; i < Math.min(data.names.length, budget); i++) {
+      if (!cache.has(i)) await textures(i);
+      await new Promise((resume) => setTimeout(resume, 10));
+    }
+    state.prefetched = true;
+  }
+  show(0).then(buildStrips).then(prefetch);
 })();
