@@ -74,11 +74,34 @@ def depth_errors(pred: Array, gt: Array, options: DepthOptions, mask: NDArray[np
     valid = valid_pixels(pred, gt, options)
     p, g = pred[valid], gt[valid]
     if len(p) == 0:
-        return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0)
+        return no_errors()
     p, fit = aligned(p, g, options)
     if mask is not None:
         p, g = p[mask[valid]], g[mask[valid]]
-    return _errors(p, g, fit)
+    return _errors(_sums(p, g), len(g), fit)
+
+
+def sequence_errors(
+    preds: Sequence[Array], gts: Sequence[Array], options: DepthOptions
+) -> tuple[DepthErrors, list[DepthErrors]]:
+    """Errors of a whole sequence under one fit, and of each frame under that same fit.
+
+    Shapes:  vectors of valid pixels, one pair for each frame.
+    Note:    the sequence's RMSE pools all its pixels, as the released video script does.
+    """
+    counts = [len(gt) for gt in gts]
+    if sum(counts) == 0:
+        return no_errors(), [no_errors() for _ in gts]
+    pred, fit = aligned(np.concatenate(preds), np.concatenate(gts), options)
+    ends = np.cumsum(counts)
+    sums = [_sums(pred[end - n : end], gt) for end, n, gt in zip(ends, counts, gts, strict=True)]
+    total = np.sum(sums, axis=0)
+    return _errors(total, sum(counts), fit), [_errors(s, n, fit) for s, n in zip(sums, counts, strict=True)]
+
+
+def no_errors() -> DepthErrors:
+    """Zeros of weight zero: what the released scripts give an item without a valid pixel."""
+    return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def valid_pixels(pred: Array, gt: Array, options: DepthOptions) -> NDArray[np.bool_]:
@@ -123,9 +146,9 @@ def _clip(values: Array, bounds: tuple[float | None, float | None]) -> Array:
     return values if bounds == (None, None) else np.clip(values, *bounds)
 
 
-def _errors(pred: Array, gt: Array, fit: Fit) -> DepthErrors:
-    """One pass over the pixels in float64 pieces."""
-    sums = np.zeros(7)
+def _sums(pred: Array, gt: Array) -> NDArray[np.float64]:
+    """What the errors are made of, summed over pixels: one pass in float64 pieces."""
+    sums = np.zeros(len(METRICS))
     for p, g in chunks(pred, gt):
         error = p - g
         relative = error / g
@@ -141,7 +164,10 @@ def _errors(pred: Array, gt: Array, fit: Fit) -> DepthErrors:
             np.count_nonzero(worst < 1.25**2),
             np.count_nonzero(worst < 1.25**3),
         )
-    n = len(gt)
+    return sums
+
+
+def _errors(sums: NDArray[np.float64], n: int, fit: Fit) -> DepthErrors:
     if n == 0:
         return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0, fit)
     means = sums / n

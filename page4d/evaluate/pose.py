@@ -89,8 +89,8 @@ def _paired(gt: Trajectory, pred: Trajectory, name: str) -> tuple[PoseTrajectory
         ) from error
     if estimate.num_poses < 3:
         raise UserError(
-            f"{name or 'sequence'}: only {estimate.num_poses} of {len(pred)} predicted and {len(gt)} true poses pair up "
-            f"within {MAX_STAMP_DIFFERENCE_S} s; an alignment needs three"
+            f"{name or 'sequence'}: only {estimate.num_poses} of {len(pred)} predicted and {len(gt)} true poses pair "
+            f"up within {MAX_STAMP_DIFFERENCE_S} s; an alignment needs three"
         )
     return truth, estimate
 

@@ -1,0 +1,323 @@
+"""The benchmark folders: which images a sequence has, and the depth and trajectory that belong to them.
+
+Layouts are those that CUT3R, MonST3R and the released scripts share, so folders prepared for them work here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.data.manifest import Manifest
+from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.protocol import Protocol
+from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_depth_npy, read_dpt, read_png16
+from page4d.io.images import EXTENSIONS
+from page4d.io.trajectories import (
+    Trajectory,
+    last_number,
+    read_dycheck_camera,
+    read_dycheck_cameras,
+    read_matrices,
+    read_sintel_cameras,
+    read_tum,
+    world_from_camera,
+)
+from page4d.schema import UserError
+
+NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
+
+
+@dataclass(frozen=True)
+class EvalSequence:
+    """One sequence: files only, nothing read yet.
+
+    image_stamps, depth_stamps:  frame numbers, or seconds where names are time stamps; one for each file.
+    tolerance_s:      how far apart stamps of one frame may be; 0 = they are equal.
+    gaps_known:       a manifest says which frames have no truth, so a missing one is no mistake.
+    read_camera:      of one image: world_from_camera (4, 4) and K (3, 3) at the image's own size.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    image_stamps: tuple[float, ...]
+    depths: tuple[Path, ...] = ()
+    depth_stamps: tuple[float, ...] = ()
+    read_depth: Callable[[Path], NDArray[np.float32]] = read_depth_npy
+    read_trajectory: Callable[[], Trajectory] | None = None
+    read_camera: Callable[[Path], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
+    tolerance_s: float = 0.0
+    gaps_known: bool = False
+
+    def first(self, count: int | None) -> EvalSequence:
+        """The first `count` images; the truth stays as it is."""
+        return replace(self, images=self.images[:count], image_stamps=self.image_stamps[:count])
+
+
+def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -> list[EvalSequence]:
+    """All sequences of a benchmark that a protocol runs, in order of their names.
+
+    Raises:  UserError if the root is missing (with what to download), if nothing is found, or if a wanted sequence
+             is absent.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{benchmark.name}: {root} is no folder; needed {benchmark.download}")
+    found = {s.name: s for s in LAYOUTS[benchmark.dataset](root, benchmark, protocol)}
+    wanted = _wanted(benchmark, protocol, found)
+    missing = [name for name in wanted if name not in found]
+    if missing or not wanted:
+        what = f"sequences {', '.join(missing[:5])}" if missing else "any sequence"
+        raise UserError(f"{benchmark.name}: {root} does not hold {what}; needed {benchmark.download}")
+    cap = protocol.max_frames if benchmark.task == "videodepth" else None
+    return [_strided(found[name], benchmark).first(cap) for name in wanted]
+
+
+def _wanted(benchmark: Benchmark, protocol: Protocol, found: Iterable[str]) -> list[str]:
+    names = list(benchmark.sequences) or sorted(found)
+    if benchmark.task != "videodepth" or not benchmark.left_out_by_public:
+        return names
+    if protocol.sequences == "fourteen":
+        return list(benchmark.fourteen)
+    return [n for n in names if protocol.sequences == "all" or n not in benchmark.left_out_by_public]
+
+
+def _strided(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
+    every = slice(None, None, benchmark.stride)
+    read = sequence.read_trajectory
+    return replace(
+        sequence,
+        images=sequence.images[every],
+        image_stamps=sequence.image_stamps[every],
+        read_trajectory=None if read is None else (lambda: read().select(every)),
+    )
+
+
+def pair_frames(sequence: EvalSequence, truth: Sequence[float], protocol: Protocol, what: str) -> list[tuple[int, int]]:
+    """Which image goes with which truth: index pairs in order of the images.
+
+    Raises:  UserError under `unequal_lengths=error` if an image has no partner, or pairing by position does not end.
+    """
+    strict = protocol.unequal_lengths == "error" and not sequence.gaps_known
+    stamps = sequence.image_stamps
+    if protocol.pairing == "position":
+        if strict and len(stamps) != len(truth):
+            raise UserError(f"{sequence.name}: {len(stamps)} images but {len(truth)} of {what}; needed equally many")
+        return [(i, i) for i in range(min(len(stamps), len(truth)))]
+    pairs = _by_stamp(stamps, truth, sequence.tolerance_s)
+    if strict and len(pairs) != len(stamps):
+        alone = sorted(set(range(len(stamps))) - {i for i, _ in pairs})
+        names = ", ".join(sequence.images[i].name for i in alone[:3])
+        raise UserError(
+            f"{sequence.name}: {len(alone)} of {len(stamps)} images have no {what} of their name ({names}); complete "
+            "the folder, or set unequal_lengths=ignore to leave them out"
+        )
+    return pairs
+
+
+def _by_stamp(stamps: Sequence[float], truth: Sequence[float], tolerance_s: float) -> list[tuple[int, int]]:
+    if tolerance_s > 0:
+        from page4d.data.association import associate
+
+        return associate(stamps, truth, tolerance_s)
+    where = {stamp: j for j, stamp in enumerate(truth)}
+    return [(i, where[stamp]) for i, stamp in enumerate(stamps) if stamp in where]
+
+
+def _images(folder: Path, pattern: str = "*") -> tuple[Path, ...]:
+    return tuple(sorted(p for p in folder.glob(pattern) if p.suffix.lower() in EXTENSIONS and p.name[0] != "."))
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(p for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
+
+
+def _numbers(paths: Iterable[Path], number: Callable[[str], float] = last_number) -> tuple[float, ...]:
+    return tuple(float(number(p.name)) for p in paths)
+
+
+def longest_number(name: str) -> int:
+    """The longest run of digits: KITTI's frame in `2011_09_26_drive_0002_sync_image_0000000005_image_02.png`."""
+    runs = re.findall(r"\d+", Path(name).stem)
+    if not runs:
+        raise UserError(f"{name} has no frame number in its name")
+    return int(max(reversed(runs), key=len))
+
+
+def stamp_of(name: str) -> float:
+    """A file named by its time stamp in seconds, as in TUM and Bonn."""
+    try:
+        return float(Path(name).stem)
+    except ValueError as error:
+        raise UserError(
+            f"{name} is not named by a time stamp in seconds; needed such as 1311868164.363181.png"
+        ) from error
+
+
+def sintel(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`training/{final,depth,camdata_left}/<sequence>/frame_0001.{png,dpt,cam}`."""
+    training = root / "training"
+    for folder in _folders(training / "final"):
+        images = _images(folder)
+        depths = tuple(sorted((training / "depth" / folder.name).glob("*.dpt")))
+        cameras = training / "camdata_left" / folder.name
+        yield EvalSequence(
+            name=folder.name,
+            images=images,
+            image_stamps=_numbers(images),
+            depths=depths,
+            depth_stamps=_numbers(depths),
+            read_depth=read_dpt,
+            read_trajectory=partial(_sintel_trajectory, cameras),
+            read_camera=partial(_sintel_camera, cameras),
+        )
+
+
+def _sintel_trajectory(folder: Path) -> Trajectory:
+    return read_sintel_cameras(folder)[0]
+
+
+def _stamped(
+    folder: Path, images: str, depths: str, poses: Path | None, manifest: Path, name: str = ""
+) -> EvalSequence:
+    """A prepared TUM or Bonn folder; its manifest, where there is one, says which files belong together."""
+    pictures = _images(folder / images)
+    sequence = EvalSequence(
+        name=name or folder.name,
+        images=pictures,
+        image_stamps=tuple(stamp_of(p.name) for p in pictures),
+        read_depth=partial(read_png16, units_per_m=BONN_UNITS_PER_M),
+        read_trajectory=None if poses is None else partial(read_tum, poses),
+        tolerance_s=0.04,
+    )
+    if not manifest.is_file():
+        truth = _images(folder / depths)
+        return replace(sequence, depths=truth, depth_stamps=tuple(stamp_of(p.name) for p in truth))
+    rows = Manifest.load(manifest).frames
+    with_depth = [row for row in rows if row.depth is not None]
+    return replace(
+        sequence,
+        images=tuple(folder / row.image for row in rows),
+        image_stamps=tuple(row.image_s for row in rows),
+        depths=tuple(folder / str(row.depth) for row in with_depth),
+        depth_stamps=tuple(row.image_s for row in with_depth),
+        read_trajectory=None if poses is None else (lambda: _at_stamps(read_tum(poses), [r.image_s for r in rows])),
+        tolerance_s=0.0,
+        gaps_known=True,
+    )
+
+
+def _at_stamps(trajectory: Trajectory, stamps: Sequence[float]) -> Trajectory:
+    """Poses that the manifest gives to images, under the images' stamps."""
+    if len(trajectory) != len(stamps):
+        raise UserError(f"{len(trajectory)} poses but {len(stamps)} rows in the manifest; run `page4d prepare` again")
+    return Trajectory(trajectory.world_from_camera, np.array(stamps, np.float64))
+
+
+def bonn(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`rgbd_bonn_<sequence>/{rgb_110,depth_110,groundtruth_110.txt}`; poses are those of the marker, as published."""
+    for folder in _folders(root):
+        if (folder / "rgb_110").is_dir():
+            poses, manifest = folder / "groundtruth_110.txt", folder / "manifest_110.json"
+            name = folder.name.removeprefix("rgbd_bonn_")
+            yield _stamped(folder, "rgb_110", "depth_110", poses, manifest, name)
+
+
+def tum(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`<sequence>/{rgb_90,groundtruth_90.txt}`."""
+    for folder in _folders(root):
+        if (folder / "rgb_90").is_dir():
+            poses, manifest = folder / "groundtruth_90.txt", folder / "manifest_90.json"
+            yield _stamped(folder, "rgb_90", "depth_90", poses, manifest)
+
+
+def dyncheck(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`<scene>/{rgb/1x,depth/1x,camera}/0_00000.{png,npy,json}`: camera 0 moves, the others are for validation."""
+    for folder in _folders(root):
+        mixed = benchmark.task == "pose" and protocol.dyncheck_camera == "all"
+        images = _images(folder / "rgb" / "1x", "*" if mixed else "0_*")
+        depths = tuple(sorted((folder / "depth" / "1x").glob("0_*.npy"), key=lambda p: last_number(p.name)))
+        if images:
+            yield EvalSequence(
+                name=folder.name,
+                images=images,
+                # The truth is camera 0's; an image of another camera has no partner of its name.
+                image_stamps=tuple(float(last_number(p.name)) if p.name[:2] == "0_" else np.nan for p in images),
+                depths=depths,
+                depth_stamps=_numbers(depths),
+                read_trajectory=partial(read_dycheck_cameras, folder / "camera"),
+                read_camera=partial(_dycheck_camera, folder / "camera"),
+            )
+
+
+def _dycheck_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return read_dycheck_camera(folder / f"{image.stem}.json")
+
+
+def _sintel_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    K, pose = read_cam(folder / f"{image.stem}.cam")
+    return world_from_camera(pose[None])[0], K
+
+
+def kitti(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`{image_gathered,groundtruth_depth_gathered}/<sequence>/*.png`."""
+    for folder in _folders(root / "image_gathered"):
+        images = _images(folder)
+        depths = _images(root / "groundtruth_depth_gathered" / folder.name)
+        yield EvalSequence(
+            name=folder.name,
+            images=images,
+            image_stamps=_numbers(images, longest_number),
+            depths=depths,
+            depth_stamps=_numbers(depths, longest_number),
+            read_depth=partial(read_png16, units_per_m=KITTI_UNITS_PER_M),
+        )
+
+
+def nyu(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`nyu_images/*.png` and `nyu_depths/*.npy`: one list, cut into parts of 50 images."""
+    images = _images(root / "nyu_images")
+    depths = tuple(sorted((root / "nyu_depths").glob("*.npy")))
+    by_position = protocol.pairing == "position"
+    for k in range(0, len(images), NYU_PART):
+        part = images[k : k + NYU_PART]
+        truth = depths[k : k + NYU_PART] if by_position else depths
+        yield EvalSequence(f"part_{k // NYU_PART:02d}", part, _numbers(part), truth, _numbers(truth))
+
+
+def scannet(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`<scene>/{color_90,pose_90.txt}`; the n-th row of the poses belongs to the n-th image."""
+    for folder in _folders(root):
+        images = _images(folder / "color_90")
+        if images:
+            stamps = tuple(float(i) for i in range(len(images)))
+            yield EvalSequence(
+                folder.name, images, stamps, read_trajectory=partial(read_matrices, folder / "pose_90.txt")
+            )
+
+
+def davis(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`480p/<sequence>/*.jpg`: no ground truth."""
+    for folder in _folders(root / "480p"):
+        images = _images(folder)
+        if images:
+            yield EvalSequence(folder.name, images, _numbers(images))
+
+
+LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]] = {
+    "sintel": sintel,
+    "bonn": bonn,
+    "tum": tum,
+    "dyncheck": dyncheck,
+    "kitti": kitti,
+    "nyu": nyu,
+    "scannet": scannet,
+    "davis": davis,
+    "synthetic": sintel,
+}
