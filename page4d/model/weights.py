@@ -67,7 +67,8 @@ def load_pretrained(
     found = find_weights(source, **options)
     stored = read_weights(found.path)
     config = choose_config(stored, found, mask, enable)
-    with torch.device("meta"):
+    # Drawing initial values that are never used must not move the caller's random state either.
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
         model = network(config)
     tensors = {name: t for name, t in stored.tensors.items() if not _belongs_to_absent_head(name, config)}
     check_names_and_shapes(model.state_dict(), tensors, found.path)
