@@ -6,19 +6,36 @@ from collections.abc import Mapping
 
 from page4d.data.datasets.base import DepthOptions, SceneDataset, Source
 from page4d.data.datasets.bonn import Bonn
+from page4d.data.datasets.co3d import CO3D
 from page4d.data.datasets.dycheck import DyCheck
+from page4d.data.datasets.dynamic_replica import DynamicReplica
+from page4d.data.datasets.kubric import Kubric
+from page4d.data.datasets.pointodyssey import PointOdyssey
+from page4d.data.datasets.rlbench import RLBench
 from page4d.data.datasets.sintel import Sintel
+from page4d.data.datasets.spring import Spring
 from page4d.data.datasets.tum import TUM
+from page4d.data.datasets.waymo import Waymo
 from page4d.schema import UserError
 
 DATASETS: Mapping[str, type[SceneDataset]] = {
-    "bonn": Bonn,
-    "dycheck": DyCheck,
+    "pointodyssey": PointOdyssey,
+    "dynamic_replica": DynamicReplica,
+    "kubric": Kubric,
+    "spring": Spring,
+    "co3d": CO3D,
+    "waymo": Waymo,
     "sintel": Sintel,
+    "dycheck": DyCheck,
+    "bonn": Bonn,
     "tum": TUM,
+    "rlbench": RLBench,
 }
 
-__all__ = ["DATASETS", "DepthOptions", "SceneDataset", "Source", "dataset_class"]
+__all__ = [
+    "CO3D", "DATASETS", "TUM", "Bonn", "DepthOptions", "DyCheck", "DynamicReplica", "Kubric", "PointOdyssey",
+    "RLBench", "SceneDataset", "Sintel", "Source", "Spring", "Waymo", "dataset_class",
+]  # fmt: skip
 
 
 def dataset_class(name: str) -> type[SceneDataset]:

@@ -1,0 +1,183 @@
+"""Kubric / MOVi: rendered scenes of falling and thrown objects.
+
+Layout: the files a Kubric worker writes; `page4d prepare kubric` makes them from the public TFRecord release.
+
+    <root>/<scene>/
+      rgba_00000.png  segmentation_00000.png
+      depth_00000.tiff                Euclidean distance to the camera's centre: float metres, or uint16 over
+                                      metadata.depth_range
+      metadata.json                   camera (field_of_view, positions, quaternions w x y z), instances, metadata
+      tracks.npy (N, T, 2), track_masks.npy (N, T)      optional, `page4d prepare kubric-tracks` writes them
+
+Differs from the public loader: it takes fy = fx W / H, right for square images only (square pixels have fy = fx); it
+reads uint16 depth as metres; it clamps the camera index, and falls back to a field of view of 50 degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source, Tracks
+from page4d.data.datasets.calibration import rigid_inverse, rotation_from_quaternion
+from page4d.data.datasets.formats import read_json, read_labels, read_npy, read_rgb, read_tiff
+from page4d.schema import UserError
+
+BEYOND_M = 1e6
+MOVED_M, TURNED_RAD = 1e-3, 2e-3
+
+
+class Kubric(SceneDataset):
+    """Kubric worker folders; `moving` marks the instances that move between a frame and one of its neighbours."""
+
+    name = "kubric"
+    splits = ("train", "validation", "test")
+    source = Source(
+        "Kubric MOVi-E / MOVi-F",
+        "the TFRecords gs://kubric-public/tfds/movi_f/512x512 (then run `page4d prepare kubric`)",
+        "about 1 TB at 512 x 512, 30 GB at 128 x 128",
+        "https://github.com/google-research/kubric/tree/main/challenges/movi",
+    )
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: str = "train",
+        *,
+        sequences: Sequence[str] | None = None,
+        min_frames: int = 8,
+        depth: DepthOptions | None = None,
+        tracks: bool = True,
+    ) -> None:
+        self.with_tracks = tracks
+        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
+
+    def _scan(self) -> dict[str, list[int]]:
+        return {
+            path.parent.name: sorted(int(p.stem.split("_")[1]) for p in path.parent.glob("rgba_[0-9]*.png"))
+            for path in sorted(self._split_folder(self.split).glob("*/metadata.json"))
+        }
+
+    def _frame(self, sequence: str, number: int) -> Frame:
+        folder = self._split_folder(self.split) / sequence
+        metadata = _metadata(folder / "metadata.json")
+        image = read_rgb(folder / f"rgba_{number:05d}.png")
+        K = intrinsics(metadata["camera"], *image.shape[:2])
+        depth = self._empty_depth(image)
+        if self.depth_options.load:
+            stored = read_tiff(folder / f"depth_{number:05d}.tiff")
+            depth = z_from_distance(distance_m(stored, metadata, folder), K)
+        segmentation = folder / f"segmentation_{number:05d}.png"
+        instances = read_labels(segmentation) if segmentation.is_file() else None
+        if instances is not None and instances.max() > 255:
+            raise UserError(f"{segmentation} has labels up to {instances.max()}; needed the 8-bit indices of Kubric")
+        moving = None if instances is None else moving_instances(metadata, number, folder)[instances]
+        return Frame(image, depth, cam_from_world(metadata["camera"], number, folder), K, moving, instances)
+
+    def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
+        folder = self._split_folder(self.split) / sequence
+        if not self.with_tracks or not (folder / "tracks.npy").is_file():
+            return None
+        xy, mask = read_npy(folder / "tracks.npy"), read_npy(folder / "track_masks.npy")
+        known = self.frame_numbers(sequence)
+        if xy.shape[1] != len(known) or xy.shape[:2] != mask.shape:
+            raise UserError(
+                f"{folder}: tracks of {xy.shape[1]} frames, images of {len(known)}; prepare the tracks again"
+            )
+        at = [known.index(number) for number in numbers]
+        xy, mask = xy[:, at].swapaxes(0, 1), mask[:, at].swapaxes(0, 1).astype(bool)
+        finite = np.isfinite(xy).all(-1)
+        return Tracks(np.where(finite[..., None], xy, 0).astype(np.float32), np.ascontiguousarray(mask & finite))
+
+
+@lru_cache(maxsize=64)
+def _metadata(path: Path) -> Mapping[str, Any]:
+    stored: Mapping[str, Any] = read_json(path)
+    if "camera" not in stored:
+        raise UserError(f"{path} has no camera; it is not the metadata of a Kubric worker")
+    return stored
+
+
+def intrinsics(camera: Mapping[str, Any], height: int, width: int) -> NDArray[np.float64]:
+    """K (3, 3) in pixels from the horizontal field of view; pixels are square, the axis meets the image's centre."""
+    if "field_of_view" in camera:
+        focal = width / 2 / np.tan(float(camera["field_of_view"]) / 2)
+    elif "focal_length" in camera and "sensor_width" in camera:
+        focal = float(camera["focal_length"]) / float(camera["sensor_width"]) * width
+    else:
+        raise UserError("a Kubric camera has neither field_of_view nor focal_length and sensor_width")
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
+
+def cam_from_world(camera: Mapping[str, Any], number: int, folder: Path) -> NDArray[np.float64]:
+    """OpenCV camera from world (4, 4); the file has world from camera with OpenGL axes (y up, looking along -z)."""
+    positions, quaternions = camera["positions"], camera["quaternions"]
+    if number >= min(len(positions), len(quaternions)):
+        raise UserError(f"{folder}/metadata.json has {len(positions)} cameras; there is none for frame {number}")
+    pose = object_pose(positions[number], quaternions[number])
+    pose[:3, :3] *= np.array([1.0, -1.0, -1.0])
+    return rigid_inverse(pose)
+
+
+def object_pose(position: Sequence[float], quaternion_wxyz: Sequence[float]) -> NDArray[np.float64]:
+    """World from object (4, 4) from a position and a quaternion w, x, y, z."""
+    w, x, y, z = quaternion_wxyz
+    pose = np.eye(4)
+    pose[:3, :3] = rotation_from_quaternion(np.array([x, y, z, w], np.float64))
+    pose[:3, 3] = position
+    return pose
+
+
+def distance_m(
+    stored: NDArray[np.float32] | NDArray[np.uint16], metadata: Mapping[str, Any], folder: Path
+) -> NDArray[np.float32]:
+    """Distance in metres: floats as they are, uint16 mapped to metadata.depth_range; beyond 1e6 m is nothing."""
+    if stored.dtype == np.uint16:
+        span = (metadata.get("metadata") or {}).get("depth_range") or metadata.get("depth_range")
+        if span is None:
+            raise UserError(f"{folder}: depth is uint16, but metadata.json has no depth_range to map it to metres")
+        metres = span[0] + stored.astype(np.float64) / 65535 * (span[1] - span[0])
+    else:
+        metres = stored.astype(np.float64)
+    return np.where(metres < BEYOND_M, metres, 0).astype(np.float32)
+
+
+def z_from_distance(distance: NDArray[np.float32], K: NDArray[np.float64]) -> NDArray[np.float32]:
+    """z-depth (H, W) from the distance to the camera's centre: z = d / |K^-1 (u, v, 1)|."""
+    height, width = distance.shape
+    x = (np.arange(width) - K[0, 2]) / K[0, 0]
+    y = (np.arange(height) - K[1, 2]) / K[1, 1]
+    return np.asarray(distance / np.sqrt(1 + x[None, :] ** 2 + y[:, None] ** 2), np.float32)
+
+
+def moving_instances(metadata: Mapping[str, Any], number: int, folder: Path) -> NDArray[np.bool_]:
+    """Whether each label of the segmentation moves at a frame: bool (256,); label 0 is the background.
+
+    Note:    label k is the k-th entry of `instances`, also if an entry before it has no poses.
+    """
+    table = np.zeros(256, bool)
+    instances: Sequence[Mapping[str, Any]] = metadata.get("instances") or []
+    if len(instances) > 255:
+        raise UserError(f"{folder}/metadata.json has {len(instances)} instances; an 8-bit segmentation holds 255")
+    for label, instance in enumerate(instances, start=1):
+        positions, quaternions = instance.get("positions"), instance.get("quaternions")
+        if positions and quaternions:
+            table[label] = any(
+                _moved(positions, quaternions, number, other)
+                for other in (number - 1, number + 1)
+                if 0 <= other < len(positions)
+            )
+    return table
+
+
+def _moved(positions: Any, quaternions: Any, a: int, b: int) -> bool:
+    step = float(np.linalg.norm(np.subtract(positions[a], positions[b])))
+    q, r = (np.array(quaternions[i], np.float64) for i in (a, b))
+    half_cosine = abs(float(q @ r)) / float(np.linalg.norm(q) * np.linalg.norm(r))
+    return step > MOVED_M or 2 * math.acos(min(1.0, half_cosine)) > TURNED_RAD

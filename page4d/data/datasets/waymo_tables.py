@@ -1,0 +1,33 @@
+"""Rows of a Waymo v2 component, read with pyarrow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from page4d.schema import UserError
+
+
+def read_component(path: Path, columns: list[str], where: Any = None) -> list[dict[str, Any]]:
+    """Rows of a Parquet file as dictionaries; `where` is a list of (column, operator, value), all must hold.
+
+    Errors:  UserError if pyarrow is not installed, or the file is missing, damaged or without a column.
+    """
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise UserError("Waymo is stored as Parquet: install pyarrow with `pip install page4d[waymo]`") from error
+    if not path.is_file():
+        raise UserError(f"{path} is missing; download the component {path.parent.name!r} of this segment")
+    try:
+        file = parquet.ParquetFile(path)
+        names = set(file.schema_arrow.names)
+        needed = {*columns, *(name for name, _, _ in where or ())}
+        if missing := sorted(needed - names):
+            raise UserError(f"{path} has no column {', '.join(missing)}; it is not a Waymo v2 component")
+        rows: list[dict[str, Any]] = parquet.read_table(path, columns=columns, filters=where or None).to_pylist()
+    except UserError:
+        raise
+    except Exception as error:  # pyarrow raises its own classes and OSError for damaged files
+        raise UserError(f"{path} cannot be read as Parquet ({error}); download it again") from error
+    return rows
