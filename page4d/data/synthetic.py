@@ -119,7 +119,7 @@ def render_clip(
 
 _DYNAMIC = WorldConfig()
 SPLITS: dict[str, WorldConfig] = {
-    "static-train": replace(_DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0)),
+    "static-train": replace(_DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0), tripod_chance=0.0),
     "dynamic-train": _DYNAMIC,
     "dynamic-val": _DYNAMIC,
     "dynamic-test": _DYNAMIC,

@@ -57,7 +57,7 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     """A camera that stays inside the box from `low` to `high` and looks into its wider side."""
     stride = draw.within(config.frame_stride)
     times = (np.arange(config.frames) - (config.frames - 1) / 2) * stride / config.frame_rate
-    speed = draw.within(config.camera_speed)
+    speed = draw.within(config.camera_speed) * (not draw.chance(config.tripod_chance))
     K = intrinsics(draw, config)
     start = low + (high - low) * np.array([draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8), draw.uniform(0.05, 0.4)])
     middle = (low + high) / 2

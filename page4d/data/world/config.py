@@ -25,7 +25,7 @@ class WorldConfig:
              with a handheld's shake); frame_rate in Hz, so neighbouring frames are frame_stride / frame_rate
              seconds apart; moving_share is the wanted share of moving pixels; focal is fx / width;
              fog is the extinction in 1/m; centre_offset moves the principal point, as a share of (W, H).
-    Note:    the principal point is (W/2, H/2) unless centre_offset says otherwise, as the pose encoding assumes.
+    Note:    with tripod_chance a camera stands still whatever camera_speed says. The principal point is (W/2, H/2) unless centre_offset says otherwise, as the pose encoding assumes.
              anisotropy a draws fy / fx from [1/(1+a), 1+a].
     """
 
@@ -41,6 +41,7 @@ class WorldConfig:
     walker_weight: float = 1.0
     body_speed: Range = (0.3, 1.5)
     camera_speed: Range = (0.0, 2.0)
+    tripod_chance: float = 0.1
     frame_rate: float = 10.0
     frame_stride: Range = (1.0, 3.0)
     focal: Range = (0.7, 1.2)
@@ -78,5 +79,7 @@ class WorldConfig:
         weights = (self.rigid_weight, self.deforming_weight, self.walker_weight)
         if self.moving_bodies[1] > 0 and (min(weights) < 0 or sum(weights) <= 0):
             raise UserError(f"world: body weights {weights}; needed none negative and one positive")
+        if not 0 <= self.tripod_chance <= 1:
+            raise UserError(f"world: tripod_chance={self.tripod_chance}; needed a probability")
         if self.frame_rate <= 0 or as_range(self.frame_stride)[0] <= 0 or as_range(self.focal)[0] <= 0:
             raise UserError("world: frame_rate, frame_stride and focal must be above 0")

@@ -158,12 +158,13 @@ def _sizes(draw: Draw, style: str, stage: Stage) -> float:
 def _spot(
     draw: Draw, config: WorldConfig, stage: Stage, camera: Camera, style: str, radius: float, share: float
 ) -> tuple[Array, float]:
-    """Where a body of this size fills `share` of the picture; in a room too small for that the body shrinks."""
+    """Where a body of this size fills `share` of the picture; the stage may ask for a smaller or bigger one."""
     pixels = share * config.height * config.width
     z = math.sqrt(camera.K[0, 0] * camera.K[1, 1] * _FILL[style] * math.pi / max(pixels, 1e-9)) * radius
     origin, sight = _sight(camera, config, draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8))
-    shrink = min(1.0, draw.uniform(0.5, 0.85) * _reach(stage, origin, sight) / z)
-    z, radius = z * shrink, radius * shrink
+    # Nearer than about a metre it would meet the camera: a bigger body further away fills as much of the picture.
+    change = max(1.0, draw.uniform(1.1, 1.7) / z) * min(1.0, draw.uniform(0.5, 0.85) * _reach(stage, origin, sight) / z)
+    z, radius = z * change, radius * change
     spot = origin + z * sight
     spot[1] = -0.5 * 2 * radius if style == "walker" else min(max(spot[1], 0.8 * stage.low[1] + radius), -radius)
     return spot, radius
@@ -186,7 +187,7 @@ def _moving_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera
             # A crowded room first takes smaller bodies, then closer ones.
             if taken.place(body, 0.75 if attempt < TRIES // 2 else 0.4):
                 break
-            size *= 0.96
+            size *= draw.uniform(0.85, 1.1)
 
 
 def place_bodies(draw: Draw, config: WorldConfig, stage: Stage, camera: Camera) -> list[Body]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from page4d.data.world.scenes import Scene
-from page4d.data.world.solids import KINDS, PLANE, Solids, bounding_cone, first_hit, normals, shadowed
+from page4d.data.world.solids import FAR_M, KINDS, PLANE, Solids, bounding_cone, first_hit, normals, shadowed
 from page4d.data.world.textures import paint
 from page4d.geometry import pixel_grid
 
@@ -232,7 +232,8 @@ def _shade(table: Tables, picked: Tensor, local: Tensor, depth: Tensor, directio
         shade = _shadow(table, points.view(3, f, p).transpose(0, 1), facing).flatten()
         lit = cosine * (1 - air[2] * shade)
     light = torch.where(hit, air[0] + air[1] * lit, 1.0 / air[7:10].amax(0))
-    haze = torch.exp(-air[3] * depth * length_of_ray)
+    # Outdoors the ground melts into the horizon before the world ends.
+    haze = torch.exp(-air[3] * depth * length_of_ray) * (2 - 2 * depth / FAR_M).clamp_(0, 1)
     haze = torch.where(hit, haze, 1 - 0.6 * torch.exp(-4 * local[1].abs()))
     return torch.lerp(air[4:7], colour * (air[7:10] * light), haze).clamp_(0, 1)
 
