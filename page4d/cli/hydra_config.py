@@ -1,0 +1,89 @@
+"""Compose configurations from conf/, the only place that knows Hydra."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from page4d.schema import UserError
+
+
+def conf_folder() -> Path:
+    """The folder of the configuration files: `conf/` of a checkout, `page4d/conf/` of an installed package.
+
+    Raises:  UserError if neither is there.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package.parent / "conf", package / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UserError(f"no configuration files beside or in {package}; reinstall page4d")
+
+
+def compose(overrides: Sequence[str] = (), config_name: str = "config") -> dict[str, Any]:
+    """The configuration as plain nested values, every interpolation resolved.
+
+    Raises:  UserError naming the wrong key or choice and near ones.
+    """
+    if not (conf_folder() / f"{config_name}.yaml").is_file():
+        raise UserError(f"no configuration {config_name!r} in {conf_folder()}")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        try:
+            config = hydra_compose(config_name, overrides=list(overrides))
+            values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(_explain(error, overrides, config_name)) from error
+    return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
+
+
+def choices(group: str) -> list[str]:
+    """The files of a group, such as every experiment."""
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
+def keys_of(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every dotted key of nested values."""
+    for name, value in values.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from keys_of(value, f"{prefix}{name}.")
+
+
+def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> str:
+    first = str(error).splitlines()[0]
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if "=" not in override and not override.startswith("~"):
+            return f"{override!r} is no setting; write key=value, for example experiment=smoke or trainer.seed=1"
+        group = conf_folder() / key
+        if group.is_dir() and value not in choices(key) and value != "null":
+            return f"{key}={value}: no such choice; near: {_near(value, choices(key))}; all: {', '.join(choices(key))}"
+    groups = [o for o in overrides if (conf_folder() / o.lstrip("+~").partition("=")[0]).is_dir()]
+    known = _known_keys(groups, config_name)
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if known and override not in groups and not override.startswith("+") and key not in known:
+            return f"{key!r} is not a setting; near: {_near(key, known)}"
+    return f"{first} (in {' '.join(overrides) or config_name})"
+
+
+def _known_keys(groups: Sequence[str], config_name: str) -> list[str]:
+    try:
+        config: DictConfig = hydra_compose(config_name, overrides=list(groups))
+    except (HydraException, OmegaConfBaseException):
+        return []
+    return list(keys_of(OmegaConf.to_container(config)))  # type: ignore[arg-type]
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    return ", ".join(difflib.get_close_matches(name, names, n=4, cutoff=0.3)) or "none"

@@ -1,0 +1,1 @@
+"""Training: one optimizer step an iteration, resumable at any of them."""

@@ -1,0 +1,109 @@
+"""The parts a loop is made of: processes and precision, the module that trains, the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
+from torch import Tensor, nn
+
+from page4d.model import PAGE4D
+from page4d.schema import UserError
+from page4d.train.aid import MatchingAid
+from page4d.train.patterns import Share, divide
+from page4d.train.schedules import Schedule
+from page4d.train.settings import AidConfig, OptimConfig, TrainerConfig
+
+WHOLE_BLOCKS = "Block"
+"""Class name of the layers that FSDP gathers one at a time."""
+
+
+def make_accelerator(config: TrainerConfig) -> Accelerator:
+    """Processes and precision; launched by `torchrun` or `accelerate launch`, or alone.
+
+    Note:    bfloat16 needs no loss scaler and gets none (the public trainer scaled it all the same, T3).
+    """
+    fsdp = None
+    if config.fsdp:
+        fsdp = FullyShardedDataParallelPlugin(
+            fsdp_version=2, auto_wrap_policy="transformer_based_wrap", transformer_cls_names_to_wrap=[WHOLE_BLOCKS]
+        )
+    return Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision=config.precision,
+        fsdp_plugin=fsdp,
+        # The mask head has no gradient once its schedule is over.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+class Trainee(nn.Module):
+    """The network and the aid as one module, so that one wrapper (DDP, FSDP) holds both."""
+
+    def __init__(self, model: PAGE4D, config: AidConfig) -> None:
+        super().__init__()
+        depth = model.config.depth
+        self.aid_pair = config.pair + depth if config.pair < 0 else config.pair
+        if not 0 <= self.aid_pair < depth:
+            raise UserError(f"aid.pair is {config.pair}, the network has pairs 0 to {depth - 1}")
+        self.model = model
+        self.aid = MatchingAid(2 * model.config.embed_dim, config) if config.enabled else None
+
+    def forward(self, images: Tensor, query_points: Tensor | None = None) -> dict[str, Any]:
+        aggregator = self.model.aggregator
+        pairs = self.model.pairs_read() | ({self.aid_pair} if self.aid is not None else set())
+        out = aggregator.run(aggregator.check_images(images), keep=pairs)
+        with torch.autocast(images.device.type, enabled=False):
+            predictions = self.model.read_heads(out, images, query_points)
+            tokens = out.tokens[self.aid_pair]
+            if self.aid is not None and self.training and tokens is not None:
+                predictions["aid"] = self.aid(tokens, out.patch_start)
+        return predictions
+
+    def names(self) -> dict[str, nn.Parameter]:
+        """Parameters under the names that patterns use: those of the network, and `aid.*`."""
+        return {name.removeprefix("model."): parameter for name, parameter in self.named_parameters()}
+
+
+def make_optimizer(trainee: Trainee, config: OptimConfig) -> tuple[torch.optim.Optimizer, dict[str, Schedule]]:
+    """AdamW over the trainable parameters, and the learning-rate schedule of each group by name.
+
+    Errors:  UserError if a pattern matches nothing or a parameter has no group or two, or nothing trains.
+    """
+    shares = [Share(name, group.patterns) for name, group in config.groups.items()]
+    members = divide(trainee.names(), shares, "optim.groups")
+    if not members:
+        raise UserError("optim.freeze leaves nothing to train")
+    groups: list[dict[str, Any]] = []
+    schedules: dict[str, Schedule] = {}
+    for name, parameters in members.items():
+        group = config.groups[name]
+        schedules[name] = group.rate.schedule()
+        vectors = [] if group.decay_vectors else [p for p in parameters if p.ndim < 2]
+        matrices = [p for p in parameters if group.decay_vectors or p.ndim >= 2]
+        for part, decay in ((matrices, group.weight_decay), (vectors, 0.0)):
+            if part:
+                groups.append({"params": part, "weight_decay": decay, "lr": schedules[name](0.0), "name": name})
+    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps), schedules
+
+
+def clip_groups(trainee: Trainee, config: OptimConfig) -> dict[str, tuple[list[nn.Parameter], float]]:
+    """The trainable parameters by clipping group, with the largest norm allowed (inf = measure only).
+
+    Errors:  UserError if a parameter is in no group or in two.
+    """
+    shares = [Share(name, clip.patterns) for name, clip in config.clip.items()]
+    limits = {name: float("inf") if c.max_norm is None else c.max_norm for name, c in config.clip.items()}
+    members = divide(trainee.names(), shares, "optim.clip")
+    return {name: (parameters, limits[name]) for name, parameters in members.items()}
+
+
+def set_rates(optimizer: Any, schedules: Mapping[str, Schedule], where: float) -> dict[str, float]:
+    """Give every group its learning rate at `where`; returns them by name."""
+    rates = {name: schedule(where) for name, schedule in schedules.items()}
+    for group in optimizer.param_groups:
+        group["lr"] = rates[group["name"]]
+    return rates

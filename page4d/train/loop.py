@@ -1,0 +1,384 @@
+"""The training loop: one optimizer step an iteration, the same on one process or many, broken off or not."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from page4d.losses import LossConfig, Targets, total_loss
+from page4d.model import PAGE4D, PAGE4DConfig
+from page4d.model.mask import mask_alpha
+from page4d.schema import UserError
+from page4d.train import snapshot
+from page4d.train.aid import aid_loss
+from page4d.train.batch import TrainBatch, targets_of
+from page4d.train.checkpoints import Checkpoints
+from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, set_rates
+from page4d.train.panel import training_panel
+from page4d.train.patterns import freeze, near
+from page4d.train.record import Record, code_revision, memory_gb, progress_bar, provenance, write_run_file
+from page4d.train.schedules import ramp
+from page4d.train.scores import SCORE_NAMES
+from page4d.train.settings import Settings
+from page4d.train.sources import Place, Source, feed
+from page4d.train.start import begin
+from page4d.train.validation import PAIRS, Validation, validate
+
+EXIT_TERMINATED = 128 + signal.SIGTERM
+ENDLESS = 1 << 40
+LOSS_NAMES = (
+    "loss_camera", "loss_T", "loss_R", "loss_FL", "loss_conf_depth", "loss_reg_depth", "loss_grad_depth",
+    "loss_conf_point", "loss_reg_point", "loss_grad_point", "loss_track",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `exit_code` is 0, or 143 after SIGTERM."""
+
+    step: int
+    exit_code: int
+    best_metric: float | None
+
+
+class Trainer:
+    """One training run in one folder.
+
+    Args:    model is the network's shape; config is the whole configuration as plain values, stored with checkpoints.
+    Errors:  UserError for patterns without a match, weights that do not fit, or a checkpoint of another run.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: PAGE4DConfig,
+        source: Source,
+        validations: Sequence[Validation],
+        run_folder: Path | str,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.settings, self.source, self.validations = settings, source, validations
+        self.folder, self.config = Path(run_folder), dict(config or {})
+        trainer = settings.trainer
+        if trainer.threads:
+            torch.set_num_threads(trainer.threads)
+        self.accelerator = make_accelerator(trainer)
+        network, self.loaded = begin(model, settings.start, trainer.seed)
+        network.aggregator.gradient_checkpointing = trainer.gradient_checkpointing
+        self.frozen = freeze(network, settings.optim.freeze)
+        trainee = Trainee(network, settings.aid)
+        optimizer, self.schedules = make_optimizer(trainee, settings.optim)
+        self.module, self.optimizer = self.accelerator.prepare(trainee, optimizer)
+        self.trainee: Trainee = self.accelerator.unwrap_model(self.module)
+        self.clips = clip_groups(self.trainee, settings.optim)
+        self.checkpoints = Checkpoints(self.folder, trainer.keep, trainer.max_shard_mb)
+        self.position = snapshot.Position()
+        self.terminated = False
+        self.record: Record | None = None
+        self.panel: NDArray[np.uint8] | None = None
+        self.batch_shape = ""
+        self.batch_names: tuple[str, ...] = ()
+        check_metric(trainer.metric, validations)
+
+    @property
+    def model(self) -> PAGE4D:
+        """The network itself."""
+        return self.trainee.model
+
+    def run(self) -> Outcome:
+        """Train to the last step, or until SIGTERM; resumes by itself if the folder holds a checkpoint.
+
+        Errors:  UserError for a damaged checkpoint, too many non-finite iterations, a full disk, or too little memory.
+        """
+        self._resume()
+        trainer, main = self.settings.trainer, self.accelerator.is_main_process
+        if main:
+            self.record = Record(self.folder, self.position.iteration, trainer.tensorboard)
+            write_run_file(self.folder, self.describe())
+        began, before = time.monotonic(), self.position.seconds
+        place = Place(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
+        batches: Generator[TrainBatch] = feed(self.source, place, self.position.iteration, ENDLESS, trainer.workers)
+        bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
+        self.module.train()
+        try:
+            with catch_sigterm(self), contextlib.closing(batches):
+                while self.position.step < trainer.max_steps and not self.terminated:
+                    values = self._iteration_or_stop(batches)
+                    self.position.seconds = before + time.monotonic() - began
+                    if values is not None:
+                        self._after_step(values, bar)
+            if self.terminated:
+                self._save()
+        finally:
+            bar.close()
+            if self.record is not None:
+                self.record.close()
+        return self._finish()
+
+    def describe(self) -> dict[str, Any]:
+        """What this run is, as stored in run.json."""
+        parameters = self.trainee.model.parameters()
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        return {
+            "provenance": provenance(),
+            "start": self.loaded,
+            "parameters": sum(p.numel() for p in self.trainee.model.parameters()),
+            "trained_parameters": trained,
+            "frozen": len(self.frozen),
+            "processes": self.accelerator.num_processes,
+            "config": self.config,
+        }
+
+    def _resume(self) -> None:
+        wanted, manifest = self.settings.trainer.resume, self.checkpoints.manifest()
+        if not manifest.entries:
+            if wanted not in ("auto", "never"):
+                raise UserError(f"trainer.resume={wanted}, but {self.checkpoints.folder} holds no checkpoint")
+            return
+        if wanted == "never":
+            raise UserError(f"{self.folder} holds a run; choose another paths.run, or trainer.resume=auto to go on")
+        if wanted != "auto" and not wanted.isdigit():
+            raise UserError(f"trainer.resume is {wanted!r}; choose auto, never or the step of a checkpoint")
+        payload = self.checkpoints.load(None if wanted == "auto" else int(wanted))
+        self.position = snapshot.restore(self.accelerator, self.module, self.optimizer, payload)
+        if self.accelerator.is_main_process:
+            self.checkpoints.rewind(self.position.step)
+        self.accelerator.wait_for_everyone()
+
+    def _iteration_or_stop(self, batches: Iterator[TrainBatch]) -> dict[str, float] | None:
+        try:
+            return self.iteration(batches)
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(self.batch_shape, self.settings) from error
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):
+                raise out_of_memory(self.batch_shape, self.settings) from error
+            # A SIGTERM to the whole process group also ends the loader's workers; what this step did is dropped.
+            if self.terminated and "DataLoader worker" in str(error):
+                return None
+            raise
+
+    def iteration(self, batches: Iterator[TrainBatch]) -> dict[str, float] | None:
+        """One iteration: accumulate, clip by group, agree with all processes, step.
+
+        Returns:  what to log, or None if the gradients were not finite and the step was left out everywhere.
+        """
+        trainer, position = self.settings.trainer, self.position
+        rates = set_rates(self.optimizer, self.schedules, position.step / trainer.max_steps)
+        self.trainee.model.aggregator.mask_step = position.step
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for part in range(trainer.accumulate):
+            last = part == trainer.accumulate - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.module):
+                self._micro_batch(next(batches), sums)
+        norms = self._clip()
+        means, fine = self._agree(sums, norms)
+        position.iteration += 1
+        if not fine:
+            self._skip(means)
+            return None
+        self.optimizer.step()
+        position.step += 1
+        position.skipped = 0
+        alpha = self.trainee.model.aggregator.alpha
+        norm_values = {f"grad_norm/{name}": float(norm) for name, norm in norms.items()}
+        return means | norm_values | {f"lr/{name}": rate for name, rate in rates.items()} | {"mask_alpha": alpha}
+
+    def _micro_batch(self, batch: TrainBatch, sums: dict[str, Tensor]) -> None:
+        self.batch_shape, self.batch_names = batch.describe(), batch.names
+        batch = batch.to(self.accelerator.device)
+        targets = targets_of(batch, self.settings.loss.behaviour)
+        predictions = self.module(batch.images, query_points_of(batch, self.settings.loss))
+        terms = self._objective(predictions, targets, batch)
+        share = 1 / self.settings.trainer.accumulate
+        self.accelerator.backward(terms["objective"] * share)
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.detach().float() * share
+        if self._due(self.settings.trainer.image_every, self.position.step + 1):
+            self.panel = training_panel(batch, predictions) if self.accelerator.is_main_process else None
+
+    def _objective(self, predictions: dict[str, Any], targets: Targets, batch: TrainBatch) -> dict[str, Tensor]:
+        output = predictions.pop("aid", None)
+        losses = total_loss(predictions, targets, self.settings.loss)
+        terms = {"objective": losses.objective, **losses.terms}
+        if output is not None:
+            aid = aid_loss(output, batch, self.trainee.model.config.patch_size, self.settings.aid)
+            weight = ramp(self.position.step, self.settings.aid.weight)
+            terms["objective"] = losses.objective + weight * aid.objective
+            terms |= {"loss_network": losses.objective, "aid_matching": aid.matching, "aid_flow": aid.flow}
+            terms |= {"aid_accuracy": aid.accuracy, "aid_flow_ratio": aid.flow_ratio}
+        return terms
+
+    def _clip(self) -> dict[str, Tensor]:
+        if self.trainee.model.aggregator.alpha == 0:
+            # The schedule is over: the mask head is frozen. No gradient also means no weight decay.
+            for parameter in self.trainee.model.aggregator.spatial_mask_head.parameters():
+                parameter.grad = None
+        norms: dict[str, Tensor] = {}
+        for name, (parameters, limit) in self.clips.items():
+            norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+            norms[name] = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        return norms
+
+    def _agree(self, sums: dict[str, Tensor], norms: dict[str, Tensor]) -> tuple[dict[str, float], bool]:
+        """Mean terms over processes, and whether everything is finite on all of them; passes a SIGTERM on to all."""
+        device = self.accelerator.device
+        fine = torch.stack([*(n.to(device) for n in norms.values()), sums["objective"]]).isfinite().all()
+        names = sorted(sums)
+        flags = torch.stack([(~fine).float(), torch.tensor(float(self.terminated), device=device)])
+        vector = self.accelerator.reduce(torch.cat((flags, torch.stack([sums[n] for n in names]))), "sum")
+        broken, stop, *values = (vector.double()).tolist()
+        self.terminated = self.terminated or stop > 0
+        return {n: v / self.accelerator.num_processes for n, v in zip(names, values, strict=True)}, broken == 0
+
+    def _skip(self, means: dict[str, float]) -> None:
+        position = self.position
+        position.skipped += 1
+        bad = sorted(name for name, value in means.items() if not math.isfinite(value))
+        if self.record is not None:
+            self.record.scalars("skipped", position.step, position.iteration, {"in_a_row": float(position.skipped)})
+        if position.skipped > self.settings.trainer.max_skips:
+            raise UserError(
+                f"{position.skipped} iterations in a row had a non-finite loss or gradient (step {position.step}; "
+                f"{', '.join(bad) or 'gradients'}; last batch {', '.join(self.batch_names[:4])}). Lower the learning "
+                "rate, or look at the data with `page4d check-data`"
+            )
+
+    def _after_step(self, values: dict[str, float], bar: Any) -> None:
+        trainer, position = self.settings.trainer, self.position
+        step, last = position.step, position.step == trainer.max_steps
+        bar.update()
+        bar.set_postfix(loss=f"{values['objective']:.4f}", GB=f"{memory_gb():.1f}", refresh=False)
+        if self.record is not None and (self._due(trainer.log_every, step) or last):
+            self.record.scalars("train", step, position.iteration, values)
+        if self.record is not None and self.panel is not None:
+            self.record.picture("train", step, self.panel)
+            self.panel = None
+        better = (self._due(trainer.validate_every, step) or last) and self._validate()
+        if self._due(trainer.save_every, step) or last or better:
+            self._save(best=better)
+
+    def _due(self, every: int, step: int) -> bool:
+        return every > 0 and step % every == 0
+
+    def _validate(self) -> bool:
+        """Log all validation sets; returns whether this is the best network so far."""
+        position = self.position
+        if not self.validations:
+            return False
+        self.trainee.model.aggregator.mask_step = position.step
+        values: dict[str, float] = {}
+        for validation in self.validations:
+            module = self.module if self.accelerator.is_fsdp2 else self.trainee
+            done = validate(self.accelerator, module, validation, self.settings.loss)
+            values |= {f"{validation.source.name}/{name}": value for name, value in done.items()}
+        values["objective"] = sum(values[f"{v.source.name}/objective"] for v in self.validations) / len(
+            self.validations
+        )
+        if self.record is not None:
+            self.record.scalars("val", position.step, position.iteration, values)
+        metric = values.get(self.settings.trainer.metric.removeprefix("val/"), math.nan)
+        return self._is_best(metric)
+
+    def _is_best(self, metric: float) -> bool:
+        config, trainer = self.trainee.model.config, self.settings.trainer
+        now, end = (
+            mask_alpha(step, config.mask_hold_start, config.mask_hold_end)
+            for step in (self.position.step, trainer.max_steps)
+        )
+        # With another mask strength than at the end the network is not the one that is being made.
+        if now != end or not math.isfinite(metric):
+            return False
+        best, sign = self.position.best_metric, 1 if trainer.mode == "min" else -1
+        if best is not None and sign * metric >= sign * best:
+            return False
+        self.position.best_metric = metric
+        return True
+
+    def _save(self, best: bool = False) -> None:
+        step = self.position.step
+        if self.checkpoints.manifest().find(step) is not None:
+            return
+        payload = snapshot.take(self.accelerator, self.module, self.optimizer, self.position, self.config)
+        if self.accelerator.is_main_process:
+            if best:
+                self._export(payload["model"])
+            self.checkpoints.save(payload, step, self.position.best_metric if best else None, best)
+        self.accelerator.wait_for_everyone()
+
+    def _export(self, weights: Mapping[str, Tensor]) -> None:
+        path = self.folder / snapshot.BEST
+        about = {"step": str(self.position.step), "code_revision": code_revision(), "run": self.folder.name}
+        snapshot.export(weights, self.trainee.model.config, self.position.step, path, about)
+
+    def _finish(self) -> Outcome:
+        position = self.position
+        if self.accelerator.is_main_process:
+            if not self.terminated and self.checkpoints.manifest().best is None:
+                # Nothing to choose by: the last network is the best one.
+                self._export(self.checkpoints.load()["model"])
+            ending = {"step": position.step, "seconds": position.seconds, "best_metric": position.best_metric}
+            write_run_file(self.folder, self.describe() | {"ended": ending})
+        self.accelerator.wait_for_everyone()
+        return Outcome(position.step, EXIT_TERMINATED if self.terminated else 0, position.best_metric)
+
+
+def query_points_of(batch: TrainBatch, loss: LossConfig) -> Tensor | None:
+    """The first frame's track points, if the track loss counts at all."""
+    return batch.tracks[:, 0] if batch.tracks is not None and loss.track.weight > 0 else None
+
+
+def check_metric(metric: str, validations: Sequence[Validation]) -> None:
+    """Refuse a metric that no validation will give, before hours are spent.
+
+    Errors:  UserError with near names.
+    """
+    if not validations:
+        return
+    per_set = ["objective", *SCORE_NAMES, *(f"{ours}_ratio" for ours, _ in PAIRS), *LOSS_NAMES]
+    known = ["val/objective"] + [f"val/{v.source.name}/{name}" for v in validations for name in per_set]
+    if metric not in known:
+        raise UserError(f"trainer.metric {metric!r} is not logged; near names: {near(metric, known)}")
+
+
+def out_of_memory(shape: str, settings: Settings) -> UserError:
+    """The error that says which batch did not fit and what to lower."""
+    hints = ["data.batch_size (raise trainer.accumulate to keep the total)", "data.frames", "the image size"]
+    if not settings.trainer.gradient_checkpointing:
+        hints.append("or set trainer.gradient_checkpointing=true")
+    if settings.trainer.precision == "no":
+        hints.append("or set trainer.precision=bf16")
+    return UserError(f"out of memory with a batch of {shape}; lower {', '.join(hints)}")
+
+
+@contextmanager
+def catch_sigterm(trainer: Trainer) -> Iterator[None]:
+    """Let SIGTERM end the run after the current step."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        trainer.terminated = True
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,141 @@
+"""What a run leaves to read: a line of JSON a record, TensorBoard, pictures, and the progress bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from page4d.schema import atomic_write
+from page4d.version import __version__
+
+SCALARS = "scalars.jsonl"
+
+
+class Record:
+    """The log of one run folder, written by the first process only.
+
+    Files:   scalars.jsonl (one object a record: phase, step, iteration, values), tensorboard/, images/.
+    Resume:  records after the step that a run resumes from are removed, so that nothing stands twice.
+    """
+
+    def __init__(self, run_folder: Path, resumed_iteration: int = 0, tensorboard: bool = True) -> None:
+        self.folder = Path(run_folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / SCALARS
+        kept = (
+            [r for r in read_scalars(self.folder) if r["iteration"] <= resumed_iteration] if resumed_iteration else []
+        )
+        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept))
+        self.stream = self.path.open("a")
+        self.board = _board(self.folder / "tensorboard", resumed_iteration) if tensorboard else None
+
+    def scalars(self, phase: str, step: int, iteration: int, values: Mapping[str, float]) -> None:
+        """Write every value with its step, to both logs."""
+        self.stream.write(json.dumps({"phase": phase, "step": step, "iteration": iteration, **values}) + "\n")
+        self.stream.flush()
+        if self.board is not None:
+            for name, value in values.items():
+                self.board.add_scalar(f"{phase}/{name}", value, step)
+
+    def picture(self, name: str, step: int, image: NDArray[np.uint8]) -> None:
+        """Write an RGB picture (H, W, 3) as a file and to TensorBoard."""
+        from PIL import Image
+
+        (self.folder / "images").mkdir(exist_ok=True)
+        Image.fromarray(image).save(self.folder / "images" / f"{name}_{step:08d}.png")
+        if self.board is not None:
+            self.board.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flush everything."""
+        self.stream.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def _board(folder: Path, purge_step: int) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=purge_step or None)
+
+
+def read_scalars(run_folder: Path) -> list[dict[str, Any]]:
+    """The records of a run, oldest first. A last line cut short by a kill is left out."""
+    path = Path(run_folder) / SCALARS
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return records
+
+
+def write_run_file(run_folder: Path, values: Mapping[str, Any]) -> None:
+    """Write run.json: what the run is and how it ended."""
+    with atomic_write(Path(run_folder) / "run.json", "w") as stream:
+        json.dump(values, stream, indent=1)
+
+
+def memory_gb() -> float:
+    """Peak memory so far: of the GPU if there is one, of this process otherwise."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 1e9
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def progress_bar(total: int, start: int, shown: bool) -> Any:
+    """A bar with loss, rate, remaining time and memory."""
+    return tqdm(total=total, initial=start, desc="train", unit="step", disable=not shown, dynamic_ncols=True)
+
+
+def provenance() -> dict[str, Any]:
+    """Where and when something was made: code revision, versions, hardware, date."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "code_revision": code_revision(),
+        "page4d": __version__,
+        "torch": torch.__version__,
+        "hardware": gpu or f"{os.cpu_count()} CPU cores, {_processor()}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return found[0] if found else platform.machine()
+
+
+def code_revision() -> str:
+    """The git revision of this package's checkout, with "-changed" if files differ; the version where there is none."""
+    here = Path(__file__).resolve().parent
+    try:
+        revision = _git(here, "rev-parse", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return f"page4d {__version__}"
+    return revision + ("-changed" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,94 @@
+"""Learning-rate schedules over `where`, the share of the run that is done."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from page4d.schema import UserError
+
+# Boundaries belong to the next piece within this tolerance, so that rounding in `where` cannot decide.
+BOUNDARY = 1e-6
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a schedule: from `start` to `end` over `length`, a share of the run."""
+
+    kind: Literal["linear", "cosine", "constant"]
+    start: float
+    end: float
+    length: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("linear", "cosine", "constant"):
+            raise UserError(f"schedule piece {self.kind!r} is not known; choose linear, cosine or constant")
+        if self.length < 0:
+            raise UserError(f"schedule piece {self.kind}: length {self.length} is negative")
+
+    def value(self, u: float) -> float:
+        """The value after the share u of this piece."""
+        if self.kind == "constant":
+            return self.start
+        if self.kind == "linear":
+            return self.start + (self.end - self.start) * u
+        return self.end + 0.5 * (self.start - self.end) * (1 + math.cos(math.pi * u))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Pieces one after the other, each stretched over its own length; the lengths sum to 1.
+
+    Source:  the same values as fvcore's CompositeParamScheduler with "rescaled" intervals.
+    """
+
+    pieces: tuple[Piece, ...]
+
+    def __post_init__(self) -> None:
+        total = sum(piece.length for piece in self.pieces)
+        if abs(total - 1) > 1e-6:
+            raise UserError(f"the lengths of a schedule's pieces sum to {total:g}, needed 1")
+
+    def __call__(self, where: float) -> float:
+        """The value at `where` in [0, 1]."""
+        start = 0.0
+        for piece in self.pieces[:-1]:
+            if where + BOUNDARY <= start + piece.length:
+                return piece.value((where - start) / piece.length)
+            start += piece.length
+        last = self.pieces[-1]
+        return last.value((where - start) / last.length if last.length > 0 else 1.0)
+
+
+def warmup_cosine(peak: float, floor: float, warmup: float) -> Schedule:
+    """Linear from `floor` to `peak` over the share `warmup`, then a half cosine back to `floor`."""
+    if warmup <= 0:
+        return Schedule((Piece("cosine", peak, floor, 1.0),))
+    return Schedule((Piece("linear", floor, peak, warmup), Piece("cosine", peak, floor, 1.0 - warmup)))
+
+
+def ramp(step: int, points: tuple[tuple[int, float], ...]) -> float:
+    """Linear interpolation between (step, value) points, constant outside them."""
+    if not points:
+        raise UserError("a ramp needs at least one (step, value) point")
+    if step <= points[0][0]:
+        return points[0][1]
+    for (s0, v0), (s1, v1) in pairwise(points):
+        if s1 <= s0:
+            raise UserError(f"the steps of a ramp must increase, got {s0} before {s1}")
+        if step < s1:
+            return v0 + (v1 - v0) * (step - s0) / (s1 - s0)
+    return points[-1][1]
+
+
+def stairs(step: int, points: tuple[tuple[int, float], ...]) -> float:
+    """The value of the last point whose step has been reached; before the first one, its value."""
+    if not points:
+        raise UserError("stairs need at least one (step, value) point")
+    value = points[0][1]
+    for at, new in points:
+        if step >= at:
+            value = new
+    return value

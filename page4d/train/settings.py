@@ -1,0 +1,223 @@
+"""The settings of a training run as frozen dataclasses, built from plain nested dictionaries."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from page4d.losses import LossConfig
+from page4d.schema import UserError
+from page4d.train.patterns import near
+from page4d.train.schedules import Piece, Schedule, warmup_cosine
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RateConfig:
+    """A learning rate over the run: linear from `floor` to `peak`, half cosine back; or `pieces` of one's own."""
+
+    peak: float = 1e-3
+    floor: float = 1e-8
+    warmup: float = 0.05
+    pieces: tuple[Piece, ...] = ()
+
+    def schedule(self) -> Schedule:
+        """The schedule these numbers describe."""
+        return Schedule(self.pieces) if self.pieces else warmup_cosine(self.peak, self.floor, self.warmup)
+
+
+@dataclass(frozen=True)
+class GroupConfig:
+    """One optimizer group: parameter-name patterns (None = the rest), learning rate and weight decay.
+
+    Note:  biases, norms and LayerScale decay like everything else unless `decay_vectors` is False.
+    """
+
+    patterns: tuple[str, ...] | None = None
+    rate: RateConfig = field(default_factory=RateConfig)
+    weight_decay: float = 0.01
+    decay_vectors: bool = True
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Parameters whose gradient is clipped by one norm; `max_norm` None measures without clipping."""
+
+    patterns: tuple[str, ...] | None = None
+    max_norm: float | None = 1.0
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW: what is frozen (module patterns), the groups, and the clipping groups."""
+
+    freeze: tuple[str, ...] = ()
+    groups: dict[str, GroupConfig] = field(default_factory=lambda: {"all": GroupConfig()})
+    clip: dict[str, ClipConfig] = field(default_factory=lambda: {"all": ClipConfig()})
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """The loop.
+
+    Fields:  max_steps and every *_every count optimizer steps (0 = never); precision "no" is float32;
+             keep is how many of the latest checkpoints stay beside the best; metric names a logged validation scalar;
+             max_skips is how many iterations in a row may be skipped for non-finite gradients;
+             max_shard_mb splits checkpoint files (0 = one file); fsdp shards parameters over processes.
+    """
+
+    max_steps: int = 1000
+    accumulate: int = 1
+    precision: Literal["no", "bf16"] = "no"
+    seed: int = 42
+    device: Literal["auto", "cpu"] = "auto"
+    threads: int = 0
+    workers: int = 1
+    gradient_checkpointing: bool = False
+    fsdp: bool = False
+    log_every: int = 10
+    save_every: int = 500
+    keep: int = 2
+    validate_every: int = 500
+    image_every: int = 500
+    metric: str = "val/objective"
+    mode: Literal["min", "max"] = "min"
+    max_skips: int = 10
+    max_shard_mb: int = 0
+    resume: str = "auto"
+    progress: bool = True
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("max_steps", "accumulate", "keep"):
+            if getattr(self, name) < 1:
+                raise UserError(f"trainer.{name} is {getattr(self, name)}, needed at least 1")
+        if self.precision not in ("no", "bf16"):
+            raise UserError(f"trainer.precision is {self.precision!r}; choose 'no' (float32) or 'bf16'")
+
+
+@dataclass(frozen=True)
+class StartConfig:
+    """What the network begins from.
+
+    Fields:  weights is a file, run folder, built-in or hub name, None for a random start; layer_scale replaces the
+             initial LayerScale of a random start (small networks learn faster from 0.1 than from the 0.01 of the
+             full one).
+    """
+
+    weights: str | None = None
+    layer_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class AidConfig:
+    """The matching aid: throw-away heads that learn exact correspondences from patch tokens.
+
+    Fields:  pair is the block pair read (-1 = the last); weight a ramp of [step, value]; temperature divides the
+             cosine similarities; flow_weight is the share of the flow term; width of the matching features.
+    """
+
+    enabled: bool = False
+    pair: int = -1
+    weight: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    temperature: float = 0.07
+    flow_weight: float = 1.0
+    width: int = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that shapes a run but the model, the data and the folder."""
+
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    aid: AidConfig = field(default_factory=AidConfig)
+    start: StartConfig = field(default_factory=StartConfig)
+
+
+def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Make a dataclass from plain values, going into nested ones.
+
+    Errors:  UserError naming the key, where it stands and near keys for a key that is not known or a value that does
+             not fit.
+    """
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in names:
+            raise UserError(f"{where}.{key} is not a setting; near keys: {near(key, names)}; all: {', '.join(names)}")
+    made = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()}
+    try:
+        return kind(**made)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(arguments, value, where)
+    if origin is Literal:
+        if value not in arguments:
+            raise UserError(f"{where} is {value!r}; choose one of {', '.join(map(repr, arguments))}")
+        return value
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where} is {value!r}, needed settings of {getattr(hint, '__name__', hint)}")
+        return build(typing.cast(type[Any], hint), value, where)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where} is {value!r}, needed a mapping from names")
+        return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+    if origin is tuple:
+        return _convert_tuple(arguments, value, where)
+    return _convert_plain(hint, value, where)
+
+
+def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    failures: list[str] = []
+    for argument in arguments:
+        if argument is type(None):
+            continue
+        try:
+            return _convert(argument, value, where)
+        except UserError as error:
+            failures.append(str(error))
+    raise UserError("; or ".join(failures))
+
+
+def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise UserError(f"{where} is {value!r}, needed a list")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if len(arguments) != len(value):
+        raise UserError(f"{where} has {len(value)} entries, needed {len(arguments)}")
+    return tuple(_convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
+
+
+def _convert_plain(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str):
+        try:
+            return float(value)  # YAML reads 1e-5 as text
+        except ValueError:
+            pass
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise UserError(f"{where} is {value!r}, needed {getattr(hint, '__name__', hint)}")

@@ -1,0 +1,110 @@
+"""From a composed configuration, as plain values, to a Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from page4d.data.synthetic import WorldConfig, split_config
+from page4d.model import PAGE4DConfig
+from page4d.schema import UserError
+from page4d.train.loop import Trainer
+from page4d.train.settings import Settings, build
+from page4d.train.sources import Curriculum, Source, SyntheticSource
+from page4d.train.validation import Validation
+
+SETTINGS = ("trainer", "optim", "loss", "aid", "start")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run reads: batches to train on and the sets it is validated with."""
+
+    source: Source
+    validations: tuple[Validation, ...]
+
+
+@dataclass(frozen=True)
+class ValSplit:
+    """A validation set of the synthetic world: the first `batches` x `batch_size` clips of a split."""
+
+    batch_size: int
+    batches: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class SyntheticData:
+    """Settings of the synthetic world as training data, see conf/data/synthetic.yaml."""
+
+    kind: str
+    split: str
+    batch_size: int
+    world: dict[str, Any]
+    curriculum: Curriculum
+    val: dict[str, ValSplit]
+    first: int = 0
+    clips: int = 0
+    device: str = "cpu"
+
+
+def trainer_from(config: Mapping[str, Any]) -> Trainer:
+    """Build everything that `conf/config.yaml` describes.
+
+    Errors:  UserError naming the setting that is unknown or does not fit, with near names.
+    """
+    settings = build(Settings, {name: config[name] for name in SETTINGS}, "config")
+    model = model_config(config["model"])
+    data = data_from(config["data"])
+    return Trainer(settings, model, data.source, data.validations, Path(config["paths"]["run"]), config)
+
+
+def model_config(values: Mapping[str, Any]) -> PAGE4DConfig:
+    """The network's shape.
+
+    Errors:  UserError for an unknown field or an impossible shape.
+    """
+    try:
+        return PAGE4DConfig.from_dict(dict(values))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model: {error}") from error
+
+
+def data_from(values: Mapping[str, Any]) -> Data:
+    """The data that a `data` group describes.
+
+    Errors:  UserError for a kind that is not known.
+    """
+    kind = values.get("kind")
+    if kind not in KINDS:
+        raise UserError(f"data.kind is {kind!r}; choose one of {', '.join(KINDS)}")
+    return KINDS[str(kind)](values)
+
+
+def _synthetic(values: Mapping[str, Any]) -> Data:
+    data = build(SyntheticData, values, "data")
+    world = _world(data.split, data.world)
+    source = SyntheticSource(data.split, world, data.batch_size, data.curriculum, data.first, data.clips, data.device)
+    validations = [
+        Validation(
+            SyntheticSource(
+                split, _world(split, data.world | {"frames": val.frames}), val.batch_size, device=data.device
+            ),
+            val.batches,
+        )
+        for split, val in data.val.items()
+    ]
+    return Data(source, tuple(validations))
+
+
+def _world(split: str, changes: Mapping[str, Any]) -> WorldConfig:
+    known = {f.name for f in fields(WorldConfig)}
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
+    if set(plain) <= known:
+        return replace(split_config(split), **plain)
+    return build(WorldConfig, plain, "data.world")
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], Data]] = {"synthetic": _synthetic}

@@ -1,0 +1,198 @@
+"""Where batches come from. Batch number i is a pure function of i, so a resumed run sees what an unbroken one saw."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from page4d.data.synthetic import WorldConfig, render_batch, split_config, split_seeds
+from page4d.schema import Clip, UserError
+from page4d.train.batch import TrainBatch, stack
+from page4d.train.schedules import ramp, stairs
+
+
+class Source(Protocol):
+    """Anything that gives batches by number."""
+
+    @property
+    def name(self) -> str:
+        """The data set's name, as it appears in logs."""
+        ...
+
+    def batch(self, index: int, iteration: int) -> TrainBatch:
+        """Batch `index` of the run, seen in iteration `iteration`; the same arguments give the same batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """How a synthetic run gets harder; steps are iterations, empty = the world's own setting throughout.
+
+    Fields:  frames and batch_size are stairs of [step, value]; camera_speed, moving_share and body_speed are ramps of
+             [step, factor] on the world's ranges, so 0.1 begins with a tenth of the speed.
+    """
+
+    frames: tuple[tuple[int, float], ...] = ()
+    batch_size: tuple[tuple[int, float], ...] = ()
+    camera_speed: tuple[tuple[int, float], ...] = ()
+    moving_share: tuple[tuple[int, float], ...] = ()
+    body_speed: tuple[tuple[int, float], ...] = ()
+
+    def world(self, config: WorldConfig, iteration: int) -> WorldConfig:
+        """The world as it is at an iteration."""
+        changes: dict[str, Any] = {}
+        if self.frames:
+            changes["frames"] = int(stairs(iteration, self.frames))
+        for name in ("camera_speed", "moving_share", "body_speed"):
+            points = getattr(self, name)
+            if points:
+                changes[name] = _scaled(getattr(config, name), ramp(iteration, points))
+        return replace(config, **changes)
+
+
+def _scaled(value: float | tuple[float, float], factor: float) -> float | tuple[float, float]:
+    return value * factor if isinstance(value, (int, float)) else (value[0] * factor, value[1] * factor)
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """Batches of the synthetic world's split; no scene is ever seen twice unless `clips` bounds them.
+
+    Fields:  first is the index of the first seed in the split; clips, if not 0, is how many seeds there are before
+             they come round again; device is where the rendering runs.
+    """
+
+    split: str
+    world: WorldConfig
+    batch_size: int
+    curriculum: Curriculum = Curriculum()
+    first: int = 0
+    clips: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        split_config(self.split)
+        if self.batch_size < 1:
+            raise UserError(f"data.batch_size is {self.batch_size}, needed at least 1")
+
+    @property
+    def name(self) -> str:
+        """The split's name."""
+        return self.split
+
+    def batch(self, index: int, iteration: int) -> TrainBatch:
+        """Render batch `index` with the curriculum of `iteration`."""
+        # Seeds are spaced by the largest batch, so that a change of batch size never repeats one.
+        sizes = [int(value) for _, value in self.curriculum.batch_size] or [self.batch_size]
+        size = int(stairs(iteration, self.curriculum.batch_size)) if self.curriculum.batch_size else self.batch_size
+        wanted = range(index * max(sizes), index * max(sizes) + size)
+        numbers = [i % self.clips if self.clips else i for i in wanted]
+        seeds = [split_seeds(self.split, 1, self.first + i)[0] for i in numbers]
+        done = render_batch(seeds, self.curriculum.world(self.world, iteration), self.device)
+        tensors = {n: getattr(done, n) for n in ("images", "depth", "cam_from_world", "K", "moving", "flow")}
+        return TrainBatch(**tensors, names=tuple(f"{self.split}-{i:06d}" for i in numbers), dataset=self.split)
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Batches from a list of clips or any dataset of them, in an order drawn anew each pass from the seed.
+
+    Errors:  UserError if there are fewer clips than a batch needs.
+    """
+
+    clips: Sequence[Clip]
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = True
+    label: str = "clips"
+
+    def __post_init__(self) -> None:
+        if len(self.clips) < self.batch_size or self.batch_size < 1:
+            raise UserError(
+                f"data {self.label}: {len(self.clips)} clips for batches of {self.batch_size}; "
+                "lower data.batch_size (at least 1) or add clips"
+            )
+
+    @property
+    def name(self) -> str:
+        """The label it was given."""
+        return self.label
+
+    def batch(self, index: int, iteration: int) -> TrainBatch:
+        """Batch `index`; passes over the data follow one another without a gap."""
+        del iteration
+        per_pass = len(self.clips) // self.batch_size
+        lap, within = divmod(index, per_pass)
+        order = list(range(len(self.clips)))
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + lap)
+            order = torch.randperm(len(order), generator=generator).tolist()
+        chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
+        return replace(stack([self.clips[i] for i in chosen]), dataset=self.label)
+
+
+class _Numbered(Dataset[TrainBatch]):
+    """A source as a torch Dataset whose keys are (batch number, iteration)."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainBatch:
+        return self.source.batch(*key)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of the run's micro-batches a process reads: `rank` of `world`, `accumulate` an iteration each."""
+
+    rank: int = 0
+    world: int = 1
+    accumulate: int = 1
+
+    def numbers(self, iteration: int) -> list[int]:
+        """The batch numbers of an iteration for this process; all processes together read each number once."""
+        first = iteration * self.world * self.accumulate
+        return [first + m * self.world + self.rank for m in range(self.accumulate)]
+
+
+def _identity(batch: Any) -> Any:
+    return batch
+
+
+def feed(source: Source, place: Place, first: int, last: int, workers: int) -> Generator[TrainBatch]:
+    """Batches of iterations `first` to `last`, made ahead of time in `workers` processes (0: in this one).
+
+    Note:  worker processes render while the network computes; what they give does not depend on their number.
+    """
+    if workers == 0:
+        for number, iteration in _Keys(place, first, last):
+            yield source.batch(number, iteration)
+        return
+    loader = DataLoader(
+        _Numbered(source),
+        batch_size=None,
+        sampler=_Keys(place, first, last),
+        num_workers=workers,
+        prefetch_factor=4,
+        collate_fn=_identity,
+    )
+    yield from loader
+
+
+class _Keys:
+    """(batch number, iteration) of every micro-batch in order, without holding them all."""
+
+    def __init__(self, place: Place, first: int, last: int) -> None:
+        self.place, self.first, self.last = place, first, last
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        for iteration in range(self.first, self.last):
+            for number in self.place.numbers(iteration):
+                yield number, iteration
+
+    def __len__(self) -> int:
+        return (self.last - self.first) * self.place.accumulate

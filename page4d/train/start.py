@@ -1,0 +1,59 @@
+"""What a run begins from: a random network, or released or own weights with a report of what was loaded."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from page4d.model import PAGE4D, PAGE4DConfig
+from page4d.model.sources import find_weights
+from page4d.model.weights import HEADS, check_names_and_shapes, read_weights
+from page4d.schema import UserError
+from page4d.train.settings import StartConfig
+
+
+def begin(config: PAGE4DConfig, start: StartConfig, seed: int) -> tuple[PAGE4D, str]:
+    """A network to train, and a sentence on where its weights come from.
+
+    Note:    the random part depends on the seed only, so all processes begin equal.
+    Errors:  UserError if weights do not fit the network.
+    """
+    torch.manual_seed(seed)
+    model = PAGE4D(config)
+    if start.layer_scale is not None:
+        if start.weights is not None:
+            raise UserError("start.layer_scale changes a random start; with start.weights leave it null")
+        _set_layer_scale(model, start.layer_scale)
+    if start.weights is None:
+        return model, f"random start, seed {seed}"
+    return model, load_into(model, start.weights)
+
+
+def load_into(model: PAGE4D, weights: str) -> str:
+    """Put stored weights into a network of the same architecture; returns the report of what was loaded.
+
+    Note:    heads that the network does not have are left in the file; the mask head may be missing from the file
+             (VGGT's has none) and then keeps its initialisation.
+    Errors:  UserError naming every weight that is missing, unknown or of another shape.
+    """
+    found = find_weights(weights)
+    tensors = read_weights(found.path).tensors
+    absent = [prefix for head, prefix in HEADS.items() if not getattr(model.config, f"enable_{head}")]
+    used = {name: t for name, t in tensors.items() if not name.startswith(tuple(absent))}
+    own = model.state_dict()
+    check_names_and_shapes(own, used, found.path)
+    model.load_state_dict(used, strict=False)
+    fresh = sorted({name.split(".")[1] for name in own.keys() - used.keys()})
+    dropped = sorted({name.split(".")[0] for name in tensors.keys() - used.keys()})
+    report = f"{found.name}: {len(used)} of {len(own)} tensors loaded from {found.path}"
+    report += f"; newly initialised: {', '.join(fresh)}" if fresh else ""
+    return report + (f"; in the file but not in this network: {', '.join(dropped)}" if dropped else "")
+
+
+def _set_layer_scale(model: nn.Module, value: float) -> None:
+    gammas = [p for name, p in model.named_parameters() if name.endswith(".gamma")]
+    if not gammas:
+        raise UserError("start.layer_scale: this network has no LayerScale parameter")
+    with torch.no_grad():
+        for gamma in gammas:
+            gamma.fill_(value)
