@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from plane_clip import NORMAL, OFFSET, plane_clip, plane_depth
 
 from page4d.data.transforms import Box, Framing, crop, image_size, mirror, nearest_index, pad, resize, turn_clockwise
 from page4d.geometry import invert, pixel_grid, project, transform, unproject, world_points
 from page4d.schema import Clip, UserError
-from tests.plane_clip import NORMAL, OFFSET, plane_clip, plane_depth
 
 seeds = st.integers(0, 10_000)
 EXACT: dict[str, Callable[[Clip], Clip]] = {
@@ -108,7 +108,7 @@ def test_the_picture_is_where_the_resized_intrinsics_say(height: int, width: int
     # The filter reaches two pixels; nearer to the border it has to invent what lies outside.
     inner = slice(2, -2)
     shown = after.images[0, :2].permute(1, 2, 0)
-    torch.testing.assert_close(shown[inner, inner], expected[inner, inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(shown[inner, inner], expected[inner, inner], atol=3e-3, rtol=0)
 
 
 def test_the_public_intrinsics_would_be_off() -> None:
