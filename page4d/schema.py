@@ -148,6 +148,8 @@ class Prediction:
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.depth.ndim != 3:
+            raise ValueError(f"Prediction: depth has shape {self.depth.shape}, needed (S, H, W)")
         s, h, w = self.depth.shape
         wanted: dict[str, tuple[int, ...]] = {
             "cam_from_world": (s, 3, 4),
@@ -164,6 +166,8 @@ class Prediction:
             value = getattr(self, name)
             if value is not None and value.shape != shape:
                 raise ValueError(f"Prediction: {name} has shape {value.shape}, needed {shape}")
+        if self.mask is not None and (self.mask.ndim != 3 or len(self.mask) != s):
+            raise ValueError(f"Prediction: mask has shape {self.mask.shape}, needed ({s}, h, w)")
         if len(self.frame_names) != s:
             raise ValueError(f"Prediction: {len(self.frame_names)} frame names for {s} frames")
 

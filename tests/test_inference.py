@@ -1,0 +1,266 @@
+"""Images to a Prediction: agreement with the network, input in every form, and errors before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from little_model import LITTLE, little_model
+from PIL import Image
+from test_video import write_video
+
+import page4d
+from page4d import inference
+from page4d.geometry import pose_encoding_to_extri_intri
+from page4d.inference import as_frames, predict, resolve_device, track
+from page4d.io.images import load_images
+from page4d.model.fingerprint import config_sha256, weights_sha256
+from page4d.schema import Prediction, UserError
+
+IMAGES = torch.rand(3, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for i in range(3):
+        pixels = np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+def test_prediction_is_the_networks_output() -> None:
+    model = little_model(mask_hold_end=1, mask_hold_start=1)
+    prediction = predict(model, IMAGES)
+    with torch.no_grad():
+        out = model(IMAGES)
+    cameras, K = pose_encoding_to_extri_intri(out["pose_enc"], (32, 64))
+    assert K is not None
+    for actual, expected in (
+        (prediction.cam_from_world, cameras[0]),
+        (prediction.K, K[0]),
+        (prediction.depth, out["depth"][0, ..., 0]),
+        (prediction.depth_conf, out["depth_conf"][0]),
+        (prediction.points, out["world_points"][0]),
+        (prediction.points_conf, out["world_points_conf"][0]),
+        (prediction.mask, out["mask"][0]),
+    ):
+        assert actual is not None
+        assert actual.dtype == np.float32
+        np.testing.assert_array_equal(actual, expected.numpy())
+    assert prediction.images.dtype == np.uint8
+    np.testing.assert_allclose(prediction.images.transpose(0, 3, 1, 2) / 255, IMAGES, atol=0.5 / 255 + 1e-6)
+    assert prediction.mask is not None
+    assert prediction.mask.shape == (3, 4, 8)
+    assert np.abs(prediction.mask).max() < 0.5
+    assert np.ptp(prediction.mask) > 0
+
+
+def test_nothing_where_there_is_no_mask_and_no_point_head() -> None:
+    prediction = predict(little_model(enable_point=False), IMAGES)
+    assert prediction.mask is None
+    assert prediction.points is None
+    assert prediction.points_conf is None
+
+
+def test_what_made_it_is_recorded() -> None:
+    model = little_model()
+    meta = predict(model, IMAGES).meta
+    assert meta["config_sha256"] == config_sha256(model.config)
+    assert meta["weights_sha256"] == weights_sha256(model)
+    assert meta["config"]["embed_dim"] == LITTLE.embed_dim
+    assert meta["code_revision"].startswith(page4d.__version__)
+    assert (meta["device"], meta["aggregator_dtype"]) == ("cpu", "float32")
+
+
+def test_every_form_of_input_gives_the_same(files: Path) -> None:
+    model = little_model()
+    paths = [files / f"{i}.png" for i in range(3)]
+    loaded = load_images(paths, size=64, patch=8)
+    expected = predict(model, loaded)
+    forms = (files, str(files), paths, [str(p) for p in paths], [Image.open(p) for p in paths], loaded.images)
+    for form in (*forms, loaded.images[None]):
+        np.testing.assert_array_equal(predict(model, form).depth, expected.depth)
+    assert expected.frame_names == ("0.png", "1.png", "2.png")
+    np.testing.assert_array_equal(expected.original_hw, [[48, 64]] * 3)
+    np.testing.assert_array_equal(expected.box_in_original, [[0, 0, 64, 48]] * 3)
+    assert np.isnan(expected.timestamps_s).all()
+
+
+def test_video_frames_carry_times(tmp_path: Path) -> None:
+    prediction = predict(little_model(), write_video(tmp_path / "v.mp4", frames=3, rate=4))
+    np.testing.assert_allclose(prediction.timestamps_s, [0, 0.25, 0.5], atol=1e-6)
+    assert prediction.frame_names[2] == "v_000002"
+
+
+def test_known_times_are_kept() -> None:
+    assert predict(little_model(), IMAGES, timestamps_s=[1.0, 2.0, 4.0]).timestamps_s[2] == 4
+    with pytest.raises(UserError, match="2 timestamps for 3 frames"):
+        predict(little_model(), IMAGES, timestamps_s=[1.0, 2.0])
+
+
+def test_one_image_is_enough() -> None:
+    assert len(predict(little_model(), IMAGES[:1])) == 1
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    prediction = predict(little_model(mask_hold_end=1), IMAGES)
+    prediction.save(tmp_path / "p.npz")
+    loaded = Prediction.load(tmp_path / "p.npz")
+    for field in dataclasses.fields(Prediction):
+        a, b = getattr(prediction, field.name), getattr(loaded, field.name)
+        if isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+    assert loaded.meta["config_sha256"] == prediction.meta["config_sha256"]
+
+
+def test_the_models_mode_and_gradients_are_left_alone() -> None:
+    model = little_model().train()
+    predict(model, IMAGES)
+    assert model.training
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    model.eval()
+    predict(model, IMAGES)
+    assert not model.training
+
+
+def test_only_pairs_that_are_read_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = little_model(depth=6, dpt_pairs=(0, 1, 2, 4))
+    kept = []
+    run = model.aggregator.run
+
+    def spy(images: torch.Tensor, keep: object = None) -> object:
+        out = run(images, keep)  # type: ignore[arg-type]
+        kept.append([i for i, tokens in enumerate(out.tokens) if tokens is not None])
+        return out
+
+    monkeypatch.setattr(model.aggregator, "run", spy)
+    predict(model, IMAGES)
+    assert kept == [[0, 1, 2, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.rand(2, 3, 3, 32, 64), r"shape \(2, 3, 3, 32, 64\), needed \(S, 3, H, W\)"),
+        (torch.rand(3, 32, 64), "needed"),
+        (torch.rand(0, 3, 32, 64), "needed"),
+        (torch.zeros(1, 3, 32, 64, dtype=torch.uint8), "divide bytes by 255"),
+        (torch.rand(1, 3, 32, 64) * 255, r"needed \[0, 1\]"),
+        (torch.full((1, 3, 32, 64), float("nan")), r"from nan to nan"),
+        (torch.rand(1, 3, 33, 64), r"33 x 64 px, this network needs multiples of its patch size 8; load them with"),
+        ([], "no images given"),
+    ],
+)
+def test_bad_images(images: torch.Tensor, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        predict(little_model(), images)
+
+
+def test_networks_that_cannot_predict() -> None:
+    with pytest.raises(UserError, match="no camera or no depth head"):
+        predict(little_model(enable_depth=False), IMAGES)
+    with pytest.raises(UserError, match="no track head"):
+        track(little_model(), IMAGES, [[1, 1]])
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu").type == "cpu"
+    with pytest.raises(UserError, match="is no device"):
+        resolve_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no CUDA device"):
+            predict(little_model(), IMAGES, device="cuda")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(UserError, match="Apple silicon"):
+            resolve_device("mps")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_too_little_memory_says_what_to_lower(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    model = little_model()
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(model.aggregator, "run", fail)
+    with pytest.raises(UserError, match="3 frames of 32 x 64 px do not fit into the memory of cpu"):
+        predict(model, IMAGES)
+
+
+def test_other_runtime_errors_pass_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = little_model()
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(model.aggregator, "run", fail)
+    with pytest.raises(RuntimeError, match="a defect"):
+        predict(model, IMAGES)
+
+
+@pytest.fixture(scope="module")
+def tracking() -> page4d.PAGE4D:
+    return little_model(enable_track=True)
+
+
+def test_track(tracking: page4d.PAGE4D) -> None:
+    images = torch.rand(2, 3, 144, 160, generator=torch.Generator().manual_seed(1))
+    queries = np.array([[3.0, 4.0], [150.5, 100.0]], np.float32)
+    tracks = track(tracking, images, queries)
+    with torch.no_grad():
+        out = tracking(images, query_points=torch.from_numpy(queries))
+    assert tracks.tracks.shape == (2, 2, 2)
+    np.testing.assert_allclose(tracks.tracks[0], queries, atol=1e-4)
+    np.testing.assert_array_equal(tracks.tracks, out["track"][0].numpy())
+    np.testing.assert_array_equal(tracks.visible, out["vis"][0].numpy())
+    np.testing.assert_array_equal(tracks.confidence, out["conf"][0].numpy())
+
+
+@pytest.mark.parametrize(
+    ("queries", "message"),
+    [
+        ([[1.0, 2.0, 3.0]], r"needed \(N, 2\)"),
+        (np.zeros((0, 2)), r"needed \(N, 2\)"),
+        ([[160.0, 3.0]], r"1 queries lie outside the 160 x 144 px frame, the first at \[160.0, 3.0\]"),
+        ([[0.0, float("nan")]], "outside"),
+    ],
+)
+def test_bad_queries(tracking: page4d.PAGE4D, queries: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        track(tracking, torch.rand(2, 3, 144, 160), queries)  # type: ignore[arg-type]
+
+
+def test_size_and_patch_come_from_the_model() -> None:
+    frames = as_frames([Image.new("RGB", (100, 50))], little_model(img_size=96, patch_size=16))
+    assert frames.images.shape == (1, 3, 48, 96)
+
+
+@pytest.mark.gpu
+def test_cuda_agrees_with_cpu_within_bfloat16() -> None:
+    model = little_model(mask_hold_start=1, mask_hold_end=1)
+    on_cpu = predict(model, IMAGES)
+    on_gpu = predict(model, IMAGES, device="cuda")
+    expected = "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float32"
+    assert on_gpu.meta["aggregator_dtype"] == expected
+    assert on_gpu.meta["weights_sha256"] == on_cpu.meta["weights_sha256"]
+    np.testing.assert_allclose(on_gpu.depth, on_cpu.depth, rtol=0.05)
+    np.testing.assert_allclose(on_gpu.cam_from_world, on_cpu.cam_from_world, atol=0.05)
+
+
+@pytest.mark.gpu
+def test_heads_stay_in_float32_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = little_model().cuda()
+    seen = []
+    hook = model.depth_head.scratch.output_conv1.register_forward_hook(lambda _m, _i, out: seen.append(out.dtype))  # type: ignore[union-attr]
+    inference.predict(model, IMAGES)
+    hook.remove()
+    assert seen == [torch.float32]
