@@ -1,7 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -11,17 +18,124 @@
 # %% [markdown]
 # # Quickstart
 #
-# A first page with a formula $a^2 + b^2 = c^2$, cited from {cite}`wang2025vggt`.
+# One forward pass turns a few pictures of a moving scene into cameras, depth, 3-D points and a mask of what moves.
+#
+# **You will learn** to load a network, to predict, to look at the result in 3-D, and to check it against the truth.
+#
+# **Needs**: 1 GB of memory and a minute on any computer for the built-in small network. The released networks
+# (`weights = "nomask"` or `"mask"`) need a download of 5 GB and a GPU for comfort.
+#
+# **The small run** uses synthetic pictures, whose truth is known to the last digit, and a network that is about
+# 200 times smaller than the released one. Its answers are coarse; this page says how coarse. For your own pictures:
+#
+# ```bash
+# papermill notebooks/01_quickstart.ipynb mine.ipynb -p weights nomask -p images my/folder -p device cuda
+# ```
 
 # %% tags=["parameters"]
 weights = "tiny"
 images = "synthetic"
+frames = 4
 device = "cpu"
 
-# %% mystnb={"figure": {"caption": "A spiral.", "name": "fig-spiral"}}
-import numpy as np
-import plotly.graph_objects as go
+# %% [markdown]
+# ## Ten lines
+#
+# `weights` is a built-in name, the name of released weights, or a file. `images` is a folder, a video, or the
+# synthetic world. Pictures are fitted to the size that the network was made for.
 
-t = np.linspace(0, 20, 300)
-figure = go.Figure(go.Scatter3d(x=np.cos(t), y=np.sin(t), z=t, mode="markers", marker={"color": t}))
-figure
+# %%
+import page4d
+from page4d.data.views import open_views
+
+model = page4d.PAGE4D.from_pretrained(weights, device=device)
+views = open_views(
+    images, size=model.config.img_size, patch=model.config.patch_size, frames=frames
+)
+prediction = page4d.predict(model, views.frames)
+
+# %% [markdown]
+# A `Prediction` holds plain numpy arrays, `S` frames of `H` x `W` pixels. It also remembers which weights, which
+# configuration and which version of the code made it, and it saves to one file.
+
+# %% tags=["hide-input"]
+import pandas as pd
+
+meaning = {
+    "cam_from_world": "pose of each camera, [R | t]; the world is the first camera",
+    "K": "intrinsics, in pixels",
+    "depth": "z of each pixel in its own camera",
+    "depth_conf": "confidence of the depth, 1 and up",
+    "points": "3-D point of each pixel, in the world",
+    "points_conf": "confidence of the points, 1 and up",
+    "images": "what the network saw",
+}
+shapes = {
+    name: getattr(prediction, name).shape
+    for name in meaning
+    if getattr(prediction, name) is not None
+}
+pd.DataFrame({"shape": shapes, "meaning": {name: meaning[name] for name in shapes}})
+
+# %% [markdown]
+# ## What the network saw and said
+
+# %% mystnb={"figure": {"caption": "The pictures, the predicted depth with one colour scale for all frames, and the confidence. Grey would be pixels without depth.", "name": "fig-quickstart-sheet"}}
+from page4d.viz.panels import prediction_sheet
+
+sheet = prediction_sheet(prediction)
+
+# %% [markdown]
+# Every pixel becomes a coloured point. Drag to turn the scene, scroll to come closer, click on the legend to hide
+# the cameras. The pyramids are the cameras that the network found; the line joins their centres.
+
+# %% mystnb={"figure": {"caption": "The predicted points of all frames, the least confident tenth left out, and the predicted cameras. Axes as in the first camera: x right, y down, z forward, in the network's own unit.", "name": "fig-quickstart-scene"}}
+from page4d.viz.scene import scene_figure
+
+scene_figure(prediction)
+
+# %% [markdown]
+# ## How good is it?
+#
+# Of a synthetic clip we know the truth. The next cell predicts eight held-out clips and compares. Each number stands
+# beside a baseline that needs no network: a depth map of one value, and a camera that never turns. Depth has no unit
+# of its own, so each clip's depth is first scaled by one number, the ratio of the medians.
+
+# %%
+from page4d.evaluate.held_out import held_out_errors
+
+errors = held_out_errors(model, clips=8, frames=frames) if views.truth else None
+
+# %% tags=["hide-input"]
+rows = {"mean relative error of depth": ("abs_rel", "abs_rel_constant", "{:.3f}")}
+rows["rotation error, degrees"] = ("rotation_deg", "rotation_deg_still", "{:.2f}")
+rows["direction of motion, degrees off"] = ("direction_deg", None, "{:.0f}")
+
+
+def told(name, form):
+    return "90 by chance" if name is None else form.format(getattr(errors, name))
+
+
+table = {
+    what: (told(ours, form), told(base, form))
+    for what, (ours, base, form) in rows.items()
+    if errors
+}
+pd.DataFrame(table, index=["network", "without a network"]).T
+
+# %% tags=["remove-input"] mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}}
+from page4d.data.exact import prediction_from_clip
+
+scene_figure(prediction_from_clip(views.truth)) if views.truth else None
+
+# %% [markdown]
+# ## On the command line
+#
+# The same prediction without Python, written as one `.npz` file, depth pictures and a coloured point cloud:
+#
+# ```bash
+# page4d predict my/folder --weights tiny --out result
+# page4d predict clip.mp4 --fps 5 --max-frames 24 --weights nomask --device cuda --out result
+# ```
+#
+# The next chapter says what the numbers mean: axes, poses, pixels and units.

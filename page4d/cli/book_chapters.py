@@ -10,6 +10,7 @@ import ast
 import difflib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -185,6 +186,7 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     notebook = jupytext.read(chapter.path)
     start = time.monotonic()
     try:
+        os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
         papermill.execute_notebook(notebook, str(failed), dict(parameters), kernel_name=KERNEL, cwd=str(Path.cwd()))
     except PapermillExecutionError as error:
         raise ChapterError(_describe(chapter, error, failed)) from error

@@ -67,7 +67,20 @@ def copy_scripts(app: Sphinx, error: Exception | None) -> None:
     shutil.copy(_package_file("plotly", "package_data", "plotly.min.js"), static / "plotly.min.js")
 
 
+def drop_live_code_scripts(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], _doctree: nodes.document | None
+) -> None:
+    """Leave out sphinx-thebe, which Jupyter Book always loads: it is for live code on a server, and this book has none.
+
+    It names a script on a CDN, and its settings stand twice on every page, which is a JavaScript error.
+    """
+    scripts = context["script_files"]
+    scripts[:] = [s for s in scripts if "thebe" not in f"{s.filename} {s.attributes.get('body', '')}".lower()]
+    context["css_files"][:] = [s for s in context["css_files"] if "thebe" not in str(s.filename)]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx when the book's configuration names this module."""
     app.connect("build-finished", copy_scripts)
+    app.connect("html-page-context", drop_live_code_scripts, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
