@@ -21,7 +21,7 @@ from page4d.io.trajectories import world_from_camera
 from page4d.schema import Prediction, UserError
 
 Array = NDArray[np.floating[Any]]
-MAX_POINTS = 200_000  # of a sequence, drawn with a fixed seed: more changes the third digit at ten times the time
+MAX_POINTS = 200_000  # of a sequence, drawn with a fixed seed, so that the two search trees stay small
 
 
 @dataclass(frozen=True)

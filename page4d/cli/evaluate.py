@@ -1,0 +1,134 @@
+"""`page4d evaluate predict|score|table|run|convert key=value ...`: benchmarks under two protocols."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from page4d.evaluate.harness import Study
+    from page4d.model import PAGE4D
+    from page4d.schema import Scores
+
+ACTIONS = {
+    "predict": "write one Prediction for each sequence; go on where an earlier run stopped",
+    "score": "compare predictions with the ground truth and write Scores",
+    "run": "predict, then score",
+    "table": "print all Scores below out=, and write them as Markdown, CSV and LaTeX",
+    "convert": "turn depth .npy files and a TUM trajectory of another model into predictions",
+}
+EXIT_SOME_FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """An action and the settings of conf/evaluate.yaml."""
+    parser.add_argument("action", choices=list(ACTIONS), help="; ".join(f"{k}: {v}" for k, v in ACTIONS.items()))
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. benchmark=pose-tum weights=nomask")
+    parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
+    parser.add_argument("--predictions", type=Path, help="score, convert: the folder, instead of the usual one")
+    parser.add_argument("--depth", type=Path, help="convert: <sequence>/<image stem>.npy, z in the frame's own camera")
+    parser.add_argument("--trajectories", type=Path, help="convert: <sequence>.txt in TUM order, camera to world")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 well, 1 if sequences failed and the mean is over fewer."""
+    from page4d.cli.hydra_config import choices, compose
+
+    if args.list:
+        print("\n".join(choices("benchmark")))
+        return 0
+    config = compose(args.overrides, "evaluate")
+    if args.action == "table":
+        return _table(Path(config["out"]))
+    study, label = study_of(config), str(config["label"] or Path(str(config["weights"])).name)
+    if args.action == "convert":
+        return _convert(study, label, args)
+    if args.action == "score":
+        folder = args.predictions or study.predictions(label)
+        return _show([study.score_folder(folder, label)])
+    model = _model(config)
+    failed = study.predict(model, label, report=lambda name, outcome: print(f"{name}: {outcome}", flush=True))
+    if args.action == "predict":
+        print(f"{study.predictions(label)}")
+        return EXIT_SOME_FAILED if failed else 0
+    return _show([study.score(label, model)])
+
+
+def study_of(config: dict[str, Any]) -> Study:
+    """The benchmark, protocol and folders that a configuration names."""
+    from page4d.evaluate.benchmark import Benchmark
+    from page4d.evaluate.harness import Study
+    from page4d.evaluate.protocol import protocol_of
+
+    return Study(
+        benchmark=Benchmark.from_dict(config["benchmark"]),
+        protocol=protocol_of(config["protocol"], config["options"]),
+        align=config["align"],
+        out=Path(config["out"]),
+        root=None if config["root"] is None else Path(config["root"]),
+        legacy_quaternion_order=bool(config["legacy_quaternion_order"]),
+    )
+
+
+def _model(config: dict[str, Any]) -> PAGE4D:
+    import torch
+
+    from page4d.inference import resolve_device
+    from page4d.model import PAGE4D
+
+    name = config["device"] or _local_device(torch.cuda.device_count())
+    options = {} if config["mask"] is None else {"mask": bool(config["mask"])}
+    return PAGE4D.from_pretrained(str(config["weights"]), device=resolve_device(name), **options)
+
+
+def _local_device(gpus: int) -> str:
+    """The CUDA device of this process under a launcher, the first one otherwise, else the CPU."""
+    import os
+
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % gpus}" if gpus else "cpu"
+
+
+def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
+    from page4d.evaluate.external import ExternalFiles, convert
+
+    folder = args.predictions or study.predictions(label)
+    files = ExternalFiles(label=label, depth=args.depth, trajectories=args.trajectories)
+    count = convert(study.sequences(), files, folder, study.benchmark)
+    print(
+        f"{count} sequences in {folder}; score them with `page4d evaluate score label={label} --predictions {folder}`"
+    )
+    return 0
+
+
+def _table(out: Path) -> int:
+    from page4d.evaluate.tables import markdown, scores_table, write_tables
+    from page4d.schema import Scores, UserError
+
+    found = [Scores.load(path) for path in sorted((out / "scores").glob("*/*.json"))]
+    if not found:
+        raise UserError(f"{out / 'scores'} holds no Scores; `page4d evaluate run` writes them")
+    for task in dict.fromkeys(s.task for s in found):
+        results = [s for s in found if s.task == task]
+        table = scores_table(results)
+        write_tables(table, out / "tables" / task)
+        print(f"## {task}\n\n{markdown(table)}")
+    return _failures(found)
+
+
+def _show(results: Sequence[Scores]) -> int:
+    from page4d.evaluate.tables import markdown, scores_table
+
+    print(markdown(scores_table(results)), end="")
+    return _failures(results)
+
+
+def _failures(results: Sequence[Scores]) -> int:
+    from page4d.evaluate.tables import failures
+
+    lines = failures(results)
+    for line in lines:
+        print(f"failed: {line}")
+    return EXIT_SOME_FAILED if lines else 0

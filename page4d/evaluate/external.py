@@ -1,0 +1,106 @@
+"""Predictions of other models: plain depth files and trajectories into the same folders, marked as external."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.layouts import EvalSequence
+from page4d.evaluate.predictions import Origin
+from page4d.io.depth_formats import read_depth_npy
+from page4d.io.trajectories import read_tum, world_from_camera
+from page4d.schema import Prediction, UserError
+
+
+@dataclass(frozen=True)
+class ExternalFiles:
+    """Where another model's results lie.
+
+    depth:         `<sequence>/<image stem>.npy`, z-depth in each frame's own camera, showing the whole image at any
+                   size; None where only poses are scored.
+    trajectories:  `<sequence>.txt`, TUM rows (xyzw, camera to world), one for each image in order; None where only
+                   depth is scored.
+    """
+
+    label: str
+    depth: Path | None
+    trajectories: Path | None
+
+    def __post_init__(self) -> None:
+        if self.depth is None and self.trajectories is None:
+            raise UserError("nothing to convert: give --depth FOLDER, --trajectories FOLDER or both")
+
+
+def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Path, benchmark: Benchmark) -> int:
+    """Write one Prediction for each sequence; returns how many.
+
+    Raises:  UserError naming the sequence and file for anything missing, or counts that differ.
+    """
+    _check_task(files, benchmark)
+    made = []
+    for sequence in sequences:
+        made.append((sequence.name, _prediction(sequence, files)))
+    digest = hashlib.sha256("".join(p.meta["weights_sha256"] for _, p in made).encode()).hexdigest()
+    origin = Origin(benchmark.name, benchmark.version, files.label, "external", "external", digest, None)
+    origin.save(folder)
+    for name, prediction in made:
+        prediction.meta.update(config_sha256="external", weights_sha256=digest)
+        prediction.save(folder / f"{name}.npz")
+    return len(made)
+
+
+def _check_task(files: ExternalFiles, benchmark: Benchmark) -> None:
+    needs_depth, needs_poses = benchmark.task != "pose", benchmark.task in ("pose", "points")
+    if needs_depth and files.depth is None:
+        raise UserError(f"{benchmark.name} scores depth; give --depth FOLDER with <sequence>/<image stem>.npy")
+    if needs_poses and files.trajectories is None:
+        raise UserError(f"{benchmark.name} needs poses; give --trajectories FOLDER with <sequence>.txt in TUM order")
+
+
+def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
+    s = len(sequence.images)
+    with Image.open(sequence.images[0]) as image:
+        width, height = image.size
+    depth = _depth(sequence, files.depth)
+    poses = np.tile(np.eye(4), (s, 1, 1))
+    if files.trajectories is not None:
+        trajectory = read_tum(files.trajectories / f"{sequence.name}.txt")
+        if len(trajectory) != s:
+            raise UserError(
+                f"{sequence.name}: {len(trajectory)} poses for {s} images; needed one row for each image, in order"
+            )
+        poses = world_from_camera(trajectory.world_from_camera)
+    h, w = depth.shape[1:]
+    digest = hashlib.sha256(depth.tobytes() + poses.tobytes()).hexdigest()
+    return Prediction(
+        cam_from_world=poses[:, :3].astype(np.float32),
+        # Intrinsics are not part of such results; depth and poses are scored without them.
+        K=np.tile(np.array([[max(h, w), 0, w / 2], [0, max(h, w), h / 2], [0, 0, 1]], np.float32), (s, 1, 1)),
+        depth=depth,
+        depth_conf=np.ones_like(depth),
+        points=None,
+        points_conf=None,
+        mask=None,
+        images=np.zeros((s, h, w, 3), np.uint8),
+        frame_names=tuple(p.name for p in sequence.images),
+        timestamps_s=np.full(s, np.nan),
+        original_hw=np.tile(np.array([[height, width]]), (s, 1)),
+        box_in_original=np.tile(np.array([[0.0, 0.0, width, height]]), (s, 1)),
+        meta={"source": "external", "label": files.label, "weights_sha256": digest},
+    )
+
+
+def _depth(sequence: EvalSequence, folder: Path | None) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+    if folder is None:
+        return np.ones((len(sequence.images), 1, 1), np.float32)
+    maps = [read_depth_npy(folder / sequence.name / f"{p.stem}.npy") for p in sequence.images]
+    shapes = {m.shape for m in maps}
+    if len(shapes) != 1:
+        raise UserError(f"{sequence.name}: depth maps of {len(shapes)} sizes {sorted(shapes)}; needed one size")
+    return np.stack(maps)

@@ -1,0 +1,103 @@
+"""Both loops for one benchmark, protocol and model: where their files lie, and how they are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.layouts import EvalSequence, list_sequences
+from page4d.evaluate.predictions import Origin, origin_of, predict_benchmark, share_of_this_process
+from page4d.evaluate.protocol import STANDARD, Protocol
+from page4d.evaluate.scoring import Rules, score_benchmark
+from page4d.evaluate.synthetic_folder import SyntheticSettings, synthetic_root
+from page4d.model import PAGE4D
+from page4d.schema import Scores, UserError
+
+Report = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One line of a table: a benchmark under a protocol.
+
+    root:  the dataset's folder; None renders the synthetic benchmark below `out`.
+    """
+
+    benchmark: Benchmark
+    protocol: Protocol = STANDARD
+    align: str = "scale"
+    out: Path = Path("evaluation")
+    root: Path | None = None
+    legacy_quaternion_order: bool = field(default=False, kw_only=True)
+
+    def sequences(self) -> list[EvalSequence]:
+        """The benchmark's sequences under the protocol; renders the synthetic ones that are not there yet."""
+        return list_sequences(self._root(), self.benchmark, self.protocol)
+
+    def _root(self) -> Path:
+        if self.root is not None:
+            return self.root
+        if self.benchmark.dataset != "synthetic":
+            raise UserError(f"{self.benchmark.name} needs root=FOLDER with {self.benchmark.download}")
+        return synthetic_root(SyntheticSettings(**(self.benchmark.settings or {})), self.out / "data")
+
+    def predictions(self, label: str) -> Path:
+        """Where predictions lie: one folder for each model, benchmark and kind of input."""
+        inputs = "-".join(str(v) for v in self.protocol.input_key(self.benchmark.task).values())
+        key = ""
+        if self.benchmark.dataset == "synthetic" and self.root is None:
+            key = "-" + SyntheticSettings(**(self.benchmark.settings or {})).key()
+        return self.out / "predictions" / _safe(label) / f"{self.benchmark.name}{key}" / inputs
+
+    def scores_file(self, label: str) -> Path:
+        """Where the Scores of a model go."""
+        align = f"-{self.align.replace('&', '_and_')}" if self.benchmark.task == "videodepth" else ""
+        return self.out / "scores" / _safe(label) / f"{self.benchmark.name}-{_safe(self.protocol.name)}{align}.json"
+
+    def predict(self, model: PAGE4D, label: str, report: Report | None = None) -> int:
+        """Loop one, this process's share; returns how many sequences failed."""
+        origin = origin_of(model, label, self.benchmark, self.protocol)
+        todo = share_of_this_process(self.sequences())
+        failed = 0
+        for name, outcome in predict_benchmark(model, todo, self.predictions(label), origin, self.benchmark.task):
+            failed += outcome == "failed"
+            if report is not None:
+                report(name, outcome)
+        return failed
+
+    def score(self, label: str, model: PAGE4D | None = None) -> Scores:
+        """Loop two; writes the Scores file. With a model, its predictions only are accepted."""
+        expected = None if model is None else origin_of(model, label, self.benchmark, self.protocol)
+        return self.score_folder(self.predictions(label), label, expected)
+
+    def score_folder(self, folder: Path, label: str, expected: Origin | None = None) -> Scores:
+        """Score predictions that lie elsewhere, for example converted ones."""
+        path = self.scores_file(label)
+        files = path.parent / f"{path.stem}-files" if self.benchmark.task == "pose" else None
+        rules = Rules(self.benchmark, self.protocol, self.align, files, self.legacy_quaternion_order)
+        scores = score_benchmark(self.sequences(), folder, rules, expected)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scores.save(path)
+        return scores
+
+    def run(self, model: PAGE4D, label: str, report: Report | None = None) -> Scores:
+        """Both loops."""
+        self.predict(model, label, report)
+        return self.score(label, model)
+
+
+def benchmark_name(task: str, dataset: str) -> str:
+    """The configuration of a task on a dataset, as chapters name them."""
+    return f"synthetic-{task}" if dataset == "synthetic" else f"{task}-{dataset}"
+
+
+def load_benchmark(values: Mapping[str, Any], **changes: Any) -> Benchmark:
+    """A benchmark from the values of its configuration file, with some changed."""
+    return Benchmark.from_dict(dict(values) | changes)
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.+=" else "_" for c in name)

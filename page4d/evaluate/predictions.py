@@ -1,0 +1,198 @@
+"""Loop one: every sequence of a benchmark through a network, one Prediction file each.
+
+The folder says what made it (`folder.json`), every file says it again, and nothing is averaged here. A killed run is
+started again and goes on; a sequence that does not fit into memory leaves a `.failed.json` and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.layouts import EvalSequence
+from page4d.evaluate.protocol import Protocol
+from page4d.inference import predict
+from page4d.io.images import LoadedImages, load_images
+from page4d.model import PAGE4D
+from page4d.model.fingerprint import config_sha256, weights_sha256
+from page4d.schema import Prediction, UserError, atomic_write
+
+FOLDER_FILE = "folder.json"
+Outcome = Literal["done", "there", "failed"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made the predictions of a folder.
+
+    source:  "page4d", or "external" for converted ones, whose hashes are those of the converted files.
+    inputs:  the protocol options that decided what the network saw; None = not known (external).
+    """
+
+    benchmark: str
+    benchmark_version: int
+    label: str
+    source: str
+    config_sha256: str
+    weights_sha256: str
+    inputs: dict[str, Any] | None
+
+    def save(self, folder: Path) -> None:
+        """Write `folder.json`, or check the one that is there.
+
+        Raises:  UserError if the folder holds predictions of something else.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / FOLDER_FILE).exists():
+            self.check(self.load(folder), folder)
+            return
+        with atomic_write(folder / FOLDER_FILE, "w") as stream:
+            json.dump(asdict(self), stream, indent=1)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a folder's `folder.json`."""
+        try:
+            return cls(**json.loads((folder / FOLDER_FILE).read_text()))
+        except FileNotFoundError as error:
+            raise UserError(f"{folder} holds no predictions; `page4d evaluate predict` writes them") from error
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{folder / FOLDER_FILE} is damaged ({error}); predict into an empty folder") from error
+
+    def check(self, other: Origin, folder: Path) -> None:
+        """Refuse to mix: every field must be equal."""
+        wrong = [k for k, v in asdict(self).items() if k != "label" and v != getattr(other, k)]
+        if wrong:
+            what = "; ".join(f"{k} is {getattr(other, k)!s:.40}, needed {getattr(self, k)!s:.40}" for k in wrong)
+            raise UserError(f"{folder} holds predictions of something else: {what}. Give another --out, or remove it")
+
+
+def origin_of(model: PAGE4D, label: str, benchmark: Benchmark, protocol: Protocol) -> Origin:
+    """What predictions of this model on this benchmark are made by."""
+    return Origin(
+        benchmark=benchmark.name,
+        benchmark_version=benchmark.version,
+        label=label,
+        source="page4d",
+        config_sha256=config_sha256(model.config),
+        weights_sha256=weights_sha256(model),
+        inputs=protocol.input_key(benchmark.task),
+    )
+
+
+def stored_meta(path: Path) -> dict[str, Any]:
+    """The meta of a Prediction file, without reading its arrays; {} if the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(json.loads(str(stored["header"]))["meta"])
+    except Exception:  # numpy and zipfile raise a dozen kinds for a damaged archive
+        return {}
+
+
+def share_of_this_process(sequences: Sequence[EvalSequence]) -> Sequence[EvalSequence]:
+    """Every n-th sequence when `accelerate launch` or torchrun started n processes, else all."""
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    return sequences[rank::world]
+
+
+def predict_benchmark(
+    model: PAGE4D, sequences: Sequence[EvalSequence], folder: Path, origin: Origin, task: str
+) -> Iterator[tuple[str, Outcome]]:
+    """Predict what is not there yet; yields each sequence's name and outcome.
+
+    Raises:  UserError if the folder belongs to another model, benchmark or input, or for bad images.
+    """
+    origin.save(folder)
+    for sequence in sequences:
+        path, failed = folder / f"{sequence.name}.npz", folder / f"{sequence.name}.failed.json"
+        if path.exists() and same_maker(stored_meta(path), origin):
+            yield sequence.name, "there"
+            continue
+        try:
+            prediction = run_sequence(model, sequence, origin, task)
+        except UserError as error:
+            if not out_of_memory(error):
+                raise
+            with atomic_write(failed, "w") as stream:
+                json.dump({"error": str(error)}, stream)
+            yield sequence.name, "failed"
+            continue
+        prediction.save(path)
+        failed.unlink(missing_ok=True)
+        yield sequence.name, "done"
+
+
+def same_maker(meta: dict[str, Any], origin: Origin) -> bool:
+    return all(meta.get(key) == getattr(origin, key) for key in ("config_sha256", "weights_sha256"))
+
+
+def out_of_memory(error: UserError) -> bool:
+    """Whether inference failed for lack of memory, which only this sequence may suffer."""
+    cause = error.__cause__
+    return isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause)
+
+
+def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: str) -> Prediction:
+    """One Prediction: all frames together, or each alone for monocular depth."""
+    frames = load_frames(sequence, origin.inputs or {}, model)
+    if task == "monodepth":
+        prediction = _joined([predict(model, _one(frames, i)) for i in range(len(frames))])
+    else:
+        prediction = predict(model, frames)
+    # Only point maps are scored from points; they are three quarters of a file.
+    lean = prediction if task == "points" else replace(prediction, points=None, points_conf=None)
+    return replace(lean, meta=lean.meta | {"label": origin.label, "inputs": origin.inputs, "sequence": sequence.name})
+
+
+def load_frames(sequence: EvalSequence, inputs: dict[str, Any], model: PAGE4D) -> LoadedImages:
+    """Images in the shape that the protocol gives them; what was cut or added stays on record."""
+    size, patch = model.config.img_size, model.config.patch_size
+    mode: Literal["crop", "pad"] = "crop"
+    if inputs["portrait"] == "pad" and _portrait(sequence):
+        mode = "pad"
+    frames = load_images(list(sequence.images), mode=mode, size=size, patch=patch)
+    if inputs["input_shape"] == "keep_aspect":
+        return frames
+    # As the released launchers: bilinear without antialiasing, after the resize to whole patches.
+    square = F.interpolate(frames.images, size=(size, size), mode="bilinear", align_corners=False)
+    return replace(frames, images=square)
+
+
+def _portrait(sequence: EvalSequence) -> bool:
+    from PIL import Image
+
+    if not sequence.images:
+        raise UserError(f"{sequence.name} has no images; complete the folder")
+    with Image.open(sequence.images[0]) as image:
+        return image.height > image.width
+
+
+def _one(frames: LoadedImages, i: int) -> LoadedImages:
+    s = slice(i, i + 1)
+    return LoadedImages(
+        frames.images[s], frames.original_hw[s], frames.box_in_original[s], frames.names[s], frames.timestamps_s[s]
+    )
+
+
+def _joined(singles: Sequence[Prediction]) -> Prediction:
+    """Predictions of single frames side by side; each keeps its own world, so only depth is comparable."""
+    names = ("cam_from_world", "K", "depth", "depth_conf", "images", "timestamps_s", "original_hw", "box_in_original")
+    arrays = {name: np.concatenate([getattr(p, name) for p in singles]) for name in names}
+    return replace(
+        singles[0],
+        **arrays,
+        points=None,
+        points_conf=None,
+        mask=None,
+        frame_names=tuple(name for p in singles for name in p.frame_names),
+        meta=singles[0].meta | {"each_frame_alone": True},
+    )

@@ -1,0 +1,71 @@
+"""The benchmark that needs no download: scenes of the synthetic world, written in MPI Sintel's layout."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from page4d.data.synthetic import split_clip
+from page4d.io.depth_formats import write_cam, write_dpt, write_flo
+from page4d.schema import Clip, UserError, atomic_write
+
+
+@dataclass(frozen=True)
+class SyntheticSettings:
+    """Which scenes: the first `sequences` of a split, with fields of its WorldConfig replaced by `world`."""
+
+    split: str = "dynamic-test"
+    sequences: int = 8
+    world: Mapping[str, Any] = field(default_factory=dict)
+
+    def key(self) -> str:
+        """A name that changes with every setting."""
+        text = json.dumps([self.split, self.sequences, dict(self.world)], sort_keys=True, default=list)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
+    """Render what is not there yet into `parent/synthetic-<key>` and return that folder.
+
+    Raises:  UserError for settings that the synthetic world refuses.
+    """
+    if settings.sequences < 1:
+        raise UserError(f"synthetic benchmark: {settings.sequences} sequences; needed at least one")
+    root = Path(parent) / f"synthetic-{settings.key()}"
+    for index in range(settings.sequences):
+        name = f"scene_{index:02d}"
+        done = root / "training" / "final" / name / ".complete"
+        if not done.exists():
+            world = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.world.items()}
+            write_sintel_layout(split_clip(settings.split, index, **world), root, name)
+            done.touch()
+    return root
+
+
+def write_sintel_layout(clip: Clip, root: Path, name: str) -> None:
+    """One clip as `training/{final,depth,camdata_left,flow}/<name>/frame_0001.*`; frames count from 1.
+
+    Note:    images are rounded to 8 bits; depth (float32), K and poses (float64) are exact.
+    """
+    folders = {kind: root / "training" / kind / name for kind in ("final", "depth", "camdata_left", "flow")}
+    for kind, folder in folders.items():
+        if kind != "flow" or clip.flow is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    pixels = (clip.images * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    poses, K = clip.cam_from_world.double().cpu().numpy(), clip.K.double().cpu().numpy()
+    depth = np.where(clip.valid.cpu().numpy(), clip.depth.cpu().numpy(), 0)
+    for i in range(len(clip)):
+        stem = f"frame_{i + 1:04d}"
+        with atomic_write(folders["final"] / f"{stem}.png") as stream:
+            Image.fromarray(pixels[i]).save(stream, format="PNG")
+        write_dpt(folders["depth"] / f"{stem}.dpt", depth[i])
+        write_cam(folders["camdata_left"] / f"{stem}.cam", K[i], poses[i])
+        if clip.flow is not None and i < len(clip) - 1:
+            write_flo(folders["flow"] / f"{stem}.flo", clip.flow[i].cpu().numpy())

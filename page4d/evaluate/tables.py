@@ -1,0 +1,139 @@
+"""Scores side by side: for the eye, for a spreadsheet and for a paper; measured and quoted never mixed up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from page4d.schema import Scores, UserError, atomic_write
+
+HEADINGS = {
+    "abs_rel": "AbsRel", "sq_rel": "SqRel", "rmse": "RMSE", "log_rmse": "logRMSE",
+    "delta_1": "δ<1.25", "delta_2": "δ<1.25²", "delta_3": "δ<1.25³",
+    "ate": "ATE", "rpe_trans": "RPE t", "rpe_rot_deg": "RPE r",
+    "accuracy_mean": "acc. mean", "accuracy_median": "acc. median",
+    "completeness_mean": "compl. mean", "completeness_median": "compl. median",
+    "overall_mean": "overall mean", "overall_median": "overall median",
+}  # fmt: skip
+ARROWS = {"lower": "↓", "higher": "↑"}
+LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "&": r"\&",
+         "_": r"\_", "%": r"\%"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """One published row: values as printed, where they stand, and whether they were checked against the paper."""
+
+    task: str
+    dataset: str
+    method: str
+    values: dict[str, float]
+    source: str
+    checked: bool
+    align: str = ""
+    variant: str = ""
+
+
+def quoted_rows(task: str | None = None, dataset: str | None = None, align: str | None = None) -> list[Quoted]:
+    """Published rows, from `quoted.yaml`; never typed into a chapter."""
+    stored = yaml.safe_load((Path(__file__).parent / "quoted.yaml").read_text(encoding="utf-8"))
+    common = {"source": stored["source"], "checked": stored["checked"]}
+    rows = [Quoted(**(common | row)) for row in stored["rows"]]
+    return [
+        row
+        for row in rows
+        if (task is None or row.task == task)
+        and (dataset is None or row.dataset == dataset)
+        and (align is None or row.align in ("", align))
+    ]
+
+
+def heading(metric: str, scores: Scores) -> str:
+    """Name, unit and direction of better: `ATE (m) ↓`."""
+    unit = scores.units.get(metric, "")
+    arrow = ARROWS.get(scores.better.get(metric, ""), "")
+    return " ".join(part for part in (HEADINGS[metric], f"({unit})" if unit else "", arrow) if part)
+
+
+def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row for each Scores of one task; `n` says how many sequences the mean holds, out of how many.
+
+    Raises:  UserError if the Scores are of different tasks.
+    """
+    if len({s.task for s in results}) != 1:
+        raise UserError(f"a table holds one task; got {sorted({s.task for s in results})}")
+    names = list(metrics or results[0].better)
+    rows = []
+    for s in results:
+        row: dict[str, Any] = {
+            "benchmark": f"{s.benchmark} v{s.version}",
+            "model": s.origin["label"] + (" (external)" if s.origin["source"] == "external" else ""),
+            "protocol": s.protocol["name"],
+        }
+        if "align" in s.protocol:
+            row["align"] = s.protocol["align"]
+        row["n"] = f"{s.n}/{s.of}"
+        rows.append(row | {heading(name, s): s.mean[name] for name in names})
+    return pd.DataFrame(rows)
+
+
+def quoted_table(rows: Sequence[Quoted]) -> pd.DataFrame:
+    """Published rows as a table whose last column says that they are quoted."""
+    metrics = list(dict.fromkeys(m for row in rows for m in row.values))
+    table = []
+    for row in rows:
+        status = "quoted" if row.checked else "quoted, not yet checked against the PDF"
+        left = {"dataset": row.dataset, "method": row.method, "align": row.align, "variant": row.variant}
+        table.append(left | {HEADINGS.get(m, m): row.values.get(m) for m in metrics} | {"status": status})
+    frame = pd.DataFrame(table)
+    return frame.drop(columns=[c for c in ("align", "variant") if not frame[c].any()])
+
+
+def failures(results: Sequence[Scores]) -> list[str]:
+    """One line for each sequence without a score: benchmark, sequence and reason."""
+    return [f"{s.benchmark}, {q.name}: {q.error}" for s in results for q in s.sequences if q.error is not None]
+
+
+def markdown(table: pd.DataFrame, digits: int = 3) -> str:
+    """A pipe table; numbers with a fixed count of digits."""
+    cells = _cells(table, digits)
+    lines = [list(table.columns), ["---"] * len(table.columns), *cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def latex(table: pd.DataFrame, digits: int = 3) -> str:
+    """A booktabs tabular."""
+    numeric = [pd.api.types.is_numeric_dtype(table[c]) for c in table.columns]
+    rows = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in _cells(table, digits)]
+    head = " & ".join(_latex(c) for c in table.columns) + r" \\"
+    columns = "".join("r" if n else "l" for n in numeric)
+    body = "\n".join(rows)
+    return f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
+
+
+def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
+    def cell(value: Any) -> str:
+        if isinstance(value, float):
+            return "–" if pd.isna(value) else f"{value:.{digits}f}"
+        return str(value)
+
+    return [[cell(v) for v in row] for row in table.itertuples(index=False)]
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(c, c) for c in str(text))
+
+
+def write_tables(table: pd.DataFrame, stem: Path) -> list[Path]:
+    """Write `stem.md`, `stem.csv` (full precision) and `stem.tex`."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    texts = {".md": markdown(table), ".csv": table.to_csv(index=False), ".tex": latex(table)}
+    for suffix, text in texts.items():
+        with atomic_write(stem.with_suffix(suffix), "w") as stream:
+            stream.write(text)
+    return [stem.with_suffix(suffix) for suffix in texts]
