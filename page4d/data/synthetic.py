@@ -15,14 +15,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from page4d.data.world.config import WorldConfig
-from page4d.data.world.render import render, tables
+from page4d.data.world.render import render
 from page4d.data.world.scenes import Scene, sample_scene
+from page4d.data.world.tables import tables
+from page4d.data.world.tracks import follow
 from page4d.geometry import world_points
 from page4d.schema import Clip, UserError
 
 __all__ = [
-    "SPLITS", "Batch", "Scene", "SyntheticDataset", "WorldConfig", "render_batch", "render_clip", "render_scenes",
-    "sample_scene", "split_clip", "split_config", "split_seeds",
+    "SPLITS", "Batch", "Scene", "SyntheticDataset", "WorldConfig", "query_tracks", "render_batch", "render_clip",
+    "render_scenes", "sample_scene", "split_clip", "split_config", "split_seeds",
 ]  # fmt: skip
 
 SEEDS_PER_SPLIT = 1 << 40
@@ -33,7 +35,7 @@ class Batch:
     """B clips of one size, rendered together.
 
     Shapes:  images (B, S, 3, H, W); depth, moving, instances (B, S, H, W); cam_from_world (B, S, 3, 4);
-             K (B, S, 3, 3); flow (B, S - 1, H, W, 2); seeds and frame_numbers as lists and (S,).
+             K (B, S, 3, 3); flow (B, S - 1, H, W, 2); tracks (B, S, N, 2) and tracks_visible (B, S, N) if asked for.
     Units:   as in Clip; depth 0 is sky; the flow of the sky is that of a point at infinity.
     """
 
@@ -45,6 +47,8 @@ class Batch:
     instances: Tensor
     flow: Tensor
     seeds: tuple[int, ...]
+    tracks: Tensor | None = None
+    tracks_visible: Tensor | None = None
 
     @property
     def world_points(self) -> Tensor:
@@ -57,15 +61,22 @@ class Batch:
     def clip(self, index: int) -> Clip:
         """One of the clips."""
         frames = torch.arange(self.images.shape[1], device=self.images.device)
-        fields = ("images", "depth", "cam_from_world", "K", "moving", "instances", "flow")
-        values = {name: getattr(self, name)[index] for name in fields}
+        names = ["images", "depth", "cam_from_world", "K", "moving", "instances", "flow"]
+        names += ["tracks", "tracks_visible"] if self.tracks is not None else []
+        values = {name: getattr(self, name)[index] for name in names}
         return Clip(**values, frame_numbers=frames, name=f"seed-{self.seeds[index]}", dataset="synthetic")
 
 
+def _first_pixels(scene: Scene, count: int) -> Tensor:
+    """Pixel centres (count, 2) spread over a scene's picture at random, the same for every device."""
+    chosen = torch.rand((count, 2), generator=torch.Generator().manual_seed(scene.seed), dtype=torch.float64)
+    return (chosen * torch.tensor([scene.width, scene.height])).floor()
+
+
 def render_scenes(
-    scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, tracks: int = 0
 ) -> Batch:
-    """Render scenes of equal size and length together.
+    """Render scenes of equal size and length together, with `tracks` tracks from random pixels of the first frame.
 
     Raises:  UserError for no scenes, or scenes of different sizes or lengths.
     """
@@ -74,21 +85,14 @@ def render_scenes(
         raise UserError(f"render: got scenes of (height, width, frames) {sorted(shapes)}; needed one size for all")
     table = tables(scenes, device, dtype)
     done = render(table)
-    b, s = len(scenes), table.frames
-
-    def split(value: Tensor) -> Tensor:
-        return value.unflatten(0, (b, s))
-
-    return Batch(
-        images=split(done.images),
-        depth=split(done.depth),
-        cam_from_world=split(table.cam_from_world),
-        K=split(table.K),
-        moving=split(done.moving),
-        instances=split(done.instances),
-        flow=split(done.flow)[:, :-1],
-        seeds=tuple(scene.seed for scene in scenes),
-    )
+    values = {name: getattr(done, name) for name in ("images", "depth", "moving", "instances", "flow")}
+    values |= {"cam_from_world": table.cam_from_world, "K": table.K}
+    values = {name: value.unflatten(0, (len(scenes), table.frames)) for name, value in values.items()}
+    values["flow"] = values["flow"][:, :-1]
+    if tracks:
+        xy = torch.stack([_first_pixels(scene, tracks) for scene in scenes]).to(device, dtype)
+        values["tracks"], values["tracks_visible"] = follow(table, 0, xy)
+    return Batch(**values, seeds=tuple(scene.seed for scene in scenes))
 
 
 def render_batch(
@@ -96,6 +100,7 @@ def render_batch(
     config: WorldConfig | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    tracks: int = 0,
 ) -> Batch:
     """The clips of several seeds in one go: much faster than one by one.
 
@@ -103,7 +108,7 @@ def render_batch(
     """
     if len(seeds) == 0:
         raise UserError("render_batch: no seeds given; needed at least one")
-    return render_scenes([sample_scene(int(seed), config) for seed in seeds], device, dtype)
+    return render_scenes([sample_scene(int(seed), config) for seed in seeds], device, dtype, tracks)
 
 
 def render_clip(
@@ -111,10 +116,34 @@ def render_clip(
     config: WorldConfig | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    tracks: int = 0,
 ) -> Clip:
-    """One scene, or the scene of a seed, as a Clip."""
-    made = scene if isinstance(scene, Scene) else sample_scene(scene, config)
-    return render_scenes([made], device, dtype).clip(0)
+    """One scene, or the scene of a seed, as a Clip; `config` is for seeds only.
+
+    Raises:  UserError if a scene comes with a config, which it could not follow.
+    """
+    if isinstance(scene, Scene):
+        if config is not None:
+            raise UserError("render_clip: a Scene already has its config; give a seed with a config, or the scene alone")
+        return render_scenes([scene], device, dtype, tracks).clip(0)
+    return render_batch([scene], config, device, dtype, tracks).clip(0)
+
+
+def query_tracks(
+    scene: Scene, frame: int, xy: Tensor, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    """Follow what chosen pixels of one frame show through the whole clip, exactly.
+
+    Shapes:  xy (N, 2) -> tracks (S, N, 2), visible bool (S, N).
+    Units:   pixels (x, y), fractions allowed. Hidden and left-the-image points keep their true position.
+    Raises:  UserError for a frame that the scene does not have, or pixels of another shape.
+    """
+    if not 0 <= frame < len(scene.times):
+        raise UserError(f"query_tracks: frame {frame} asked; the scene has frames 0 to {len(scene.times) - 1}")
+    if xy.ndim != 2 or xy.shape[1] != 2:
+        raise UserError(f"query_tracks: xy has shape {tuple(xy.shape)}, needed (N, 2)")
+    tracks, visible = follow(tables([scene], device, dtype), frame, xy[None].to(device, dtype))
+    return tracks[0], visible[0]
 
 
 _DYNAMIC = WorldConfig()

@@ -1,0 +1,166 @@
+"""Scenes made ready for rendering: padded to one layout, every map precomputed in float64, then cast and moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from page4d.data.world.scenes import Scene
+from page4d.data.world.solids import KINDS, PLANE, Solids, bounding_cone
+
+# An empty slot is a solid far away and immense: no ray meets it before the world ends.
+_NOTHING = ((1e6, 0.0, 0.0, -3e6), (0.0, 1e6, 0.0, -3e6), (0.0, 0.0, 1e6, -3e6))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """B scenes of equal size and length as F = B S frames of N solids of every kind, and the sky as solid N.
+
+    Shapes:  local_from_cam, cam_from_local, next_from_local (F, N + 1, 3, 4); local_from_light (F, N, 3, 4);
+             light (F, 3) in the camera; camera_cone, light_cone (F, N, 4); length, kind, instance, moving (F, N + 1);
+             look (F, N + 1, 27): paint matrix, colours, pattern; air (F, 10); K (F, 3, 3); cam_from_world (F, 3, 4).
+    Note:    next_from_local leads to the camera of the next frame (of the same frame in each clip's last). The sky is
+             at infinity: its local coordinates are world directions, its maps have no translation.
+    """
+
+    local_from_cam: Tensor
+    cam_from_local: Tensor
+    next_from_local: Tensor
+    local_from_light: Tensor
+    light: Tensor
+    camera_cone: Tensor
+    light_cone: Tensor
+    length: Tensor
+    kind: Tensor
+    instance: Tensor
+    moving: Tensor
+    look: Tensor
+    air: Tensor
+    K: Tensor
+    cam_from_world: Tensor
+    counts: tuple[int, ...]
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def solids(self) -> int:
+        """N, without the sky."""
+        return sum(self.counts)
+
+    def rows(self, index: slice | Tensor) -> Tables:
+        """Some of the frames."""
+        return replace(self, **{k: v[index] for k, v in vars(self).items() if isinstance(v, Tensor)})
+
+    def from_camera(self) -> Solids:
+        """The solids as the cameras' rays meet them."""
+        n = self.solids
+        return Solids(self.local_from_cam[:, :n], self.length[:, :n], self.camera_cone, self.counts)
+
+    def from_light(self) -> Solids:
+        """The solids as rays from the light, in camera coordinates, meet them."""
+        return Solids(self.local_from_light, self.length[:, : self.solids], self.light_cone, self.counts)
+
+
+def affine_inverse(pose: Tensor) -> Tensor:
+    """Inverse of affine maps (*, 3, 4), by the adjugate: faster than LAPACK for thousands of 3 x 3."""
+    a, b, c = pose[..., :3].unbind(-1)
+    rows = torch.stack((torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)), -2)
+    inverse = rows / (a * rows[..., 0, :]).sum(-1)[..., None, None]
+    return torch.cat((inverse, -inverse @ pose[..., 3:]), -1)
+
+
+def affine_compose(first: Tensor, second: Tensor) -> Tensor:
+    """`first` after `second` for affine maps (*, 3, 4)."""
+    out = first[..., :3] @ second
+    out[..., 3] += first[..., 3]
+    return out
+
+
+class _Layout:
+    """Which solid of each scene stands in which slot: slots are ordered by kind, as many as the fullest scene has."""
+
+    def __init__(self, scenes: Sequence[Scene]) -> None:
+        self.scenes = scenes
+        self.counts = tuple(max(s.counts[k] for s in scenes) for k in range(KINDS))
+        rows = []
+        for scene in scenes:
+            start, row = 0, []
+            for have, wanted in zip(scene.counts, self.counts, strict=True):
+                row += [*range(start, start + have), *[-1] * (wanted - have)]
+                start += have
+            rows.append(row)
+        self.slot = torch.tensor(rows)
+
+    def gather(self, name: str, axis: int = 0) -> Tensor:
+        """A per-solid field of all scenes (B, ...); empty slots read zeros."""
+        padded = []
+        for scene, row in zip(self.scenes, self.slot, strict=True):
+            value: Tensor = getattr(scene, name)
+            blank = value.new_zeros(*value.shape[:axis], 1, *value.shape[axis + 1 :])
+            # Index -1 wraps to the blank that stands last.
+            padded.append(torch.cat((value, blank), axis).index_select(axis, row % (value.shape[axis] + 1)))
+        return torch.stack(padded)
+
+    def stack(self, name: str) -> Tensor:
+        """A field of all scenes that has no solid axis."""
+        return torch.stack([getattr(scene, name) for scene in self.scenes])
+
+
+def _maps(layout: _Layout, cam_from_world: Tensor) -> tuple[Tensor, Tensor]:
+    """cam_from_local and local_from_cam (B, S, N + 1, 3, 4), the sky last."""
+    world_from_local = layout.gather("world_from_local", 1)
+    nothing = world_from_local.new_tensor(_NOTHING)
+    world_from_local = torch.where((layout.slot < 0)[:, None, :, None, None], nothing, world_from_local)
+    sky = torch.eye(3, 4, dtype=world_from_local.dtype).expand(*world_from_local.shape[:2], 1, 3, 4)
+    world_from_local = torch.cat((world_from_local, sky), 2)
+    world_from_cam = affine_inverse(cam_from_world)
+    cam_from_local = affine_compose(cam_from_world[:, :, None], world_from_local)
+    local_from_cam = affine_compose(affine_inverse(world_from_local), world_from_cam[:, :, None])
+    cam_from_local[:, :, -1, :, 3] = 0.0
+    local_from_cam[:, :, -1, :, 3] = 0.0
+    return cam_from_local, local_from_cam
+
+
+def tables(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tables:
+    """Everything that rendering needs of every frame and solid of scenes of equal size and length."""
+    layout = _Layout(scenes)
+    b, s, n = len(scenes), len(scenes[0].times), sum(layout.counts)
+
+    def per_frame(value: Tensor) -> Tensor:
+        return value[:, None].expand(b, s, *value.shape[1:])
+
+    cam_from_world = layout.stack("cam_from_world")
+    cam_from_local, local_from_cam = _maps(layout, cam_from_world)
+    light = affine_compose(cam_from_world, F.pad(layout.stack("light")[:, None, :, None], (3, 0)))[..., 3]
+    light_from_local = cam_from_local[:, :, :-1].clone()
+    light_from_local[..., 3] -= light[:, :, None]
+    local_from_light = local_from_cam[:, :, :-1].clone()
+    local_from_light[..., 3] += (local_from_light[..., :3] @ light[:, :, None, :, None])[..., 0]
+    kind = torch.repeat_interleave(torch.arange(KINDS), torch.tensor(layout.counts)).expand(b, s, n)
+    length, present = per_frame(layout.gather("length")), per_frame(layout.slot >= 0)
+    look = torch.cat((layout.gather("paint_matrix").flatten(2), layout.gather("colours"), layout.gather("pattern")), -1)
+    sky = torch.cat((layout.stack("sky_matrix").flatten(1), layout.stack("sky_colours"), layout.stack("sky_pattern")), -1)
+    values = {
+        "local_from_cam": local_from_cam,
+        "cam_from_local": cam_from_local,
+        "next_from_local": torch.cat((cam_from_local[:, 1:], cam_from_local[:, -1:]), 1),
+        "local_from_light": local_from_light,
+        "light": light,
+        "camera_cone": bounding_cone(cam_from_local[:, :, :-1], length, kind, present),
+        "light_cone": bounding_cone(light_from_local, length, kind, present),
+        "length": F.pad(length, (0, 1)),
+        "kind": F.pad(kind, (0, 1), value=PLANE),
+        "instance": per_frame(F.pad(layout.gather("instance"), (0, 1))),
+        "moving": per_frame(F.pad(layout.gather("moving"), (0, 1))),
+        "look": per_frame(torch.cat((look, sky[:, None]), 1)),
+        "air": per_frame(layout.stack("air")),
+        "K": per_frame(layout.stack("K")),
+        "cam_from_world": cam_from_world,
+    }
+    flat = {k: v.flatten(0, 1).to(device, dtype if v.is_floating_point() else v.dtype) for k, v in values.items()}
+    return Tables(**flat, counts=layout.counts, frames=s, height=scenes[0].height, width=scenes[0].width)
