@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="tum|bonn|kubric-tracks|synthetic")
     _tum(kinds.add_parser("tum", help="TUM RGB-D: rgb_90, depth_90, groundtruth_90.txt with the public selection"))
+    _bonn(kinds.add_parser("bonn", help="Bonn RGB-D Dynamic: rgb_110, depth_110, groundtruth_110.txt"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,12 +28,16 @@ def _source_and_out(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--out", type=Path, metavar="DST", help="write DST/<sequence>/ (default: beside the source)")
 
 
+def _choice(parser: argparse.ArgumentParser, frames: int) -> None:
+    parser.add_argument("--frames", type=_positive, default=frames, help="frames to keep (default: %(default)s)")
+    parser.add_argument("--allow-fewer", action="store_true", help="accept sequences with fewer frames than asked")
+    parser.add_argument("--tolerant", action="store_true", help="accept stamps that repeat or go back in time")
+
+
 def _tum(parser: argparse.ArgumentParser) -> None:
     _source_and_out(parser, "a sequence, or the folder that holds several")
-    parser.add_argument("--frames", type=_positive, default=90, help="frames to keep (default: %(default)s)")
+    _choice(parser, frames=90)
     parser.add_argument("--stride", type=_positive, default=3, help="every n-th matched frame (default: %(default)s)")
-    parser.add_argument("--allow-fewer", action="store_true", help="accept sequences with fewer frames than asked")
-    parser.add_argument("--tolerant", action="store_true", help="sort index files; of equal stamps keep the last")
     parser.set_defaults(prepare=_prepare_tum)
 
 
@@ -40,6 +45,26 @@ def _prepare_tum(args: argparse.Namespace) -> int:
     from page4d.prepare.tum import TumOptions, plan_sequence, sequences
 
     options = TumOptions(args.frames, args.stride, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
+    return _publish_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
+
+
+def _bonn(parser: argparse.ArgumentParser) -> None:
+    _source_and_out(parser, "a sequence, or the folder that holds several")
+    _choice(parser, frames=110)
+    parser.add_argument("--first", type=int, default=30, help="first colour image, from 0 (default: %(default)s)")
+    parser.add_argument(
+        "--protocol",
+        choices=("public", "time"),
+        default="public",
+        help="pair depth and poses by position, as published numbers do, or by time stamp (default: %(default)s)",
+    )
+    parser.set_defaults(prepare=_prepare_bonn)
+
+
+def _prepare_bonn(args: argparse.Namespace) -> int:
+    from page4d.prepare.bonn import BonnOptions, plan_sequence, sequences
+
+    options = BonnOptions(args.protocol, args.first, args.frames, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
     return _publish_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
 
 

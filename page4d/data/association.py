@@ -46,12 +46,10 @@ def _parse(path: Path, number: int, text: str, n_words: int) -> Entry:
     return Entry(stamp, tuple(words[1:]), path, number)
 
 
-def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[Entry]:
-    """Read `stamp word word ...` lines; `#` starts a comment line, commas and tabs count as blanks.
+def read_entries(path: Path, n_words: int = 1) -> list[Entry]:
+    """Read `stamp word word ...` lines in file order; `#` starts a comment line, commas and tabs count as blanks.
 
-    Errors:  UserError with file and line for a missing file, a word that is no stamp, too few words, a stamp that
-             repeats, or one that goes back in time. With `tolerant`, the last of equal stamps wins and the entries
-             are sorted, as the public script does.
+    Errors:  UserError with file and line for a missing or empty file, a word that is no stamp, or too few words.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; this folder is not a complete download of the sequence")
@@ -61,6 +59,16 @@ def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[Ent
             entries.append(_parse(path, number, text, n_words))
     if not entries:
         raise UserError(f"{path} has no entry, only comments or empty lines")
+    return entries
+
+
+def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[Entry]:
+    """Read an index file whose stamps must increase.
+
+    Errors:  UserError with file and line as `read_entries`, and for a stamp that repeats or goes back in time. With
+             `tolerant`, the last of equal stamps wins and the entries are sorted, as the public script does.
+    """
+    entries = read_entries(path, n_words)
     if tolerant:
         return sorted({entry.stamp_s: entry for entry in entries}.values(), key=lambda entry: entry.stamp_s)
     _check_order(entries)

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from page4d.data.association import Entry, associate, nearest_within, read_index
-from page4d.data.manifest import FrameRow, Manifest
+from page4d.prepare.frames import Chosen, Target, plan_of
 from page4d.prepare.images import check_colour, check_depth
-from page4d.prepare.publish import Plan, Source
+from page4d.prepare.publish import Plan
 from page4d.schema import UserError
 
 INDEX_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")
@@ -90,24 +90,22 @@ def plan_sequence(sequence: Path, out: Path, options: TumOptions | None = None) 
     _check_count(sequence, triples, options)
     _check_images(sequence, triples)
 
-    n = options.frames
-    files: dict[str, Source] = {}
-    rows, lines = [], []
-    for triple in triples:
-        image, depth = f"rgb_{n}/{Path(triple.image.words[0]).name}", None
-        files[image] = sequence / triple.image.words[0]
-        if triple.depth:
-            depth = f"depth_{n}/{Path(triple.depth.words[0]).name}"
-            files[depth] = sequence / triple.depth.words[0]
-        pose = " ".join(triple.pose.words)
-        lines.append(f"{triple.pose.stamp_s} {pose}\n")
-        depth_s = triple.depth.stamp_s if triple.depth else None
-        rows.append(FrameRow(image, triple.image.stamp_s, triple.pose.stamp_s, pose, depth, depth_s))
-    files[f"groundtruth_{n}.txt"] = "".join(lines).encode()
-    manifest = Manifest("tum", sequence.resolve().name, tuple(rows), asdict(options))
-    missing = sum(row.depth is None for row in rows)
-    notes = (f"{missing} of {len(rows)} frames have no depth map within {options.max_depth_difference_s} s",)
-    return Plan(out, f"manifest_{n}.json", manifest, files, notes if missing else ())
+    chosen = [
+        Chosen(
+            image=sequence / t.image.words[0],
+            image_s=t.image.stamp_s,
+            pose_s=t.pose.stamp_s,
+            pose=" ".join(t.pose.words),
+            depth=sequence / t.depth.words[0] if t.depth else None,
+            depth_s=t.depth.stamp_s if t.depth else None,
+        )
+        for t in triples
+    ]
+    text = "".join(f"{one.pose_s} {one.pose}\n" for one in chosen).encode()
+    missing = sum(t.depth is None for t in triples)
+    notes = (f"{missing} of {len(triples)} frames have no depth map within {options.max_depth_difference_s} s",)
+    target = Target("tum", sequence.resolve().name, out, options.frames)
+    return plan_of(target, chosen, text, asdict(options), notes if missing else ())
 
 
 def sequences(source: Path) -> Iterator[Path]:
