@@ -129,27 +129,3 @@ def _removed_after(hooks: list[RemovableHandle]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def moving_auc(values: NDArray[np.floating[Any]], moving: NDArray[np.bool_]) -> float:
-    """Probability that a moving place has a larger value than a still one (ties count half); NaN if one kind is absent.
-
-    Shapes:  values and moving of one shape.
-    Source:  the Mann-Whitney statistic, equal to the area under the ROC curve (Hanley & McNeil, 1982).
-    """
-    if values.shape != moving.shape:
-        raise ValueError(f"moving_auc: values {values.shape} and moving {moving.shape} differ in shape")
-    positive, negative = np.asarray(values[moving], np.float64), np.sort(np.asarray(values[~moving], np.float64))
-    if not len(positive) or not len(negative):
-        return float("nan")
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(below.mean() / 2 / len(negative))
-
-
-def patches_moving(moving: NDArray[np.bool_], rows: int, columns: int, share: float = 0.5) -> NDArray[np.bool_]:
-    """Which patches (S, h, w) are moving: more than `share` of their pixels of the mask (S, H, W) are."""
-    s, h, w = moving.shape
-    if h % rows or w % columns:
-        raise ValueError(f"patches_moving: a mask of {h} x {w} px does not split into {rows} x {columns} patches")
-    blocks = moving.reshape(s, rows, h // rows, columns, w // columns)
-    return np.asarray(blocks.mean((2, 4)) > share)

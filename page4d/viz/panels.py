@@ -74,8 +74,8 @@ def _panel(axis: Axes, row: Row, i: int) -> AxesImage:
     if row.valid is not None:
         hidden |= ~np.asarray(row.valid[i], np.bool_)
     held = np.ma.array(image, mask=hidden)
-    shown: AxesImage = axis.imshow(held, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
-    return shown
+    heat: AxesImage = axis.imshow(held, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    return heat
 
 
 def _range(row: Row) -> tuple[float, float]:

@@ -58,7 +58,7 @@ def about(prediction: Prediction) -> str:
     scale: dict[str, Any] = prediction.meta.get("scale", {})
     source = f", scale from {scale['source']}" if scale.get("source") else ""
     weights = prediction.meta.get("weights", "unknown weights")
-    return f"{s} frames of {w} × {h} px · {weights} · lengths in {unit_of(prediction)}{source}"
+    return f"{s} frames of {w} x {h} px · {weights} · lengths in {unit_of(prediction)}{source}"
 
 
 def write_viewer(
@@ -87,12 +87,13 @@ def notebook_viewer(
 
     Note:    the page is stored in the notebook's output; the default keeps it near 2 MB (20,000 points a frame).
     """
-    from IPython.display import HTML
+    from IPython import display
 
     light = options or ViewerOptions(max_points=20_000, background_points=30_000, jpeg_quality=85)
     page = html.escape(viewer_html(prediction, moving, light), quote=True)
     style = f"width:100%;height:{height_px}px;border:1px solid #d5d7da;border-radius:6px"
-    return HTML(f'<iframe srcdoc="{page}" style="{style}" title="4-D viewer" loading="lazy"></iframe>')
+    show: Any = display.HTML
+    return show(f'<iframe srcdoc="{page}" style="{style}" title="4-D viewer" loading="lazy"></iframe>')
 
 
 def _asset(name: str) -> str:

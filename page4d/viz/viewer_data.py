@@ -30,7 +30,8 @@ class ViewerOptions:
     """How much goes into the page and how it starts.
 
     `max_points` bounds the points of one frame, `background_points` those of the accumulated static background; `drop`
-    is where the confidence slider starts; `mode` is frame, split, all or static ("" chooses by whether there is a mask).
+    is where the confidence slider starts; `mode` is frame, split, all or static ("" chooses by whether there
+    is a mask).
     """
 
     max_points: int = 200_000
@@ -96,9 +97,7 @@ def _grid(height: int, width: int, max_points: int) -> tuple[NDArray[np.int64], 
     """
     share = min(1.0, math.sqrt(max_points / (height * width)))
     n_rows, n_columns = max(1, int(height * share)), max(1, int(width * share))
-    rows, columns = (
-        (2 * np.arange(n) + 1) * size // (2 * n) for n, size in ((n_rows, height), (n_columns, width))
-    )
+    rows, columns = ((2 * np.arange(n) + 1) * size // (2 * n) for n, size in ((n_rows, height), (n_columns, width)))
     return rows, columns
 
 
@@ -139,9 +138,7 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _background(
-    prediction: Prediction, moving: NDArray[np.bool_], options: ViewerOptions
-) -> dict[str, Any] | None:
+def _background(prediction: Prediction, moving: NDArray[np.bool_], options: ViewerOptions) -> dict[str, Any] | None:
     """Still points of all frames, one a voxel (the most confident), within the budget; None if nothing stands still."""
     if moving.all() or len(prediction) < 2:
         return None
@@ -169,8 +166,8 @@ def _background(
 
 def _one_per_voxel(xyz: NDArray[np.float32], budget: int) -> tuple[NDArray[np.int64], float]:
     """Index of the first point in every voxel, and the voxel's size, grown until at most `budget` voxels are filled."""
-    extent = np.ptp(xyz, axis=0).astype(np.float64)
-    size = float(max(extent.max(), 1e-9)) / max(2 * math.sqrt(budget), 1)
+    extent = float(np.ptp(xyz, axis=0).astype(np.float64).max())
+    size = max(extent, 1e-9) / max(2 * math.sqrt(budget), 1)
     while True:
         cell = np.floor((xyz - xyz.min(0)) / size).astype(np.int64)
         shape = cell.max(0) + 1

@@ -1,0 +1,149 @@
+"""Metres for a Prediction: from a known distance, from frames of a depth sensor, or from a known camera path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from page4d.geometry import fit_similarity
+from page4d.io.cloud import points_in_world, world_from_cam
+from page4d.io.original import depth_in_original, pixel_scale
+from page4d.io.trajectories import Trajectory
+from page4d.schema import Prediction, UserError
+
+Pixel = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class MetricScale:
+    """Metres per scene unit, where it came from, and how well the measurements agree with each other.
+
+    `spread` is the relative scatter of the single measurements (NaN where there is only one); `similarity` places the
+    prediction's world in the given trajectory's: world_given = scale * rotation @ x + translation, x before scaling.
+    """
+
+    factor: float
+    source: str
+    spread: float = float("nan")
+    similarity: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.factor) or self.factor <= 0:
+            raise UserError(f"the scale from {self.source} came out as {self.factor}; it must be positive and finite")
+
+
+def apply_scale(prediction: Prediction, scale: MetricScale) -> Prediction:
+    """The prediction in metres: depth, points and camera positions times the factor; meta says how it was found."""
+    pose = prediction.cam_from_world.copy()
+    pose[:, :, 3] *= scale.factor
+    before = float(prediction.meta.get("scale", {}).get("factor", 1.0))
+    record: dict[str, Any] = {"factor": before * scale.factor, "unit": "m", "source": scale.source}
+    if np.isfinite(scale.spread):
+        record["spread"] = scale.spread
+    if scale.similarity is not None:
+        record["similarity"] = scale.similarity
+    factor = np.float32(scale.factor)
+    points = None if prediction.points is None else prediction.points * factor
+    meta = prediction.meta | {"scale": record}
+    return replace(prediction, cam_from_world=pose, depth=prediction.depth * factor, points=points, meta=meta)
+
+
+def scale_from_distance(prediction: Prediction, frame: int, a: Pixel, b: Pixel, metres: float) -> MetricScale:
+    """Scale from two points of one frame whose distance is known.
+
+    Units:   a, b as (x, y) in pixels of the original image; metres between the two points in space.
+    Raises:  UserError for a frame or pixel that does not exist, has no depth, or two equal points.
+    """
+    if not 0 <= frame < len(prediction):
+        raise UserError(f"there is no frame {frame}; frames are 0 to {len(prediction) - 1}")
+    if not metres > 0:
+        raise UserError(f"the known distance is {metres} m; it must be positive")
+    points = points_in_world(prediction)[frame].astype(np.float64)
+    first, second = (points[_input_pixel(prediction, frame, pixel)] for pixel in (a, b))
+    length = float(np.linalg.norm(first - second))
+    if length == 0:
+        raise UserError(f"pixels {a} and {b} show the same point; choose two that are apart")
+    return MetricScale(metres / length, f"a distance of {metres:g} m in {prediction.frame_names[frame]}")
+
+
+def _input_pixel(prediction: Prediction, frame: int, pixel: Pixel) -> tuple[int, int]:
+    scale, corner = pixel_scale(prediction)
+    x, y = (np.asarray(pixel, np.float64) + 0.5 - corner[frame]) / scale[frame] - 0.5
+    row, column = round(float(y)), round(float(x))
+    height, width = prediction.depth.shape[1:]
+    if not (0 <= row < height and 0 <= column < width):
+        raise UserError(f"pixel {pixel} of {prediction.frame_names[frame]} was not seen by the network (cropped away)")
+    if prediction.depth[frame, row, column] <= 0:
+        raise UserError(f"pixel {pixel} of {prediction.frame_names[frame]} has no depth; choose another one")
+    return row, column
+
+
+def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np.float32]]) -> MetricScale:
+    """Scale from depth sensor frames: the median over all common pixels of measured / predicted depth.
+
+    Shapes:  frame index -> (h0, w0) at the original size.
+    Units:   metres, z; 0 or not finite where the sensor measured nothing.
+    Raises:  UserError if sizes differ or there are fewer than 100 common pixels.
+    """
+    ratios = []
+    for frame, sensor in measured_m.items():
+        predicted = depth_in_original(prediction, frame)
+        if sensor.shape != predicted.shape:
+            raise UserError(
+                f"the sensor's depth of frame {frame} is {sensor.shape[1]} x {sensor.shape[0]}, the image "
+                f"{predicted.shape[1]} x {predicted.shape[0]}; register it to the image first"
+            )
+        both = (predicted > 0) & np.isfinite(sensor) & (sensor > 0)
+        ratios.append(sensor[both].astype(np.float64) / predicted[both])
+    joined = np.concatenate(ratios) if ratios else np.zeros(0)
+    if len(joined) < 100:
+        raise UserError(f"sensor and prediction share {len(joined)} pixels with depth; at least 100 are needed")
+    factor = float(np.median(joined))
+    spread = float(np.median(np.abs(joined / factor - 1)))
+    return MetricScale(factor, f"{len(measured_m)} depth sensor frames", spread)
+
+
+def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_gap_s: float = 0.02) -> MetricScale:
+    """Scale from a known camera path in metres: the similarity that takes the predicted centres onto it.
+
+    Note:    poses are paired by time where both have one, else one to one by position. A straight path fixes the scale
+             but not the turn around it; then only the scale is kept.
+    Raises:  UserError if fewer than 3 poses pair up or the predicted camera stands still.
+    """
+    ours, theirs = _paired(prediction, trajectory, max_gap_s)
+    spread = [np.linalg.norm(c - c.mean(0), axis=1) for c in (ours, theirs)]
+    if min(s.max() for s in spread) < 1e-9:
+        raise UserError("a camera that stands still gives no scale; use a known distance or depth sensor frames")
+    source = f"a trajectory of {len(ours)} paired poses"
+    try:
+        fit = fit_similarity(torch.from_numpy(ours), torch.from_numpy(theirs))
+    except ValueError:
+        return MetricScale(float(np.sqrt((spread[1] ** 2).sum() / (spread[0] ** 2).sum())), f"{source} on one line")
+    residual = float(np.sqrt(((fit.apply(torch.from_numpy(ours)).numpy() - theirs) ** 2).sum(1).mean()))
+    placed = {"scale": float(fit.scale), "rotation": fit.rotation.tolist(), "translation": fit.translation.tolist()}
+    return MetricScale(float(fit.scale), source, residual / float(np.sqrt((spread[1] ** 2).mean())), placed)
+
+
+def _paired(
+    prediction: Prediction, trajectory: Trajectory, max_gap_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    ours, theirs, times = world_from_cam(prediction)[:, :, 3], trajectory.positions, prediction.timestamps_s
+    if len(ours) != len(theirs):
+        if np.isnan(times).any():
+            raise UserError(
+                f"the trajectory has {len(theirs)} poses, the prediction {len(ours)} frames without times: "
+                "give one pose a frame, or predict with time stamps"
+            )
+        nearest = np.abs(trajectory.stamps[None] - times[:, None]).argmin(1)
+        close = np.abs(trajectory.stamps[nearest] - times) <= max_gap_s
+        ours, theirs = ours[close], theirs[nearest[close]]
+    if len(ours) < 3:
+        raise UserError(
+            f"only {len(ours)} frames have a pose within {max_gap_s:g} s in the trajectory; at least 3 are needed"
+        )
+    return ours, theirs

@@ -1,0 +1,206 @@
+"""Which pixels move: from the geometry of a Prediction, or from the model's own mask.
+
+A still point that frame i sees must, wherever frame j looks at it, be seen at its depth or be hidden behind something
+nearer. If frame j looks through the place where it should be, or if the picture there has moved differently than the
+camera explains, the point has moved. Both are asked of several other frames, near and far in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from page4d.geometry import compose, invert, project, to_4x4, transform, unproject
+from page4d.schema import Prediction, UserError
+
+METHODS = ("geometric", "model")
+# Fitted on the synthetic split dynamic-val, see the chapter "Seeing it in 4-D", which scores both methods.
+DEFAULT_METHOD = "geometric"
+
+
+@dataclass(frozen=True)
+class MotionOptions:
+    """Knobs of the geometric mask.
+
+    Units:   offsets in frames; depth_tolerance as share of depth; flow_tolerance as share of the image's diagonal;
+             threshold on the score, in which 1 is the tolerance itself; smallest_share is the share of the image below
+             which a connected region is taken for noise.
+    """
+
+    offsets: tuple[int, ...] = (1, 2, 4, 8)
+    depth_tolerance: float = 0.05
+    flow_tolerance: float = 0.03
+    noise_factor: float = 3.0
+    use_flow: bool = True
+    threshold: float = 1.0
+    smallest_share: float = 0.0005
+
+    def __post_init__(self) -> None:
+        if not self.offsets or min(self.offsets) < 1:
+            raise UserError(f"offsets {self.offsets} must be whole numbers of frames, 1 or more")
+        if min(self.depth_tolerance, self.flow_tolerance, self.threshold) <= 0:
+            raise UserError("depth_tolerance, flow_tolerance and threshold must be positive")
+
+
+def moving_mask(
+    prediction: Prediction, method: str = DEFAULT_METHOD, options: MotionOptions | None = None
+) -> NDArray[np.bool_]:
+    """Moving pixels, bool (S, H, W), by the method "geometric" or "model".
+
+    Raises:  UserError for another method, "model" without a mask in the prediction, "geometric" with a single frame.
+    """
+    if method == "model":
+        return model_score(prediction) > 0
+    if method != "geometric":
+        raise UserError(f"moving mask by {method!r}: choose one of {', '.join(METHODS)}")
+    options = options or MotionOptions()
+    return clean_mask(geometric_score(prediction, options) > options.threshold, options.smallest_share)
+
+
+def model_score(prediction: Prediction) -> NDArray[np.float32]:
+    """What the model's mask says, (S, H, W): -m of each pixel's patch, above 0 where pose tokens are told to look away.
+
+    Raises:  UserError if the prediction has no mask.
+    """
+    if prediction.mask is None:
+        raise UserError("the prediction has no mask: these weights run without one; use the geometric mask")
+    maps = torch.from_numpy(prediction.mask)[:, None]
+    size = prediction.depth.shape[-2:]
+    return -F.interpolate(maps, size=size, mode="bilinear", align_corners=False)[:, 0].numpy()
+
+
+def geometric_score(prediction: Prediction, options: MotionOptions | None = None) -> NDArray[np.float32]:
+    """How badly each pixel fits a still world, (S, H, W), in units of the tolerance: above 1 is called moving.
+
+    Note:    the largest of the depth and flow residuals over the compared frames; 0 where nothing could be compared.
+    Raises:  UserError if there is only one frame.
+    """
+    options = options or MotionOptions()
+    frames = len(prediction)
+    if frames < 2:
+        raise UserError("one frame alone says nothing about motion; give at least two")
+    depth, K, pose = (torch.from_numpy(a).double() for a in (prediction.depth, prediction.K, prediction.cam_from_world))
+    gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in prediction.images]
+    score = torch.zeros(prediction.depth.shape, dtype=torch.float64)
+    for i in range(frames):
+        for j in _others(i, frames, options.offsets):
+            pair = _Pair(depth[i], depth[j], K[i], K[j], compose(pose[j], invert(pose[i])))
+            residual = pair.free_space() / max(options.depth_tolerance, options.noise_factor * pair.noise())
+            if options.use_flow and abs(i - j) == 1:
+                tolerance = options.flow_tolerance * float(np.hypot(*gray[i].shape))
+                residual = torch.maximum(residual, pair.flow_residual(*_flow(gray[i], gray[j])) / tolerance)
+            score[i] = torch.maximum(score[i], residual)
+    return score.float().numpy()
+
+
+def _others(i: int, frames: int, offsets: Sequence[int]) -> list[int]:
+    return [j for step in offsets for j in (i - step, i + step) if 0 <= j < frames]
+
+
+class _Pair:
+    """Frame i lifted and looked at from frame j."""
+
+    def __init__(self, depth_i: Tensor, depth_j: Tensor, K_i: Tensor, K_j: Tensor, j_from_i: Tensor) -> None:
+        self.shape = depth_i.shape
+        points = transform(to_4x4(j_from_i), unproject(depth_i, K_i).reshape(-1, 3))
+        self.pixels, self.z = project(points, K_j)
+        height, width = self.shape
+        x, y = self.pixels.round().unbind(-1)
+        self.inside = (depth_i.flatten() > 0) & (self.z > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        self.at = (torch.where(self.inside, y, 0).long(), torch.where(self.inside, x, 0).long())
+        # Depth edges move by a pixel with the slightest error: the nearest depth around is what counts.
+        nearest = torch.where(depth_j > 0, depth_j, torch.inf)
+        self.nearest = -F.max_pool2d(-nearest[None], 3, 1, 1)[0]
+        self.depth_j = depth_j
+
+    def free_space(self) -> Tensor:
+        """By how much (log depth) frame j looks past each point: 0 where it fits, is hidden or cannot be seen."""
+        seen = self.nearest[self.at]
+        fits = self.inside & (self.depth_j[self.at] > 0) & torch.isfinite(seen)
+        past = torch.log(torch.where(fits, seen, 1)) - torch.log(torch.where(fits, self.z, 1))
+        return torch.where(fits, past.clamp(min=0), 0).reshape(self.shape)
+
+    def noise(self) -> float:
+        """Typical disagreement (log depth) of the two maps; the median, because most of a picture stands still."""
+        seen = self.depth_j[self.at]
+        both = self.inside & (seen > 0)
+        gap = (torch.log(self.z[both]) - torch.log(seen[both])).abs()
+        return float(gap.median()) if len(gap) else 0.0
+
+    def flow_residual(self, flow: Tensor, reliable: Tensor) -> Tensor:
+        """Length in pixels of measured flow (H, W, 2) minus the flow of a still world; 0 where either is unknown."""
+        height, width = self.shape
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        still = self.pixels - torch.stack((x, y), -1).reshape(-1, 2)
+        hidden = self.z > 1.05 * self.nearest[self.at]
+        length = (flow.reshape(-1, 2) - still).norm(dim=-1)
+        return torch.where(self.inside & ~hidden & reliable.flatten(), length, 0).reshape(self.shape)
+
+
+def _flow(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """Measured optical flow (H, W, 2) in pixels, and where going there and back returns to within a pixel (H, W).
+
+    Source:  dense inverse search (Kroeger et al., 2016) as OpenCV has it.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    height, width = first.shape
+    blank = np.zeros((height, width, 2), np.float32)
+    there, back = (np.asarray(search.calc(a, b, blank.copy())) for a, b in ((first, second), (second, first)))
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    returned = cv2.remap(back, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR, borderValue=(1e6, 1e6))
+    reliable = np.linalg.norm(there + returned, axis=-1) < 1
+    return torch.from_numpy(there).double(), torch.from_numpy(reliable)
+
+
+def clean_mask(mask: NDArray[np.bool_], smallest_share: float) -> NDArray[np.bool_]:
+    """Each frame's mask with holes of one pixel closed and connected regions below the share of the image removed."""
+    smallest = max(1, round(smallest_share * mask.shape[1] * mask.shape[2]))
+    kernel = np.ones((3, 3), np.uint8)
+    cleaned = np.zeros_like(mask)
+    for i, frame in enumerate(mask):
+        closed = cv2.morphologyEx(frame.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+        large = stats[:, cv2.CC_STAT_AREA] >= smallest
+        large[0] = False  # label 0 is what is not moving
+        cleaned[i] = large[labels]
+    return cleaned
+
+
+def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks; 1 where both are empty."""
+    if first.shape != second.shape:
+        raise ValueError(f"iou: masks {first.shape} and {second.shape} differ in shape")
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else 1.0
+
+
+def moving_auc(values: NDArray[np.floating[Any]], moving: NDArray[np.bool_]) -> float:
+    """Probability that a moving place has a larger value than a still one (ties count half); NaN if one kind is absent.
+
+    Shapes:  values and moving of one shape.
+    Source:  the Mann-Whitney statistic, equal to the area under the ROC curve (Hanley & McNeil, 1982).
+    """
+    if values.shape != moving.shape:
+        raise ValueError(f"moving_auc: values {values.shape} and moving {moving.shape} differ in shape")
+    positive, negative = np.asarray(values[moving], np.float64), np.sort(np.asarray(values[~moving], np.float64))
+    if not len(positive) or not len(negative):
+        return float("nan")
+    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
+    return float(below.mean() / 2 / len(negative))
+
+
+def patches_moving(moving: NDArray[np.bool_], rows: int, columns: int, share: float = 0.5) -> NDArray[np.bool_]:
+    """Which patches (S, h, w) are moving: more than `share` of their pixels of the mask (S, H, W) are."""
+    s, h, w = moving.shape
+    if h % rows or w % columns:
+        raise ValueError(f"patches_moving: a mask of {h} x {w} px does not split into {rows} x {columns} patches")
+    blocks = moving.reshape(s, rows, h // rows, columns, w // columns)
+    return np.asarray(blocks.mean((2, 4)) > share)
