@@ -1,0 +1,218 @@
+"""`page4d book`: chapters found, parameters checked, errors shown, pages staged. Built pages: test_book_browser.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import pytest
+import yaml
+from book_project import CHAPTER, ROOT, write_project
+
+from page4d.cli import main
+from page4d.cli.book_chapters import (
+    Execution,
+    assign_parameters,
+    execution_key,
+    find_chapters,
+    read_chapter,
+    reusable,
+    toc_entries,
+)
+from page4d.cli.book_site import external_references, only_chapters, status_page
+from page4d.cli.book_sphinx import figure_html
+from page4d.schema import UserError
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return write_project(tmp_path)
+
+
+def test_a_chapters_parameters_are_read_without_running_it(project: Path) -> None:
+    chapter = read_chapter(project / "notebooks" / "01_small.py")
+    assert chapter.parameters == {"count": 40, "name": "0005", "scale": 1.0, "device": None}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (' tags=["parameters"]', "", "has 0 cells tagged parameters"),
+        ("# %%\nfrom", '# %% tags=["parameters"]\nfrom', "has 2 cells tagged parameters"),
+        ("count = 40", "count = len('x')", "not `name = literal`"),
+        ("count = 40", "import os", "not `name = literal`"),
+        ("count = 40", "a = b = 40", "not `name = literal`"),
+    ],
+)
+def test_a_bad_parameters_cell_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in CHAPTER
+    project = write_project(tmp_path, CHAPTER.replace(old, new, 1))
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_chapter(project / "notebooks" / "01_small.py")
+
+
+def test_values_take_the_type_of_their_default(project: Path) -> None:
+    chapters = find_chapters(project)
+    given = {"count": "7", "name": "0012", "scale": "2", "device": "cuda"}
+    assert assign_parameters(chapters, given) == {
+        "01_small": {"count": 7, "name": "0012", "scale": 2.0, "device": "cuda"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cuont": "7"}, "no chapter has a parameter 'cuont'; did you mean 'count'?"),
+        ({"count": "many"}, "parameter count takes a value of type int, like 40; got 'many'"),
+        ({"count": "7.5"}, "takes a value of type int"),
+    ],
+)
+def test_wrong_parameters_are_refused(project: Path, given: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        assign_parameters(find_chapters(project), given)
+
+
+def test_each_chapter_gets_the_parameters_that_it_knows(project: Path) -> None:
+    (first,) = find_chapters(project)
+    second = replace(first, name="02_other", parameters={"weights": "tiny"})
+    assert assign_parameters([first, second], {"weights": "nomask"}) == {
+        "01_small": {},
+        "02_other": {"weights": "nomask"},
+    }
+
+
+@pytest.mark.parametrize("name", ["01", "small", "01_small", "01_small.ipynb"])
+def test_a_chapter_is_found_by_number_or_name(project: Path, name: str) -> None:
+    assert [chapter.name for chapter in find_chapters(project, [name])] == ["01_small"]
+
+
+def test_unknown_chapters_and_strange_folders_are_refused(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no chapter '02'"):
+        find_chapters(project, ["02"])
+    with pytest.raises(UserError, match=re.escape("no book/_toc.yml")):
+        find_chapters(tmp_path / "nowhere")
+    (project / "notebooks" / "02_lost.py").write_text(CHAPTER)
+    with pytest.raises(UserError, match="02_lost"):
+        find_chapters(project)
+
+
+def test_the_real_book_lists_every_chapter_in_the_order_of_its_numbers() -> None:
+    names = [chapter.name for chapter in find_chapters(ROOT)]
+    assert names == sorted(names)
+    assert [int(name[:2]) for name in names] == list(range(1, len(names) + 1))
+
+
+def test_every_chapter_opens_as_the_house_style_asks() -> None:
+    for chapter in find_chapters(ROOT):
+        opening = jupytext.read(chapter.path).cells[0].source
+        for words in ("**You will learn**", "**Needs**", "**The small run**"):
+            assert words in opening, f"{chapter.name}: the opening cell lacks {words}"
+
+
+def test_a_failing_chapter_shows_its_cell_and_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = CHAPTER.replace("import plotly.graph_objects as go", "wrong = 1 / (count - 40)")
+    project = write_project(tmp_path / "project", failing)
+    monkeypatch.chdir(tmp_path)
+    assert main(["book", "--root", str(project), "--out", str(tmp_path / "out")]) == 1
+    shown = capsys.readouterr().err
+    assert "    wrong = 1 / (count - 40)\n" in shown
+    assert "ZeroDivisionError" in shown
+    executed = tmp_path / "out" / "executed"
+    assert [path.name for path in executed.iterdir()] == ["01_small.failed.ipynb"]
+    assert not (tmp_path / "out" / "html").exists()
+
+
+def test_a_wrong_parameter_exits_with_2_before_anything_runs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = project / "out"
+    assert main(["book", "--root", str(project), "--out", str(out), "-p", "cuont", "3"]) == 2
+    assert "did you mean 'count'?" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def record(chapter: str, key: str) -> Execution:
+    return Execution(chapter, "A small chapter", 3.14, "2026-01-02T03:04:05+00:00", {"count": 40}, key)
+
+
+def test_an_execution_is_reused_only_while_nothing_changed(project: Path) -> None:
+    (chapter,) = find_chapters(project)
+    key = execution_key(chapter, {}, project)
+    folder = project / "executed"
+    folder.mkdir()
+    assert reusable(chapter, key, folder) is None
+    (folder / "01_small.ipynb").write_text("{}")
+    (folder / "01_small.json").write_text(json.dumps(vars(record("01_small", key))))
+    assert reusable(chapter, key, folder) == record("01_small", key)
+    assert execution_key(chapter, {"count": 3}, project) != key
+    chapter.path.write_text(CHAPTER + "\n")
+    changed = execution_key(chapter, {}, project)
+    assert changed != key
+    assert reusable(chapter, changed, folder) is None
+
+
+def test_the_contents_keep_only_what_was_executed() -> None:
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    files = [entry["file"] for entry in toc_entries(only_chapters(toc, ["01_quickstart"]))]
+    assert [name for name in files if name.startswith("notebooks/")] == ["notebooks/01_quickstart"]
+    assert "status" in files
+    none = only_chapters(toc, [])
+    assert all(part["chapters"] for part in none["parts"])
+
+
+def test_the_status_page_is_written_from_the_record() -> None:
+    data: dict[str, Any] = {
+        "executions": [vars(record("01_small", "k")), {**vars(record("02_big", "k")), "seconds": 10.0}],
+        "versions": {"torch": "9.9"},
+        "machine": {"cores": "2"},
+    }
+    page = status_page(data)
+    assert "| [A small chapter](notebooks/01_small) | 3.1 | 2026-01-02 03:04 | `count=40` |" in page
+    assert "2 chapters in 13 s." in page
+    assert "| torch | 9.9 |" in page
+    assert "| cores | 2 |" in page
+
+
+def test_a_figure_cannot_end_its_own_element() -> None:
+    title = 'a "title" </script><b>'
+    figure = {"data": [{"x": [1]}], "layout": {"height": 300, "title": {"text": title}}, "config": {}}
+    html = figure_html(figure)
+    assert html.count("</script>") == 1
+    content = re.search(r'<script type="application/json">(.*)</script>', html)
+    assert content is not None
+    assert json.loads(content[1]) == {"data": [{"x": [1]}], "layout": figure["layout"]}
+    assert "height:300px" in html
+    assert "&quot;title&quot;" in html
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.html", '<script src="https://x.example/a.js"></script>'),
+        ("a.html", '<script async src="//x.example/a.js"></script>'),
+        ("a.html", '<link rel="stylesheet" href="http://x.example/a.css">'),
+        ("a.html", '<link rel="preconnect" href="https://fonts.x.example">'),
+        ("a.html", '<img src="https://x.example/a.png">'),
+        ("a.css", "@import 'https://x.example/font.css';"),
+        ("a.css", "@font-face { src: url(https://x.example/a.woff2) }"),
+        ("a.css", 'body { background: url("//x.example/a.png") }'),
+    ],
+)
+def test_what_would_need_a_network_is_found(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    (line,) = external_references(tmp_path)
+    assert line.startswith(f"{name} loads ")
+    assert "x.example" in line
+
+
+def test_links_to_click_and_local_files_are_fine(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<a href="https://x.example">more</a><script src="_static/a.js"></script><img src="data:image/png;base64,">'
+        '<link rel="canonical" href="https://x.example">'
+    )
+    (tmp_path / "a.css").write_text("/* https://x.example */ body { background: url(a.png) }")
+    assert list(external_references(tmp_path)) == []

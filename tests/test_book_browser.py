@@ -1,0 +1,160 @@
+"""The built pages in headless Chromium: no console error, nothing fetched from elsewhere, the 3-D figure drawn."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from book_project import ROOT, write_project
+from PIL import Image
+
+from page4d.cli import main
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+PATIENCE_MS = 180_000  # software rendering on a busy machine
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Visit:
+    """What a page did while it was open."""
+
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    figures: list[Image.Image] = field(default_factory=list)
+    formulas: int = 0
+
+
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("book")
+    project = write_project(folder / "project")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main(["book", "--root", str(project), "--out", "out", "-p", "count", "50"]) == 0
+    finally:
+        os.chdir(before)
+    return folder / "out" / "html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on PATH; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+def visit(browser: Any, address: str) -> Visit:
+    """Open a page, wait until its figures are drawn, and write down what it did."""
+    seen = Visit()
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.set_default_timeout(PATIENCE_MS)
+    page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: seen.errors.append(str(error)))
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.on("requestfailed", lambda request: seen.errors.append(f"failed: {request.url}"))
+    page.goto(address)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
+    )
+    page.wait_for_function("() => !window.MathJax || !MathJax.startup || MathJax.startup.document.state() >= 10")
+    for holder in page.query_selector_all(".page4d-plotly:has(canvas)"):
+        holder.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        seen.figures.append(Image.open(io.BytesIO(holder.screenshot())))
+    seen.formulas = page.locator("mjx-container svg").count()
+    page.close()
+    return seen
+
+
+def coloured_share(picture: Image.Image) -> float:
+    """Share of pixels that are neither grey nor nearly so."""
+    rgb = np.asarray(picture.convert("RGB")).astype(int)
+    return float((np.ptp(rgb, axis=-1) > 40).mean())
+
+
+def test_the_colour_measure_tells_a_drawn_figure_from_an_empty_one() -> None:
+    grey = Image.new("RGB", (10, 10), (200, 205, 210))
+    assert coloured_share(grey) == 0
+    grey.putpixel((3, 3), (255, 0, 0))
+    assert coloured_share(grey) == 0.01
+
+
+def test_the_chapter_is_on_its_page(small_book: Path) -> None:
+    page = (small_book / "notebooks" / "01_small.html").read_text()
+    assert "Points on a spiral." in page
+    assert f'The sum is <span class="pasted-text">{sum(range(50))}</span>' in page
+    assert page.count('class="page4d-plotly"') == 1
+    assert "thebe" not in (small_book / "intro.html").read_text().lower()
+
+
+def test_the_status_page_and_its_data_agree(small_book: Path) -> None:
+    record = json.loads((small_book.parent / "executed" / "executions.json").read_text())
+    (execution,) = record["executions"]
+    assert execution["parameters"] == {"count": 50, "name": "0005", "scale": 1.0, "device": None}
+    page = (small_book / "status.html").read_text()
+    assert f"{execution['seconds']:.1f}" in page
+    assert record["versions"]["torch"] in page
+
+
+def test_pages_work_by_double_click(small_book: Path, browser: Any) -> None:
+    for page in ("notebooks/01_small.html", "intro.html", "status.html", "search.html"):
+        seen = visit(browser, (small_book / page).as_uri())
+        assert seen.errors == [], page
+        assert [url for url in seen.requests if not url.startswith(("file:", "data:", "blob:"))] == [], page
+        if page.startswith("notebooks"):
+            (figure,) = seen.figures
+            assert coloured_share(figure) > 0.005
+            assert seen.formulas == 1
+
+
+def test_pages_work_from_a_server(small_book: Path, browser: Any) -> None:
+    handler = functools.partial(QuietHandler, directory=str(small_book))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        home = f"http://127.0.0.1:{server.server_port}"
+        seen = visit(browser, f"{home}/notebooks/01_small.html")
+        server.shutdown()
+    assert seen.errors == []
+    assert [url for url in seen.requests if not url.startswith((home, "data:", "blob:"))] == []
+    assert coloured_share(seen.figures[0]) > 0.005
+
+
+@pytest.mark.slow
+def test_every_page_of_the_built_book(browser: Any) -> None:
+    html = ROOT / "build" / "book" / "html"
+    if not html.is_dir():
+        pytest.skip("build/book is not there; `make book` builds it")
+    drawn = 0
+    for path in sorted(html.rglob("*.html")):
+        if "_static" in path.parts:
+            continue
+        seen = visit(browser, path.as_uri())
+        assert seen.errors == [], path.name
+        assert [url for url in seen.requests if not url.startswith(("file:", "data:", "blob:"))] == [], path.name
+        assert all(coloured_share(figure) > 0.001 for figure in seen.figures), path.name
+        drawn += len(seen.figures)
+    assert drawn > 0
