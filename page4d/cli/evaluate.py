@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--predictions", type=Path, help="score, convert: the folder, instead of the usual one")
     parser.add_argument("--depth", type=Path, help="convert: <sequence>/<image stem>.npy, z in the frame's own camera")
     parser.add_argument("--trajectories", type=Path, help="convert: <sequence>.txt in TUM order, camera to world")
+    parser.add_argument("--intrinsics", type=Path, help="convert: <sequence>.txt, K as nine numbers a row; for points")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,7 +96,7 @@ def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
     from page4d.evaluate.external import ExternalFiles, convert
 
     folder = args.predictions or study.predictions(label)
-    files = ExternalFiles(label=label, depth=args.depth, trajectories=args.trajectories)
+    files = ExternalFiles(label, args.depth, args.trajectories, args.intrinsics)
     count = convert(study.sequences(), files, folder, study.benchmark)
     print(
         f"{count} sequences in {folder}; score them with `page4d evaluate score label={label} --predictions {folder}`"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.evaluate.benchmark import Benchmark
@@ -26,11 +27,14 @@ class ExternalFiles:
                    size; None where only poses are scored.
     trajectories:  `<sequence>.txt`, TUM rows (xyzw, camera to world), one for each image in order; None where only
                    depth is scored.
+    intrinsics:    `<sequence>.txt`, K in pixels of the depth maps as nine numbers a row, one row for each image; only
+                   point maps need them.
     """
 
     label: str
-    depth: Path | None
-    trajectories: Path | None
+    depth: Path | None = None
+    trajectories: Path | None = None
+    intrinsics: Path | None = None
 
     def __post_init__(self) -> None:
         if self.depth is None and self.trajectories is None:
@@ -43,9 +47,7 @@ def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Pat
     Raises:  UserError naming the sequence and file for anything missing, or counts that differ.
     """
     _check_task(files, benchmark)
-    made = []
-    for sequence in sequences:
-        made.append((sequence.name, _prediction(sequence, files)))
+    made = [(sequence.name, _prediction(sequence, files)) for sequence in sequences]
     digest = hashlib.sha256("".join(p.meta["weights_sha256"] for _, p in made).encode()).hexdigest()
     origin = Origin(benchmark.name, benchmark.version, files.label, "external", "external", digest, None)
     origin.save(folder)
@@ -61,6 +63,8 @@ def _check_task(files: ExternalFiles, benchmark: Benchmark) -> None:
         raise UserError(f"{benchmark.name} scores depth; give --depth FOLDER with <sequence>/<image stem>.npy")
     if needs_poses and files.trajectories is None:
         raise UserError(f"{benchmark.name} needs poses; give --trajectories FOLDER with <sequence>.txt in TUM order")
+    if benchmark.task == "points" and files.intrinsics is None:
+        raise UserError(f"{benchmark.name} lifts depth to points; give --intrinsics FOLDER with <sequence>.txt")
 
 
 def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
@@ -80,8 +84,7 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
     digest = hashlib.sha256(depth.tobytes() + poses.tobytes()).hexdigest()
     return Prediction(
         cam_from_world=poses[:, :3].astype(np.float32),
-        # Intrinsics are not part of such results; depth and poses are scored without them.
-        K=np.tile(np.array([[max(h, w), 0, w / 2], [0, max(h, w), h / 2], [0, 0, 1]], np.float32), (s, 1, 1)),
+        K=_intrinsics(sequence, files.intrinsics),
         depth=depth,
         depth_conf=np.ones_like(depth),
         points=None,
@@ -96,7 +99,7 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
     )
 
 
-def _depth(sequence: EvalSequence, folder: Path | None) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
     if folder is None:
         return np.ones((len(sequence.images), 1, 1), np.float32)
     maps = [read_depth_npy(folder / sequence.name / f"{p.stem}.npy") for p in sequence.images]
@@ -104,3 +107,18 @@ def _depth(sequence: EvalSequence, folder: Path | None) -> np.ndarray[tuple[int,
     if len(shapes) != 1:
         raise UserError(f"{sequence.name}: depth maps of {len(shapes)} sizes {sorted(shapes)}; needed one size")
     return np.stack(maps)
+
+
+def _intrinsics(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
+    """K of each frame, or NaN: depth and poses are scored without it, and nothing else may be by mistake."""
+    s = len(sequence.images)
+    if folder is None:
+        return np.full((s, 3, 3), np.nan, np.float32)
+    path = folder / f"{sequence.name}.txt"
+    try:
+        rows = np.loadtxt(path, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as rows of nine numbers ({error})") from error
+    if rows.shape != (s, 9):
+        raise UserError(f"{path} has {rows.shape[0]} rows of {rows.shape[1]}, needed {s} of 9")
+    return rows.reshape(s, 3, 3).astype(np.float32)

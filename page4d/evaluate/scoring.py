@@ -88,6 +88,15 @@ def _check_origin(origin: Origin, rules: Rules, expected: Origin | None, folder:
             f"{folder} holds predictions for {origin.benchmark} version {origin.benchmark_version}, asked to score "
             f"{rules.benchmark.name} version {rules.benchmark.version}; predict again"
         )
+    if (
+        origin.source == "external"
+        and rules.benchmark.task == "videodepth"
+        and rules.protocol.depth_source == "world_z"
+    ):
+        raise UserError(
+            f"{folder} holds converted depth, which is own-camera depth without intrinsics; world z cannot be made of "
+            "it: score it with protocol=standard, or with options.depth_source=own_camera"
+        )
     inputs = rules.protocol.input_key(rules.benchmark.task)
     if origin.inputs is not None and origin.inputs != inputs:
         raise UserError(

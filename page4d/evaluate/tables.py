@@ -119,7 +119,7 @@ def latex(table: pd.DataFrame, digits: int = 3) -> str:
 def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
     def cell(value: Any) -> str:
         if isinstance(value, float):
-            return "–" if pd.isna(value) else f"{value:.{digits}f}"
+            return "-" if pd.isna(value) else f"{value:.{digits}f}"
         return str(value)
 
     return [[cell(v) for v in row] for row in table.itertuples(index=False)]
