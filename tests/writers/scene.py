@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from page4d.data.synthetic import WorldConfig, render_clip, sample_scene
+from page4d.data.synthetic import Scene, WorldConfig, query_tracks, render_clip, sample_scene
+from page4d.geometry import pixel_grid
 from page4d.schema import Clip
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 8
@@ -54,3 +56,20 @@ def save_image(path: Path, pixels: NDArray[Any], **options: Any) -> None:
     """Write an image file with its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A clip with tracks, and what of its world a writer of object poses or another camera needs."""
+
+    clip: Clip
+    scene: Scene
+
+
+def tracked(seed: int = 3, spacing: int = 4, **knobs: Any) -> Truth:
+    """A room whose points on a grid of frame 0 are followed through all frames, with exact visibility."""
+    wanted = {"environment": "room", "height": HEIGHT, "width": WIDTH, "frames": FRAMES} | knobs
+    scene = sample_scene(seed, WorldConfig(**wanted))
+    pixels = pixel_grid(scene.height, scene.width, scene.K)[spacing // 2 :: spacing, spacing // 2 :: spacing]
+    tracks, visible = query_tracks(scene, 0, pixels.reshape(-1, 2))
+    return Truth(replace(render_clip(scene), tracks=tracks.float(), tracks_visible=visible), scene)

@@ -98,6 +98,7 @@ class SceneDataset(ABC):
     name: ClassVar[str]
     source: ClassVar[Source]
     splits: ClassVar[tuple[str, ...]]
+    split_folders: ClassVar[Mapping[str, str]] = {}
     metric: ClassVar[bool] = True
 
     def __init__(
@@ -222,17 +223,18 @@ class SceneDataset(ABC):
             if not np.isfinite(frame.cam_from_world).all() or not np.isfinite(frame.K).all():
                 raise UserError(f"{self.name}/{sequence} frame {number}: the camera has values that are not finite")
 
-    def _split_folder(self, folder: str) -> Path:
-        """`<root>/<folder>`, or the root itself if it already is that folder.
+    @property
+    def folder(self) -> Path:
+        """The split's folder below the root, or the root itself if it already is that folder.
 
         Errors:  UserError if the root is the folder of another split, so that no split is trained on by mistake.
         """
-        if (self.root / folder).is_dir():
-            return self.root / folder
-        if self.root.name in self.splits and self.root.name != folder:
-            raise UserError(
-                f"{self.name}: {self.root} is the {self.root.name!r} folder, but split {self.split!r} was asked"
-            )
+        names = {split: self.split_folders.get(split, split) for split in self.splits}
+        wanted = names[self.split]
+        if (self.root / wanted).is_dir():
+            return self.root / wanted
+        if self.root.name in names.values() and self.root.name != wanted:
+            raise UserError(f"{self.name}: {self.root} is another split's folder, split {self.split!r} was asked")
         return self.root
 
     def _empty_depth(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -77,7 +77,7 @@ class DynamicReplica(SceneDataset):
         super().__init__(root, wanted, sequences=sequences, min_frames=min_frames, depth=depth)
 
     def _scan(self) -> dict[str, list[int]]:
-        folder = self._split_folder(self.split)
+        folder = self.folder
         file = f"frame_annotations_{self.split}.jgz"
         path = next((p for p in (folder / file, self.root / file) if p.is_file()), None)
         if path is None:
@@ -99,7 +99,7 @@ class DynamicReplica(SceneDataset):
         return {path.name for path in images.iterdir()} if images.is_dir() else set()
 
     def _frame(self, sequence: str, number: int) -> Frame:
-        folder, entry = self._split_folder(self.split), self._entries[sequence][number]
+        folder, entry = self.folder, self._entries[sequence][number]
         image = read_rgb(folder / entry.image)
         pose, K = opencv_camera(entry.viewpoint, entry.size_hw)
         depth = self._empty_depth(image)
@@ -111,7 +111,7 @@ class DynamicReplica(SceneDataset):
         paths = [self._entries[sequence][n].trajectories for n in numbers]
         if not self.with_tracks or any(path is None for path in paths):
             return None
-        files = [self._split_folder(self.split) / str(path) for path in paths]
+        files = [self.folder / str(path) for path in paths]
         if not all(file.is_file() for file in files):
             return None
         stored = [_read_trajectories(file) for file in files]

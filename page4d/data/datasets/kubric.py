@@ -61,11 +61,11 @@ class Kubric(SceneDataset):
     def _scan(self) -> dict[str, list[int]]:
         return {
             path.parent.name: sorted(int(p.stem.split("_")[1]) for p in path.parent.glob("rgba_[0-9]*.png"))
-            for path in sorted(self._split_folder(self.split).glob("*/metadata.json"))
+            for path in sorted(self.folder.glob("*/metadata.json"))
         }
 
     def _frame(self, sequence: str, number: int) -> Frame:
-        folder = self._split_folder(self.split) / sequence
+        folder = self.folder / sequence
         metadata = _metadata(folder / "metadata.json")
         image = read_rgb(folder / f"rgba_{number:05d}.png")
         K = intrinsics(metadata["camera"], *image.shape[:2])
@@ -81,7 +81,7 @@ class Kubric(SceneDataset):
         return Frame(image, depth, cam_from_world(metadata["camera"], number, folder), K, moving, instances)
 
     def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
-        folder = self._split_folder(self.split) / sequence
+        folder = self.folder / sequence
         if not self.with_tracks or not (folder / "tracks.npy").is_file():
             return None
         xy, mask = read_npy(folder / "tracks.npy"), read_npy(folder / "track_masks.npy")

@@ -59,16 +59,16 @@ class PointOdyssey(SceneDataset):
 
     def _scan(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for annotation in sorted(self._split_folder(self.split).glob("*/anno.npz")):
+        for annotation in sorted(self.folder.glob("*/anno.npz")):
             images = (annotation.parent / "rgbs").glob("rgb_[0-9]*.jpg")
             found[annotation.parent.name] = sorted(int(path.stem.split("_")[1]) for path in images)
         return found
 
     def _annotation(self, sequence: str, *keys: str) -> list[NDArray[Any]]:
-        return _stored_arrays(self._split_folder(self.split) / sequence / "anno.npz", *keys)
+        return _stored_arrays(self.folder / sequence / "anno.npz", *keys)
 
     def _frame(self, sequence: str, number: int) -> Frame:
-        folder = self._split_folder(self.split) / sequence
+        folder = self.folder / sequence
         K, extrinsics = self._annotation(sequence, "intrinsics", "extrinsics")
         if number >= min(len(K), len(extrinsics)):
             raise UserError(f"{folder}/anno.npz has {len(K)} cameras; there is none for frame {number}")

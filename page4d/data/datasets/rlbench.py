@@ -129,7 +129,7 @@ class RLBench(SceneDataset):
         super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
 
     def _scan(self) -> dict[str, list[int]]:
-        base = self._split_folder(self.split)
+        base = self.folder
         for pickled in sorted(base.rglob("low_dim_obs.pkl")):
             parts = [part for part in pickled.parent.relative_to(base).parts if part != "episodes"]
             self._add("/".join(parts), pickled.parent, pickled, ("rgb", "depth", "mask"))

@@ -64,12 +64,12 @@ class Spring(SceneDataset):
     def _scan(self) -> dict[str, list[int]]:
         return {
             folder.parent.name: sorted(int(p.stem.rsplit("_", 1)[1]) for p in folder.glob(f"frame_{self.eye}_*.png"))
-            for folder in sorted(self._split_folder(self.split).glob(f"*/frame_{self.eye}"))
+            for folder in sorted(self.folder.glob(f"*/frame_{self.eye}"))
         }
 
     def _file(self, sequence: str, kind: str, number: int, suffix: str) -> Path:
         stem = f"{kind}_{self.eye}"
-        return self._split_folder(self.split) / sequence / stem / f"{stem}_{number:04d}.{suffix}"
+        return self.folder / sequence / stem / f"{stem}_{number:04d}.{suffix}"
 
     def _frame(self, sequence: str, number: int) -> Frame:
         image = read_rgb(self._file(sequence, "frame", number, "png"))
@@ -92,7 +92,7 @@ class Spring(SceneDataset):
         return forward if forward is not None else self._map(sequence, "rigidmap_BW", number)
 
     def _camera(self, sequence: str, number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        folder = self._split_folder(self.split) / sequence / "cam_data"
+        folder = self.folder / sequence / "cam_data"
         intrinsics, extrinsics = _rows(folder / "intrinsics.txt", 4), _rows(folder / "extrinsics.txt", 16)
         rows = len(extrinsics) if len(intrinsics) == 1 else min(len(intrinsics), len(extrinsics))
         if number > rows:

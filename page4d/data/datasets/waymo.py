@@ -39,7 +39,6 @@ from page4d.data.datasets.waymo_tables import read_component
 from page4d.schema import UserError
 
 CAMERAS = {"FRONT": 1, "FRONT_LEFT": 2, "FRONT_RIGHT": 3, "SIDE_LEFT": 4, "SIDE_RIGHT": 5}
-FOLDERS = {"train": "training", "val": "validation"}
 # Waymo's camera looks along x, with y to the left and z up.
 OPENCV_FROM_WAYMO = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
@@ -60,6 +59,7 @@ class Waymo(SceneDataset):
 
     name = "waymo"
     splits = ("train", "val")
+    split_folders = {"train": "training", "val": "validation"}  # noqa: RUF012
     source = Source(
         "Waymo Open Dataset v2.0.1 (Perception)",
         "the components camera_image, camera_calibration, lidar, lidar_calibration, lidar_camera_projection, "
@@ -85,13 +85,9 @@ class Waymo(SceneDataset):
         self._wanted = None if sequences is None else set(sequences)
         super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
 
-    @property
-    def _base(self) -> Path:
-        return self._split_folder(FOLDERS[self.split])
-
     def _scan(self) -> dict[str, list[int]]:
         found = {}
-        for path in sorted((self._base / "camera_image").glob("*.parquet")):
+        for path in sorted((self.folder / "camera_image").glob("*.parquet")):
             if self._wanted is None or path.stem in self._wanted:
                 rows = self._rows("camera_image", path.stem, ["key.frame_timestamp_micros"], self._this_camera())
                 self._stamps[path.stem] = sorted(int(row["key.frame_timestamp_micros"]) for row in rows)
@@ -102,7 +98,7 @@ class Waymo(SceneDataset):
         return [("key.camera_name", "=", self.camera)]
 
     def _rows(self, component: str, segment: str, columns: list[str], where: Any = None) -> list[dict[str, Any]]:
-        return read_component(self._base / component / f"{segment}.parquet", columns, where)
+        return read_component(self.folder / component / f"{segment}.parquet", columns, where)
 
     def _rig(self, segment: str) -> Rig:
         prefix = "[CameraCalibrationComponent]."
@@ -159,7 +155,7 @@ class Waymo(SceneDataset):
     def _clouds(self, segment: str, stamps: Sequence[int]) -> dict[int, NDArray[np.float64]]:
         """World points with the distorted pixels that see them, (N, 5) as x y z u v, for each stamp."""
         poses = self._vehicle_poses(segment, stamps)
-        points = laser_points(self._base, segment, _at(stamps), poses, self.camera)
+        points = laser_points(self.folder, segment, _at(stamps), poses, self.camera)
         if missing := sorted(set(stamps) - points.keys()):
             raise UserError(f"waymo/{segment}: lidar has no rows for the stamps {missing[:3]}")
         return points

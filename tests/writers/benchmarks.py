@@ -1,0 +1,102 @@
+"""The benchmark folders of the evaluation scripts: what `prepare` and MonST3R's scripts leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from page4d.schema import Clip
+from writers import dycheck as dycheck_release
+from writers import sintel as sintel_release
+from writers.scene import images_u8, poses_4x4, save_image
+
+START_S = 1548266530.25
+KITTI_DATE = "2011_09_26_drive_0002_sync"
+
+
+def _stamps(clip: Clip) -> list[str]:
+    return [f"{START_S + i / 30:.5f}" for i in range(len(clip))]
+
+
+def _tum_rows(path: Path, clip: Clip, stamps: list[str]) -> None:
+    rows = []
+    for stamp, pose in zip(stamps, np.linalg.inv(poses_4x4(clip)), strict=True):
+        values = [*pose[:3, 3], *Rotation.from_matrix(pose[:3, :3]).as_quat()]
+        rows.append(f"{stamp} " + " ".join(f"{v:.9f}" for v in values))
+    path.write_text("\n".join(rows) + "\n")
+
+
+def _u16(depth: np.ndarray, units: float) -> np.ndarray:
+    return np.rint(depth.astype(np.float64) * units).astype(np.uint16)
+
+
+def _stamped(folder: Path, clip: Clip, n: int) -> None:
+    stamps = _stamps(clip)
+    for i, stamp in enumerate(stamps):
+        save_image(folder / f"rgb_{n}" / f"{stamp}.png", images_u8(clip)[i])
+        save_image(folder / f"depth_{n}" / f"{float(stamp) + 0.004:.5f}.png", _u16(clip.depth[i].numpy(), 5000))
+    _tum_rows(folder / f"groundtruth_{n}.txt", clip, stamps)
+
+
+def bonn(root: Path, clips: Mapping[str, Clip]) -> None:
+    """rgbd_bonn_<name>/{rgb_110,depth_110,groundtruth_110.txt}, depth 4 ms after colour."""
+    for name, clip in clips.items():
+        _stamped(root / f"rgbd_bonn_{name}", clip, 110)
+
+
+def tum(root: Path, clips: Mapping[str, Clip]) -> None:
+    """<name>/{rgb_90,depth_90,groundtruth_90.txt}."""
+    for name, clip in clips.items():
+        _stamped(root / name, clip, 90)
+
+
+def kitti(root: Path, clips: Mapping[str, Clip]) -> None:
+    """image_gathered and groundtruth_depth_gathered with the long names of the depth selection."""
+    for name, clip in clips.items():
+        for i, pixels in enumerate(images_u8(clip)):
+            stem = f"{KITTI_DATE}_{{}}_{i * 5:010d}_image_02.png"
+            save_image(root / "image_gathered" / name / stem.format("image"), pixels)
+            depth = _u16(clip.depth[i].numpy(), 256)
+            save_image(root / "groundtruth_depth_gathered" / name / stem.format("groundtruth_depth"), depth)
+
+
+def nyu(root: Path, clips: Mapping[str, Clip]) -> None:
+    """One list of images and one of depth arrays."""
+    count = 0
+    (root / "nyu_depths").mkdir(parents=True)
+    for clip in clips.values():
+        for i, pixels in enumerate(images_u8(clip)):
+            save_image(root / "nyu_images" / f"{count:05d}.png", pixels)
+            np.save(root / "nyu_depths" / f"{count:05d}.npy", clip.depth[i].numpy())
+            count += 1
+
+
+def scannet(root: Path, clips: Mapping[str, Clip]) -> None:
+    """<name>/{color_90/*.jpg,pose_90.txt}."""
+    for name, clip in clips.items():
+        for i, pixels in enumerate(images_u8(clip)):
+            save_image(root / name / "color_90" / f"frame_{i * 3:04d}.jpg", pixels)
+        np.savetxt(root / name / "pose_90.txt", np.linalg.inv(poses_4x4(clip)).reshape(len(clip), 16))
+
+
+def davis(root: Path, clips: Mapping[str, Clip]) -> None:
+    """480p/<name>/00000.jpg."""
+    for name, clip in clips.items():
+        for i, pixels in enumerate(images_u8(clip)):
+            save_image(root / "480p" / name / f"{i:05d}.jpg", pixels)
+
+
+WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
+    "sintel": sintel_release.write,
+    "synthetic": sintel_release.write,
+    "bonn": bonn,
+    "tum": tum,
+    "dyncheck": dycheck_release.write,
+    "kitti": kitti,
+    "nyu": nyu,
+    "scannet": scannet,
+    "davis": davis,
+}
