@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.io.cloud import CloudOptions, check_moving, cloud_of, confidence_rank, unit_of, valid_pixels, world_from_cam
+from page4d.io.frusta import frustum_corners, frustum_size
 from page4d.schema import Prediction, UserError
-from page4d.viz.scene import frustum_corners, frustum_size
 
 DEPTH_LEVELS = 65535
 RANK_LEVELS = 127
@@ -184,7 +184,7 @@ def _view(prediction: Prediction, moving: NDArray[np.bool_] | None) -> dict[str,
     centres = world_from_cam(prediction)[:, :, 3]
     middle = np.median(sample, 0)
     low, high = np.percentile(sample, (2, 98), 0)
-    radius = float(max(np.linalg.norm(high - low) / 2, 1e-6))
+    radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
     length = _round_length(radius / 3)
     size = frustum_size(prediction, sample.astype(np.float32))
     eye = centres[0] + (centres[0] - middle) * 0.25 + np.array([0.12, -0.3, -0.15]) * radius

@@ -1,0 +1,124 @@
+"""One file a frame, or one line: camera path, camera JSON, depth maps, moving masks."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from page4d.io import trajectories
+from page4d.io.cloud import unit_of
+from page4d.io.depth_png import depth_png_scale
+from page4d.io.depth_png import write_depth_png as write_png
+from page4d.io.exports.options import ExportOptions, file_stems, subfolder
+from page4d.schema import Prediction, UserError, atomic_write
+
+
+def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+    """`trajectory.txt`, time and camera-to-world pose a line; frame numbers where a frame has no time."""
+    path = folder / "trajectory.txt"
+    times = prediction.timestamps_s
+    stamps = np.arange(len(times), dtype=np.float64) if np.isnan(times).any() else times
+    poses = trajectories.world_from_camera(prediction.cam_from_world)
+    trajectories.write_tum(path, trajectories.Trajectory(poses, stamps))
+    return [path]
+
+
+def write_cameras(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+    """`cameras.json`: K and `cam_from_world` of every frame in our own convention, with unit and sizes."""
+    sizes, K = options.sizes(prediction), options.intrinsics(prediction)
+    rows = [
+        {
+            "name": name,
+            "width": sizes[i][1],
+            "height": sizes[i][0],
+            "K": K[i].tolist(),
+            "cam_from_world": prediction.cam_from_world[i].astype(float).tolist(),
+            "time_s": None if np.isnan(prediction.timestamps_s[i]) else float(prediction.timestamps_s[i]),
+        }
+        for i, name in enumerate(prediction.frame_names)
+    ]
+    text = {
+        "convention": "OpenCV axes; cam_from_world is [R | t]; pixel (0, 0) is centred at (0, 0)",
+        "unit": unit_of(prediction),
+        "scale": prediction.meta.get("scale"),
+        "frames": rows,
+    }
+    path = folder / "cameras.json"
+    with atomic_write(path, "w") as stream:
+        json.dump(text, stream, indent=1)
+    return [path]
+
+
+def write_depth_png(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+    """`depth/NAME.png`, 16 bits; every file holds its scale as text chunk, `depth/README.txt` says it too."""
+    target = subfolder(folder, "depth")
+    maps = [options.depth(prediction, i) for i in range(len(prediction))]
+    scale = min(depth_png_scale(depth) for depth in maps)
+    paths = [target / f"{stem}.png" for stem in file_stems(prediction)]
+    for path, depth in zip(paths, maps, strict=True):
+        write_png(path, depth, scale)
+    note = f"16-bit PNG: z depth in {unit_of(prediction)} = value / {scale:g}; 0 = no depth.\n"
+    with atomic_write(target / "README.txt", "w") as stream:
+        stream.write(note)
+    return [*paths, target / "README.txt"]
+
+
+def write_depth_npy(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+    """`depth_npy/NAME.npy`, float32 (H, W), 0 = no depth."""
+
+    def encode(depth: NDArray[np.float32]) -> bytes:
+        buffer = io.BytesIO()
+        np.save(buffer, depth)
+        return buffer.getvalue()
+
+    return _each(prediction, subfolder(folder, "depth_npy"), "npy", lambda i: encode(options.depth(prediction, i)))
+
+
+def write_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+    """`depth_exr/NAME.exr`, one float32 channel `Z`, 0 = no depth.
+
+    Raises:  UserError if the optional package OpenEXR is not installed.
+    """
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise UserError("EXR needs the package OpenEXR: pip install 'page4d[exr]', or choose depth-npy") from error
+    target = subfolder(folder, "depth_exr")
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+
+    def encode(i: int) -> bytes:
+        # OpenEXR writes to a named file only; it is read back so that the final name appears whole.
+        scratch = target / f".{i}.part.exr"
+        try:
+            channels = {"Z": np.ascontiguousarray(options.depth(prediction, i), np.float32)}
+            OpenEXR.File(header, channels).write(str(scratch))
+            return scratch.read_bytes()
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    return _each(prediction, target, "exr", encode)
+
+
+def write_masks(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+    """`masks/NAME.png`, 8 bits, 255 = moving. (COLMAP's own masks are the other way round: 0 = leave out.)"""
+
+    def encode(i: int) -> bytes:
+        buffer = io.BytesIO()
+        Image.fromarray(options.moving_mask(prediction, i).astype(np.uint8) * 255).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return _each(prediction, subfolder(folder, "masks"), "png", encode)
+
+
+def _each(prediction: Prediction, folder: Path, extension: str, encode: Callable[[int], bytes]) -> list[Path]:
+    paths = [folder / f"{stem}.{extension}" for stem in file_stems(prediction)]
+    for i, path in enumerate(paths):
+        with atomic_write(path) as stream:
+            stream.write(encode(i))
+    return paths

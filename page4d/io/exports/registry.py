@@ -1,0 +1,44 @@
+"""The table of export formats, and the one function that writes any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from page4d.io.exports import colmap, frames, gltf, points, rerun_log
+from page4d.io.exports.options import ExportOptions
+from page4d.schema import Prediction, UserError
+
+__all__ = ["FORMATS", "ExportOptions", "export"]
+
+Writer = Callable[[Prediction, Path, ExportOptions], list[Path]]
+
+FORMATS: dict[str, tuple[Writer, str]] = {
+    "ply": (points.write, "coloured points, all and still ones (MeshLab, CloudCompare)"),
+    "glb": (gltf.write, "points, cameras and their frusta (Blender, browsers)"),
+    "colmap": (colmap.write_text, "COLMAP text model (Gaussian splatting, NeRF tools)"),
+    "colmap-bin": (colmap.write_binary, "COLMAP binary model"),
+    "tum": (frames.write_tum, "camera path as a TUM trajectory (evo)"),
+    "cameras": (frames.write_cameras, "K and pose of every frame as JSON"),
+    "depth-png": (frames.write_depth_png, "depth maps, 16-bit PNG with their scale"),
+    "depth-npy": (frames.write_depth_npy, "depth maps, float32 NumPy arrays"),
+    "depth-exr": (frames.write_depth_exr, "depth maps, float32 OpenEXR (extra: exr)"),
+    "masks": (frames.write_masks, "moving masks, PNG, white = moving"),
+    "rerun": (rerun_log.write, "a .rrd recording (extra: rerun)"),
+}
+
+
+def export(
+    prediction: Prediction, folder: Path, formats: list[str], options: ExportOptions | None = None
+) -> dict[str, list[Path]]:
+    """Write a prediction in the named formats into an existing folder.
+
+    Raises:  UserError for an unknown format, nothing valid to write, a missing optional package, or a folder that
+             cannot be written. Each file is whole or absent; give a temporary folder for all or nothing.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise UserError(f"export formats {unknown or 'missing'}: choose from {', '.join(FORMATS)}")
+    options = options or ExportOptions()
+    options.check(prediction)
+    return {name: FORMATS[name][0](prediction, folder, options) for name in formats}
