@@ -124,7 +124,9 @@ def render_clip(
     """
     if isinstance(scene, Scene):
         if config is not None:
-            raise UserError("render_clip: a Scene already has its config; give a seed with a config, or the scene alone")
+            raise UserError(
+                "render_clip: a Scene already has its config; give a seed with a config, or the scene alone"
+            )
         return render_scenes([scene], device, dtype, tracks).clip(0)
     return render_batch([scene], config, device, dtype, tracks).clip(0)
 
@@ -146,9 +148,12 @@ def query_tracks(
     return tracks[0], visible[0]
 
 
+# Weights and results name these splits: a change of a split, or of what its seeds draw, needs a new name.
 _DYNAMIC = WorldConfig()
 SPLITS: dict[str, WorldConfig] = {
-    "static-train": replace(_DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0), tripod_chance=0.0),
+    "static-train": replace(
+        _DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0), tripod_chance=0.0
+    ),
     "dynamic-train": _DYNAMIC,
     "dynamic-val": _DYNAMIC,
     "dynamic-test": _DYNAMIC,

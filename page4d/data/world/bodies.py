@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Path:
-    """A body's root: p(t) = place + velocity t + sway sin(sway_rate t + sway_phase), turned by R(axis, spin t) start."""
+    """A body's root: place + velocity t + sway sin(sway_rate t + sway_phase), turned by R(axis, spin t) start."""
 
     place: Array
     velocity: Array = field(default_factory=lambda: ZERO)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from page4d.data.world.config import WorldConfig, as_range
-from page4d.data.world.draw import Array, Draw, rotate
-from page4d.data.world.draw import turn as turn_by
+from page4d.data.world.draw import Array, Draw, rotate, turn
 
 STEP_M = 0.75
 UP = np.array([0.0, -1.0, 0.0])
@@ -56,7 +55,7 @@ def _shake(draw: Draw, times: Array, size: float) -> Array:
 def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Camera:
     """A camera that stays inside the box from `low` to `high` and looks into its wider side."""
     stride = draw.within(config.frame_stride)
-    times = (np.arange(config.frames) - (config.frames - 1) / 2) * stride / config.frame_rate
+    times: Array = (np.arange(config.frames, dtype=np.float64) - (config.frames - 1) / 2) * stride / config.frame_rate
     speed = draw.within(config.camera_speed) * (not draw.chance(config.tripod_chance))
     K = intrinsics(draw, config)
     start = low + (high - low) * np.array([draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8), draw.uniform(0.05, 0.4)])
@@ -75,15 +74,15 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     fixate = draw.uniform(0, 1) if draw.chance(0.5) else 0.0
     forward = toward + fixate * (start - positions)
     pan = draw.sign() * draw.uniform(0.0, 0.35) * min(speed, 1.5)
-    turn = np.stack((0.25 * pan * times * draw.sign(), pan * times, np.zeros_like(times)), -1)
-    turn += _shake(draw, times, 0.006 * speed)
+    sway = np.stack((0.25 * pan * times * draw.sign(), pan * times, np.zeros_like(times)), -1)
+    sway += _shake(draw, times, 0.006 * speed)
     step_rate = 2 * math.pi * max(speed, 0.3) / STEP_M
     positions += UP * (0.02 * speed * np.sin(step_rate * times + draw.uniform(0, 2 * math.pi)))[:, None]
     positions += _shake(draw, times, 0.006 * speed)
     roll = draw.uniform(-0.06, 0.06) if as_range(config.camera_speed)[1] > 0 else 0.0
-    angle = np.linalg.norm(turn, axis=-1)
-    axis = turn / np.maximum(angle, 1e-12)[:, None]
+    angle = np.linalg.norm(sway, axis=-1)
+    axis = sway / np.maximum(angle, 1e-12)[:, None]
     axis[angle < 1e-12] = (0.0, 1.0, 0.0)
-    rotation = turn_by(np.array([0.0, 0.0, 1.0]), roll) @ rotate(axis, angle) @ look_at(forward)
+    rotation = turn(np.array([0.0, 0.0, 1.0]), roll) @ rotate(axis, angle) @ look_at(forward)
     translation = -(rotation @ positions[..., None])
     return Camera(np.concatenate((rotation, translation), -1), K, positions, times)

@@ -25,7 +25,8 @@ class WorldConfig:
              with a handheld's shake); frame_rate in Hz, so neighbouring frames are frame_stride / frame_rate
              seconds apart; moving_share is the wanted share of moving pixels; focal is fx / width;
              fog is the extinction in 1/m; centre_offset moves the principal point, as a share of (W, H).
-    Note:    with tripod_chance a camera stands still whatever camera_speed says. The principal point is (W/2, H/2) unless centre_offset says otherwise, as the pose encoding assumes.
+    Note:    with tripod_chance a camera stands still whatever camera_speed says.
+             The principal point is (W/2, H/2) unless centre_offset says otherwise, as the pose encoding assumes.
              anisotropy a draws fy / fx from [1/(1+a), 1+a].
     """
 

@@ -67,7 +67,11 @@ def _sight(camera: Camera, config: WorldConfig, u: float, v: float) -> tuple[Arr
 
 def _reach(stage: Stage, origin: Array, direction: Array) -> float:
     """z-depth at which a line of sight leaves the stage sideways."""
-    ways = [((stage.high if d > 0 else stage.low)[i] - origin[i]) / d for i, d in ((0, direction[0]), (2, direction[2])) if d]
+    ways = [
+        ((stage.high if d > 0 else stage.low)[i] - origin[i]) / d
+        for i, d in ((0, direction[0]), (2, direction[2]))
+        if d
+    ]
     return float(min(ways, default=1.0))
 
 

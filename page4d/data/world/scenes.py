@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,12 +56,21 @@ class Scene:
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> Scene:
         """The scene on a device, its real numbers in `dtype`."""
-        changed = {}
+        changed: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, Tensor):
                 changed[f.name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
         return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class Weather:
+    """Light position (3,) in metres, `air` (10,) as in Scene, and the paint of the sky."""
+
+    light: Array
+    air: Array
+    sky: Paint
 
 
 def _wall(normal: Array, point: Array) -> Body:
@@ -97,9 +107,10 @@ def _camera(draw: Draw, config: WorldConfig, stage: Stage) -> Camera:
 def _light(draw: Draw, config: WorldConfig, stage: Stage) -> Array:
     if stage.outdoor:
         angle, up = draw.uniform(0, 2 * math.pi), draw.uniform(0.5, 1.3)
-        return SUN_M * np.array([math.cos(angle) * math.cos(up), -math.sin(up), math.sin(angle) * math.cos(up)])
+        toward = (math.cos(angle) * math.cos(up), -math.sin(up), math.sin(angle) * math.cos(up))
+        return np.array([SUN_M * part for part in toward])
     spread = np.array([draw.uniform(0.15, 0.85), 0.0, draw.uniform(0.15, 0.85)])
-    place = stage.low + (stage.high - stage.low) * spread
+    place: Array = stage.low + (stage.high - stage.low) * spread
     place[1] = stage.low[1] + 0.15
     return place
 
@@ -142,18 +153,17 @@ def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
             paint = draw_paint(draw, part.half, config.texture_detail, surface=False) if fresh else shared
             rows.append((part, body, max(0, number - len(walls) + 1), paint))
     rows.sort(key=lambda row: row[0].kind)
-    return _assemble(rows, camera, light, air, _sky(draw, air), config, seed)
+    return assemble(rows, camera, Weather(light, air, _sky(draw, air)), config, seed)
 
 
-def _assemble(
-    rows: list[tuple[Part, Body, int, Paint]],
-    camera: Camera,
-    light: Array,
-    air: Array,
-    sky: Paint,
-    config: WorldConfig,
-    seed: int,
+def assemble(
+    rows: list[tuple[Part, Body, int, Paint]], camera: Camera, weather: Weather, config: WorldConfig, seed: int
 ) -> Scene:
+    """A Scene from solids ordered by kind (each with its body, instance and paint), a camera and the weather.
+
+    Note:    this is the way to a scene made by hand; `sample_scene` ends here too.
+    """
+
     def real(values: object) -> Tensor:
         return torch.from_numpy(np.asarray(values, dtype=np.float64).copy())
 
@@ -169,11 +179,11 @@ def _assemble(
         pattern=real([paint.pattern for *_, paint in rows]),
         cam_from_world=real(camera.cam_from_world),
         K=real(camera.K),
-        light=real(light),
-        air=real(air),
-        sky_matrix=real(sky.matrix),
-        sky_colours=real(sky.colours),
-        sky_pattern=real(sky.pattern),
+        light=real(weather.light),
+        air=real(weather.air),
+        sky_matrix=real(weather.sky.matrix),
+        sky_colours=real(weather.sky.colours),
+        sky_pattern=real(weather.sky.pattern),
         times=real(camera.times),
         counts=tuple(kinds.count(k) for k in range(KINDS)),
         height=config.height,

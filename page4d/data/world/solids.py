@@ -58,7 +58,7 @@ def bounding_cone(ray_from_local: Tensor, length: Tensor, kind: Tensor, present:
     toward = centre / room.clamp(min=_TINY).sqrt()[..., None]
     minus = torch.full_like(toward[..., :1], -1.0)
     cone = torch.cat((torch.where(outside, toward, torch.zeros_like(toward)), torch.where(outside, minus, -minus)), -1)
-    never = cone.new_tensor([0.0, 0.0, 0.0, -1.0])
+    never: Tensor = cone.new_tensor([0.0, 0.0, 0.0, -1.0])
     return torch.where(present[..., None], cone, never)
 
 
@@ -72,7 +72,7 @@ def _local_rays(maps: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
 
 def _ball(o: Tensor, d: Tensor) -> Tensor:
     a, along = (d * d).sum(0), (o * d).sum(0)
-    w = torch.linalg.cross(o, d, dim=0)
+    w: Tensor = torch.linalg.cross(o, d, dim=0)
     # |d|^2 - |o x d|^2 is the discriminant without the cancellation of (o.d)^2 - |d|^2 (|o|^2 - 1).
     disc = a - w.square_().sum(0)
     t = disc.clamp(min=0).sqrt_().add_(along).neg_().div_(a)

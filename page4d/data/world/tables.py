@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,7 +55,8 @@ class Tables:
 
     def rows(self, index: slice | Tensor) -> Tables:
         """Some of the frames."""
-        return replace(self, **{k: v[index] for k, v in vars(self).items() if isinstance(v, Tensor)})
+        chosen: dict[str, Any] = {k: v[index] for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **chosen)
 
     def from_camera(self) -> Solids:
         """The solids as the cameras' rays meet them."""
@@ -144,7 +146,9 @@ def tables(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: t
     kind = torch.repeat_interleave(torch.arange(KINDS), torch.tensor(layout.counts)).expand(b, s, n)
     length, present = per_frame(layout.gather("length")), per_frame(layout.slot >= 0)
     look = torch.cat((layout.gather("paint_matrix").flatten(2), layout.gather("colours"), layout.gather("pattern")), -1)
-    sky = torch.cat((layout.stack("sky_matrix").flatten(1), layout.stack("sky_colours"), layout.stack("sky_pattern")), -1)
+    sky = torch.cat(
+        (layout.stack("sky_matrix").flatten(1), layout.stack("sky_colours"), layout.stack("sky_pattern")), -1
+    )
     values = {
         "local_from_cam": local_from_cam,
         "cam_from_local": cam_from_local,

@@ -101,6 +101,6 @@ def draw_paint(draw: Draw, half_sizes: Array, detail: float, surface: bool) -> P
     stripes = draw.uniform(0.6, 1.4) * (style in ("stripes", "both"))
     tiles = draw.uniform(0.8, 1.6) * (style in ("tiles", "both"))
     low, high, saturation = (0.4, 1.0, 0.6) if surface else (0.15, 1.0, 1.0)
-    colours = sum((draw_colour(draw, low, high, saturation) for _ in range(3)), [])
+    colours = [channel for _ in range(3) for channel in draw_colour(draw, low, high, saturation)]
     pattern = (stripes, tiles, draw.uniform(0, 3), draw.uniform(0.8, 4.0), draw.uniform(0.15, 0.5), frequency)
     return Paint(matrix, np.array(colours), np.array(pattern))
