@@ -1,0 +1,259 @@
+"""Every benchmark in its own layout: perfect predictions, planted errors with closed forms, the tiny network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from writers.benchmarks import WRITERS
+from writers.scene import room
+
+from page4d.data.exact import prediction_from_clip
+from page4d.evaluate.benchmark import METRICS_OF, Benchmark
+from page4d.evaluate.harness import Study
+from page4d.evaluate.predictions import Origin
+from page4d.evaluate.protocol import PUBLIC, STANDARD, with_options
+from page4d.evaluate.registration import world_z
+from page4d.model import PAGE4D
+from page4d.schema import Clip, Prediction, UserError
+
+CONF = Path(__file__).parent.parent / "conf" / "benchmark"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+SCORED = [name for name in NAMES if not name.startswith("features")]
+SEQUENCES = ("one", "two")
+
+
+def benchmark(name: str, sequences: tuple[str, ...] = SEQUENCES) -> Benchmark:
+    """The shipped configuration, on our two sequences instead of the official ones."""
+    stored = Benchmark.from_dict(yaml.safe_load((CONF / f"{name}.yaml").read_text()))
+    sequences = () if stored.dataset == "nyu" else sequences
+    return replace(stored, sequences=sequences, left_out_by_public=(), stride=1)
+
+
+@lru_cache
+def clips(frames: int = 5) -> dict[str, Clip]:
+    return {
+        name: room(seed, frames=frames, camera_speed=(0.5, 0.5)) for name, seed in zip(SEQUENCES, (3, 4), strict=True)
+    }
+
+
+def study(name: str, tmp_path: Path, protocol=STANDARD, align="scale", world=None, which=None) -> Study:
+    """The layout on disk and the study over it."""
+    made = which or benchmark(name)
+    root = tmp_path / f"data-{made.dataset}"
+    if not root.exists():
+        root.mkdir()
+        WRITERS[made.dataset](root, world or clips())
+    return Study(made, protocol, align, tmp_path / "out", root)
+
+
+ARRAYS = (
+    "cam_from_world", "K", "depth", "depth_conf", "points", "points_conf", "images", "timestamps_s", "original_hw",
+    "box_in_original",
+)  # fmt: skip
+
+
+def joined(parts: list[Prediction], names: tuple[str, ...]) -> Prediction:
+    """Frames of several predictions in a row; the last one again until every name has a frame."""
+    arrays = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ARRAYS}
+    frames = np.minimum(np.arange(len(names)), len(arrays["depth"]) - 1)
+    meta = {"config_sha256": "c", "weights_sha256": "w"}
+    return replace(parts[0], **{k: v[frames] for k, v in arrays.items()}, frame_names=names, meta=meta)
+
+
+def put(made: Study, change=lambda p: p, world=None) -> None:
+    """Write the truth, changed, as if a network had predicted it."""
+    folder = made.predictions("truth")
+    inputs = made.protocol.input_key(made.benchmark.task)
+    Origin(made.benchmark.name, 1, "truth", "page4d", "c", "w", inputs).save(folder)
+    world = world or clips()
+    for sequence in made.sequences():
+        seen = list(world.values()) if made.benchmark.dataset == "nyu" else [world[sequence.name]]
+        names = tuple(p.name for p in sequence.images)
+        change(joined([prediction_from_clip(clip) for clip in seen], names)).save(folder / f"{sequence.name}.npz")
+
+
+# Half a quantum of the format over the nearest depth of these rooms (about 0.5 m), for 16-bit files.
+QUANTUM = {"bonn": 1 / 5000, "kitti": 1 / 256}
+
+
+PAIRS = [(n, p) for n in SCORED for p in ((STANDARD,) if "points" in n else (PUBLIC, STANDARD))]
+
+
+@pytest.mark.parametrize(("name", "protocol"), PAIRS, ids=[f"{n}-{p.name}" for n, p in PAIRS])
+def test_perfect_predictions_score_zero(name, protocol, tmp_path):
+    task = benchmark(name).task
+    if task == "videodepth":
+        # World z is no depth, so the truth does not score zero under it; its own test is below.
+        protocol = with_options(protocol, depth_source="own_camera")
+    if name == "pose-dyncheck" and protocol is PUBLIC:
+        protocol = with_options(protocol, dyncheck_camera="0")  # the mix of cameras has its own test
+    made = study(name, tmp_path, protocol)
+    put(made)
+    scores = made.score("truth")
+    assert (scores.n, scores.of) == (len(scores.sequences),) * 2
+    for metric in METRICS_OF[task]:
+        perfect = 1.0 if metric.startswith("delta") else 0.0
+        tolerance = QUANTUM.get(scores.benchmark.split("-")[1], 0.0) + (1e-3 if metric == "rpe_rot_deg" else 2e-5)
+        assert scores.mean[metric] == pytest.approx(perfect, abs=tolerance), metric
+
+
+@pytest.mark.parametrize("align", ["scale", "scale&shift", "metric"])
+def test_a_planted_scale_costs_nothing_unless_depth_is_metric(align, tmp_path):
+    made = study("videodepth-sintel", tmp_path, STANDARD, align)
+    put(made, lambda p: replace(p, depth=p.depth * np.float32(3.5)))
+    scores = made.score("truth")
+    wanted = 2.5 if align == "metric" else 0.0
+    assert scores.mean["abs_rel"] == pytest.approx(wanted, abs=1e-5)
+    assert scores.mean["delta_1"] == (0.0 if align == "metric" else 1.0)
+    if align != "metric":
+        assert [s.notes["scale"] for s in scores.sequences] == pytest.approx([1 / 3.5] * 2, rel=1e-5)
+
+
+def test_a_planted_shift_is_found_by_the_converged_fit_and_not_by_the_public_one(tmp_path):
+    shifted = lambda p: replace(p, depth=p.depth + np.float32(1.5))  # noqa: E731
+    protocol = with_options(STANDARD, alignment="converged")
+    made = study("videodepth-bonn", tmp_path, protocol, "scale&shift")
+    put(made, shifted)
+    converged = made.score("truth")
+    assert converged.mean["abs_rel"] < 1e-4
+    assert converged.sequences[0].notes["shift"] == pytest.approx(-1.5, abs=1e-3)
+    public = replace(made, protocol=with_options(STANDARD, alignment="public")).score("truth")
+    assert public.mean["abs_rel"] > 0.02  # E15: the step budget moves the shift by about 0.1
+    scaled = replace(made, align="scale").score("truth")
+    assert scaled.mean["abs_rel"] > converged.mean["abs_rel"]
+
+
+def flat(clip: Clip, depths: list[float]) -> Clip:
+    values = torch.tensor(depths)[:, None, None].expand(clip.depth.shape).clone()
+    return replace(clip, depth=values)
+
+
+def test_swapped_frames_cost_what_the_formula_says(tmp_path):
+    world = {name: flat(clip, [2.0, 4.0, 5.0, 8.0, 10.0]) for name, clip in clips().items()}
+    made = study("videodepth-dyncheck", tmp_path, STANDARD, "metric", world)
+    put(made, lambda p: replace(p, depth=p.depth[[1, 0, 2, 3, 4]]), world)
+    scores = made.score("truth")
+    assert scores.mean["abs_rel"] == pytest.approx((2 / 2 + 2 / 4) / 5)
+    assert scores.mean["rmse"] == pytest.approx(np.sqrt(2 * 4 / 5))
+    assert scores.mean["delta_1"] == pytest.approx(3 / 5)
+    assert scores.sequences[0].items["abs_rel"] == pytest.approx((1.0, 0.5, 0, 0, 0))
+
+
+def test_world_z_equals_the_released_points():
+    golden = np.load(Path(__file__).parent / "golden" / "video_depth_world_z.npz")
+    z = world_z(golden["depth"][..., 0], golden["intrinsics"], golden["extrinsics_w2c"])
+    np.testing.assert_allclose(z, golden["saved_by_reference_depth"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("speed", [0.0, 0.5])
+def test_world_z_costs_a_moving_camera_even_where_all_is_perfect(speed, tmp_path):
+    pairs = zip(SEQUENCES, (3, 4), strict=True)
+    world = {name: room(seed, frames=5, camera_speed=(speed, speed)) for name, seed in pairs}
+    made = study("videodepth-sintel", tmp_path, with_options(STANDARD, depth_source="world_z"), world=world)
+    put(made, world=world)
+    scores = made.score("truth")
+    first = [s.items["abs_rel"] for s in scores.sequences]
+    if speed == 0:
+        assert scores.mean["abs_rel"] == pytest.approx(0, abs=1e-5)
+    else:
+        assert scores.mean["abs_rel"] > 0.01  # E1
+        assert all(max(s[1:]) > 0.01 for s in first)
+
+
+def square_world(side: float) -> dict[str, Clip]:
+    """Four cameras on the corners of a square, looking along z: errors have closed forms."""
+    world = {}
+    for name, clip in clips(4).items():
+        poses = torch.eye(4)[:3].repeat(4, 1, 1)
+        poses[:, :2, 3] = -torch.tensor([[1.0, 1], [-1, 1], [-1, -1], [1, -1]]) * side
+        world[name] = replace(clip, cam_from_world=poses)
+    return world
+
+
+@pytest.mark.parametrize("protocol", [PUBLIC, STANDARD], ids=["public", "standard"])
+@pytest.mark.parametrize("name", ["pose-sintel", "pose-bonn", "pose-tum", "pose-scannet"])
+def test_planted_pose_noise_gives_the_closed_form(name, protocol, tmp_path):
+    world = square_world(1.0)
+    made = study(name, tmp_path, protocol, world=world)
+    noise = 0.3
+
+    def lift(p):
+        poses = p.cam_from_world.copy()
+        poses[:, 2, 3] -= np.array([1, -1, 1, -1]) * noise  # a saddle: no rotation, shift or scale can undo it
+        return replace(p, cam_from_world=poses)
+
+    put(made, lift, world)
+    scores = made.score("truth")
+    # Variances about the centre: 2 of the truth, 2 + d^2 of the estimate, covariance 2.
+    assert scores.mean["ate"] == pytest.approx(np.sqrt(2 - 4 / (2 + noise**2)), rel=1e-5)
+    assert scores.mean["rpe_rot_deg"] == pytest.approx(0, abs=1e-3)
+    scale = 2 / (2 + noise**2)
+    step = np.sqrt((2 * (1 - scale)) ** 2 + (2 * noise * scale) ** 2)
+    assert scores.mean["rpe_trans"] == pytest.approx(step, rel=1e-5)
+
+
+def test_a_planted_turn_of_every_second_camera_is_measured(tmp_path):
+    made = study("pose-tum", tmp_path)
+    angle = np.radians(2.0)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+
+    def twist(p):
+        poses = p.cam_from_world.astype(np.float64)
+        poses[1::2] = turn @ poses[1::2]
+        return replace(p, cam_from_world=poses.astype(np.float32))
+
+    put(made, twist)
+    scores = made.score("truth")
+    assert scores.mean["rpe_rot_deg"] == pytest.approx(2.0, abs=1e-3)
+    assert scores.mean["ate"] == pytest.approx(0, abs=1e-5)
+
+
+def test_mixed_cameras_of_dyncheck_go_wrong_in_public_and_not_in_standard(tmp_path):
+    standard = study("pose-dyncheck", tmp_path, STANDARD)
+    put(standard)
+    assert standard.score("truth").mean["ate"] == pytest.approx(0, abs=1e-5)
+    public = study("pose-dyncheck", tmp_path, PUBLIC)
+    assert [len(s.images) for s in public.sequences()] == [6, 6]  # one more: a still camera's, by name the last
+    put(public)
+    assert public.score("truth").n == 2  # E7: six predictions, five poses, and nobody notices
+    by_name = study("pose-dyncheck", tmp_path, with_options(STANDARD, dyncheck_camera="all"))
+    put(by_name)
+    with pytest.raises(UserError, match=r"1 of 6 images have no pose of their name \(1_00000.png\)"):
+        by_name.score("truth")
+
+
+def micro() -> PAGE4D:
+    """A random network of the full architecture, small enough for every benchmark in seconds."""
+    torch.manual_seed(0)
+    return PAGE4D(
+        img_size=32, patch_size=8, embed_dim=32, depth=4, num_heads=2, patch_embed="conv", mask_source=1,
+        masked_pairs=(2,), dpt_features=16, dpt_channels=(8, 8, 8, 8), dpt_pairs=(0, 1, 2, 3), camera_heads=4,
+        camera_trunk_depth=2, enable_track=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_network_runs_end_to_end_through_every_benchmark(name, tmp_path):
+    model = micro()
+    protocols = [STANDARD] if benchmark(name).task in ("points", "features") else [PUBLIC, STANDARD]
+    for protocol in protocols:
+        made = study(name, tmp_path, protocol)
+        if made.benchmark.task == "features":
+            assert made.predict(model, "micro") == 0
+            stored = Prediction.load(made.predictions("micro") / "one.npz")
+            assert len(stored) == 5
+            with pytest.raises(UserError, match="no ground truth"):
+                made.score("micro")
+            continue
+        scores = made.run(model, "micro")
+        assert scores.n == scores.of > 0
+        assert np.isfinite(list(scores.mean.values())).all()
+        square = protocol is PUBLIC
+        stored = Prediction.load(made.predictions("micro") / f"{scores.sequences[0].name}.npz")
+        assert stored.depth.shape[1:] == ((32, 32) if square else (24, 32))
