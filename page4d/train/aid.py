@@ -31,11 +31,6 @@ class Matches(NamedTuple):
     seen: Tensor
 
 
-def patch_centres(height: int, width: int, patch: int, like: Tensor) -> Tensor:
-    """Pixel coordinates (x, y) of the patch centres: (h, w, 2)."""
-    return pixel_grid(height // patch, width // patch, like) * patch + (patch - 1) / 2
-
-
 def exact_matches(batch: TrainBatch, patch: int) -> Matches:
     """Matches of all neighbouring frames, from the exact depth and poses of what stands still and the exact flow.
 

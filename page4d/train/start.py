@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from page4d.io.weight_files import find_weights
 from page4d.model import PAGE4D, PAGE4DConfig
-from page4d.model.sources import find_weights
 from page4d.model.weights import HEADS, check_names_and_shapes, read_weights
 from page4d.schema import UserError
 from page4d.train.settings import StartConfig

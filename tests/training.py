@@ -1,0 +1,65 @@
+"""What the training tests share: a network of the smallest size, a few clips, and runs of a few steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from page4d.data.synthetic import split_clip
+from page4d.model import PAGE4DConfig
+from page4d.schema import Clip
+from page4d.train.loop import Trainer
+from page4d.train.settings import AidConfig, Settings, TrainerConfig
+from page4d.train.sources import ClipSource
+from page4d.train.validation import Validation
+
+MICRO = PAGE4DConfig(
+    img_size=16,
+    patch_size=8,
+    embed_dim=16,
+    depth=4,
+    num_heads=2,
+    patch_embed="conv",
+    mask_source=1,
+    masked_pairs=(2,),
+    dpt_features=8,
+    dpt_channels=(8, 8, 8, 8),
+    dpt_pairs=(0, 1, 2, 3),
+    camera_heads=2,
+    camera_trunk_depth=1,
+    enable_track=False,
+)
+TRAINER = TrainerConfig(
+    max_steps=6,
+    device="cpu",
+    workers=0,
+    log_every=1,
+    save_every=2,
+    validate_every=0,
+    image_every=0,
+    progress=False,
+    tensorboard=False,
+)
+
+
+@cache
+def clips(number: int = 8, frames: int = 3) -> tuple[Clip, ...]:
+    """Moving clips of 16 x 16 pixels."""
+    return tuple(split_clip("dynamic-train", i, height=16, width=16, frames=frames) for i in range(number))
+
+
+def settings(aid: bool = False, **trainer: Any) -> Settings:
+    """Settings of a short run on one process."""
+    return Settings(trainer=replace(TRAINER, **trainer), aid=AidConfig(enabled=aid, width=8))
+
+
+def make_trainer(
+    folder: Path, chosen: Settings | None = None, model: PAGE4DConfig = MICRO, batch_size: int = 2, **more: Any
+) -> Trainer:
+    """A trainer over the shared clips."""
+    source = more.pop("source", None) or ClipSource(clips(), batch_size, seed=3)
+    validation = Validation(ClipSource(clips(), 4, shuffle=False, label="little"), 2)
+    validations = more.pop("validations", (validation,))
+    return Trainer(chosen or settings(), model, source, validations, folder, {"note": "test"})
