@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="tum|bonn|kubric-tracks|synthetic")
     _tum(kinds.add_parser("tum", help="TUM RGB-D: rgb_90, depth_90, groundtruth_90.txt with the public selection"))
     _bonn(kinds.add_parser("bonn", help="Bonn RGB-D Dynamic: rgb_110, depth_110, groundtruth_110.txt"))
+    _tracks(kinds.add_parser("kubric-tracks", help="Kubric / MOVi scenes: tracks.npy and track_masks.npy"))
+    _synthetic(kinds.add_parser("synthetic", help="scenes of the synthetic world as TUM RGB-D downloads"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,6 +70,43 @@ def _prepare_bonn(args: argparse.Namespace) -> int:
     return _publish_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
 
 
+def _tracks(parser: argparse.ArgumentParser) -> None:
+    _source_and_out(parser, "a scene folder, or the folder that holds several")
+    parser.add_argument("--step", type=_positive, default=8, help="pixels between tracks (default: %(default)s)")
+    parser.add_argument("--offset", type=int, default=4, help="first pixel of the grid (default: %(default)s)")
+    parser.set_defaults(prepare=_prepare_tracks)
+
+
+def _prepare_tracks(args: argparse.Namespace) -> int:
+    from page4d.prepare.kubric_tracks import TrackOptions, plan_scene, scenes
+
+    options = TrackOptions(args.step, args.offset)
+    return _publish_all((plan_scene(s, _target(s, args.out), options) for s in scenes(args.source)), "scene")
+
+
+def _synthetic(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SPLIT", help="static-train, dynamic-train, dynamic-val or dynamic-test")
+    parser.add_argument("--out", type=Path, metavar="DST", required=True, help="write DST/<sequence>/")
+    parser.add_argument("--scenes", type=_positive, default=4, help="number of sequences (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first scene (default: %(default)s)")
+    parser.add_argument("--frames", type=_positive, default=90, help="frames of each (default: %(default)s)")
+    parser.add_argument("--height", type=_positive, default=240, help="in pixels (default: %(default)s)")
+    parser.add_argument("--width", type=_positive, default=320, help="in pixels (default: %(default)s)")
+    parser.set_defaults(prepare=_prepare_synthetic)
+
+
+def _prepare_synthetic(args: argparse.Namespace) -> int:
+    from page4d.prepare.publish import publish
+    from page4d.prepare.synthetic import SyntheticOptions, plan_scenes
+
+    names = ("scenes", "first", "frames", "height", "width")
+    options = SyntheticOptions(split=args.source, **{name: getattr(args, name) for name in names})
+    for folder, plan in plan_scenes(args.out, options):
+        changed = plan is not None and publish(plan)
+        print(f"{folder}: {args.frames} frames {'written' if changed else 'already complete'}")
+    return 0
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -79,19 +118,18 @@ def _target(sequence: Path, out: Path | None) -> Path:
     return sequence if out is None else out / sequence.resolve().name
 
 
-def _publish_all(plans: Iterable[Plan]) -> int:
+def _publish_all(plans: Iterable[Plan], unit: str = "sequence") -> int:
     """Plan every sequence before the first is written, so that one broken download leaves all others untouched."""
     from tqdm import tqdm
 
     from page4d.prepare.publish import publish
 
-    for plan in list(plans):
+    for plan in list(tqdm(plans, desc="reading", unit=unit, disable=None, file=sys.stderr, leave=False)):
         with tqdm(
             total=len(plan.files), desc=plan.manifest.sequence, unit="file", disable=None, file=sys.stderr
         ) as bar:
             changed = publish(plan, lambda bar=bar: bar.update() and None)  # type: ignore[misc]
-        state = "written" if changed else "already complete"
-        print(f"{plan.folder}: {len(plan.manifest.frames)} frames {state} ({plan.manifest_name})")
+        print(f"{plan.folder}: {plan.what} {'written' if changed else 'already complete'} ({plan.manifest_name})")
         for note in plan.notes:
             print(f"  {note}")
     return 0

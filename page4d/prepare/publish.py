@@ -37,6 +37,11 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @property
+    def what(self) -> str:
+        """Its content in words."""
+        return f"{len(self.manifest.frames)} frames" if self.manifest.frames else ", ".join(self.files)
+
+    @property
     def staging(self) -> Path:
         return self.folder / f".{Path(self.manifest_name).stem}.part"
 

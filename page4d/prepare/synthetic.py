@@ -1,0 +1,131 @@
+"""Scenes of the synthetic world in the layout of a TUM RGB-D download, for trying everything without real data.
+
+Each sequence holds rgb.txt, depth.txt, groundtruth.txt, rgb/ and depth/ as an official download does, so that
+`page4d prepare tum`, `page4d prepare bonn` and evaluation scripts of other projects read it, and what no real
+download has: calibration.json with the exact intrinsics, and moving/ with exact masks (255 = moving).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from page4d.data.manifest import FrameRow, Manifest
+from page4d.data.synthetic import render_clip, sample_scene, split_config, split_seeds
+from page4d.geometry import invert, matrix_to_quaternion
+from page4d.prepare.publish import Plan, Source, sha256_of
+from page4d.schema import Clip, UserError
+
+DEPTH_PER_METRE = 5000
+START_S = 1_700_000_000.0
+MANIFEST = "manifest_synthetic.json"
+
+
+@dataclass(frozen=True)
+class SyntheticOptions:
+    """Which scenes of which split, and how they are filmed. The depth of a pixel farther than 13.1 m is left out."""
+
+    split: str = "dynamic-test"
+    scenes: int = 4
+    first: int = 0
+    frames: int = 90
+    height: int = 240
+    width: int = 320
+    frame_rate_hz: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.scenes < 1 or self.first < 0 or not self.frame_rate_hz > 0:
+            raise UserError(
+                f"{self.scenes} scenes from {self.first} on at {self.frame_rate_hz} Hz: needed at least 1 scene, "
+                "a first number of 0 or more and a positive rate"
+            )
+        self.world_values()
+
+    def world_values(self) -> dict[str, Any]:
+        """The knobs of the world that are set here."""
+        values = {"frames": self.frames, "height": self.height, "width": self.width}
+        return values | {"frame_rate": self.frame_rate_hz, "frame_stride": 1.0}
+
+
+def _png(pixels: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "png", compress_level=4)
+    return stream.getvalue()
+
+
+def _pose_rows(clip: Clip) -> list[str]:
+    """tx ty tz qx qy qz qw of the camera in the world, with the digits that float32 has."""
+    world_from_cam = invert(clip.cam_from_world.double())
+    rows = torch.cat((world_from_cam[:, :, 3], matrix_to_quaternion(world_from_cam[:, :, :3])), -1)
+    return [" ".join(f"{value:.7f}" for value in row) for row in rows.tolist()]
+
+
+def _files(clip: Clip, stamps: list[str], options: SyntheticOptions) -> tuple[dict[str, Source], list[FrameRow]]:
+    pixels = (clip.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    depth = (clip.depth.double() * DEPTH_PER_METRE).round()
+    depth_u16 = torch.where(depth < 2**16, depth, 0.0).numpy().astype(np.uint16)
+    files: dict[str, Source] = {}
+    rows = []
+    for i, (stamp, pose) in enumerate(zip(stamps, _pose_rows(clip), strict=True)):
+        files[f"rgb/{stamp}.png"] = _png(pixels[i])
+        files[f"depth/{stamp}.png"] = _png(depth_u16[i])
+        if clip.moving is not None:
+            files[f"moving/{stamp}.png"] = _png(clip.moving[i].to(torch.uint8).mul(255).numpy())
+        seconds = float(stamp)
+        rows.append(FrameRow(f"rgb/{stamp}.png", seconds, seconds, pose, f"depth/{stamp}.png", seconds))
+    for kind in ("rgb", "depth"):
+        files[f"{kind}.txt"] = _text("timestamp filename", [f"{s} {kind}/{s}.png" for s in stamps])
+    poses = [f"{stamp} {row.pose}" for stamp, row in zip(stamps, rows, strict=True)]
+    files["groundtruth.txt"] = _text("timestamp tx ty tz qx qy qz qw (world from camera, OpenCV axes)", poses)
+    fx, fy, cx, cy = (float(clip.K[0, r, c]) for r, c in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    camera = {"width": options.width, "height": options.height, "fx": fx, "fy": fy, "cx": cx, "cy": cy}
+    files["calibration.json"] = json.dumps(camera | {"depth_per_metre": DEPTH_PER_METRE}, indent=1).encode()
+    return files, rows
+
+
+def _text(header: str, lines: list[str]) -> bytes:
+    return "\n".join([f"# {header}", *lines, ""]).encode()
+
+
+def sequence_name(split: str, number: int) -> str:
+    """Folder name of a scene; the TUM loader finds folders that begin with rgbd_dataset_."""
+    return f"rgbd_dataset_synthetic_{split.replace('-', '_')}_{number:06d}"
+
+
+def is_complete(folder: Path, options: dict[str, Any]) -> bool:
+    """Whether an earlier run has written this very sequence and nothing of it was changed since."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    manifest = Manifest.load(folder / MANIFEST)
+    return manifest.options == options and all(
+        (folder / name).is_file() and sha256_of(folder / name) == digest for name, digest in manifest.sha256.items()
+    )
+
+
+def plan_scenes(out: Path, options: SyntheticOptions | None = None) -> Iterator[tuple[Path, Plan | None]]:
+    """Each sequence's folder with what is to be written there, None if it is there already and need not be rendered.
+
+    Errors:  UserError for an unknown split or a size the world cannot have.
+    """
+    options = options or SyntheticOptions()
+    config = split_config(options.split, **options.world_values())
+    for number in range(options.first, options.first + options.scenes):
+        name = sequence_name(options.split, number)
+        described = asdict(options) | {"scenes": 1, "first": number}
+        if is_complete(out / name, described):
+            yield out / name, None
+            continue
+        (seed,) = split_seeds(options.split, 1, number)
+        clip = render_clip(sample_scene(seed, config))
+        stamps = [f"{START_S + i / options.frame_rate_hz:.6f}" for i in range(options.frames)]
+        files, rows = _files(clip, stamps, options)
+        yield out / name, Plan(out / name, MANIFEST, Manifest("synthetic", name, tuple(rows), described), files)
