@@ -229,3 +229,10 @@ def _strips(
 def _strip(pictures: NDArray[np.uint8], thumb: tuple[int, int]) -> NDArray[np.uint8]:
     small = [np.asarray(Image.fromarray(p).resize(thumb, Image.Resampling.BOX)) for p in pictures]
     return np.concatenate(small, 1)
+
+
+def recorded_fps(prediction: Prediction) -> float:
+    """Frames a second of the recording, within what a viewer can play; 10 where frames have no times."""
+    gaps = np.diff(prediction.timestamps_s)
+    gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
+    return float(np.clip(1 / np.median(gaps), 1, 60)) if len(gaps) else 10.0

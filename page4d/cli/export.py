@@ -1,0 +1,63 @@
+"""`page4d export`: a prediction in the formats of other tools."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from page4d.cli.prediction_input import add_prediction_arguments
+
+MARKER = "export.json"
+# Said here and not imported, so that `--help` answers without numpy; a test holds it to the table of writers.
+FORMAT_NAMES = (
+    "ply", "glb", "colmap", "colmap-bin", "tum", "cameras", "depth-png", "depth-npy", "depth-exr", "masks", "rerun",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `page4d export`."""
+    add_prediction_arguments(parser)
+    add = parser.add_argument
+    add("--format", nargs="+", required=True, choices=FORMAT_NAMES, metavar="FORMAT", help=", ".join(FORMAT_NAMES))
+    add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
+    add("--overwrite", action="store_true", help="replace an earlier export in --out")
+    add(
+        "--size",
+        choices=("original", "input"),
+        default="original",
+        help="size of K, depth, masks (default: %(default)s)",
+    )
+    add("--images", type=Path, help="folder of the original images, copied beside the COLMAP model")
+    add("--max-points", type=int, default=500_000, help="points in point files (default: %(default)s)")
+    add("--points-from", choices=("depth", "points"), default="depth", help="lifted depth or the point head")
+    add("--keep-moving", action="store_true", help="keep moving points in formats for still scenes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write all formats into one new folder; 0 when it stands."""
+    import json
+
+    from page4d.cli.outfolder import check_out, whole_folder
+    from page4d.cli.prediction_input import moving_of, read_prediction
+    from page4d.io.cloud import CloudOptions, unit_of
+    from page4d.io.exports import ExportOptions, export
+
+    check_out(args.out, args.overwrite, MARKER)
+    prediction = read_prediction(args)
+    options = ExportOptions(
+        size=args.size,
+        cloud=CloudOptions(args.points_from, args.drop, args.max_points),
+        moving=moving_of(prediction, args.moving),
+        keep_moving=args.keep_moving,
+        images=args.images,
+    )
+    with whole_folder(args.out, args.overwrite, MARKER) as folder:
+        written = export(prediction, folder, list(dict.fromkeys(args.format)), options)
+        listing = {name: [str(p.relative_to(folder)) for p in paths] for name, paths in written.items()}
+        record = {"source": str(args.prediction), "unit": unit_of(prediction), "size": args.size, "files": listing}
+        (folder / MARKER).write_text(json.dumps(record | {"scale": prediction.meta.get("scale")}, indent=1))
+    for name, paths in listing.items():
+        print(f"{name}: {args.out / paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
+    if {"colmap", "colmap-bin"} & listing.keys() and args.size == "original" and args.images is None:
+        print(f"colmap: put the original images into {args.out / 'images'} (or pass --images FOLDER, or --size input)")
+    return 0

@@ -1,0 +1,139 @@
+"""What `view` and `export` share: reading a Prediction, known intrinsics, metric scale, moving mask."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from page4d.schema import Prediction, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from page4d.io.metric_scale import MetricScale
+
+MOVING_CHOICES = ("auto", "geometric", "model", "none")
+
+
+def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a prediction is read and understood."""
+    add = parser.add_argument
+    add("prediction", type=Path, help="prediction.npz, or the folder that `page4d predict` made")
+    add(
+        "--moving",
+        choices=MOVING_CHOICES,
+        default="auto",
+        help="where the moving mask comes from (default: %(default)s)",
+    )
+    add("--drop", type=float, default=0.1, help="share of least confident points left out (default: %(default)s)")
+    add(
+        "--intrinsics",
+        metavar="FX,FY,CX,CY|FILE",
+        help="known intrinsics in pixels of the original images, first pixel centred at 0; or a JSON file with K",
+    )
+    add(
+        "--scale-from",
+        metavar="KIND:...",
+        help="metres from distance:FRAME,X1,Y1,X2,Y2,METRES (original pixels), depth:FOLDER[,UNITS_PER_METRE] "
+        "(sensor depth, one file a frame) or trajectory:FILE (TUM format, metres)",
+    )
+
+
+def read_prediction(args: argparse.Namespace) -> Prediction:
+    """The prediction with known intrinsics and scale put in."""
+    path: Path = args.prediction
+    prediction = Prediction.load(path / "prediction.npz" if path.is_dir() else path)
+    if args.intrinsics:
+        from page4d.io.original import with_intrinsics
+
+        prediction = with_intrinsics(prediction, parse_intrinsics(args.intrinsics))
+    if args.scale_from:
+        from page4d.io.metric_scale import apply_scale
+
+        scale = find_scale(prediction, args.scale_from)
+        prediction = apply_scale(prediction, scale)
+        spread = f", single measurements scatter by {scale.spread:.1%}" if scale.spread == scale.spread else ""
+        print(f"scale: {scale.factor:.6g} m per scene unit from {scale.source}{spread}")
+    return prediction
+
+
+def moving_of(prediction: Prediction, choice: str) -> NDArray[np.bool_] | None:
+    """The moving mask that was asked for; "auto" is the better method where it can be used, else none."""
+    from page4d.motion import DEFAULT_METHOD, moving_mask
+
+    if choice == "none" or (choice == "auto" and len(prediction) < 2):
+        return None
+    if choice == "auto":
+        usable = DEFAULT_METHOD if DEFAULT_METHOD == "geometric" or prediction.mask is not None else "geometric"
+        return moving_mask(prediction, usable)
+    return moving_mask(prediction, choice)
+
+
+def parse_intrinsics(text: str) -> NDArray[np.float64]:
+    """K (3, 3) or (S, 3, 3) from `FX,FY,CX,CY` or a JSON file with K, or with frames that have one each."""
+    import numpy as np
+
+    if Path(text).is_file():
+        try:
+            stored = json.loads(Path(text).read_text(encoding="utf-8"))
+            rows = stored["K"] if "K" in stored else [frame["K"] for frame in stored["frames"]]
+            return np.asarray(rows, np.float64)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{text} holds no intrinsics: needed JSON with K, or frames with K each ({error})"
+            ) from error
+    try:
+        fx, fy, cx, cy = (float(word) for word in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--intrinsics {text!r}: needed four numbers FX,FY,CX,CY or the name of a JSON file") from error
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def find_scale(prediction: Prediction, text: str) -> MetricScale:
+    """The scale that `--scale-from` asks for."""
+    from page4d.io.metric_scale import scale_from_distance, scale_from_trajectory
+
+    kind, _, rest = text.partition(":")
+    if kind == "distance":
+        try:
+            frame, x1, y1, x2, y2, metres = (float(word) for word in rest.split(","))
+        except ValueError as error:
+            raise UserError(f"--scale-from {text!r}: needed distance:FRAME,X1,Y1,X2,Y2,METRES") from error
+        return scale_from_distance(prediction, int(frame), (x1, y1), (x2, y2), metres)
+    if kind == "depth" and rest:
+        return _scale_from_depth_folder(prediction, rest)
+    if kind == "trajectory" and rest:
+        from page4d.io.trajectories import read_tum
+
+        return scale_from_trajectory(prediction, read_tum(rest))
+    raise UserError(f"--scale-from {text!r}: start it with distance:, depth: or trajectory:")
+
+
+def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
+    """Sensor depth by frame name, or in order where the numbers of files and frames are equal."""
+    from page4d.io.depth_formats import read_depth_npy
+    from page4d.io.depth_png import read_depth_png
+    from page4d.io.images import natural_key
+    from page4d.io.metric_scale import scale_from_depth
+
+    folder_text, comma, units = text.rpartition(",")
+    try:
+        folder, per_metre = (Path(folder_text), float(units)) if comma else (Path(text), None)
+    except ValueError:
+        folder, per_metre = Path(text), None
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder of depth frames")
+    files = sorted((p for p in folder.iterdir() if p.suffix in (".png", ".npy")), key=natural_key)
+    by_stem = {p.stem: p for p in files}
+    named = {i: by_stem[Path(n).stem] for i, n in enumerate(prediction.frame_names) if Path(n).stem in by_stem}
+    if not named and len(files) == len(prediction):
+        named = dict(enumerate(files))
+    if not named:
+        raise UserError(
+            f"{folder}: no .png or .npy is named like a frame, and {len(files)} files are not {len(prediction)}"
+        )
+    read = {i: read_depth_npy(p) if p.suffix == ".npy" else read_depth_png(p, per_metre) for i, p in named.items()}
+    return scale_from_depth(prediction, read)

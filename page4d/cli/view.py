@@ -1,0 +1,46 @@
+"""`page4d view`: a prediction as one interactive HTML file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from page4d.cli.prediction_input import add_prediction_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `page4d view`."""
+    add_prediction_arguments(parser)
+    add = parser.add_argument
+    add("--html", type=Path, help="file to write (default: the prediction's name with .html)")
+    add("--max-points", type=int, default=200_000, help="points of one frame (default: %(default)s)")
+    add("--background-points", type=int, default=200_000, help="points of the still background (default: %(default)s)")
+    add("--fps", type=float, help="frames a second when playing (default: as recorded, else 10)")
+    add("--mode", choices=("frame", "split", "all", "static"), default="", help="what is shown first")
+    add("--title", default="", help="heading of the page (default: the prediction's name)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page; 0 when it stands."""
+    from page4d.cli.prediction_input import moving_of, read_prediction
+    from page4d.viz.viewer import write_viewer
+    from page4d.viz.viewer_data import ViewerOptions, recorded_fps
+
+    prediction = read_prediction(args)
+    source: Path = args.prediction
+    target = args.html or (source / "viewer.html" if source.is_dir() else source.with_suffix(".html"))
+    options = ViewerOptions(
+        max_points=args.max_points,
+        background_points=args.background_points,
+        fps=recorded_fps(prediction) if args.fps is None else args.fps,
+        drop=args.drop,
+        mode=args.mode,
+        title=args.title or (source.name if source.is_dir() else source.stem),
+    )
+    moving = moving_of(prediction, args.moving)
+    size = write_viewer(target, prediction, moving, options)
+    share = "no moving mask" if moving is None else f"{moving.mean():.1%} of the pixels moving"
+    print(
+        f"{target}: {len(prediction)} frames, {share}, {size / 1e6:.1f} MB; open it in any browser, no internet needed"
+    )
+    return 0
