@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from page4d.data.world.config import WorldConfig
+from page4d.data.world.draw import SEEDS
 from page4d.data.world.render import render
 from page4d.data.world.scenes import Scene, sample_scene
 from page4d.data.world.tables import tables
@@ -27,7 +28,7 @@ __all__ = [
     "render_scenes", "sample_scene", "split_clip", "split_config", "split_seeds",
 ]  # fmt: skip
 
-SEEDS_PER_SPLIT = 1 << 40
+SEEDS_PER_SPLIT = SEEDS // 8
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def split_config(split: str, **overrides: Any) -> WorldConfig:
 def split_seeds(split: str, count: int, start: int = 0) -> list[int]:
     """Seeds `start` to `start + count` of a split; each split owns its own range, so splits cannot share a scene.
 
-    Raises:  UserError for an unknown split or an index outside its 2^40 seeds.
+    Raises:  UserError for an unknown split or an index outside its 2^29 seeds.
     """
     first = _split_number(split) * SEEDS_PER_SPLIT
     if start < 0 or count < 0 or start + count > SEEDS_PER_SPLIT:

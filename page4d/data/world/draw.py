@@ -11,16 +11,21 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.data.world.config import Range, as_range
+from page4d.schema import UserError
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
 _BLOCK = 512
+# torch's CPU generator (mt19937) reads only the low 32 bits of a seed: beyond them, seeds would repeat scenes.
+SEEDS = 1 << 32
 
 
 class Draw:
     """Uniform numbers of one seed, the same on every machine and for every device that renders."""
 
     def __init__(self, seed: int) -> None:
+        if not 0 <= seed < SEEDS:
+            raise UserError(f"seed {seed}: scenes have seeds from 0 to 2^32 - 1")
         self._generator = torch.Generator().manual_seed(seed)
         self._numbers: list[float] = []
 
