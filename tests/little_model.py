@@ -25,6 +25,7 @@ def little_model(seed: int = 0, **fields: Any) -> PAGE4D:
             if name.endswith("gamma"):
                 value.fill_(0.3)
         if model.camera_head is not None:
+            model.camera_head.pose_branch.fc2.weight *= 0.1
             model.camera_head.pose_branch.fc2.bias[6] += 1.0
             model.camera_head.pose_branch.fc2.bias[7:] += 0.3
     return model.eval()

@@ -13,11 +13,11 @@ import torch
 from little_model import LITTLE, little_model
 from safetensors.torch import load_file, save_file
 
+from page4d.io.weight_files import RELEASED, HubFile, builtin_names, parse_hub_name
 from page4d.model import PAGE4D
 from page4d.model import weights as module
 from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import config_sha256, weights_sha256
-from page4d.model.sources import RELEASED, HubFile, builtin_names, parse_hub_name
 from page4d.model.weights import CONFIG_KEY, MASK_PREFIX, load_pretrained, save_weights
 from page4d.schema import UserError
 
@@ -308,7 +308,7 @@ def test_hub_names() -> None:
 def test_released_names_know_their_mask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, alpha: float
 ) -> None:
-    from page4d.model import sources
+    from page4d.io import weight_files
 
     torch.save({"model": bare(little_model())}, tmp_path / "w.pt")
     asked = []
@@ -317,7 +317,7 @@ def test_released_names_know_their_mask(
         asked.append((wanted, options))
         return tmp_path / "w.pt"
 
-    monkeypatch.setattr(sources, "fetch", fetch)
+    monkeypatch.setattr(weight_files, "fetch", fetch)
     assert PAGE4D.from_pretrained(name, revision="main").aggregator.alpha == alpha
     assert asked == [(RELEASED[name], {"revision": "main"})]
     spelt_out = f"zhouk777/PAGE4D/checkpoint_{name}.pt"

@@ -42,17 +42,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        parser, module = _parser(words)
-        args = parser.parse_args(words)
-        if module is None:
-            parser.print_help()
-            return EXIT_USER_ERROR
-        code = int(module.run(args))
-        sys.stdout.flush()
+        try:
+            return _dispatch(words)
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # The reader (head, less) has gone; a second flush at exit must not complain either.
+        # The reader (head, less) has gone; the flush at exit must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE_CLOSED
     except OSError as error:
@@ -62,7 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("page4d: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    parser, module = _parser(words)
+    args = parser.parse_args(words)
+    if module is None:
+        parser.print_help()
+        return EXIT_USER_ERROR
+    return int(module.run(args))
 
 
 def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, ModuleType | None]:

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from page4d.io.weight_files import Source, find_weights
 from page4d.model.config import PAGE4DConfig
-from page4d.model.sources import Source, find_weights
 from page4d.schema import UserError, atomic_write
 
 if TYPE_CHECKING:

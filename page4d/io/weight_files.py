@@ -9,7 +9,7 @@ from typing import Any
 
 from page4d.schema import UserError
 
-BUILTIN_FOLDER = Path(__file__).parent / "builtin"
+BUILTIN_FOLDER = Path(__file__).parent.parent / "model" / "builtin"
 ALIASES = {"tiny": "page4d-tiny"}
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
 RUN_FILES = ("best.safetensors", "best.pt")
@@ -72,7 +72,7 @@ def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> Source:
     hub_files = parse_hub_name(name)
     by_file = {(known.repo, known.file): known for known in RELEASED.values()}
     candidates = [by_file.get((wanted.repo, wanted.file), wanted) for wanted in hub_files]
-    return _fetch_first(candidates, name, **hub_options)
+    return fetch_any(candidates, name, **hub_options)
 
 
 def best_of_run(folder: Path) -> Path:
@@ -149,7 +149,8 @@ def fetch(wanted: HubFile, **hub_options: Any) -> Path:
         raise UserError(f"{where} could not be fetched: {error}") from error
 
 
-def _fetch_first(candidates: list[HubFile], name: str, **hub_options: Any) -> Source:
+def fetch_any(candidates: list[HubFile], name: str, **hub_options: Any) -> Source:
+    """The first of several files that its repository has."""
     for candidate in candidates[:-1]:
         try:
             return Source(fetch(candidate, **hub_options), name, candidate.mask)

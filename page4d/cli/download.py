@@ -1,0 +1,57 @@
+"""`page4d download`: released weights into the hub's cache, with size and SHA-256."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from page4d.schema import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `page4d download`."""
+    parser.add_argument("weights", nargs="+", help="nomask, mask, vggt or [datasets/]owner/name[/file]")
+    parser.add_argument("--revision", help="branch, tag or commit of the repository")
+    parser.epilog = (
+        "Files go to the Hugging Face cache (HF_HOME); HF_ENDPOINT names another server, HF_HUB_OFFLINE=1 only looks "
+        "into the cache. A broken connection is resumed where it stopped."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch each file and print where it is, its size and its hash; 0 when all are there."""
+    from page4d.io.weight_files import RELEASED, fetch_any, parse_hub_name
+
+    candidates = [[RELEASED[name]] if name in RELEASED else parse_hub_name(name) for name in args.weights]
+    for name, files in zip(args.weights, candidates, strict=True):
+        print(describe(name, fetch_any(files, name, revision=args.revision).path), flush=True)
+    return 0
+
+
+def describe(name: str, path: Path) -> str:
+    """Four lines on a fetched file.
+
+    Raises:  UserError if the hub says another SHA-256: the hub names its large files by their hash.
+    """
+    size, digest = path.stat().st_size, sha256_of(path)
+    said = path.resolve().name
+    if re.fullmatch("[0-9a-f]{64}", said) and said != digest:
+        raise UserError(f"{path} has SHA-256 {digest}, the hub says {said}; delete it and download again")
+    return f"{name}\n  file    {path}\n  size    {size} bytes ({size / 1e9:.3f} GB)\n  sha256  {digest}"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file of any size, with a progress bar for those that take long."""
+    import hashlib
+
+    from tqdm import tqdm
+
+    digest = hashlib.sha256()
+    with path.open("rb") as stream, tqdm(
+        total=path.stat().st_size, desc="sha256", unit="B", unit_scale=True, leave=False, delay=1
+    ) as bar:  # fmt: skip
+        while chunk := stream.read(1 << 24):
+            digest.update(chunk)
+            bar.update(len(chunk))
+    return digest.hexdigest()

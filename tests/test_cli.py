@@ -1,0 +1,275 @@
+"""The command line from outside: exit codes, quick help, and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from little_model import little_model
+from PIL import Image
+from test_video import write_audio, write_video
+
+import page4d
+from page4d import cli
+from page4d.cli import COMMANDS, main
+from page4d.cli.outfolder import whole_folder
+from page4d.io.depth_png import read_depth_png
+from page4d.model.weights import save_weights
+from page4d.schema import Prediction, UserError
+
+
+@pytest.fixture(autouse=True)
+def _keep_sigterm() -> object:
+    """`main` sets a handler for the whole process; each test gives the old one back."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "little.safetensors"
+    save_weights(little_model(mask_hold_start=1, mask_hold_end=1), path)
+    return path
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in (10, 9, 8):
+        pixels = np.random.default_rng(i).integers(0, 255, (48, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def predict(weights: Path, out: Path, *words: object) -> int:
+    return main(["predict", *map(str, words), "--weights", str(weights), "--out", str(out), "--device", "cpu"])
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.name.startswith("."))
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom page4d.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as e: assert not e.code\n"
+        "heavy = {'torch', 'PIL', 'av', 'hydra', 'huggingface_hub', 'matplotlib'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    for words in (["--help"], ["--version"], ["predict", "--help"], ["download", "--help"]):
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        if words == ["--version"]:
+            assert done.stdout.strip() == f"page4d {page4d.__version__}"
+        else:
+            assert "usage: page4d" in done.stdout
+        if words == ["--help"]:
+            assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage: page4d" in capsys.readouterr().out
+
+
+def test_unknown_command_and_option_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["fly"], ["predict", "--no-such"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+    assert "invalid choice: 'fly'" in capsys.readouterr().err
+
+
+def test_predict_a_folder(weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(weights, tmp_path / "deep" / "out", images, "--drop", 0) == 0
+    out = tmp_path / "deep" / "out"
+    assert "3 frames of 48 x 64 px, with moving mask, 9216 points" in capsys.readouterr().out
+    prediction = Prediction.load(out / "prediction.npz")
+    assert prediction.frame_names == ("8.png", "9.png", "10.png")
+    assert prediction.mask is not None
+    assert prediction.meta["weights"] == str(weights)
+    depth_files = sorted((out / "depth").glob("*.png"))
+    assert [p.name for p in depth_files] == ["00000_8.png", "00001_9.png", "00002_10.png"]
+    for path, depth in zip(depth_files, prediction.depth, strict=True):
+        np.testing.assert_allclose(read_depth_png(path), depth, rtol=2e-3)
+    cloud = trimesh.load(out / "points.ply")
+    assert cloud.vertices.shape == (9216, 3)
+    assert len(np.unique(np.asarray(cloud.colors)[:, :3], axis=0)) > 1000
+    assert leftovers(out.parent) == []
+
+
+def test_predict_a_video(weights: Path, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "v.mp4", frames=12, rate=4)
+    assert predict(weights, tmp_path / "out", video, "--fps", 2, "--max-frames", 3, "--no-mask") == 0
+    prediction = Prediction.load(tmp_path / "out" / "prediction.npz")
+    np.testing.assert_allclose(prediction.timestamps_s, [0, 0.5, 1.0], atol=1e-6)
+    assert prediction.mask is None
+
+
+def test_predict_a_few_files_with_few_points(weights: Path, images: Path, tmp_path: Path) -> None:
+    words = (images / "9.png", "--mode", "pad", "--max-points", 10)
+    assert predict(weights, tmp_path / "out", *words) == 0
+    assert len(trimesh.load(tmp_path / "out" / "points.ply").vertices) == 10
+    prediction = Prediction.load(tmp_path / "out" / "prediction.npz")
+    np.testing.assert_allclose(prediction.box_in_original, [[0, -8, 64, 56]])
+
+
+def bad_inputs(folder: Path) -> dict[str, list[object]]:
+    (folder / "empty").mkdir()
+    (folder / "text.png").write_text("no picture")
+    (folder / "zero.png").touch()
+    write_audio(folder / "sound.mp4")
+    Image.new("RGB", (8, 8)).save(folder / "fine.png")
+    return {
+        "holds no image": [folder / "empty"],
+        "not an image that Pillow can read": [folder / "text.png"],
+        "is empty (0 bytes)": [folder / "zero.png"],
+        "does not exist": [folder / "missing.png"],
+        "has no picture track": [folder / "sound.mp4"],
+        "give one video alone": [folder / "sound.mp4", folder / "fine.png"],
+        "fps chooses frames of a video": [folder / "fine.png", "--fps", 3],
+        "max_frames is 0": [folder / "fine.png", "--max-frames", 0],
+        "is no device": [folder / "fine.png", "--device", "gpu"],
+        "no known name": [folder / "fine.png", "--weights", "nonsense"],
+        "give a number in [0, 1)": [folder / "fine.png", "--drop", 1],
+    }
+
+
+def test_user_errors_exit_2_and_write_nothing(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    for message, words in bad_inputs(inputs).items():
+        extra = [str(word) for word in words]
+        code = main(["predict", "--weights", str(weights), "--out", str(tmp_path / "out"), "--device", "cpu", *extra])
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert code == 2, message
+        assert error.startswith("page4d: error: ")
+        assert message in error
+    assert [p.name for p in tmp_path.iterdir()] == ["inputs"]
+
+
+def test_existing_results_are_not_lost(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    assert predict(weights, out, images / "8.png") == 0  # an empty folder is as good as none
+    first = (out / "prediction.npz").read_bytes()
+    assert predict(weights, out, images) == 2
+    assert "pass --overwrite" in capsys.readouterr().err
+    assert (out / "prediction.npz").read_bytes() == first
+    assert predict(weights, out, images, "--overwrite") == 0
+    assert len(Prediction.load(out / "prediction.npz")) == 3
+    assert leftovers(tmp_path) == []
+
+
+def test_a_folder_of_something_else_is_never_replaced(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert predict(weights, tmp_path / "file", images) == 2
+    assert "is a file" in capsys.readouterr().err
+    before = sorted(p.name for p in images.iterdir())
+    assert predict(weights, images, images, "--overwrite") == 2
+    assert "holds no prediction.npz; choose another --out" in capsys.readouterr().err
+    assert sorted(p.name for p in images.iterdir()) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
+@pytest.mark.parametrize("stage", ["write_ply", "write_depth_png"])
+def test_interrupt_and_full_disk_leave_the_old_result(
+    weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, stage: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    assert predict(weights, out, images / "8.png") == 0
+    before = {p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+
+    def fail(*_: object) -> None:
+        raise error
+
+    module = "pointcloud" if stage == "write_ply" else "depth_png"
+    monkeypatch.setattr(f"page4d.io.{module}.{stage}", fail)
+    code = predict(weights, out, images, "--overwrite")
+    assert code == (130 if isinstance(error, KeyboardInterrupt) else 2)
+    said = capsys.readouterr().err
+    assert "interrupted" in said or "No space left on device" in said
+    assert {p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_in_the_middle_of_writing(
+    weights: Path, images: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """A process that is stopped after prediction.npz and before the rest leaves no folder, whole or half."""
+    script = (
+        "import sys, time\nimport page4d.io.pointcloud as p\n"
+        "def wait(*a):\n    print('writing', flush=True)\n    time.sleep(60)\n"
+        "p.write_ply = wait\nfrom page4d.cli import main\nsys.exit(main(sys.argv[1:]))"
+    )
+    words = ["predict", str(images), "--weights", str(weights), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "writing\n"
+        assert leftovers(tmp_path) != []
+        running.send_signal(number)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == code
+    assert "Traceback" not in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["images"]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_a_closed_pipe_is_quiet(words: list[str]) -> None:
+    script = "import sys; from page4d.cli import main; sys.exit(main(sys.argv[1:]))"
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-c", script, *words]
+    # Unbuffered, argparse itself swallows the error; buffered, it comes with the last flush.
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60, env=env)
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == cli.EXIT_PIPE_CLOSED
+
+
+def test_every_command_has_its_module() -> None:
+    import importlib
+
+    for path, summary in COMMANDS.values():
+        module = importlib.import_module(path)
+        assert callable(module.add_arguments)
+        assert callable(module.run)
+        assert summary[0].islower()
+        assert not summary.endswith(".")
+
+
+def test_whole_folder_replaces_only_at_the_end(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with whole_folder(out, False, "marker") as folder:
+        (folder / "marker").write_text("1")
+        assert not out.exists()
+    assert (out / "marker").read_text() == "1"
+    assert out.stat().st_mode & 0o777 == 0o755
+    with whole_folder(out, True, "marker") as folder:
+        (folder / "marker").write_text("2")
+        assert (out / "marker").read_text() == "1"
+    assert (out / "marker").read_text() == "2"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot make"), whole_folder(tmp_path / "file" / "x", False, "marker"):
+        pass
+    assert leftovers(tmp_path) == []
