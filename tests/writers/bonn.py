@@ -52,12 +52,12 @@ def lens_matrix(height: int, width: int) -> np.ndarray:
     return K
 
 
-def through_the_lens(clip: Clip) -> Clip:
+def through_the_lens(clip: Clip, lens: np.ndarray | None = None, distortion: np.ndarray = DISTORTION) -> Clip:
     """What the distorted camera sees of the clip: colour bilinear, depth nearest, black where the clip ends."""
     _, height, width = clip.depth.shape
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float64)
-    lens, K = lens_matrix(height, width), clip.K[0].double().numpy()
-    rays = undistorted((grid - lens[:2, 2]) / lens[[0, 1], [0, 1]])
+    lens, K = lens_matrix(height, width) if lens is None else lens, clip.K[0].double().numpy()
+    rays = undistorted((grid - lens[:2, 2]) / lens[[0, 1], [0, 1]], distortion)
     where = (rays * K[[0, 1], [0, 1]] + K[:2, 2]).astype(np.float32)
     images = [cv2.remap(i.permute(1, 2, 0).numpy(), where, None, cv2.INTER_LINEAR) for i in clip.images]
     depth = [cv2.remap(d.numpy(), where, None, cv2.INTER_NEAREST) for d in clip.depth]
@@ -68,9 +68,9 @@ def through_the_lens(clip: Clip) -> Clip:
     )
 
 
-def undistorted(distorted: np.ndarray) -> np.ndarray:
+def undistorted(distorted: np.ndarray, distortion: np.ndarray) -> np.ndarray:
     """Invert the Brown model on normalised points (*, 2) by fixed-point iteration, which converges for this lens."""
-    k1, k2, p1, p2, k3 = DISTORTION
+    k1, k2, p1, p2, k3 = distortion
     point = distorted
     for _ in range(30):
         x, y = point[..., 0], point[..., 1]

@@ -69,10 +69,14 @@ def _calibrations(
     return {
         int(row[_LASER]): (
             np.array(row[names[0]], np.float64).reshape(4, 4),
-            np.array(row[values], np.float64) if row[values] else (float(row[names[1]]), float(row[names[2]])),
+            _inclination(row[values], row[names[1]], row[names[2]]),
         )
         for row in rows
     }
+
+
+def _inclination(values: NDArray[np.float64] | None, low: float, high: float) -> Inclination:
+    return (float(low), float(high)) if values is None or len(values) == 0 else np.asarray(values, np.float64)
 
 
 def _vehicle_points(

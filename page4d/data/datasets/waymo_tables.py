@@ -11,6 +11,8 @@ from page4d.schema import UserError
 def read_component(path: Path, columns: list[str], where: Any = None) -> list[dict[str, Any]]:
     """Rows of a Parquet file as dictionaries; `where` is a list of (column, operator, value), all must hold.
 
+    Lists come as numpy arrays, because a range image has a million numbers; a missing list is None.
+
     Errors:  UserError if pyarrow is not installed, or the file is missing, damaged or without a column.
     """
     try:
@@ -25,9 +27,15 @@ def read_component(path: Path, columns: list[str], where: Any = None) -> list[di
         needed = {*columns, *(name for name, _, _ in where or ())}
         if missing := sorted(needed - names):
             raise UserError(f"{path} has no column {', '.join(missing)}; it is not a Waymo v2 component")
-        rows: list[dict[str, Any]] = parquet.read_table(path, columns=columns, filters=where or None).to_pylist()
+        table = parquet.read_table(path, columns=columns, filters=where or None)
+        stored = {name: [_plain(value) for value in table.column(name)] for name in columns}
     except UserError:
         raise
     except Exception as error:  # pyarrow raises its own classes and OSError for damaged files
         raise UserError(f"{path} cannot be read as Parquet ({error}); download it again") from error
-    return rows
+    return [dict(zip(stored, row, strict=True)) for row in zip(*stored.values(), strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    numbers = getattr(value, "values", None)
+    return value.as_py() if numbers is None else numbers.to_numpy(zero_copy_only=False)
