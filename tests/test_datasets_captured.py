@@ -116,10 +116,9 @@ def test_waymo_both_lasers_hit_what_the_picture_shows(tmp_path: Path) -> None:
         root = tmp_path / str(kept)
         waymo.write(root, {"s": clip})
         path = root / "training/lidar/s.parquet"
-        rows = [row for row in pq.read_table(path).to_pylist() if row["key.laser_name"] == kept]
-        pq.write_table(pa.Table.from_pylist(rows), path)
+        pq.write_table(pq.read_table(path, filters=[("key.laser_name", "=", kept)]), path)
         loaded = Waymo(root, min_frames=1).load("s", [0, 2])
-        assert loaded.valid.float().mean() > 0.05
+        assert loaded.valid.float().mean() > 0.02
         truth = clip.depth[[0, 2]]
         torch.testing.assert_close(loaded.depth[loaded.valid], truth[loaded.valid], atol=1e-5, rtol=1e-6)
 
