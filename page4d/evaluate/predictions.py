@@ -21,7 +21,7 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence
 from page4d.evaluate.protocol import Protocol
 from page4d.inference import predict
-from page4d.io.images import LoadedImages, load_images
+from page4d.io.images import LoadedImages, load_images, open_rgb
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.schema import Prediction, UserError, atomic_write
@@ -168,12 +168,10 @@ def load_frames(sequence: EvalSequence, inputs: dict[str, Any], model: PAGE4D) -
 
 
 def _portrait(sequence: EvalSequence) -> bool:
-    from PIL import Image
-
     if not sequence.images:
         raise UserError(f"{sequence.name} has no images; complete the folder")
-    with Image.open(sequence.images[0]) as image:
-        return image.height > image.width
+    first = open_rgb(sequence.images[0])
+    return first.height > first.width
 
 
 def _one(frames: LoadedImages, i: int) -> LoadedImages:

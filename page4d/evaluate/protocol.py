@@ -63,7 +63,7 @@ OPTIONS: dict[str, Option] = {
     "portrait": Option(
         _ALL, "images taller than wide: crop keeps the middle rows (75.5 % of 3:4); pad keeps all, on white", "E2"
     ),
-    "max_frames": Option(("videodepth",), "only the first so many frames of a video; none = all", "E4"),
+    "max_frames": Option(("videodepth",), "only the first so many frames of a video, or all", "E4"),
     "dyncheck_camera": Option(
         ("pose",), "all: also the still validation cameras, mixed in by name; 0: the moving camera only", "E6"
     ),
@@ -130,7 +130,7 @@ def with_options(base: Protocol, **changes: Any) -> Protocol:
         choices = get_args(allowed[name])
         fine = (value is None or (isinstance(value, int) and value > 0)) if name == "max_frames" else value in choices
         if not fine:
-            wanted = "a positive number or none" if name == "max_frames" else " or ".join(map(repr, choices))
+            wanted = "a positive number or all" if name == "max_frames" else " or ".join(map(repr, choices))
             raise UserError(f"protocol option {name}={value!r}; needed {wanted}")
     changed = {name: value for name, value in changes.items() if getattr(base, name) != value}
     suffix = "".join(f"+{name}={value}" for name, value in changed.items())
@@ -138,10 +138,13 @@ def with_options(base: Protocol, **changes: Any) -> Protocol:
 
 
 def protocol_of(name: str, options: Mapping[str, Any] | None = None) -> Protocol:
-    """A preset by name, with options changed."""
+    """A preset by name, with options changed; None leaves an option as it is, `max_frames="all"` lifts the cap."""
     if name not in PROTOCOLS:
         raise UserError(f"protocol {name!r} does not exist; there are {', '.join(PROTOCOLS)}")
-    return with_options(PROTOCOLS[name], **(options or {}))
+    changes = {key: value for key, value in (options or {}).items() if value is not None}
+    if changes.get("max_frames") == "all":
+        changes["max_frames"] = None
+    return with_options(PROTOCOLS[name], **changes)
 
 
 def differences(task: Task, first: Protocol = PUBLIC, second: Protocol = STANDARD) -> dict[str, tuple[Any, Any]]:

@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from page4d.data.synthetic import split_clip
+from page4d.data import synthetic
 from page4d.io.depth_formats import write_cam, write_dpt, write_flo
 from page4d.schema import Clip, UserError, atomic_write
 
@@ -26,9 +27,17 @@ class SyntheticSettings:
     world: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self) -> str:
-        """A name that changes with every setting."""
-        text = json.dumps([self.split, self.sequences, dict(self.world)], sort_keys=True, default=list)
+        """A name that changes with every setting, and with the code that draws the world."""
+        text = json.dumps([self.split, self.sequences, dict(self.world), _world_code()], sort_keys=True, default=list)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@cache
+def _world_code() -> str:
+    """Hash of the world's source files: rendered folders of another version must not be taken for this one's."""
+    folder = Path(synthetic.__file__).parent
+    sources = [folder / "synthetic.py", *sorted((folder / "world").glob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
@@ -44,7 +53,7 @@ def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
         done = root / "training" / "final" / name / ".complete"
         if not done.exists():
             world = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.world.items()}
-            write_sintel_layout(split_clip(settings.split, index, **world), root, name)
+            write_sintel_layout(synthetic.split_clip(settings.split, index, **world), root, name)
             done.touch()
     return root
 

@@ -1,0 +1,374 @@
+"""The two loops: going on after a kill, memory that does not suffice, mismatches, foreign results, the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from page4d.cli import main
+from page4d.evaluate import predictions as loop
+from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.external import ExternalFiles, convert
+from page4d.evaluate.harness import Study
+from page4d.evaluate.protocol import OPTIONS, PUBLIC, STANDARD, differences, protocol_of, with_options
+from page4d.evaluate.tables import failures, latex, markdown, quoted_rows, quoted_table, scores_table, write_tables
+from page4d.io.trajectories import Trajectory, read_tum, write_tum
+from page4d.model import PAGE4D
+from page4d.schema import Scores, UserError
+
+CONF = Path(__file__).parent.parent / "conf" / "benchmark"
+WORLD = {
+    "height": 32,
+    "width": 40,
+    "frames": 4,
+    "camera_speed": [0.3, 1.0],
+    "tripod_chance": 0.0,
+    "environment": "room",
+}
+
+
+def small(task: str, sequences: int = 3) -> Benchmark:
+    stored = Benchmark.from_dict(yaml.safe_load((CONF / f"synthetic-{task}.yaml").read_text()))
+    settings = {"split": "dynamic-test", "sequences": sequences, "world": WORLD}
+    return replace(stored, settings=settings, left_out_by_public=())
+
+
+def micro(seed: int = 0) -> PAGE4D:
+    torch.manual_seed(seed)
+    return PAGE4D(
+        img_size=32, patch_size=8, embed_dim=32, depth=4, num_heads=2, patch_embed="conv", mask_source=1,
+        masked_pairs=(2,), dpt_features=16, dpt_channels=(8, 8, 8, 8), dpt_pairs=(0, 1, 2, 3), camera_heads=4,
+        camera_trunk_depth=2, enable_track=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(small("videodepth"), STANDARD, out=tmp_path)
+
+
+def outcomes(study: Study, model: PAGE4D) -> dict[str, str]:
+    seen: dict[str, str] = {}
+    study.predict(model, "m", seen.__setitem__)
+    return seen
+
+
+def test_what_is_there_is_not_predicted_again_and_a_damaged_file_is(study, monkeypatch):
+    model = micro()
+    assert set(outcomes(study, model).values()) == {"done"}
+    folder = study.predictions("m")
+    before = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.npz")}
+    (folder / "scene_01.npz").write_bytes((folder / "scene_01.npz").read_bytes()[:1000])
+    assert outcomes(study, model) == {"scene_00": "there", "scene_01": "done", "scene_02": "there"}
+    after = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.npz")}
+    assert [name for name in before if before[name] != after[name]] == ["scene_01.npz"]
+
+
+def test_a_sequence_out_of_memory_is_listed_and_the_rest_is_averaged(study, monkeypatch):
+    model, run = micro(), loop.predict
+
+    def short_of_memory(model, frames, **options):
+        if calls.append(1) or len(calls) == 2:
+            raise UserError("4 frames do not fit into the memory of cuda") from torch.OutOfMemoryError("no")
+        return run(model, frames, **options)
+
+    calls: list[int] = []
+    monkeypatch.setattr(loop, "predict", short_of_memory)
+    assert study.predict(model, "m") == 1
+    scores = study.score("m", model)
+    assert (scores.n, scores.of) == (2, 3)
+    assert "do not fit into the memory" in failures([scores])[0]
+    assert scores_table([scores])["n"].tolist() == ["2/3"]
+    kept = [s for s in scores.sequences if s.error is None]
+    weights = np.array([s.weight for s in kept])
+    mean = weights @ [s.values["abs_rel"] for s in kept] / weights.sum()
+    assert scores.mean["abs_rel"] == pytest.approx(mean)
+    monkeypatch.setattr(loop, "predict", run)
+    assert outcomes(study, model)["scene_01"] == "done"  # a later run tries it again
+    assert study.score("m", model).n == 3
+    assert not list(study.predictions("m").glob("*.failed.json"))
+
+
+def test_another_error_ends_the_run(study, monkeypatch):
+    image = study.sequences()[1].images[0]
+    image.write_bytes(b"")
+    with pytest.raises(UserError, match="is empty"):
+        study.predict(micro(), "m")
+
+
+def test_other_weights_inputs_images_and_versions_are_refused(study):
+    study.run(micro(), "m")
+    with pytest.raises(UserError, match="weights_sha256"):
+        study.predict(micro(1), "m")
+    with pytest.raises(UserError, match="weights_sha256"):
+        study.score("m", micro(1))
+    newer = replace(study, benchmark=replace(study.benchmark, version=2))
+    with pytest.raises(UserError, match="version 1, asked to score"):
+        newer.score("m")
+    squashed = replace(study, protocol=with_options(STANDARD, input_shape="squash"))
+    with pytest.raises(UserError, match="the network saw"):
+        squashed.score_folder(study.predictions("m"), "m")
+    path = study.predictions("m") / "scene_00.npz"
+    stored = loop.Prediction.load(path)
+    replace(stored, meta=stored.meta | {"weights_sha256": "0" * 64}).save(path)
+    with pytest.raises(UserError, match="another network than the folder says"):
+        study.score("m")
+    replace(stored, frame_names=("x", *stored.frame_names[1:])).save(path)
+    with pytest.raises(UserError, match="images have changed"):
+        study.score("m")
+    path.unlink()
+    assert study.score("m").sequences[0].error == "not predicted"
+
+
+def test_predictions_that_are_not_finite_fail_their_sequence(study):
+    study.run(micro(), "m")
+    path = study.predictions("m") / "scene_02.npz"
+    stored = loop.Prediction.load(path)
+    stored.depth[0, 0, 0] = np.nan
+    stored.save(path)
+    scores = study.score("m")
+    assert scores.n == 2
+    assert scores.sequences[2].error == "1 predicted depths are not finite"
+
+
+def test_processes_share_the_sequences(study, monkeypatch):
+    sequences = study.sequences()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    shares = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        shares.append([s.name for s in loop.share_of_this_process(sequences)])
+    assert shares == [["scene_00", "scene_02"], ["scene_01"]]
+
+
+def test_scores_travel_as_json_and_hold_their_origin(study, tmp_path):
+    model = micro()
+    scores = study.run(model, "m")
+    stored = Scores.load(study.scores_file("m"))
+    assert stored == scores
+    assert stored.origin["weights_sha256"] == loop.weights_sha256(model)
+    assert stored.origin["hardware"] == "cpu"
+    assert len(stored.sequences[0].items["abs_rel"]) == 4
+    assert stored.sequences[0].item_names[0] == "frame_0001.png"
+    text = study.scores_file("m").read_text()
+    (tmp_path / "cut.json").write_text(text[:200])
+    with pytest.raises(UserError, match="no whole Scores file"):
+        Scores.load(tmp_path / "cut.json")
+    (tmp_path / "new.json").write_text(text.replace('"format": 1', '"format": 9', 1))
+    with pytest.raises(UserError, match="Scores format 9"):
+        Scores.load(tmp_path / "new.json")
+    with pytest.raises(ValueError, match="JSON"):
+        replace(scores, mean={"abs_rel": float("nan")}).save(tmp_path / "nan.json")
+    assert not (tmp_path / "nan.json").exists()
+
+
+def test_foreign_results_enter_the_same_table(study, tmp_path):
+    depth = tmp_path / "other" / "depth"
+    for sequence in study.sequences():
+        (depth / sequence.name).mkdir(parents=True)
+        for image, truth in zip(sequence.images, sequence.depths, strict=True):
+            np.save(depth / sequence.name / f"{image.stem}.npy", 2 * sequence.read_depth(truth))
+    folder = study.predictions("CUT3R")
+    assert convert(study.sequences(), ExternalFiles("CUT3R", depth), folder, study.benchmark) == 3
+    scores = study.score("CUT3R")
+    assert scores.origin["source"] == "external"
+    assert scores.mean["abs_rel"] == pytest.approx(0, abs=1e-6)
+    assert scores_table([scores, study.run(micro(), "m")])["model"].tolist() == ["CUT3R (external)", "m"]
+    with pytest.raises(UserError, match="world z cannot be made"):
+        replace(study, protocol=PUBLIC).score_folder(folder, "CUT3R")
+    with pytest.raises(UserError, match="give --depth"):
+        convert(study.sequences(), ExternalFiles("x", trajectories=tmp_path), tmp_path / "x", study.benchmark)
+    (depth / "scene_00" / "frame_0002.npy").unlink()
+    with pytest.raises(UserError, match=r"frame_0002.npy does not exist"):
+        convert(study.sequences(), ExternalFiles("x", depth), tmp_path / "x", study.benchmark)
+
+
+def test_foreign_trajectories_are_scored_and_counted(tmp_path):
+    study = Study(small("pose"), STANDARD, out=tmp_path)
+    (tmp_path / "traj").mkdir()
+    for sequence in study.sequences():
+        write_tum(tmp_path / "traj" / f"{sequence.name}.txt", sequence.read_trajectory())
+    files = ExternalFiles("MonST3R", trajectories=tmp_path / "traj")
+    convert(study.sequences(), files, study.predictions("MonST3R"), study.benchmark)
+    assert study.score("MonST3R").mean["ate"] == pytest.approx(0, abs=1e-5)
+    short = read_tum(tmp_path / "traj" / "scene_00.txt").select([0, 1])
+    write_tum(tmp_path / "traj" / "scene_00.txt", short)
+    with pytest.raises(UserError, match="2 poses for 4 images"):
+        convert(study.sequences(), files, tmp_path / "again", study.benchmark)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_pose_files_are_true_tum_with_the_stamps_of_the_truth(legacy, tmp_path):
+    study = Study(small("pose"), STANDARD, out=tmp_path, legacy_quaternion_order=legacy)
+    scores = study.run(micro(), "m")
+    files = study.scores_file("m").parent / f"{study.scores_file('m').stem}-files"
+    one = files / "scene_00"
+    assert (one / "pred_traj.txt").read_text().split()[0] == "1.000000"  # Sintel counts frames from 1
+    assert (files / "scene_00_eval_metric.txt").read_text().startswith("Seq: scene_00")
+    assert (files / "scene_00_traj_error.png").exists()
+    rows, truth = np.loadtxt(one / "pred_traj.txt"), loop.Prediction.load(study.predictions("m") / "scene_00.npz")
+    reordered = rows[:, [0, 1, 2, 3, 5, 6, 7, 4]] if legacy else rows
+    write_tum(tmp_path / "x.txt", Trajectory(read_rows(reordered), reordered[:, 0]))
+    poses = np.linalg.inv(read_rows(reordered))
+    np.testing.assert_allclose(poses[:, :3], truth.cam_from_world, atol=1e-5)
+    if legacy:
+        return
+    command = [str(Path(sys.executable).parent / "evo_ape"), "tum", "gt_traj.txt", "pred_traj.txt", "-as"]
+    env = {"HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=one, capture_output=True, text=True, check=True, env=env)
+    rmse = float(next(line.split()[1] for line in done.stdout.splitlines() if line.strip().startswith("rmse")))
+    assert rmse == pytest.approx(scores.sequences[0].values["ate"], abs=2e-6)
+
+
+def read_rows(rows: np.ndarray) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    poses[:, :3, :3], poses[:, :3, 3] = Rotation.from_quat(rows[:, 4:]).as_matrix(), rows[:, 1:4]
+    return poses
+
+
+def test_every_protocol_difference_is_one_documented_option():
+    named = {f for task in ("monodepth", "videodepth", "pose", "points") for f in differences(task)}
+    fields = set(PUBLIC.to_dict()) - {"name", "version"}
+    assert named == fields == set(OPTIONS)
+    assert {k: getattr(STANDARD, k) for k in fields} != {k: getattr(PUBLIC, k) for k in fields}
+    switched = with_options(PUBLIC, **{k: getattr(STANDARD, k) for k in fields})
+    assert replace(switched, name="standard") == STANDARD
+    oddities = {e.strip() for option in OPTIONS.values() for e in option.oddities.split(",")}
+    assert {"E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E15", "E16"} <= oddities
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("paper", {}, "'paper' does not exist; there are public, standard"),
+        ("public", {"depth": "z"}, "option 'depth' does not exist"),
+        ("public", {"depth_source": "z"}, "needed 'world_z' or 'own_camera'"),
+        ("public", {"max_frames": 0}, "a positive number or all"),
+    ],
+)
+def test_wrong_protocols_are_named(name, options, message):
+    with pytest.raises(UserError, match=message):
+        protocol_of(name, options)
+
+
+def test_options_are_part_of_the_protocols_name():
+    assert protocol_of("standard", {"depth_source": "world_z"}).name == "standard+depth_source=world_z"
+    assert protocol_of("standard", {"depth_source": "own_camera"}).name == "standard"
+
+
+def test_tables_come_as_markdown_csv_and_latex(study, tmp_path):
+    table = scores_table([study.run(micro(), "a_b")])
+    assert list(table.columns)[-2:] == ["AbsRel ↓", "δ<1.25 ↑"]
+    assert markdown(table).splitlines()[1].count("---") == len(table.columns)
+    assert r"a\_b" in latex(table)
+    assert r"$\delta$$<$1.25 $\uparrow$" in latex(table)
+    paths = write_tables(table, tmp_path / "tables" / "t")
+    assert [p.suffix for p in paths] == [".md", ".csv", ".tex"]
+    assert float(paths[1].read_text().splitlines()[1].split(",")[-1]) == table["δ<1.25 ↑"][0]
+    with pytest.raises(UserError, match="one task"):
+        scores_table([study.score("a_b"), replace(study.score("a_b"), task="pose")])
+
+
+def test_quoted_rows_are_marked_and_complete():
+    assert {row.task for row in quoted_rows()} == {
+        "videodepth",
+        "monodepth",
+        "pose",
+        "points",
+        "ablation",
+        "parameters",
+    }
+    row = next(r for r in quoted_rows("videodepth", "sintel", "scale") if r.method == "PAGE-4D")
+    assert row.values == {"abs_rel": 0.357, "delta_1": 0.699}
+    assert "2510.17568" in row.source
+    assert not row.checked
+    table = quoted_table(quoted_rows("pose"))
+    assert set(table["status"]) == {"quoted, not yet checked against the PDF"}
+    assert len(table) == 4
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    from page4d.model.weights import save_weights
+
+    path = tmp_path / "micro.safetensors"
+    save_weights(micro(), path)
+    return path
+
+
+WORDS = ["benchmark=synthetic-videodepth", "benchmark.settings.sequences=3", "benchmark.left_out_by_public=[]"]
+WORDS += [
+    "benchmark.settings.world.height=32",
+    "benchmark.settings.world.width=40",
+    "benchmark.settings.world.frames=4",
+]
+
+
+def test_the_command_runs_scores_and_prints_tables(weights, tmp_path, capsys):
+    words = [*WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro"]
+    assert main(["evaluate", "run", *words]) == 0
+    assert main(["evaluate", "run", *words, "protocol=public"]) == 0
+    assert main(["evaluate", "score", *words, "options.depth_source=world_z"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "table", f"out={tmp_path / 'out'}"]) == 0
+    text = capsys.readouterr().out
+    assert "standard+depth_source=world_z" in text
+    assert text.count("| micro |") == 3
+    assert (tmp_path / "out" / "tables" / "videodepth.tex").exists()
+    next((tmp_path / "out" / "predictions").glob("**/scene_01.npz")).unlink()
+    assert main(["evaluate", "score", *words, "protocol=public"]) in (0, 1)
+    for path in (tmp_path / "out" / "predictions").glob("**/scene_01.npz"):
+        path.unlink()
+    assert main(["evaluate", "score", *words]) == 1
+    out = capsys.readouterr().out
+    assert "2/3" in out
+    assert "scene_01: not predicted" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "benchmark=videodepth-sintl"], "near: videodepth-sintel"),
+        (["run", "benchmark=pose-tum"], "needs root=FOLDER"),
+        (["run", "benchmark=pose-tum", "root=/nonexistent"], "is no folder; needed TUM RGB-D"),
+        (["score", "protocl=public"], "near: protocol"),
+        (["table", "out=/nonexistent"], "holds no Scores"),
+    ],
+)
+def test_mistakes_end_with_2_and_a_sentence(words, message, capsys, weights):
+    assert main(["evaluate", words[0], f"weights={weights}", *words[1:]]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(weights, tmp_path):
+    words = ["evaluate", "predict", *WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro"]
+    words += ["benchmark.settings.sequences=12"]
+    command = [sys.executable, "-c", "import sys; from page4d.cli import main; sys.exit(main(sys.argv[1:]))", *words]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    for _ in range(3):
+        running.stdout.readline()
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    time.sleep(0.1)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert sum(line.endswith(": there") for line in lines) >= 3
+    assert sum(line.endswith((": there", ": done")) for line in lines) == 12
+    folder = next((tmp_path / "out" / "predictions").glob("**/folder.json")).parent
+    assert json.loads((folder / "folder.json").read_text())["label"] == "micro"
+    assert len(list(folder.glob("*.npz"))) == 12
