@@ -23,7 +23,7 @@ from page4d.cli import main
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-PATIENCE_MS = 180_000  # software rendering on a busy machine
+PATIENCE_MS = 150_000  # software rendering on a busy machine
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -79,7 +79,7 @@ def visit(browser: Any, address: str) -> Visit:
     page.wait_for_function(
         "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
     )
-    page.wait_for_function("() => !window.MathJax || !MathJax.startup || MathJax.startup.document.state() >= 10")
+    page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => true)")
     for holder in page.query_selector_all(".page4d-plotly:has(canvas)"):
         holder.scroll_into_view_if_needed()
         page.wait_for_timeout(500)

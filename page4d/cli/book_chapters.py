@@ -187,7 +187,9 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     start = time.monotonic()
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
-        papermill.execute_notebook(notebook, str(failed), dict(parameters), kernel_name=KERNEL, cwd=str(Path.cwd()))
+        papermill.execute_notebook(
+            notebook, str(failed), dict(parameters), kernel_name=KERNEL, language="python", cwd=str(Path.cwd())
+        )
     except PapermillExecutionError as error:
         raise ChapterError(_describe(chapter, error, failed)) from error
     except DeadKernelError as error:
