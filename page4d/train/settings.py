@@ -109,11 +109,13 @@ class StartConfig:
 
     Fields:  weights is a file, run folder, built-in or hub name, None for a random start; layer_scale replaces the
              initial LayerScale of a random start (small networks learn faster from 0.1 than from the 0.01 of the
-             full one).
+             full one); fresh names modules that begin anew although weights are given, such as heads that an earlier
+             stage did not have.
     """
 
     weights: str | None = None
     layer_scale: float | None = None
+    fresh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -9,6 +11,7 @@ from page4d.io.weight_files import find_weights
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.weights import HEADS, check_names_and_shapes, read_weights
 from page4d.schema import UserError
+from page4d.train.patterns import near
 from page4d.train.settings import StartConfig
 
 
@@ -26,28 +29,43 @@ def begin(config: PAGE4DConfig, start: StartConfig, seed: int) -> tuple[PAGE4D, 
         _set_layer_scale(model, start.layer_scale)
     if start.weights is None:
         return model, f"random start, seed {seed}"
-    return model, load_into(model, start.weights)
+    return model, load_into(model, start.weights, start.fresh)
 
 
-def load_into(model: PAGE4D, weights: str) -> str:
+def load_into(model: PAGE4D, weights: str, fresh: Sequence[str] = ()) -> str:
     """Put stored weights into a network of the same architecture; returns the report of what was loaded.
 
     Note:    heads that the network does not have are left in the file; the mask head may be missing from the file
-             (VGGT's has none) and then keeps its initialisation.
-    Errors:  UserError naming every weight that is missing, unknown or of another shape.
+             (VGGT's has none) and then keeps its initialisation, as the modules named in `fresh` do in any case.
+    Errors:  UserError naming every weight that is missing, unknown or of another shape, or a module in `fresh` that
+             the network does not have.
     """
+    own = {name: t for name, t in model.state_dict().items() if not name.startswith(_prefixes(model, fresh))}
     found = find_weights(weights)
     tensors = read_weights(found.path).tensors
-    absent = [prefix for head, prefix in HEADS.items() if not getattr(model.config, f"enable_{head}")]
-    used = {name: t for name, t in tensors.items() if not name.startswith(tuple(absent))}
-    own = model.state_dict()
+    absent = [prefix for switch, prefix in HEADS.items() if not getattr(model.config, switch)]
+    left = (*absent, *_prefixes(model, fresh))
+    used = {name: t for name, t in tensors.items() if not name.startswith(left)}
     check_names_and_shapes(own, used, found.path)
     model.load_state_dict(used, strict=False)
-    fresh = sorted({name.split(".")[1] for name in own.keys() - used.keys()})
-    dropped = sorted({name.split(".")[0] for name in tensors.keys() - used.keys()})
-    report = f"{found.name}: {len(used)} of {len(own)} tensors loaded from {found.path}"
-    report += f"; newly initialised: {', '.join(fresh)}" if fresh else ""
+    new = sorted({_part(name) for name in model.state_dict().keys() - used.keys()})
+    dropped = sorted({name.split(".")[0] for name in tensors if name.startswith(tuple(absent))})
+    report = f"{found.name}: {len(used)} of {len(model.state_dict())} tensors loaded from {found.path}"
+    report += f"; newly initialised: {', '.join(new)}" if new else ""
     return report + (f"; in the file but not in this network: {', '.join(dropped)}" if dropped else "")
+
+
+def _part(name: str) -> str:
+    first, second, *_ = name.split(".")
+    return second if first == "aggregator" else first
+
+
+def _prefixes(model: PAGE4D, modules: Sequence[str]) -> tuple[str, ...]:
+    known = {name for name, _ in model.named_modules() if name}
+    for name in modules:
+        if name not in known:
+            raise UserError(f"start.fresh names {name!r}, which this network does not have; near: {near(name, known)}")
+    return tuple(f"{name}." for name in modules)
 
 
 def _set_layer_scale(model: nn.Module, value: float) -> None:
