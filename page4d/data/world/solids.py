@@ -79,9 +79,14 @@ def _ball(o: Tensor, d: Tensor) -> Tensor:
     return t.masked_fill_((disc <= 0) | (t <= 0), torch.inf)
 
 
+def _slab(o: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """Between -1 and 1 on an axis: middle and half width of the interval, finite for rays along the slab too."""
+    reach = d.abs().clamp_(min=_TINY).reciprocal_()
+    return (o * reach.copysign(d)).neg_(), reach
+
+
 def _box(o: Tensor, d: Tensor) -> Tensor:
-    inverse = d.reciprocal()
-    middle, reach = -o * inverse, inverse.abs()
+    middle, reach = _slab(o, d)
     near, far = (middle - reach).amax(0), (middle + reach).amin(0)
     return near.masked_fill_((near >= far) | (near <= 0), torch.inf)
 
@@ -97,8 +102,7 @@ def _side(o: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _cylinder(o: Tensor, d: Tensor) -> Tensor:
     middle, half, disc = _side(o, d)
-    inverse = d[1].reciprocal()
-    centre, reach = -o[1] * inverse, inverse.abs()
+    centre, reach = _slab(o[1], d[1])
     near, far = torch.maximum(middle - half, centre - reach), torch.minimum(middle + half, centre + reach)
     return near.masked_fill_((near >= far) | (near <= 0) | (disc <= 0), torch.inf)
 
@@ -116,6 +120,9 @@ def _capsule(o: Tensor, d: Tensor, length: Tensor) -> Tensor:
 
 def _planes(solids: Solids, directions: Tensor) -> tuple[Tensor, Tensor]:
     count = solids.counts[PLANE]
+    if count == 0:
+        shape = directions[:, 0].shape
+        return directions.new_full(shape, torch.inf), torch.zeros(shape, dtype=torch.int64, device=directions.device)
     row = solids.local_from_ray[:, :count, 1]
     t = -row[..., 3:] / (row[..., :3] @ directions).clamp_(max=-_TINY)
     return t.masked_fill_(row[..., 3:] <= 0, torch.inf).min(1)
@@ -197,7 +204,8 @@ def normals(kind: Tensor, length: Tensor, points: Tensor) -> Tensor:
     box, plane = kind == BOX, kind == PLANE
     cap = (kind == CYLINDER) & (size[1] > torch.hypot(x, z))
     face = points * (size >= size.amax(0, keepdim=True))
-    beyond = y - torch.minimum(torch.maximum(y, -length), length)
+    straight = length.masked_fill(kind == CYLINDER, 1.0)
+    beyond = y - torch.minimum(torch.maximum(y, -straight), straight)
     normal = torch.where((box | cap)[None], face, torch.stack((x, beyond, z)))
     normal.masked_fill_(plane[None], 0.0)
     normal[1] += plane
