@@ -58,6 +58,14 @@ def run(args: argparse.Namespace) -> int:
     return _show([study.score(label, model)])
 
 
+def open_study(task: str, dataset: str, *overrides: str) -> Study:
+    """The study of a task on a dataset, as the command would make it: `open_study("pose", "tum", "root=data/tum")`."""
+    from page4d.cli.hydra_config import compose
+    from page4d.evaluate.harness import benchmark_name
+
+    return study_of(compose([f"benchmark={benchmark_name(task, dataset)}", *overrides], "evaluate"))
+
+
 def study_of(config: dict[str, Any]) -> Study:
     """The benchmark, protocol and folders that a configuration names."""
     from page4d.evaluate.benchmark import Benchmark

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence, list_sequences
@@ -92,11 +91,6 @@ class Study:
 def benchmark_name(task: str, dataset: str) -> str:
     """The configuration of a task on a dataset, as chapters name them."""
     return f"synthetic-{task}" if dataset == "synthetic" else f"{task}-{dataset}"
-
-
-def load_benchmark(values: Mapping[str, Any], **changes: Any) -> Benchmark:
-    """A benchmark from the values of its configuration file, with some changed."""
-    return Benchmark.from_dict(dict(values) | changes)
 
 
 def _safe(name: str) -> str:

@@ -152,3 +152,9 @@ def differences(task: Task, first: Protocol = PUBLIC, second: Protocol = STANDAR
     names = [f.name for f in fields(Protocol) if f.name in OPTIONS and task in OPTIONS[f.name].tasks]
     pairs = {name: (getattr(first, name), getattr(second, name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def one_at_a_time(task: Task, base: Protocol = STANDARD, other: Protocol = PUBLIC) -> dict[str, Protocol]:
+    """The base, then the base with each differing option of a task taken from the other, then the other whole."""
+    switched = {name: with_options(base, **{name: pair[1]}) for name, pair in differences(task, base, other).items()}
+    return {base.name: base} | switched | {other.name: other}

@@ -1,0 +1,93 @@
+"""Predictions made of the truth with errors of known size: a network that is exactly as good as one says.
+
+With them a protocol can be studied alone: whatever two such "networks" differ by in a table, beyond what was planted,
+the protocol has added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from page4d.evaluate.harness import Study
+from page4d.evaluate.layouts import EvalSequence, pair_frames
+from page4d.evaluate.predictions import Origin
+from page4d.evaluate.protocol import STANDARD
+from page4d.schema import Prediction, UserError
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Sizes of the errors; all zero is a perfect network.
+
+    depth_sigma:    standard deviation of the logarithm of depth, smooth over the image (4 x 4 knots).
+    rotation_deg:   standard deviation of each frame's rotation about each axis; translation: of its position, in the
+                    unit of the truth. The first frame is the world and stays exact.
+    """
+
+    depth_sigma: float = 0.0
+    rotation_deg: float = 0.0
+    translation: float = 0.0
+    seed: int = 0
+
+
+def plant(study: Study, label: str, errors: Planted) -> Path:
+    """Write planted predictions where the study will look for those of `label`; returns the folder.
+
+    Raises:  UserError for a benchmark whose layout has no camera and depth for every image.
+    """
+    benchmark = study.benchmark
+    folder = study.predictions(label)
+    digest = f"{errors.depth_sigma:g}-{errors.rotation_deg:g}-{errors.translation:g}-{errors.seed}"
+    Origin(benchmark.name, benchmark.version, label, "planted", "planted", digest, None).save(folder)
+    for number, sequence in enumerate(study.sequences()):
+        rng = np.random.default_rng((errors.seed, number))
+        prediction = _planted(sequence, errors, rng)
+        prediction.meta.update(config_sha256="planted", weights_sha256=digest, label=label)
+        prediction.save(folder / f"{sequence.name}.npz")
+    return folder
+
+
+def _planted(sequence: EvalSequence, errors: Planted, rng: np.random.Generator) -> Prediction:
+    if sequence.read_camera is None:
+        raise UserError(f"{sequence.name}: errors are planted into cameras and depth; this layout has no cameras")
+    pairs = pair_frames(sequence, sequence.depth_stamps, STANDARD, "depth map")
+    depth = np.stack([sequence.read_depth(sequence.depths[j]) for _, j in pairs])
+    cameras = [sequence.read_camera(sequence.images[i]) for i, _ in pairs]
+    s, height, width = depth.shape
+    poses = np.linalg.inv(np.stack([pose for pose, _ in cameras]))
+    poses = poses @ np.linalg.inv(poses[0])
+    depth = depth * np.exp(np.stack([_smooth(errors.depth_sigma, height, width, rng) for _ in range(s)]))
+    return Prediction(
+        cam_from_world=_moved(poses, errors, rng)[:, :3].astype(np.float32),
+        K=np.stack([K for _, K in cameras]).astype(np.float32),
+        depth=depth.astype(np.float32),
+        depth_conf=np.ones(depth.shape, np.float32),
+        points=None,
+        points_conf=None,
+        mask=None,
+        images=np.zeros((s, height, width, 3), np.uint8),
+        frame_names=tuple(p.name for p in sequence.images),
+        timestamps_s=np.full(s, np.nan),
+        original_hw=np.tile(np.array([[height, width]]), (s, 1)),
+        box_in_original=np.tile(np.array([[0.0, 0.0, width, height]]), (s, 1)),
+    )
+
+
+def _smooth(sigma: float, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    knots = rng.normal(0, sigma, (4, 4)) if sigma else np.zeros((4, 4))
+    return np.asarray(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def _moved(poses: NDArray[np.float64], errors: Planted, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Each camera but the first turned and shifted in its own frame."""
+    s = len(poses)
+    change = np.tile(np.eye(4), (s, 1, 1))
+    change[1:, :3, :3] = Rotation.from_rotvec(np.radians(rng.normal(0, errors.rotation_deg, (s - 1, 3)))).as_matrix()
+    change[1:, :3, 3] = rng.normal(0, errors.translation, (s - 1, 3))
+    return change @ poses
