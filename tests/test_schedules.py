@@ -42,7 +42,7 @@ def test_no_warmup_starts_at_the_peak() -> None:
 
 
 def test_wrong_pieces() -> None:
-    with pytest.raises(UserError, match="sum to 0.5"):
+    with pytest.raises(UserError, match=r"sum to 0\.5"):
         Schedule((Piece("linear", 0, 1, 0.5),))
     with pytest.raises(UserError, match="'step'"):
         Piece("step", 0, 1, 1)  # type: ignore[arg-type]

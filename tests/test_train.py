@@ -17,13 +17,14 @@ from PIL import Image
 from torch import Tensor
 from training import MICRO, clips, make_trainer, settings
 
+from page4d.data.loader import Share
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train import loop
 from page4d.train.batch import TrainBatch, stack, targets_of
 from page4d.train.record import read_scalars
 from page4d.train.settings import OptimConfig, Settings, StartConfig
-from page4d.train.sources import ClipSource, Curriculum, Place, SyntheticSource, feed
+from page4d.train.sources import ClipSource, Curriculum, SyntheticSource, feed
 
 
 class Broken:
@@ -99,7 +100,7 @@ def test_one_optimizer_step_an_iteration_after_clipping(tmp_path: Path, monkeypa
         original(*args)
 
     monkeypatch.setattr(trainer.optimizer, "step", spy)
-    batches = feed(trainer.source, Place(accumulate=3), 0, 9, 0)
+    batches = feed(trainer.source, Share(accumulate=3), 0, 9, 0)
     values = trainer.iteration(batches)
     assert values is not None
     assert values["grad_norm/all"] > 1.0, "the case needs something to clip"
@@ -289,15 +290,15 @@ def test_synthetic_source_curriculum_and_seeds() -> None:
 
 
 def test_feed_gives_each_number_once_over_processes() -> None:
-    numbers = [Place(rank, 2, 3).numbers(4) for rank in range(2)]
+    numbers = [Share(rank, 2, 3).numbers(4) for rank in range(2)]
     assert sorted(numbers[0] + numbers[1]) == list(range(24, 30))
-    assert Place(accumulate=6).numbers(4) == list(range(24, 30)), "one process that accumulates sees the same"
+    assert Share(accumulate=6).numbers(4) == list(range(24, 30)), "one process that accumulates sees the same"
 
 
 def test_feed_from_a_worker_is_the_same() -> None:
     source = ClipSource(clips(), 2)
-    here = [b.names for b in feed(source, Place(), 2, 5, workers=0)]
-    there: Iterator[TrainBatch] = feed(source, Place(), 2, 5, workers=1)
+    here = [b.names for b in feed(source, Share(), 2, 5, workers=0)]
+    there: Iterator[TrainBatch] = feed(source, Share(), 2, 5, workers=1)
     assert [b.names for b in there] == here
 
 

@@ -92,7 +92,7 @@ def test_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: p
     store = Checkpoints(tmp_path)
     store.save(payload(1), 1)
     passed = {"bytes": 0}
-    original = module._Splitter.write
+    original = module._Splitter._write
 
     def limited(self: Any, data: Any) -> int:
         passed["bytes"] += len(data)
@@ -100,7 +100,7 @@ def test_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: p
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(self, data)
 
-    monkeypatch.setattr(module._Splitter, "write", limited)
+    monkeypatch.setattr(module._Splitter, "_write", limited)
     with pytest.raises(UserError, match=r"step 2.*No space left on device.*before are untouched"):
         store.save(payload(2), 2)
     monkeypatch.undo()

@@ -22,9 +22,7 @@ def network() -> nn.Module:
 
 def test_expand() -> None:
     assert expand("a.{0..2}.w") == ["a.0.w", "a.1.w", "a.2.w"]
-    assert expand("{frame,global}_blocks.{1..2}") == [
-        "frame_blocks.1", "frame_blocks.2", "global_blocks.1", "global_blocks.2"
-    ]  # fmt: skip
+    assert sorted(expand("{frame,global}_b.{1..2}")) == ["frame_b.1", "frame_b.2", "global_b.1", "global_b.2"]
 
 
 def test_freeze_takes_exactly_the_named_modules() -> None:
@@ -42,13 +40,13 @@ def test_unmatched_pattern_lists_near_names() -> None:
 
 def test_divide_refuses_gaps_and_overlaps() -> None:
     names = dict(network().named_parameters())
-    with pytest.raises(UserError, match="no entry takes blocks.0"):
+    with pytest.raises(UserError, match=r"no entry takes blocks\.0"):
         divide(names, [Share("head", ("head.*",))], "groups")
     with pytest.raises(UserError, match="in both 'a' and 'b'"):
         divide(names, [Share("a", ("head.*",)), Share("b", ("*.bias",))], "groups")
     with pytest.raises(UserError, match="both take the rest"):
         divide(names, [Share("a", None), Share("b", None)], "groups")
-    with pytest.raises(UserError, match="near names: .*head"):
+    with pytest.raises(UserError, match=r"near names: .*head"):
         divide(names, [Share("a", ("heads.*",))], "groups")
 
 
@@ -105,7 +103,8 @@ def test_gradient_checkpointing_recomputes_with_frozen_parts(tmp_path: Path, mon
 
     monkeypatch.setattr(Block, "forward", counted)
     counts, losses = {}, {}
-    for name, on, frozen in (("off", False, ()), ("on", True, ()), ("frozen", True, ("aggregator.frame_blocks.{0..1}",))):
+    some = ("aggregator.frame_blocks.{0..1}",)
+    for name, on, frozen in (("off", False, ()), ("on", True, ()), ("frozen", True, some)):
         chosen = settings(gradient_checkpointing=on, max_steps=1)
         chosen = type(chosen)(trainer=chosen.trainer, optim=OptimConfig(freeze=frozen))
         trainer = make_trainer(tmp_path / name, chosen)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from torch.torch_version import TorchVersion
 
 from page4d.schema import UserError, atomic_write
 
@@ -128,10 +129,10 @@ class Checkpoints:
             )
             raise UserError(f"checkpoint of step {wanted.step} is corrupt: {complaint}; {offer}")
         paths = [self.folder / f.name for f in wanted.files]
-        if len(paths) == 1:
-            return dict(torch.load(paths[0], map_location="cpu", weights_only=True))
-        joined = io.BytesIO(b"".join(path.read_bytes() for path in paths))
-        return dict(torch.load(joined, map_location="cpu", weights_only=True))
+        whole = paths[0] if len(paths) == 1 else io.BytesIO(b"".join(path.read_bytes() for path in paths))
+        # torch.__version__ is a str of its own class; a configuration may well hold it.
+        with torch.serialization.safe_globals([TorchVersion]):
+            return dict(torch.load(whole, map_location="cpu", weights_only=True))
 
     def rewind(self, step: int) -> None:
         """Forget the checkpoints after a step, for a run that goes on from it."""
@@ -141,7 +142,11 @@ class Checkpoints:
     def _write(self, payload: dict[str, Any], name: str) -> tuple[StoredFile, ...]:
         with ExitStack() as stack:
             writer = _Splitter(self._opener(stack, name), self.max_shard_bytes)
-            torch.save(payload, writer)  # type: ignore[arg-type]
+            try:
+                torch.save(payload, writer)  # type: ignore[arg-type]
+            except RuntimeError as error:
+                # After a failed write torch also fails to end its archive, and that error hides the first one.
+                raise writer.failure or error from error
             return writer.files()
 
     def _opener(self, stack: ExitStack, name: str) -> Callable[[int], tuple[str, IO[bytes]]]:
@@ -196,6 +201,7 @@ class _Splitter:
         self.parts: list[tuple[str, IO[bytes]]] = []
         self.hashes: list[Any] = []
         self.sizes: list[int] = []
+        self.failure: OSError | None = None
         self._next()
 
     def _next(self) -> None:
@@ -204,7 +210,13 @@ class _Splitter:
         self.sizes.append(0)
 
     def write(self, data: bytes | memoryview) -> int:
-        view = memoryview(data).cast("B")
+        try:
+            return self._write(memoryview(data).cast("B"))
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def _write(self, view: memoryview) -> int:
         written = 0
         while written < len(view):
             if self.limit and self.sizes[-1] >= self.limit:

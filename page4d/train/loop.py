@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from page4d.data.loader import Share
 from page4d.losses import LossConfig, Targets, total_loss
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
@@ -35,7 +36,7 @@ from page4d.train.record import Record, code_revision, memory_gb, progress_bar, 
 from page4d.train.schedules import ramp
 from page4d.train.scores import SCORE_NAMES
 from page4d.train.settings import Settings
-from page4d.train.sources import Place, Source, feed
+from page4d.train.sources import Source, feed
 from page4d.train.start import begin
 from page4d.train.validation import PAIRS, Validation, validate
 
@@ -111,8 +112,8 @@ class Trainer:
             self.record = Record(self.folder, self.position.iteration, trainer.tensorboard)
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
-        place = Place(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
-        batches: Generator[TrainBatch] = feed(self.source, place, self.position.iteration, ENDLESS, trainer.workers)
+        share = Share(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
+        batches: Generator[TrainBatch] = feed(self.source, share, self.position.iteration, ENDLESS, trainer.workers)
         bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
         self.module.train()
         try:

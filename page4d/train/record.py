@@ -110,7 +110,7 @@ def provenance() -> dict[str, Any]:
     return {
         "code_revision": code_revision(),
         "page4d": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "hardware": gpu or f"{os.cpu_count()} CPU cores, {_processor()}",
         "date": datetime.now(UTC).date().isoformat(),
     }

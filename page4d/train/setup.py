@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from page4d.data.configured import mix_from
 from page4d.data.synthetic import WorldConfig, split_config
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
 from page4d.train.loop import Trainer
 from page4d.train.settings import Settings, build
-from page4d.train.sources import Curriculum, Source, SyntheticSource
+from page4d.train.sources import Curriculum, MixSource, Source, SyntheticSource
 from page4d.train.validation import Validation
 
 SETTINGS = ("trainer", "optim", "loss", "aid", "start")
@@ -47,6 +48,7 @@ class SyntheticData:
     val: dict[str, ValSplit]
     first: int = 0
     clips: int = 0
+    keep: bool = False
     device: str = "cpu"
 
 
@@ -86,12 +88,14 @@ def data_from(values: Mapping[str, Any]) -> Data:
 def _synthetic(values: Mapping[str, Any]) -> Data:
     data = build(SyntheticData, values, "data")
     world = _world(data.split, data.world)
-    source = SyntheticSource(data.split, world, data.batch_size, data.curriculum, data.first, data.clips, data.device)
+    source = SyntheticSource(
+        data.split, world, data.batch_size, data.curriculum, data.first, data.clips, data.keep, data.device
+    )
+    # A validation set is the split as it is, whatever changes training asks for; only the picture size is shared.
+    size = {name: data.world[name] for name in ("height", "width") if name in data.world}
     validations = [
         Validation(
-            SyntheticSource(
-                split, _world(split, data.world | {"frames": val.frames}), val.batch_size, device=data.device
-            ),
+            SyntheticSource(split, _world(split, size | {"frames": val.frames}), val.batch_size, device=data.device),
             val.batches,
         )
         for split, val in data.val.items()
@@ -107,4 +111,17 @@ def _world(split: str, changes: Mapping[str, Any]) -> WorldConfig:
     return build(WorldConfig, plain, "data.world")
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any]], Data]] = {"synthetic": _synthetic}
+def _mixed(values: Mapping[str, Any]) -> Data:
+    """One dataset or a mix, see `page4d.data.configured`; each entry of `val` is one more, with its `batches`."""
+    validations = []
+    for name, entry in (values.get("val") or {}).items():
+        if "batches" not in entry:
+            raise UserError(f"data.val.{name}: needed batches, how many of them are validated")
+        described = {key: value for key, value in entry.items() if key != "batches"}
+        mix = mix_from(described, f"data.val.{name}", name=str(name))
+        validations.append(Validation(MixSource(mix), int(entry["batches"])))
+    name = str(values.get("loader", "mix"))
+    return Data(MixSource(mix_from(values, "data", name=name)), tuple(validations))
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], Data]] = {"synthetic": _synthetic, "mix": _mixed, "dataset": _mixed}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from page4d.data.loader import Share
+from page4d.data.mixing import Mix
 from page4d.data.synthetic import WorldConfig, render_batch, split_config, split_seeds
 from page4d.schema import Clip, UserError
 from page4d.train.batch import TrainBatch, stack
@@ -63,7 +65,8 @@ class SyntheticSource:
     """Batches of the synthetic world's split; no scene is ever seen twice unless `clips` bounds them.
 
     Fields:  first is the index of the first seed in the split; clips, if not 0, is how many seeds there are before
-             they come round again; device is where the rendering runs.
+             they come round again; keep holds rendered batches in memory for when they do; device is where the
+             rendering runs.
     """
 
     split: str
@@ -72,12 +75,16 @@ class SyntheticSource:
     curriculum: Curriculum = Curriculum()
     first: int = 0
     clips: int = 0
+    keep: bool = False
     device: str = "cpu"
+    kept: dict[Any, TrainBatch] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         split_config(self.split)
         if self.batch_size < 1:
             raise UserError(f"data.batch_size is {self.batch_size}, needed at least 1")
+        if self.keep and not self.clips:
+            raise UserError("data.keep holds batches that come again; with data.clips=0 none does")
 
     @property
     def name(self) -> str:
@@ -90,9 +97,17 @@ class SyntheticSource:
         sizes = [int(value) for _, value in self.curriculum.batch_size] or [self.batch_size]
         size = int(stairs(iteration, self.curriculum.batch_size)) if self.curriculum.batch_size else self.batch_size
         wanted = range(index * max(sizes), index * max(sizes) + size)
-        numbers = [i % self.clips if self.clips else i for i in wanted]
+        numbers = tuple(i % self.clips if self.clips else i for i in wanted)
+        world = self.curriculum.world(self.world, iteration)
+        if not self.keep:
+            return self._render(numbers, world)
+        if (numbers, world) not in self.kept:
+            self.kept[numbers, world] = self._render(numbers, world)
+        return self.kept[numbers, world]
+
+    def _render(self, numbers: tuple[int, ...], world: WorldConfig) -> TrainBatch:
         seeds = [split_seeds(self.split, 1, self.first + i)[0] for i in numbers]
-        done = render_batch(seeds, self.curriculum.world(self.world, iteration), self.device)
+        done = render_batch(seeds, world, self.device)
         tensors = {n: getattr(done, n) for n in ("images", "depth", "cam_from_world", "K", "moving", "flow")}
         return TrainBatch(**tensors, names=tuple(f"{self.split}-{i:06d}" for i in numbers), dataset=self.split)
 
@@ -135,6 +150,22 @@ class ClipSource:
         return replace(stack([self.clips[i] for i in chosen]), dataset=self.label)
 
 
+@dataclass(frozen=True)
+class MixSource:
+    """Batches of real datasets mixed by weight; the mix itself decides shapes and order."""
+
+    mix: Mix
+
+    @property
+    def name(self) -> str:
+        """The mix's name."""
+        return self.mix.name
+
+    def batch(self, index: int, iteration: int) -> TrainBatch:
+        """The clips of batch `index`, stacked."""
+        return replace(stack(self.mix.clips(index, iteration)), dataset=self.mix.name)
+
+
 class _Numbered(Dataset[TrainBatch]):
     """A source as a torch Dataset whose keys are (batch number, iteration)."""
 
@@ -145,37 +176,23 @@ class _Numbered(Dataset[TrainBatch]):
         return self.source.batch(*key)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which of the run's micro-batches a process reads: `rank` of `world`, `accumulate` an iteration each."""
-
-    rank: int = 0
-    world: int = 1
-    accumulate: int = 1
-
-    def numbers(self, iteration: int) -> list[int]:
-        """The batch numbers of an iteration for this process; all processes together read each number once."""
-        first = iteration * self.world * self.accumulate
-        return [first + m * self.world + self.rank for m in range(self.accumulate)]
-
-
 def _identity(batch: Any) -> Any:
     return batch
 
 
-def feed(source: Source, place: Place, first: int, last: int, workers: int) -> Generator[TrainBatch]:
+def feed(source: Source, share: Share, first: int, last: int, workers: int) -> Generator[TrainBatch]:
     """Batches of iterations `first` to `last`, made ahead of time in `workers` processes (0: in this one).
 
     Note:  worker processes render while the network computes; what they give does not depend on their number.
     """
     if workers == 0:
-        for number, iteration in _Keys(place, first, last):
+        for number, iteration in _Keys(share, first, last):
             yield source.batch(number, iteration)
         return
     loader = DataLoader(
         _Numbered(source),
         batch_size=None,
-        sampler=_Keys(place, first, last),
+        sampler=_Keys(share, first, last),
         num_workers=workers,
         prefetch_factor=4,
         collate_fn=_identity,
@@ -186,13 +203,13 @@ def feed(source: Source, place: Place, first: int, last: int, workers: int) -> G
 class _Keys:
     """(batch number, iteration) of every micro-batch in order, without holding them all."""
 
-    def __init__(self, place: Place, first: int, last: int) -> None:
-        self.place, self.first, self.last = place, first, last
+    def __init__(self, share: Share, first: int, last: int) -> None:
+        self.share, self.first, self.last = share, first, last
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         for iteration in range(self.first, self.last):
-            for number in self.place.numbers(iteration):
+            for number in self.share.numbers(iteration):
                 yield number, iteration
 
     def __len__(self) -> int:
-        return (self.last - self.first) * self.place.accumulate
+        return (self.last - self.first) * self.share.accumulate

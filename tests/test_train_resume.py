@@ -1,0 +1,165 @@
+"""Resuming is exact: whatever kills the run, the losses are those of an unbroken one, bit for bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training import MICRO, make_trainer, settings
+
+from page4d.schema import UserError
+from page4d.train import checkpoints, record
+from page4d.train.record import read_scalars
+
+# Logged numbers that measure the machine.
+MODEL = replace(MICRO, mask_hold_start=2, mask_hold_end=5)
+CHOSEN = settings(aid=True, save_every=2, validate_every=3)
+
+
+def losses(folder: Path) -> list[dict[str, object]]:
+    return read_scalars(folder)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    folder = tmp_path_factory.mktemp("unbroken")
+    make_trainer(folder, CHOSEN, MODEL).run()
+    return losses(folder)
+
+
+def in_a_child(work: Callable[[], None]) -> int | None:
+    """Run in a forked process, which may be killed; returns its exit code."""
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def killed_at_record(folder: Path, number: int) -> None:
+    """Train until the given record has been written, and die there without any clean-up."""
+    written = 0
+    original = record.Record.scalars
+
+    def scalars(self: record.Record, *args: object) -> None:
+        nonlocal written
+        original(self, *args)  # type: ignore[arg-type]
+        written += 1
+        if written == number:
+            self.stream.write('{"phase": "train", "st')  # a line that the kill cut short
+            self.stream.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    record.Record.scalars = scalars  # type: ignore[method-assign]
+    make_trainer(folder, CHOSEN, MODEL).run()
+
+
+def killed_while_saving(folder: Path, save: int, place: str) -> None:
+    """Die in the middle of writing a checkpoint, or between the file and the manifest that lists it."""
+    saves = 0
+    store = checkpoints.Checkpoints
+    write, listing = checkpoints._Splitter._write, store._list
+
+    def die(*_: object) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    def counted(self: checkpoints.Checkpoints, entry: checkpoints.Entry) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == save and place == "before the manifest":
+            die()
+        listing(self, entry)
+        if saves == save - 1 and place == "in the file":
+            passed = 0
+
+            def half(splitter: checkpoints._Splitter, view: memoryview) -> int:
+                nonlocal passed
+                passed += len(view)
+                return die() if passed > 20_000 else write(splitter, view)
+
+            checkpoints._Splitter._write = half  # type: ignore[method-assign]
+
+    store._list = counted  # type: ignore[method-assign]
+    make_trainer(folder, CHOSEN, MODEL).run()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_killed_after_any_record(tmp_path: Path, unbroken: list[dict[str, object]], number: int) -> None:
+    assert in_a_child(lambda: killed_at_record(tmp_path, number)) == -signal.SIGKILL
+    outcome = make_trainer(tmp_path, CHOSEN, MODEL).run()
+    assert outcome.step == 6
+    assert losses(tmp_path) == unbroken
+
+
+@pytest.mark.parametrize("place", ["in the file", "before the manifest"])
+@pytest.mark.parametrize("save", [2, 3])
+def test_killed_during_a_save(tmp_path: Path, unbroken: list[dict[str, object]], save: int, place: str) -> None:
+    assert in_a_child(lambda: killed_while_saving(tmp_path, save, place)) == -signal.SIGKILL
+    assert make_trainer(tmp_path, CHOSEN, MODEL).checkpoints.manifest().entries, "an earlier one is still there"
+    make_trainer(tmp_path, CHOSEN, MODEL).run()
+    assert losses(tmp_path) == unbroken
+    names = {p.name for p in (tmp_path / "checkpoints").iterdir()}
+    listed = {f.name for e in checkpoints.Checkpoints(tmp_path).manifest().entries for f in e.files}
+    assert names == listed | {"manifest.json"}
+
+
+def test_going_back_to_an_earlier_step(tmp_path: Path, unbroken: list[dict[str, object]]) -> None:
+    keep_all = replace(CHOSEN, trainer=replace(CHOSEN.trainer, keep=9))
+    make_trainer(tmp_path, keep_all, MODEL).run()
+    back = replace(keep_all, trainer=replace(keep_all.trainer, resume="2"))
+    make_trainer(tmp_path, back, MODEL).run()
+    assert losses(tmp_path) == unbroken
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path: Path) -> None:
+    make_trainer(tmp_path, CHOSEN, MODEL).run()
+    before = losses(tmp_path)
+    assert make_trainer(tmp_path, CHOSEN, MODEL).run().step == 6
+    assert losses(tmp_path) == before
+
+
+def test_corrupt_checkpoint_is_named_and_the_one_before_works(
+    tmp_path: Path, unbroken: list[dict[str, object]]
+) -> None:
+    make_trainer(tmp_path, CHOSEN, MODEL).run()
+    path = tmp_path / "checkpoints" / "step_00000006.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"step_00000006\.pt.*trainer\.resume=4"):
+        make_trainer(tmp_path, CHOSEN, MODEL).run()
+    four = replace(CHOSEN, trainer=replace(CHOSEN.trainer, resume="4"))
+    make_trainer(tmp_path, four, MODEL).run()
+    assert losses(tmp_path) == unbroken
+
+
+def test_checkpoint_of_another_run(tmp_path: Path) -> None:
+    make_trainer(tmp_path, settings(max_steps=2)).run()
+    with pytest.raises(UserError, match="another architecture: embed_dim is 16 there and 32 here"):
+        make_trainer(tmp_path, settings(), replace(MICRO, embed_dim=32)).run()
+    with pytest.raises(UserError, match="does not fit this configuration"):
+        make_trainer(tmp_path, settings(aid=True)).run()
+    with pytest.raises(UserError, match="holds a run"):
+        make_trainer(tmp_path, settings(resume="never")).run()
+    with pytest.raises(UserError, match="'last'"):
+        make_trainer(tmp_path, settings(resume="last")).run()
+    with pytest.raises(UserError, match="resume=4, but"):
+        make_trainer(tmp_path / "new", settings(resume="4")).run()
+
+
+def test_checkpoint_holds_what_the_issue_asks_for(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, CHOSEN, MODEL)
+    trainer.run()
+    payload = trainer.checkpoints.load()
+    assert payload.keys() == {
+        "format", "model", "aid", "optimizer", "position", "rng", "model_config", "config", "provenance"
+    }  # fmt: skip
+    assert payload["position"]["step"] == 6
+    assert payload["config"] == {"note": "test"}
+    assert payload["provenance"]["code_revision"]
+    assert payload["model"].keys() == trainer.model.state_dict().keys(), "no key is added to the network's own"
+    torch.set_rng_state(payload["rng"][0]["torch"])
