@@ -155,6 +155,12 @@ def test_contact_sheets_have_a_panel_for_every_frame() -> None:
 
 # ---- in a browser --------------------------------------------------------------------------------------------------
 
+READ_PIXELS = """() => {
+  const p = page4d.pixels();
+  let text = "";
+  for (let i = 0; i < p.length; i += 8192) text += String.fromCharCode(...p.subarray(i, i + 8192));
+  return [page4d.renderer.domElement.width, btoa(text)];
+}"""
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -171,7 +177,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     write_viewer(path, prediction, clip.moving.numpy(), ViewerOptions(fps=30, drop=0.0))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        opened = browser.new_page(viewport={"width": 900, "height": 700})
+        opened = browser.new_page(viewport={"width": 640, "height": 640})
+        opened.set_default_timeout(60_000)
         opened.problems = []
         opened.on("console", lambda message: opened.problems.append(message.text))
         opened.on("pageerror", lambda error: opened.problems.append(str(error)))
@@ -185,10 +192,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def _picture(page: Any) -> np.ndarray:
     """The drawing as (height, width, 3), without the overlay of controls."""
-    flat = page.evaluate(
-        "() => { const p = page4d.pixels(); return [page4d.renderer.domElement.width, Array.from(p)]; }"
-    )
-    return np.array(flat[1], np.uint8).reshape(-1, flat[0], 4)[..., :3]
+    width, packed = page.evaluate(READ_PIXELS)
+    return np.frombuffer(base64.b64decode(packed), np.uint8).reshape(-1, width, 4)[..., :3]
 
 
 def _coloured(picture: np.ndarray) -> int:
@@ -197,7 +202,8 @@ def _coloured(picture: np.ndarray) -> int:
 
 def _set(page: Any, control: str, value: str, event: str = "input") -> None:
     page.evaluate(
-        "([id, value, event]) => { const e = document.getElementById(id); e.value = value; e.dispatchEvent(new Event(event)); }",
+        "([id, value, event]) => { const e = document.getElementById(id); e.value = value; "
+        "e.dispatchEvent(new Event(event)); }",
         [control, value, event],
     )
 
