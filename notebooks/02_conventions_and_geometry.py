@@ -24,7 +24,7 @@
 
 # %% tags=["parameters"]
 weights = "tiny"
-images = "synthetic:2"
+images = "synthetic:5"
 size = 112
 frames = 4
 device = "cpu"
@@ -116,10 +116,10 @@ from page4d.geometry import project, unproject
 
 depth = torch.from_numpy(scene.depth)
 local = unproject(depth, K)
-ratio = (local.norm(dim=-1) / local[..., 2])[0]
+ratio = unproject(torch.ones_like(depth), K)[0].norm(dim=-1)
 figure, axis = plt.subplots(figsize=(4, 3), layout="constrained")
 figure.colorbar(axis.imshow(ratio), label="ray length / z")
-axis.set(xlabel="x (px)", ylabel="y (px)", title="the price of mixing them up")
+_ = axis.set(xlabel="x (px)", ylabel="y (px)", title="ray length for z = 1")
 
 # %% [markdown]
 # `project` undoes `unproject`. What is left is rounding in float32:
