@@ -43,6 +43,11 @@ class FeatureMaps:
         return {"frame": self.frame, "global": self.global_}[kind]
 
 
+def paper_layers(depth: int) -> list[int]:
+    """The pairs (from zero) of the paper's Figure 2, layers 5, 12, 18 and 24 of 24, at a network's own depth."""
+    return sorted({max(0, round(layer * depth / 24) - 1) for layer in (5, 12, 18, 24)})
+
+
 @torch.inference_mode()
 def feature_maps(model: PAGE4D, images: Tensor) -> FeatureMaps:
     """Run the aggregator once and keep the channel mean of every pair's patch tokens.

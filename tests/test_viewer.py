@@ -107,7 +107,7 @@ def test_page_is_self_contained_and_escaped() -> None:
 
 def test_notebook_copy_is_light() -> None:
     shown = notebook_viewer(little_prediction(height=160, width=220), None)
-    assert shown.data.startswith("<iframe srcdoc=")
+    assert shown.data.startswith("<div><iframe srcdoc=")
     assert len(shown.data) < 2.5e6
 
 

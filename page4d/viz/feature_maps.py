@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import plotly.graph_objects as go
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -91,3 +92,43 @@ def feature_figure(
     bar = figure.colorbar(shown, ax=axes.ravel().tolist(), fraction=0.02, pad=0.01)
     bar.set_label("channel mean, each map scaled to 0 ... 1", fontsize=8)
     return figure
+
+
+def layer_slider(frame: NDArray[np.float32], global_: NDArray[np.float32], images: NDArray[np.uint8]) -> go.Figure:
+    """An interactive figure: all frames of one layer side by side, pictures, frame and global maps, a slider of layers.
+
+    Shapes:  frame, global_ (L, S, h, w); images (S, H, W, 3) with H, W multiples of h, w.
+    """
+    step = images.shape[1] // frame.shape[2]
+    small = [image[step // 2 :: step, step // 2 :: step] for image in images]
+
+    def sheet(layer: int) -> go.Image:
+        drawn = ([map_picture(values, 1) for values in maps[layer]] for maps in (frame, global_))
+        rows = [np.concatenate(pictures, 1) for pictures in (small, *drawn)]
+        return go.Image(z=np.concatenate(rows, 0), hoverinfo="skip")
+
+    layers = range(len(frame))
+    steps = [{"label": str(i), "method": "animate", "args": [[str(i)], {"mode": "immediate"}]} for i in layers]
+    figure = go.Figure(sheet(0), frames=[go.Frame(data=[sheet(i)], name=str(i)) for i in layers])
+    height, width = frame.shape[2:]
+    centres = [(i + 0.5) * height for i in range(3)]
+    figure.update_xaxes(
+        tickvals=[(i + 0.5) * width for i in range(len(images))], ticktext=[f"frame {i}" for i in range(len(images))]
+    )
+    figure.update_yaxes(tickvals=centres, ticktext=["image", "frame attention", "global attention"])
+    slider = {"steps": steps, "currentvalue": {"prefix": "block pair "}, "pad": {"t": 30}}
+    figure.update_layout(sliders=[slider], height=460, margin={"l": 110, "r": 10, "t": 20, "b": 10})
+    return figure
+
+
+def bootstrap_interval(
+    rows: NDArray[np.floating], samples: int = 2000, share: float = 0.95, seed: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bounds of the mean over rows (N, L) -> two (L,), by resampling rows with replacement.
+
+    Source:  percentile bootstrap, Efron & Tibshirani (1993), section 13.3.
+    """
+    values = np.asarray(rows, np.float64)
+    pick = np.random.default_rng(seed).integers(0, len(values), (samples, len(values)))
+    low, high = np.quantile(values[pick].mean(1), ((1 - share) / 2, (1 + share) / 2), axis=0)
+    return low, high

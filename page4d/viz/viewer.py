@@ -93,7 +93,7 @@ def notebook_viewer(
     page = html.escape(viewer_html(prediction, moving, light), quote=True)
     style = f"width:100%;height:{height_px}px;border:1px solid #d5d7da;border-radius:6px"
     show: Any = display.HTML
-    return show(f'<iframe srcdoc="{page}" style="{style}" title="4-D viewer" loading="lazy"></iframe>')
+    return show(f'<div><iframe srcdoc="{page}" style="{style}" title="4-D viewer" loading="lazy"></iframe></div>')
 
 
 def _asset(name: str) -> str:
