@@ -84,7 +84,7 @@ def feature_figure(
             shown = axis.imshow(
                 normalise_map(maps[layer, frame]), cmap="YlOrRd", vmin=0, vmax=1, interpolation="bilinear"
             )
-            axis.set_title(name if line is axes[0] else "", fontsize=9)
+            axis.set_title(name if layer == layers[0] else "", fontsize=9)
         for axis in line:
             axis.set_xticks([])
             axis.set_yticks([])
