@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from page4d.train.loop import Outcome
+    from page4d.train.study import StudyConfig, Variant
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The overrides, and two looks at the configuration without training."""
+    """The overrides, two looks at the configuration without training, and the study."""
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example experiment=smoke trainer.seed=1")
-    parser.add_argument("--show", action="store_true", help="print the composed configuration and stop")
-    parser.add_argument("--list", action="store_true", help="name the experiments and stop")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--show", action="store_true", help="print the composed configuration and stop")
+    modes.add_argument("--list", action="store_true", help="name the experiments and stop")
+    modes.add_argument("--study", action="store_true", help="train and examine every arm of conf/study.yaml")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,20 +28,62 @@ def run(args: argparse.Namespace) -> int:
     if args.list:
         print("\n".join(choices("experiment")))
         return 0
+    if args.study:
+        return _study(compose(args.overrides, "study"))
     config = compose(args.overrides)
     if args.show:
         import yaml
 
         print(yaml.safe_dump(config, sort_keys=False), end="")
         return 0
+    return _train(config).exit_code
+
+
+def _train(config: dict[str, Any]) -> Outcome:
     from page4d.train.setup import trainer_from
 
     trainer = trainer_from(config)
-    if trainer.accelerator.is_main_process:
+    main = trainer.accelerator.is_main_process
+    if main:
         about = trainer.describe()
         print(f"{about['start']}\ntraining {about['trained_parameters']:,} of {about['parameters']:,} parameters")
     outcome = trainer.run()
-    if trainer.accelerator.is_main_process:
+    if main:
         how = "stopped by SIGTERM, resume with the same command," if outcome.exit_code else "done"
         print(f"{how} at step {outcome.step}; {trainer.folder}")
-    return outcome.exit_code
+    return outcome
+
+
+def _study(values: dict[str, Any]) -> int:
+    """Every arm, one after the other; what is there already is kept, so a study can be broken off and gone on with."""
+    from page4d.train.settings import build
+    from page4d.train.study import StudyConfig, examine
+
+    study = build(StudyConfig, values, "study")
+    for name, variant in study.variants.items():
+        for seed in study.seeds if variant.experiment else (0,):
+            result = Path(study.results) / f"{name}-seed{seed}.json"
+            if result.is_file():
+                continue
+            weights = variant.weights
+            if variant.experiment is not None:
+                code, weights = _arm(study, name, variant, seed)
+                if code:
+                    return code
+            assert weights is not None
+            document = examine(weights, study.exam, result, label=variant.label, variant=name, seed=seed)
+            shown = {key: round(document["mean"][key], 4) for key in ("abs_rel", "rotation_ratio", "ate_ratio")}
+            print(f"{result}: {shown}")
+    return 0
+
+
+def _arm(study: StudyConfig, name: str, variant: Variant, seed: int) -> tuple[int, str]:
+    from page4d.cli.hydra_config import compose
+
+    place = [f"paths.root={study.runs}", f"paths.name={name}-seed{seed}", f"trainer.seed={seed}"]
+    # Another seed also sees other scenes.
+    data = [f"data.first={seed * 10_000_000}"]
+    words: Sequence[str] = (f"experiment={variant.experiment}", *variant.overrides, *study.train, *place, *data)
+    config = compose(words)
+    outcome = _train(config)
+    return outcome.exit_code, str(config["paths"]["run"])

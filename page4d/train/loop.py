@@ -33,12 +33,13 @@ from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_opt
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze, near
 from page4d.train.record import Record, code_revision, memory_gb, progress_bar, provenance, write_run_file
+from page4d.train.results import RATIOS
 from page4d.train.schedules import ramp
 from page4d.train.scores import SCORE_NAMES
 from page4d.train.settings import Settings
 from page4d.train.sources import Source, feed
 from page4d.train.start import begin
-from page4d.train.validation import PAIRS, Validation, validate
+from page4d.train.validation import Validation, validate
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 ENDLESS = 1 << 40
@@ -352,7 +353,7 @@ def check_metric(metric: str, validations: Sequence[Validation]) -> None:
     """
     if not validations:
         return
-    per_set = ["objective", *SCORE_NAMES, *(f"{ours}_ratio" for ours, _ in PAIRS), *LOSS_NAMES]
+    per_set = ["objective", *SCORE_NAMES, *RATIOS, *LOSS_NAMES]
     known = ["val/objective"] + [f"val/{v.source.name}/{name}" for v in validations for name in per_set]
     if metric not in known:
         raise UserError(f"trainer.metric {metric!r} is not logged; near names: {near(metric, known)}")

@@ -1,0 +1,78 @@
+"""Does the mask help? The variants of the ablation, examined on sequences that no run has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from page4d.data.synthetic import split_config
+from page4d.model import PAGE4D
+from page4d.schema import UserError
+from page4d.train.results import write_result
+from page4d.train.sources import SyntheticSource
+from page4d.train.validation import score_rows
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What every network is examined on: the first `sequences` clips of a split.
+
+    Fields:  height and width must be what the networks were trained with, or the exam measures that, too.
+    """
+
+    split: str = "dynamic-test"
+    sequences: int = 512
+    frames: int = 4
+    height: int = 48
+    width: int = 48
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if self.sequences < self.batch_size or self.sequences % self.batch_size:
+            raise UserError(f"exam.sequences is {self.sequences}, needed a multiple of batch_size {self.batch_size}")
+
+    def source(self) -> SyntheticSource:
+        """The clips."""
+        world = split_config(self.split, frames=self.frames, height=self.height, width=self.width)
+        return SyntheticSource(self.split, world, self.batch_size)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One arm of the study: weights as they are, or an experiment that makes them."""
+
+    label: str
+    experiment: str | None = None
+    weights: str | None = None
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.experiment is None) == (self.weights is None):
+            raise UserError(f"study variant {self.label!r}: give an experiment or weights, not both, not neither")
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """All arms, the seeds that each trained arm is run with, and where results go. `train` changes every run."""
+
+    variants: dict[str, Variant]
+    exam: Exam = field(default_factory=Exam)
+    seeds: tuple[int, ...] = (0,)
+    runs: str = "runs/study"
+    results: str = "book/results/study"
+    train: tuple[str, ...] = ()
+
+
+def examine(weights: str | Path, exam: Exam, path: Path, **about: Any) -> dict[str, Any]:
+    """Score stored weights on an exam and store the result; returns it.
+
+    Errors:  UserError for weights that do not load or cannot take images of the exam's size.
+    """
+    model = PAGE4D.from_pretrained(weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = score_rows(model, exam.source(), exam.sequences // exam.batch_size, device)
+    values = {"split": exam.split, "frames": exam.frames, "height": exam.height, "width": exam.width}
+    return write_result(path, model.cpu(), rows, **values, **about)
