@@ -1,4 +1,4 @@
-"""`page4d prepare tum|bonn|kubric-tracks|synthetic`: raw downloads to benchmark folders."""
+"""`page4d prepare tum|bonn|kubric|kubric-tracks|synthetic`: raw downloads to benchmark folders."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="tum|bonn|kubric-tracks|synthetic")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="tum|bonn|kubric|kubric-tracks|synthetic")
     _tum(kinds.add_parser("tum", help="TUM RGB-D: rgb_90, depth_90, groundtruth_90.txt with the public selection"))
     _bonn(kinds.add_parser("bonn", help="Bonn RGB-D Dynamic: rgb_110, depth_110, groundtruth_110.txt"))
+    _kubric(kinds.add_parser("kubric", help="MOVi TFRecords to the folders of a Kubric worker, without TensorFlow"))
     _tracks(kinds.add_parser("kubric-tracks", help="Kubric / MOVi scenes: tracks.npy and track_masks.npy"))
     _synthetic(kinds.add_parser("synthetic", help="scenes of the synthetic world as TUM RGB-D downloads"))
 
@@ -68,6 +69,25 @@ def _prepare_bonn(args: argparse.Namespace) -> int:
 
     options = BonnOptions(args.protocol, args.first, args.frames, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
     return _publish_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
+
+
+def _kubric(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SRC", help="a .tfrecord file, or a folder of them")
+    parser.add_argument("--out", type=Path, metavar="DST", required=True, help="write DST/<split>_<video>/")
+    parser.add_argument("--first", type=int, default=0, help="number of the first video (default: %(default)s)")
+    parser.add_argument("--scenes", type=_positive, help="number of videos (default: all)")
+    parser.set_defaults(prepare=_prepare_kubric)
+
+
+def _prepare_kubric(args: argparse.Namespace) -> int:
+    from page4d.prepare.kubric_tfrecord import plan_record, read, scene_folder
+    from page4d.prepare.publish import publish
+
+    for record in read(args.source, args.first, args.scenes):
+        plan = plan_record(record, args.out)
+        written = f"{len(plan.files)} files written" if plan is not None and publish(plan) else "already complete"
+        print(f"{scene_folder(record, args.out)}: {written}")
+    return 0
 
 
 def _tracks(parser: argparse.ArgumentParser) -> None:
