@@ -88,14 +88,9 @@ def cameras(order):
 straight = list(range(S))
 later = [0, *reversed(straight[1:])]
 other = straight[::-1]
-print(
-    "later frames swapped:",
-    (cameras(later) - cameras(straight)[later]).abs().max().item(),
-)
-print(
-    "first frame swapped: ",
-    (cameras(other) - cameras(straight)[other]).abs().max().item(),
-)
+for name, order in {"later frames": later, "first frame": other}.items():
+    gap = (cameras(order) - cameras(straight)[order]).abs().max()
+    print(f"{name} swapped: cameras differ by {gap:.1e}")
 
 # %% [markdown]
 # The first number is rounding, the second is not.
@@ -142,7 +137,8 @@ hooks = [
 pair_outputs, _ = model.aggregator(pictures)
 for hook in hooks:
     hook.remove()
-print({kind: tuple(row.shape) for kind, row in seen.items()})
+for kind, row in seen.items():
+    print(f"{kind} block: one row over {len(row)} tokens")
 
 
 # %% mystnb={"figure": {"caption": "What one patch (cross) looks at in the middle pair. Left: the frame block, its own frame only. Then: the global block, all frames. Shares of attention, one colour scale; the rest goes to special tokens.", "name": "fig-attention"}}
