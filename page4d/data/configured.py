@@ -2,7 +2,7 @@
 
 One entry is a dataset: `loader` (a name of `page4d.data.datasets.DATASETS`), `root`, and optionally `split`,
 `weight`, `sequences`, `min_frames`, `depth`, `windows`, `framing` and `options` (what only this loader takes). A mix is
-`datasets` (entries by name) with `shapes` and `look`; a single entry is a mix of one.
+`datasets` (entries by name) with `shapes`, `look` and `seed`; an entry that has these itself is a mix of one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from page4d.schema import UserError
 T = TypeVar("T")
 ENTRY_KEYS = (
     "kind", "loader", "root", "split", "weight", "sequences", "min_frames", "depth", "windows", "framing", "options",
+    "shapes", "look", "seed", "val",
 )  # fmt: skip
 MIX_KEYS = ("kind", "datasets", "shapes", "look", "seed", "val")
 
@@ -67,13 +68,14 @@ def mix_from(values: Mapping[str, Any], where: str = "data", seed: int = 42, nam
     Errors:  UserError for an unknown key or value, naming it, or a dataset that cannot be opened.
     """
     entries = entries_of(values, where)
-    mixed = values if "datasets" in values else {}
-    _known(mixed, MIX_KEYS, where)
+    single = "loader" in values
+    if not single:
+        _known(values, MIX_KEYS, where)
     chosen = {key: entry for key, entry in entries.items() if float(entry.get("weight", 1.0)) != 0}
-    place = where + ".datasets.{}" if mixed else where
+    place = where if single else where + ".datasets.{}"
     ingredients = {key: ingredient_from(entry, place.format(key)) for key, entry in chosen.items()}
-    shapes = made(ShapeRule, mixed.get("shapes"), f"{where}.shapes")
-    return Mix(ingredients, shapes, _look(mixed.get("look"), f"{where}.look"), int(mixed.get("seed") or seed), name)
+    shapes = made(ShapeRule, values.get("shapes"), f"{where}.shapes")
+    return Mix(ingredients, shapes, _look(values.get("look"), f"{where}.look"), int(values.get("seed") or seed), name)
 
 
 def _look(values: Mapping[str, Any] | None, where: str) -> TrainingLook:
