@@ -25,8 +25,8 @@
 # **Needs**: 1 GB of memory and a minute on any computer for the built-in small network. The released networks
 # (`weights = "nomask"` or `"mask"`) need a download of 5 GB and a GPU for comfort.
 #
-# **The small run** uses synthetic pictures, whose truth is known to the last digit, and a network that is about
-# 200 times smaller than the released one. Its answers are coarse; this page says how coarse. For your own pictures:
+# **The small run** uses synthetic pictures, whose truth is known to the last digit, and a network that is
+# hundreds of times smaller than the released one. Its answers are coarse; this page says how coarse. For your own pictures:
 #
 # ```bash
 # papermill notebooks/01_quickstart.ipynb mine.ipynb -p weights nomask -p images my/folder -p device cuda
@@ -47,22 +47,25 @@ device = "cpu"
 # %%
 import page4d
 from page4d.data.views import open_views
+from page4d.motion import moving_mask
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 views = open_views(
     images, size=model.config.img_size, patch=model.config.patch_size, frames=frames
 )
 prediction = page4d.predict(model, views.frames)
+moving = moving_mask(prediction)
 
 # %% [markdown]
 # A `Prediction` holds plain numpy arrays, `S` frames of `H` x `W` pixels. It also remembers which weights, which
-# configuration and which version of the code made it, and it saves to one file.
+# configuration and which version of the code made it, and it saves to one file. The moving mask is computed from it:
+# what does not fit a still world, judged by the predicted depth and cameras.
 
 # %% tags=["hide-input"]
 import pandas as pd
 
 meaning = {
-    "cam_from_world": "pose of each camera, [R | t]; the world is the first camera",
+    "cam_from_world": "pose of each camera, [R | t]",
     "K": "intrinsics, in pixels",
     "depth": "z of each pixel in its own camera",
     "depth_conf": "confidence of the depth, 1 and up",
@@ -80,19 +83,19 @@ pd.DataFrame({"shape": shapes, "meaning": {name: meaning[name] for name in shape
 # %% [markdown]
 # ## What the network saw and said
 
-# %% mystnb={"figure": {"caption": "The pictures, the predicted depth with one colour scale for all frames, and the confidence. Grey would be pixels without depth.", "name": "fig-quickstart-sheet"}}
+# %% mystnb={"figure": {"caption": "The pictures, the predicted depth with one colour scale for all frames, the confidence, and what was judged to move.", "name": "fig-quickstart-sheet"}}
 from page4d.viz.panels import prediction_sheet
 
-sheet = prediction_sheet(prediction)
+sheet = prediction_sheet(prediction, moving)
 
 # %% [markdown]
 # Every pixel becomes a coloured point. Drag to turn the scene, scroll to come closer, click on the legend to hide
-# the cameras. The pyramids are the cameras that the network found; the line joins their centres.
+# the cameras or what moves. The pyramids are the cameras that the network found; the line joins their centres.
 
 # %% mystnb={"figure": {"caption": "The predicted points of all frames, the least confident tenth left out, and the predicted cameras. Axes as in the first camera: x right, y down, z forward, in the network's own unit.", "name": "fig-quickstart-scene"}}
 from page4d.viz.scene import scene_figure
 
-scene_figure(prediction)
+scene_figure(prediction, moving=moving)
 
 # %% [markdown]
 # ## How good is it?
