@@ -132,7 +132,7 @@ for (name, kind), (mean, low, high) in curves.items():
     axis.fill_between(np.arange(len(mean)), low, high, color=color, alpha=0.12)
 axis.axhline(0.5, color="grey", ls=":")
 axis.set(xlabel="block pair, from zero", ylabel="AUC, moving against still")
-axis.legend(ncols=2, fontsize=8)
+_ = axis.legend(ncols=2, fontsize=8)
 # %% tags=["hide-input"]
 import pandas as pd
 

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check-data": ("page4d.cli.check_data", "look at batches of a data set, with verdicts"),
     "train": ("page4d.cli.train", "train a network; settings as Hydra overrides"),
     "evaluate": ("page4d.cli.evaluate", "run a benchmark and score its predictions"),
+    "track": ("page4d.cli.track", "follow picked points through the frames"),
     "features": ("page4d.cli.features", "draw what the network's tokens hold"),
     "view": ("page4d.cli.view", "show a prediction as an interactive page"),
     "export": ("page4d.cli.export", "write a prediction for COLMAP, Blender and other tools"),

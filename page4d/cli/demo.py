@@ -1,0 +1,105 @@
+"""`page4d demo`: a page to upload images or a video, look at the result and take it home (optional extra: demo)."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from page4d.schema import UserError
+
+if TYPE_CHECKING:
+    from page4d.cli.demo_jobs import DemoSettings
+    from page4d.model import PAGE4D
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `page4d demo`."""
+    add = parser.add_argument
+    add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
+    add("--device", default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
+    add("--port", type=int, default=7860)
+    add("--max-upload-mb", type=int, default=200, help="size limit of one upload (default: %(default)s)")
+    add("--max-frames", type=int, default=24, help="frames used of an upload (default: %(default)s)")
+    add("--queue", type=int, default=8, help="jobs that may wait; one runs at a time (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    gradio = import_gradio()
+    import torch
+
+    from page4d.cli.demo_jobs import DemoSettings
+    from page4d.inference import resolve_device
+    from page4d.model import PAGE4D
+
+    settings = DemoSettings(args.host, args.port, args.max_upload_mb, max_frames=args.max_frames, queue_size=args.queue)
+    device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = PAGE4D.from_pretrained(args.weights, device=device).eval()
+    if settings.open_to_others:
+        print(f"page4d demo: listening on {settings.host}: everyone who reaches this machine can upload to it")
+    with tempfile.TemporaryDirectory(prefix="page4d-demo-") as root:
+        page = build_page(gradio, model, settings, Path(root))
+        page.queue(max_size=settings.queue_size, default_concurrency_limit=1)
+        page.launch(**launch_options(settings))
+    return 0
+
+
+def import_gradio() -> Any:
+    """The gradio module, without its usage statistics.
+
+    Raises:  UserError naming the extra if it is not installed.
+    """
+    import os
+
+    # Read at import: nothing of a local page may be reported anywhere.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import gradio
+    except ImportError as error:
+        raise UserError("the demo needs the package gradio: pip install 'page4d[demo]'") from error
+    return gradio
+
+
+def launch_options(settings: DemoSettings) -> dict[str, Any]:
+    """How gradio serves: address and limits from the settings, never a public tunnel."""
+    return {
+        "server_name": settings.host,
+        "server_port": settings.port,
+        "max_file_size": f"{settings.max_upload_mb}mb",
+        "share": False,
+        "show_error": True,
+    }
+
+
+def build_page(gradio: Any, model: PAGE4D, settings: DemoSettings, root: Path) -> Any:
+    """The page: upload on the left, viewer and downloads on the right."""
+    from page4d.cli.demo_jobs import run_job
+
+    def job(files: list[str] | None, moving: str) -> tuple[str, list[str], str]:
+        import html
+
+        try:
+            result = run_job(model, [Path(f) for f in files or []], settings, root, moving)
+        except UserError as error:
+            raise gradio.Error(str(error)) from error
+        page = html.escape(result.viewer.read_text(encoding="utf-8"), quote=True)
+        frame = f'<iframe srcdoc="{page}" style="width:100%;height:720px;border:0" title="4-D viewer"></iframe>'
+        return frame, [str(result.viewer), str(result.archive), str(result.prediction)], result.summary
+
+    limits = f"At most {settings.max_upload_mb} MB, {settings.max_frames} frames; one job at a time, others wait."
+    with gradio.Blocks(title="PAGE-4D", analytics_enabled=False) as page:
+        gradio.Markdown(f"# PAGE-4D\nImages or one video to cameras, depth and points. {limits}")
+        with gradio.Row():
+            with gradio.Column(scale=1):
+                files = gradio.File(label="images or one video", file_count="multiple")
+                moving = gradio.Dropdown(["auto", "geometric", "model", "none"], value="auto", label="moving mask")
+                button = gradio.Button("Run", variant="primary")
+                summary = gradio.Textbox(label="result", interactive=False)
+                downloads = gradio.File(label="viewer, exports, prediction", file_count="multiple", interactive=False)
+            with gradio.Column(scale=3):
+                viewer = gradio.HTML()
+        button.click(job, [files, moving], [viewer, downloads, summary])
+    return page

@@ -1,0 +1,77 @@
+"""`page4d track`: points picked in one frame, followed through the clip, as picture, video and numbers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from page4d.schema import UserError
+
+MARKER = "tracks.csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `page4d track`."""
+    add = parser.add_argument
+    add("inputs", nargs="+", type=Path, metavar="FILE|FOLDER|VIDEO", help="images, one folder of images, or one video")
+    add("--weights", default="vggt", help="weights with a track head (default: %(default)s)")
+    add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
+    add("--overwrite", action="store_true", help="replace earlier tracks in --out")
+    add("--points", nargs="+", metavar="X,Y", help="points in pixels of the original image")
+    add("--grid", type=int, metavar="N", help="an N x N grid of points instead")
+    add("--frame", type=int, default=0, help="frame in which the points are picked (default: %(default)s)")
+    add("--device", default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--fps", type=float, help="of a video, keep at most so many frames a second")
+    add("--max-frames", type=int, help="keep the first so many frames")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write tracks.csv, tracks.mp4 and one picture a frame; 0 when the folder stands."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from page4d.cli.outfolder import check_out, whole_folder
+    from page4d.inference import resolve_device
+    from page4d.io.video import FrameOptions, load_frames
+    from page4d.model import PAGE4D
+    from page4d.point_tracks import follow_points, grid_points, input_tracks
+    from page4d.viz.tracks import draw_tracks, write_video
+
+    check_out(args.out, args.overwrite, MARKER)
+    points = parse_points(args.points, args.grid)
+    device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = PAGE4D.from_pretrained(args.weights, device=device).eval()
+    options = FrameOptions("crop", model.config.img_size, model.config.patch_size, args.fps, args.max_frames)
+    frames = load_frames(args.inputs, options)
+    if not points:
+        height, width = frames.original_hw[min(max(args.frame, 0), len(frames) - 1)]
+        points = grid_points(int(height), int(width), args.grid)
+    tracks = follow_points(model, frames, points, args.frame)
+    shown = input_tracks(tracks, frames)
+    pictures = (frames.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    drawn = draw_tracks(pictures, shown.tracks, shown.visible)
+    with whole_folder(args.out, args.overwrite, MARKER) as folder:
+        tracks.write_csv(str(folder / MARKER))
+        write_video(folder / "tracks.mp4", drawn, args.fps or 10.0)
+        for name, picture in zip(frames.names, drawn, strict=True):
+            Image.fromarray(picture).save(folder / f"{Path(name).stem}.png")
+    print(f"{args.out}: {len(points)} points in {len(frames)} frames")
+    return 0
+
+
+def parse_points(words: list[str] | None, grid: int | None) -> list[tuple[float, float]]:
+    """The picked points; empty if a grid was asked for.
+
+    Raises:  UserError if neither or both are given, or a word is not X,Y.
+    """
+    if (words is None) == (grid is None):
+        raise UserError("give either --points X,Y ... or --grid N")
+    points = []
+    for word in words or []:
+        try:
+            x, y = (float(part) for part in word.split(","))
+        except ValueError as error:
+            raise UserError(f"point {word!r}: needed X,Y in pixels, for example 120,80") from error
+        points.append((x, y))
+    return points
