@@ -49,7 +49,9 @@ class Hypothesis:
         if self.depth_scale != 1:
             words.append(f"depth is {self.depth_scale:.3g} times too large for the poses")
         if self.depth_shift:
-            words.append(f"depth maps stand {abs(self.depth_shift)} frames {'early' if self.depth_shift > 0 else 'late'}")
+            words.append(
+                f"depth maps stand {abs(self.depth_shift)} frames {'early' if self.depth_shift > 0 else 'late'}"
+            )
         return " and ".join(words) or "nothing is wrong"
 
     def undo_poses(self, cam_from_world: Tensor) -> Tensor:
@@ -75,7 +77,7 @@ def frame_pairs(frames: int) -> list[tuple[int, int]]:
     pairs = []
     for gap in sorted({1, max(1, frames // 3), max(1, frames - 1)}):
         starts = sorted({0, (frames - gap) // 2, frames - gap - 1})
-        pairs += [(a, a + gap) for a in starts if 0 <= a and a + gap < frames]
+        pairs += [(a, a + gap) for a in starts if a >= 0 and a + gap < frames]
     return pairs + [(b, a) for a, b in pairs]
 
 
@@ -173,9 +175,11 @@ def edge_alignment(clips: Sequence[Clip], shift: int) -> float:
     for clip in clips:
         fixed = shift_depth(clip, shift)
         edges, gradients = depth_edges(fixed.depth), image_gradient(fixed.images)
-        for i in range(len(fixed)):
-            if edges[i].sum() > 10:
-                ratios.append((gradients[i][edges[i]].mean() / gradients[i].mean().clamp(min=1e-6)).item())
+        ratios += [
+            (gradient[edge].mean() / gradient.mean().clamp(min=1e-6)).item()
+            for edge, gradient in zip(edges, gradients, strict=True)
+            if edge.sum() > 10
+        ]
     return sum(ratios) / len(ratios) if ratios else 0.0
 
 

@@ -1,0 +1,151 @@
+"""What to look at: coloured clouds, depth maps, tracks side by side and as video."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import av
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from page4d.geometry import unproject, world_points
+from page4d.io.pointcloud import write_ply
+from page4d.schema import Clip, UserError, atomic_write
+
+Picture = NDArray[np.uint8]
+MAX_TRACKS, ENLARGE = 32, 2
+DEPTH_COLOURS = "turbo"
+
+
+def picture(clip: Clip, frame: int) -> Picture:
+    """A frame as uint8 (H, W, 3)."""
+    pixels: Picture = (clip.images[frame] * 255).round().byte().permute(1, 2, 0).numpy()
+    return pixels
+
+
+def depth_picture(clip: Clip, frame: int, span: tuple[float, float]) -> Picture:
+    """Near is warm, far is cold, inverse depth between the two ends of `span`; black has no depth."""
+    depth, valid = clip.depth[frame].numpy(), clip.valid[frame].numpy()
+    near, far = 1 / max(span[0], 1e-6), 1 / max(span[1], 1e-6)
+    share = (1 / np.where(valid, depth, 1) - far) / max(near - far, 1e-9)
+    coloured = matplotlib.colormaps[DEPTH_COLOURS](share.clip(0, 1))[..., :3]
+    return np.asarray((coloured * 255 * valid[..., None]).round(), np.uint8)
+
+
+def track_colours(count: int) -> list[tuple[int, int, int]]:
+    """One colour a track, far apart on the colour circle."""
+    hues = (np.arange(count) * 0.618034) % 1
+    return [tuple(int(255 * c) for c in matplotlib.colormaps["hsv"](h)[:3]) for h in hues]  # type: ignore[misc]
+
+
+def chosen_tracks(clip: Clip) -> NDArray[np.int64]:
+    """Up to MAX_TRACKS tracks that are visible in the first frame, those seen longest first."""
+    assert clip.tracks_visible is not None
+    seen = clip.tracks_visible.numpy()
+    order = np.argsort(-seen.sum(0), kind="stable")
+    return np.asarray(order[seen[0, order]][:MAX_TRACKS])
+
+
+def _enlarged(pixels: Picture) -> Image.Image:
+    height, width = pixels.shape[:2]
+    return Image.fromarray(pixels).resize((width * ENLARGE, height * ENLARGE), Image.Resampling.LANCZOS)
+
+
+def _place(xy: NDArray[np.float32]) -> tuple[float, float]:
+    """A pixel coordinate in the enlarged picture."""
+    return float((xy[0] + 0.5) * ENLARGE - 0.5), float((xy[1] + 0.5) * ENLARGE - 0.5)
+
+
+def _dot(draw: ImageDraw.ImageDraw, at: tuple[float, float], colour: tuple[int, int, int]) -> None:
+    draw.ellipse((at[0] - 3, at[1] - 3, at[0] + 3, at[1] + 3), fill=colour, outline=(255, 255, 255))
+
+
+def tracks_picture(clip: Clip) -> Image.Image:
+    """First and last frame side by side, lines between the places of tracks that are visible in both."""
+    assert clip.tracks is not None
+    assert clip.tracks_visible is not None
+    first, last = _enlarged(picture(clip, 0)), _enlarged(picture(clip, len(clip) - 1))
+    sheet = Image.new("RGB", (2 * first.width, first.height))
+    sheet.paste(first, (0, 0))
+    sheet.paste(last, (first.width, 0))
+    draw = ImageDraw.Draw(sheet)
+    chosen = [n for n in chosen_tracks(clip) if clip.tracks_visible[-1, n]]
+    for n, colour in zip(chosen, track_colours(len(chosen)), strict=True):
+        start, end = _place(clip.tracks[0, n].numpy()), _place(clip.tracks[-1, n].numpy())
+        end = (end[0] + first.width, end[1])
+        draw.line((*start, *end), fill=colour, width=1)
+        _dot(draw, start, colour)
+        _dot(draw, end, colour)
+    return sheet
+
+
+def video_frames(clip: Clip, span: tuple[float, float]) -> list[Picture]:
+    """Every frame beside its depth, with the visible tracks on it."""
+    chosen = chosen_tracks(clip) if clip.tracks is not None else np.zeros(0, np.int64)
+    colours = track_colours(len(chosen))
+    frames = []
+    for i in range(len(clip)):
+        image = _enlarged(picture(clip, i))
+        draw = ImageDraw.Draw(image)
+        for n, colour in zip(chosen, colours, strict=True):
+            if clip.tracks is not None and clip.tracks_visible is not None and clip.tracks_visible[i, n]:
+                _dot(draw, _place(clip.tracks[i, n].numpy()), colour)
+        frames.append(np.hstack((np.asarray(image), np.asarray(_enlarged(depth_picture(clip, i, span))))))
+    return frames
+
+
+def encode_video(frames: list[Picture], fps: int = 10) -> bytes:
+    """H.264 in MP4, which browsers play; an odd last row or column is dropped, as the codec needs."""
+    height, width = (side // 2 * 2 for side in frames[0].shape[:2])
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video: Any = container.add_stream("h264", rate=fps)
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        for pixels in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    return stream.getvalue()
+
+
+def encode_png(image: Picture | Image.Image) -> bytes:
+    """The bytes of a PNG file."""
+    stream = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, "png")
+    return stream.getvalue()
+
+
+def write_clouds(clip: Clip, folder: Path, stem: str) -> list[Path]:
+    """Coloured points: `<stem>_world.ply` of all frames together, `<stem>_camera.ply` of the last frame alone.
+
+    Frame:   OpenCV; the first is in the dataset's world, the second in the last frame's camera.
+    Note:    each frame is masked by its own depth (the public script masks the second by the last).
+    """
+    colours = (clip.images * 255).round().byte().permute(0, 2, 3, 1)
+    clouds = {
+        "world": (
+            world_points(clip.depth.double(), clip.K.double(), clip.cam_from_world.double()),
+            clip.valid,
+            colours,
+        ),
+        "camera": (unproject(clip.depth[-1], clip.K[-1]), clip.valid[-1], colours[-1]),
+    }
+    written = []
+    for name, (points, valid, rgb) in clouds.items():
+        if valid.any():
+            path = folder / f"{stem}_{name}.ply"
+            write_ply(path, points[valid].float().numpy(), rgb[valid].numpy())
+            written.append(path)
+    return written
+
+
+def save(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    if not data:
+        raise UserError(f"{path}: nothing to write")
+    with atomic_write(path) as stream:
+        stream.write(data)

@@ -1,0 +1,163 @@
+"""One HTML page without anything from outside: verdicts, findings, numbers, pictures and videos."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from page4d.check import pictures
+from page4d.check.inspect import DatasetReport, Sample
+from page4d.check.measure import Measurements
+from page4d.schema import atomic_write
+
+WORDS = {"pass": "pass", "unknown": "not decided", "warn": "look at this", "fail": "wrong"}
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#1c1f24;background:#fff}
+h1{font-size:1.6rem} h2{margin-top:2.5rem;border-top:1px solid #d5d9e0;padding-top:1.2rem}
+table{border-collapse:collapse;margin:.8rem 0} td,th{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top}
+td.n{font-variant-numeric:tabular-nums} th{font-weight:600} .unit{color:#5b6370}
+.badge{display:inline-block;padding:.05rem .6rem;border-radius:1rem;color:#fff;font-size:.9rem;white-space:nowrap}
+.pass{background:#1a7f43}.unknown{background:#5b6370}.warn{background:#a15c00}.fail{background:#b42318}
+figure{margin:1rem 0} figcaption{color:#5b6370;font-size:.9rem} img,video{max-width:100%;border-radius:4px}
+.row{display:flex;gap:1rem;flex-wrap:wrap} .row figure{flex:1 1 300px}
+.bar{background:#dfe3ea;height:.7rem;width:180px;border-radius:.35rem}
+.bar i{display:block;height:100%;border-radius:.35rem;background:#2b62c4}
+@media(prefers-color-scheme:dark){body{background:#14171c;color:#e6e8eb}h2{border-color:#333a44}.bar{background:#333a44}
+.unit,figcaption{color:#a3abb8}}
+"""
+
+
+def _numbers(m: Measurements) -> list[tuple[str, str, str]]:
+    """Rows of name, value and unit."""
+    low, middle, high = m.depth_percentiles
+    return [
+        ("Pixels with depth", f"{m.valid_share:.1%}", f"{m.valid_share_least:.1%} in the emptiest frame"),
+        ("Depth, 1st / 50th / 99th percentile", f"{low:.3g} / {middle:.3g} / {high:.3g}", "scene units"),
+        ("Static pixels that land in the other frame", f"{m.landed_share:.1%}", "of those with depth"),
+        ("... and agree there in depth and colour", f"{m.agreeing_share:.1%}", "of those with depth"),
+        ("Reprojection error, there and back", f"{m.reprojection_px:.2f}", "pixels, median"),
+        ("Depth error in the other frame", f"{m.depth_error_relative:.2%}", "of depth, median"),
+        ("Colour error in the other frame", f"{m.colour_error:.3f}", "of full range, median"),
+        ("Camera step between frames", f"{m.step:.3g}", f"scene units, median; the largest is {m.jump:.1f} times that"),
+        (
+            "Camera turn between frames",
+            f"{m.turn_deg:.2f}",
+            f"degrees, median; the largest is {m.largest_turn_deg:.1f}",
+        ),
+        ("R R^T differs from I by", f"{m.rotation_error:.1e}", "at most"),
+        ("Field of view, horizontal", f"{m.fov_deg:.1f}", "degrees"),
+        ("fx / fy", f"{m.focal_ratio:.3f}", f"fx varies by {m.focal_change:.1%} within a clip"),
+        ("Principal point", f"{m.centre[0]:.3f}, {m.centre[1]:.3f}", "of width, height; the middle is 0.5, 0.5"),
+    ]
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _figure(content: str, caption: str) -> str:
+    return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _sample(sample: Sample) -> str:
+    clip = sample.clip
+    frames = f"{clip.name}, frames {int(clip.frame_numbers[0])} to {int(clip.frame_numbers[-1])}"
+    first = _uri(pictures.encode_png(pictures.picture(clip, 0)), "image/png")
+    parts = [
+        '<div class="row">',
+        _figure(f'<img alt="first frame" src="{first}">', f"First frame of {frames}"),
+        _figure(
+            f'<img alt="depth" src="{_uri(sample.depth, "image/png")}">',
+            "Its depth: near is red, far is blue, black has none",
+        ),
+        "</div>",
+    ]
+    if sample.tracks is not None:
+        image = f'<img alt="tracks" src="{_uri(sample.tracks, "image/png")}">'
+        parts.append(_figure(image, "Tracks visible in the first and the last frame"))
+    video = f'<video controls loop muted src="{_uri(sample.video, "video/mp4")}"></video>'
+    clouds = ", ".join(path.name for path in sample.clouds)
+    parts.append(
+        _figure(video, f"All frames with visible tracks, and their depth. Point clouds beside this page: {clouds}")
+    )
+    return "\n".join(parts)
+
+
+def _badge(level: str) -> str:
+    return f'<span class="badge {level}">{WORDS[level]}</span>'
+
+
+def _scores(report: DatasetReport) -> str:
+    found = report.diagnosis
+    rows = [("the data as they are", found.as_is)]
+    for scored in (found.poses, found.scales, found.shifts):
+        if scored:
+            one, value = max(scored, key=lambda pair: pair[1])
+            rows.append((f"if {one}", value))
+    cells = "".join(
+        f'<tr><td>{escape(name)}</td><td class="n">{value:.0%}</td>'
+        f'<td><div class="bar"><i style="width:{value:.0%}"></i></div></td></tr>'
+        for name, value in rows
+    )
+    return f"<h3>Static pixels that agree between frames</h3><table>{cells}</table>"
+
+
+def _section(report: DatasetReport) -> str:
+    findings = "".join(
+        f"<tr><td>{_badge(f.level)}</td><td>{escape(f.check)}</td><td>{escape(f.text)}</td></tr>"
+        for f in report.findings
+    )
+    numbers = "".join(
+        f'<tr><td>{escape(name)}</td><td class="n">{escape(value)}</td><td class="unit">{escape(unit)}</td></tr>'
+        for name, value, unit in _numbers(report.numbers)
+    )
+    about = f"{report.about}; looked at {report.numbers.clips} clips, {report.numbers.frames} frames"
+    return (
+        f'<h2 id="{escape(report.name)}">{escape(report.name)} {_badge(report.verdict)}</h2><p>{escape(about)}</p>'
+        f"<table>{findings}</table>{_scores(report)}<h3>Numbers</h3><table>{numbers}</table>"
+        + "".join(_sample(sample) for sample in report.samples)
+    )
+
+
+def html(reports: Sequence[DatasetReport]) -> str:
+    """The page."""
+    rows = "".join(
+        f'<tr><td><a href="#{escape(r.name)}">{escape(r.name)}</a></td><td>{_badge(r.verdict)}</td>'
+        f"<td>{escape(r.findings[0].text)}</td></tr>"
+        for r in reports
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data check</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
+        f"<h1>Data check</h1><table><tr><th>Dataset</th><th>Verdict</th><th>First finding</th></tr>{rows}</table>"
+        + "".join(_section(report) for report in reports)
+        + "</body></html>\n"
+    )
+
+
+def summary(reports: Sequence[DatasetReport]) -> dict[str, Any]:
+    """Verdicts, findings and numbers as plain values."""
+    return {
+        r.name: {
+            "verdict": r.verdict,
+            "findings": [asdict(f) for f in r.findings],
+            "numbers": asdict(r.numbers),
+            "agree_as_is": r.diagnosis.as_is,
+        }
+        for r in reports
+    }
+
+
+def write_report(reports: Sequence[DatasetReport], folder: Path) -> Path:
+    """Write `index.html` and `report.json` into an existing folder."""
+    with atomic_write(folder / "report.json", "w") as stream:
+        json.dump(summary(reports), stream, indent=1)
+    path = folder / "index.html"
+    with atomic_write(path, "w") as stream:
+        stream.write(html(reports))
+    return path

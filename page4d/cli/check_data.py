@@ -1,0 +1,51 @@
+"""`page4d check-data experiment=... data=... key=value ...`: look at the data before training on them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+MARKER = "report.json"
+EXIT_WRONG = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The overrides, how much to look at, and where to write."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="for example data=tum paths.tum=/data/tum, or experiment=paper",
+    )
+    parser.add_argument("--out", type=Path, default=Path("data_check"), help="folder to write (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in that folder")
+    parser.add_argument("--clips", type=int, default=6, help="clips per dataset (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=256, help="width of pictures in pixels (default: %(default)s)")
+    parser.add_argument("--show", type=int, default=2, help="clips with pictures and clouds (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which clips are drawn (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check every dataset of the configuration; 1 if one of them is wrong."""
+    from tqdm import tqdm
+
+    from page4d.check import CheckSettings, inspect, write_report
+    from page4d.check.entries import ingredients_from
+    from page4d.cli.hydra_config import compose
+    from page4d.cli.outfolder import check_out, whole_folder
+
+    settings = CheckSettings(args.clips, args.frames, args.width, args.show, seed=args.seed)
+    check_out(args.out, args.overwrite, MARKER)
+    ingredients = ingredients_from(compose(args.overrides)["data"])
+    with whole_folder(args.out, args.overwrite, MARKER) as folder:
+        bar = tqdm(ingredients.items(), desc="checking", unit="dataset", disable=None, file=sys.stderr, leave=False)
+        reports = [inspect(name, one, folder, settings) for name, one in bar]
+        write_report(reports, folder)
+    for report in reports:
+        print(f"{report.name}: {report.verdict} ({report.about})")
+        for finding in report.findings:
+            print(f"  {finding.level}: {finding.text}")
+    print(f"{args.out / 'index.html'}")
+    return EXIT_WRONG if any(report.verdict == "fail" for report in reports) else 0
