@@ -89,7 +89,10 @@ def killed_while_saving(folder: Path, save: int, place: str) -> None:
     make_trainer(folder, CHOSEN, MODEL).run()
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7, 8])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("number", [2, 6, *(pytest.param(n, marks=SLOW) for n in (1, 3, 4, 5, 7, 8))])
 def test_killed_after_any_record(tmp_path: Path, unbroken: list[dict[str, object]], number: int) -> None:
     assert in_a_child(lambda: killed_at_record(tmp_path, number)) == -signal.SIGKILL
     outcome = make_trainer(tmp_path, CHOSEN, MODEL).run()
@@ -98,7 +101,7 @@ def test_killed_after_any_record(tmp_path: Path, unbroken: list[dict[str, object
 
 
 @pytest.mark.parametrize("place", ["in the file", "before the manifest"])
-@pytest.mark.parametrize("save", [2, 3])
+@pytest.mark.parametrize("save", [2, pytest.param(3, marks=SLOW)])
 def test_killed_during_a_save(tmp_path: Path, unbroken: list[dict[str, object]], save: int, place: str) -> None:
     assert in_a_child(lambda: killed_while_saving(tmp_path, save, place)) == -signal.SIGKILL
     assert make_trainer(tmp_path, CHOSEN, MODEL).checkpoints.manifest().entries, "an earlier one is still there"

@@ -9,6 +9,7 @@ import resource
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,9 @@ def _processor() -> str:
     return found[0] if found else platform.machine()
 
 
+@cache
 def code_revision() -> str:
-    """The git revision of this package's checkout, with "-changed" if files differ; the version where there is none."""
+    """The git revision of this package's checkout, with "-changed" if files differed when first asked; else the version."""
     here = Path(__file__).resolve().parent
     try:
         revision = _git(here, "rev-parse", "HEAD")
