@@ -24,7 +24,7 @@
 
 # %% tags=["parameters"]
 weights = "tiny"
-images = "synthetic"
+images = "synthetic:7"
 frames = 4
 device = "cpu"
 

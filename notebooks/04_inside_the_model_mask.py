@@ -24,7 +24,7 @@
 
 # %% tags=["parameters"]
 weights = "page4d-tiny-mask"
-images = "synthetic"
+images = "synthetic:7"
 frames = 4
 clips = 8
 hold_start = 6000

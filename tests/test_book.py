@@ -102,8 +102,8 @@ def test_unknown_chapters_and_strange_folders_are_refused(project: Path, tmp_pat
 
 def test_the_real_book_lists_every_chapter_in_the_order_of_its_numbers() -> None:
     names = [chapter.name for chapter in find_chapters(ROOT)]
-    assert names == sorted(names)
-    assert [int(name[:2]) for name in names] == list(range(1, len(names) + 1))
+    numbers = [int(name[:2]) for name in names]
+    assert numbers == sorted(set(numbers))
 
 
 def test_every_chapter_opens_as_the_house_style_asks() -> None:
