@@ -14,7 +14,20 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from writers import bonn, co3d, dycheck, dynamic_replica, kubric, pointodyssey, rlbench, sintel, spring, tum, waymo
+from writers import (
+    bonn,
+    co3d,
+    dycheck,
+    dynamic_replica,
+    folder,
+    kubric,
+    pointodyssey,
+    rlbench,
+    sintel,
+    spring,
+    tum,
+    waymo,
+)
 from writers.scene import FRAMES, symmetric
 
 from page4d.cli.hydra_config import choices, compose
@@ -29,13 +42,21 @@ from page4d.schema import Clip, UserError
 TUM_NAME = "rgbd_dataset_freiburg3_walking_xyz"
 
 
-@pytest.mark.parametrize("name", DATASETS)
+DOWNLOADS = [name for name in DATASETS if name != "folder"]
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
 def test_a_missing_folder_says_what_to_download_and_how_large_it_is(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such folder.*download .*(GB|TB).* from \S+"):
         DATASETS[name](tmp_path / "nowhere", DATASETS[name].splits[0])
 
 
-@pytest.mark.parametrize("name", DATASETS)
+def test_a_missing_folder_of_own_recordings_says_what_it_should_hold(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such folder; needed <sequence>/images"):
+        DATASETS["folder"](tmp_path / "nowhere", "all")
+
+
+@pytest.mark.parametrize("name", DOWNLOADS)
 def test_an_empty_folder_is_not_a_dataset(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"download"):
         DATASETS[name](tmp_path, DATASETS[name].splits[0])
@@ -109,6 +130,7 @@ def _all(clip: Clip) -> dict[str, tuple[Callable[[Path], None], dict[str, object
             0, 1e-4,
         ),
         "tum": (lambda r: tum.write(r, {TUM_NAME: clip}), {"options": {"calibration": lens}}, TUM_NAME, 0, 1e-4),
+        "folder": (lambda r: folder.write(r, {"a": clip}), {}, "a", 10, 5e-4),
         "rlbench": (lambda r: rlbench.write(r, {episode: clip}), {}, "task/variation0/episode0/front", 0, 1e-6),
     }  # fmt: skip
 
@@ -236,7 +258,7 @@ def test_configurations_state_the_public_choices() -> None:
     assert strides["dynamic_replica"] == strides["waymo"] == strides["dycheck"] == [1, 2, 3, 4]
     assert (strides["spring"], strides["sintel"]) == ([1, 2, 3], [1, 2])
     assert {name for name in DATASETS if stored[name]["depth"]["percentiles"] is None} == {
-        "pointodyssey", "dynamic_replica", "rlbench",
+        "pointodyssey", "dynamic_replica", "rlbench", "folder",
     }  # fmt: skip
     assert {name for name in DATASETS if stored[name]["framing"]["depth"] == "sparse"} == {"co3d", "waymo"}
     assert issubclass(DATASETS["bonn"], Bonn)

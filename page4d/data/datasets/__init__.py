@@ -9,6 +9,7 @@ from page4d.data.datasets.bonn import Bonn
 from page4d.data.datasets.co3d import CO3D
 from page4d.data.datasets.dycheck import DyCheck
 from page4d.data.datasets.dynamic_replica import DynamicReplica
+from page4d.data.datasets.folder import Folder
 from page4d.data.datasets.kubric import Kubric
 from page4d.data.datasets.pointodyssey import PointOdyssey
 from page4d.data.datasets.rlbench import RLBench
@@ -30,10 +31,11 @@ DATASETS: Mapping[str, type[SceneDataset]] = {
     "bonn": Bonn,
     "tum": TUM,
     "rlbench": RLBench,
+    "folder": Folder,
 }
 
 __all__ = [
-    "CO3D", "DATASETS", "TUM", "Bonn", "DepthOptions", "DyCheck", "DynamicReplica", "Kubric", "PointOdyssey",
+    "CO3D", "DATASETS", "TUM", "Bonn", "DepthOptions", "DyCheck", "DynamicReplica", "Folder", "Kubric", "PointOdyssey",
     "RLBench", "SceneDataset", "Sintel", "Source", "Spring", "Waymo", "dataset_class",
 ]  # fmt: skip
 

@@ -1,0 +1,95 @@
+"""Your own recordings in a plain folder: the loader to start from, and the shortest one to read.
+
+<root>/<sequence>/
+  images/000000.png     or .jpg; the last number in a name is the frame number
+  depth/000000.png      16-bit PNG, z-depth = value / depth_per_unit (1000: millimetres), 0 = no measurement
+  intrinsics.txt        fx fy cx cy in pixels, one row, or one row for each image in order
+  poses.txt             number tx ty tz qx qy qz qw: world from camera, OpenCV axes (x right, y down, z forward)
+  moving/000000.png     optional: brighter than half = moves
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.calibration import pose_from_tum, rigid_inverse
+from page4d.data.datasets.formats import read_mask, read_rgb, read_table
+from page4d.io.depth_png import read_depth_png
+from page4d.schema import UserError
+
+
+class Folder(SceneDataset):
+    """Recordings in plain folders. Frames are the images that have a row in poses.txt."""
+
+    name = "folder"
+    splits = ("all",)
+    source = Source("own recordings", "nothing", "see the layout", "page4d/data/datasets/folder.py")
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: str = "all",
+        *,
+        sequences: Sequence[str] | None = None,
+        min_frames: int = 1,
+        depth: DepthOptions | None = None,
+        depth_per_unit: float = 1000.0,
+    ) -> None:
+        self.depth_per_unit = depth_per_unit
+        self._images: dict[str, dict[int, Path]] = {}
+        self._poses: dict[str, dict[int, NDArray[np.float64]]] = {}
+        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
+
+    def _missing(self, path: Path, why: str = "no such folder") -> UserError:
+        return UserError(
+            f"{path}: {why}; needed <sequence>/images, depth, intrinsics.txt and poses.txt, see {__file__}"
+        )
+
+    def _scan(self) -> dict[str, list[int]]:
+        for table in sorted(self.root.glob("*/poses.txt")):
+            name = table.parent.name
+            self._images[name] = numbered(table.parent / "images")
+            self._poses[name] = {int(row[0]): pose_from_tum(row[1:]) for row in read_table(table, 8)}
+        return {name: sorted(images.keys() & self._poses[name].keys()) for name, images in self._images.items()}
+
+    def _frame(self, sequence: str, number: int) -> Frame:
+        path = self._images[sequence][number]
+        folder, image = self.root / sequence, read_rgb(path)
+        depth = self._empty_depth(image)
+        if self.depth_options.load:
+            depth = read_depth_png(folder / "depth" / f"{path.stem}.png", self.depth_per_unit)
+        mask = folder / "moving" / f"{path.stem}.png"
+        return Frame(
+            image=image,
+            depth=depth,
+            cam_from_world=rigid_inverse(self._poses[sequence][number]),
+            K=self._intrinsics(sequence, number),
+            moving=read_mask(mask) if mask.is_file() else None,
+        )
+
+    def _intrinsics(self, sequence: str, number: int) -> NDArray[np.float64]:
+        path = self.root / sequence / "intrinsics.txt"
+        rows, order = read_table(path, 4), sorted(self._images[sequence])
+        if len(rows) not in (1, len(order)):
+            raise UserError(f"{path} has {len(rows)} rows; needed 1, or one for each of the {len(order)} images")
+        fx, fy, cx, cy = rows[0] if len(rows) == 1 else rows[order.index(number)]
+        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """Images of a folder by the last number in their name.
+
+    Errors:  UserError if two images have the same number.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(p for kind in ("*.png", "*.jpg", "*.jpeg") for p in folder.glob(kind)):
+        digits = re.findall(r"\d+", path.stem)
+        if digits and found.setdefault(int(digits[-1]), path) != path:
+            raise UserError(f"{path} and {found[int(digits[-1])].name} have the same number; rename one")
+    return found
