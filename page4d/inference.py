@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from page4d.geometry import pose_encoding_to_extri_intri
+from page4d.geometry import Similarity, fit_similarity, pose_encoding_to_extri_intri, world_points
 from page4d.io.images import ImageSource, LoadedImages, Mode
 from page4d.io.video import FrameOptions, load_frames
 from page4d.model.fingerprint import config_sha256, weights_sha256
@@ -36,6 +36,27 @@ class Tracks:
     confidence: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Long clips in parts: `frames` at a time, each part sharing `overlap` frames with the one before.
+
+    Known:   parts are joined one after the other by a similarity, so errors of scale and pose add up along the clip;
+             one pass over all frames is better wherever it fits into memory.
+    """
+
+    frames: int = 32
+    overlap: int = 4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.overlap < self.frames:
+            raise UserError(f"windows of {self.frames} frames with overlap {self.overlap}; needed 0 < overlap < frames")
+
+    def starts(self, total: int) -> list[int]:
+        """First frames of the windows over `total` frames; the last window ends with the clip."""
+        last = max(total - self.frames, 0)
+        return [*range(0, last, self.frames - self.overlap), last]
+
+
 def predict(
     model: PAGE4D,
     images: Images,
@@ -43,8 +64,9 @@ def predict(
     mode: Mode = "crop",
     device: torch.device | str | None = None,
     timestamps_s: Sequence[float] | None = None,
+    windows: Windows | None = None,
 ) -> Prediction:
-    """Cameras, depth, points and moving mask of the frames of one scene, from one forward pass.
+    """Cameras, depth, points and moving mask of the frames of one scene, from one forward pass or from `windows`.
 
     Input:   image files, one folder or one video, PIL images, `LoadedImages`, or a tensor (S, 3, H, W) in [0, 1];
              files are fitted by `mode` to the size and patch of the model.
@@ -57,9 +79,74 @@ def predict(
     target = resolve_device(device) if device is not None else _device_of(model)
     frames = as_frames(images, model, mode, timestamps_s)
     model.to(target)
-    with _inference(model), out_of_memory_says(frames, target), autocast_for(target):
-        out = model(frames.images.to(target))
-    return _to_prediction(out, frames, provenance(model, target))
+    meta = provenance(model, target)
+    if windows is None:
+        return _one_pass(model, frames, target, meta)
+    starts = windows.starts(len(frames))
+    parts = [_one_pass(model, _part(frames, i, i + windows.frames), target, meta) for i in starts]
+    return join_windows(parts, starts, meta | {"windows": asdict(windows)})
+
+
+def join_windows(parts: Sequence[Prediction], starts: Sequence[int], meta: dict[str, Any]) -> Prediction:
+    """Bring each window into the world and scale of the ones before; a shared frame keeps its first window's values.
+
+    Method:  the points of the shared frames, lifted from depth, are the same points in both windows; of their more
+             confident half the least-squares similarity is taken.
+    Source:  Umeyama (1991) for the similarity.
+    """
+    joined = parts[0]
+    for part, start in zip(parts[1:], starts[1:], strict=True):
+        shared = len(joined) - start
+        moved = _moved(part, _similarity(part, joined, shared))
+        joined = _appended(joined, moved, shared)
+    return replace(joined, meta=meta)
+
+
+def _one_pass(model: PAGE4D, frames: LoadedImages, device: torch.device, meta: dict[str, Any]) -> Prediction:
+    with _inference(model), out_of_memory_says(frames, device), autocast_for(device):
+        out = model(frames.images.to(device))
+    return _to_prediction(out, frames, meta)
+
+
+def _part(frames: LoadedImages, begin: int, end: int) -> LoadedImages:
+    return LoadedImages(*(getattr(frames, f.name)[begin:end] for f in fields(frames)))
+
+
+def _similarity(part: Prediction, joined: Prediction, shared: int) -> Similarity:
+    """From the world of `part`, whose first `shared` frames are the last of `joined`, to the world of `joined`."""
+    local = world_points(*(torch.from_numpy(a[:shared]).double() for a in (part.depth, part.K, part.cam_from_world)))
+    known = world_points(
+        *(torch.from_numpy(a[-shared:]).double() for a in (joined.depth, joined.K, joined.cam_from_world))
+    )
+    confidence = np.minimum(part.depth_conf[:shared], joined.depth_conf[-shared:])
+    keep = torch.from_numpy(confidence >= np.median(confidence))
+    return fit_similarity(local[keep], known[keep])
+
+
+def _moved(part: Prediction, to_joined: Similarity) -> Prediction:
+    """Lengths times the scale; with x' = s R x + t a camera [Rc | tc] becomes [Rc R^T | s tc - Rc R^T t]."""
+    scale = float(to_joined.scale)
+    pose = torch.from_numpy(part.cam_from_world).double()
+    rotation = pose[:, :, :3] @ to_joined.rotation.mT
+    translation = scale * pose[:, :, 3] - rotation @ to_joined.translation
+    points = None
+    if part.points is not None:
+        flat = torch.from_numpy(part.points).double().reshape(-1, 3)
+        points = to_joined.apply(flat).reshape(part.points.shape).float().numpy()
+    return replace(
+        part,
+        cam_from_world=torch.cat((rotation, translation[..., None]), -1).float().numpy(),
+        depth=np.asarray(part.depth * scale, np.float32),
+        points=points,
+    )
+
+
+def _appended(joined: Prediction, part: Prediction, shared: int) -> Prediction:
+    """Both one after the other, without the first `shared` frames of `part`."""
+    pairs = {f.name: (getattr(joined, f.name), getattr(part, f.name)) for f in fields(joined) if f.name != "meta"}
+    names, later = pairs.pop("frame_names")
+    arrays: dict[str, Any] = {name: np.concatenate((a, b[shared:])) for name, (a, b) in pairs.items() if a is not None}
+    return replace(joined, frame_names=names + later[shared:], **arrays)
 
 
 def track(
@@ -171,7 +258,7 @@ def out_of_memory_says(frames: LoadedImages, device: torch.device) -> Iterator[N
         height, width = frames.images.shape[-2:]
         raise UserError(
             f"{len(frames)} frames of {height} x {width} px do not fit into the memory of {device}; "
-            "take fewer frames (--max-frames, --fps) or a device with more memory"
+            "take fewer frames (--max-frames, --fps), windows of frames (--window), or a device with more memory"
         ) from error
 
 

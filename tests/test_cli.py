@@ -109,8 +109,10 @@ def test_predict_a_folder(weights: Path, images: Path, tmp_path: Path, capsys: p
 
 def test_predict_a_video(weights: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mp4", frames=12, rate=4)
-    assert predict(weights, tmp_path / "out", video, "--fps", 2, "--max-frames", 3, "--no-mask") == 0
+    assert predict(weights, tmp_path / "out", video, "--fps", 2, "--max-frames", 3, "--no-mask", "--window", 2,
+                   "--overlap", 1) == 0  # fmt: skip
     prediction = Prediction.load(tmp_path / "out" / "prediction.npz")
+    assert prediction.meta["windows"] == {"frames": 2, "overlap": 1}
     np.testing.assert_allclose(prediction.timestamps_s, [0, 0.5, 1.0], atol=1e-6)
     assert prediction.mask is None
 
@@ -140,6 +142,7 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "max_frames is 0": [folder / "fine.png", "--max-frames", 0],
         "is no device": [folder / "fine.png", "--device", "gpu"],
         "no known name": [folder / "fine.png", "--weights", "nonsense"],
+        "needed 0 < overlap < frames": [folder / "fine.png", "--window", 4],
         "give a number in [0, 1)": [folder / "fine.png", "--drop", 1],
     }
 

@@ -14,8 +14,8 @@ from test_video import write_video
 
 import page4d
 from page4d import inference
-from page4d.geometry import pose_encoding_to_extri_intri
-from page4d.inference import as_frames, predict, resolve_device, track
+from page4d.geometry import pose_encoding_to_extri_intri, quaternion_to_matrix, relative_to_first, world_points
+from page4d.inference import Windows, as_frames, join_windows, predict, resolve_device, track
 from page4d.io.images import load_images
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.schema import Prediction, UserError
@@ -242,6 +242,69 @@ def test_bad_queries(tracking: page4d.PAGE4D, queries: object, message: str) -> 
 def test_size_and_patch_come_from_the_model() -> None:
     frames = as_frames([Image.new("RGB", (100, 50))], little_model(img_size=96, patch_size=16))
     assert frames.images.shape == (1, 3, 48, 96)
+
+
+def world_of(frames: int) -> Prediction:
+    """A scene without error: depths, cameras and the points that follow from them."""
+    generator = torch.Generator().manual_seed(frames)
+    h, w = 6, 8
+    depth = 1 + torch.rand(frames, h, w, generator=generator, dtype=torch.float64)
+    K = torch.tensor([[9.0, 0, 4], [0, 7, 3], [0, 0, 1]], dtype=torch.float64).expand(frames, 3, 3)
+    rotation = quaternion_to_matrix(torch.tensor([0, 0, 0, 1.0]) + 0.1 * torch.randn(frames, 4, generator=generator))
+    pose = torch.cat((rotation.double(), torch.randn(frames, 3, 1, generator=generator).double()), -1)
+    pose = relative_to_first(pose)
+    return Prediction(
+        cam_from_world=pose.numpy(), K=K.numpy(), depth=depth.numpy(), depth_conf=depth.numpy(),
+        points=world_points(depth, K, pose).numpy(), points_conf=depth.numpy(), mask=np.zeros((frames, 1, 1)),
+        images=np.zeros((frames, h, w, 3), np.uint8), frame_names=tuple(map(str, range(frames))),
+        timestamps_s=np.arange(float(frames)), original_hw=np.ones((frames, 2), np.int64),
+        box_in_original=np.zeros((frames, 4)),
+    )  # fmt: skip
+
+
+def window_of(scene: Prediction, start: int, end: int, scale: float) -> Prediction:
+    """What a network without error would say of some frames: the first is the world, the scale is anything."""
+    cut = {
+        f.name: getattr(scene, f.name)[start:end] for f in dataclasses.fields(scene) if f.name not in ("points", "meta")
+    }
+    pose = relative_to_first(torch.from_numpy(cut["cam_from_world"]))
+    pose[..., 3] *= scale
+    depth = torch.from_numpy(cut["depth"] * scale)
+    points = world_points(depth, torch.from_numpy(cut["K"]), pose)
+    return Prediction(**cut | {"cam_from_world": pose.numpy(), "depth": depth.numpy()}, points=points.numpy())
+
+
+@pytest.mark.parametrize(("total", "frames", "overlap"), [(10, 4, 1), (11, 5, 3), (5, 5, 2), (3, 8, 2), (9, 8, 7)])
+def test_windows_join_to_the_whole_scene(total: int, frames: int, overlap: int) -> None:
+    scene = world_of(total)
+    starts = Windows(frames, overlap).starts(total)
+    parts = [window_of(scene, i, i + frames, scale=1.0 if i == 0 else 0.5 + 0.3 * i) for i in starts]
+    joined = join_windows(parts, starts, {"said": 1})
+    assert joined.frame_names == scene.frame_names
+    for name in ("cam_from_world", "depth", "points", "K", "timestamps_s", "depth_conf"):
+        np.testing.assert_allclose(getattr(joined, name), getattr(scene, name), rtol=1e-4, atol=1e-5, err_msg=name)
+    assert joined.meta == {"said": 1}
+
+
+def test_window_starts() -> None:
+    assert Windows(4, 1).starts(10) == [0, 3, 6]
+    assert Windows(4, 1).starts(11) == [0, 3, 6, 7]
+    assert Windows(4, 1).starts(4) == Windows(4, 1).starts(2) == [0]
+    for frames, overlap in ((4, 0), (4, 4), (1, 1), (0, 0)):
+        with pytest.raises(UserError, match="needed 0 < overlap < frames"):
+            Windows(frames, overlap)
+
+
+def test_predict_in_windows() -> None:
+    model, images = little_model(mask_hold_start=1, mask_hold_end=1), torch.rand(5, 3, 32, 64)
+    whole, parts = predict(model, images), predict(model, images, windows=Windows(3, 1))
+    assert parts.frame_names == whole.frame_names
+    assert parts.meta["windows"] == {"frames": 3, "overlap": 1}
+    first = predict(model, images[:3])
+    np.testing.assert_array_equal(parts.depth[:3], first.depth)
+    assert np.isfinite(parts.cam_from_world).all()
+    one = predict(model, images, windows=Windows(8, 2))
+    np.testing.assert_array_equal(one.depth, whole.depth)
 
 
 @pytest.mark.gpu

@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--fps", type=float, help="of a video, keep at most so many frames a second")
     add("--max-frames", type=int, help="keep the first so many frames")
+    add(
+        "--window", type=int, help="long clips: so many frames at a time, joined by a similarity (default: all at once)"
+    )
+    add("--overlap", type=int, default=4, help="frames that two windows share (default: %(default)s)")
     add("--max-points", type=int, default=1_000_000, help="points in points.ply (default: %(default)s)")
     add("--drop", type=float, default=0.1, help="share of least confident points left out (default: %(default)s)")
 
@@ -38,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         points = write_outputs(prediction, folder, args.max_points, args.drop)
     s, height, width = prediction.depth.shape
     mask = "with moving mask" if prediction.mask is not None else "without moving mask"
-    print(f"{args.out}: {s} frames of {height} x {width} px, {mask}, {points} points")
+    print(f"{args.out}: {s} {'frame' if s == 1 else 'frames'} of {height} x {width} px, {mask}, {points} points")
     return 0
 
 
@@ -48,17 +52,21 @@ def _predict(args: argparse.Namespace) -> Prediction:
     import torch
 
     from page4d.cli.progress import block_progress
-    from page4d.inference import predict, resolve_device
+    from page4d.inference import Windows, predict, resolve_device
     from page4d.io.video import FrameOptions, load_frames
     from page4d.model import PAGE4D
 
+    if args.window is not None:
+        Windows(args.window, args.overlap)  # refuses impossible values before anything is loaded
     device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     options = {} if args.mask is None else {"mask": args.mask}
     model = PAGE4D.from_pretrained(args.weights, device=device, **options)
     size, patch = model.config.img_size, model.config.patch_size
     frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
-    with block_progress(model, f"{len(frames)} frames on {device}"):
-        prediction = predict(model, frames, device=device)
+    windows = None if args.window is None else Windows(args.window, args.overlap)
+    passes = 1 if windows is None else len(windows.starts(len(frames)))
+    with block_progress(model, f"{len(frames)} frames on {device}", passes):
+        prediction = predict(model, frames, device=device, windows=windows)
     return replace(prediction, meta=prediction.meta | {"weights": str(args.weights), "mode": args.mode})
 
 

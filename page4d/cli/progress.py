@@ -13,12 +13,12 @@ from page4d.model import PAGE4D
 
 
 @contextmanager
-def block_progress(model: PAGE4D, description: str) -> Iterator[None]:
-    """Show a bar that advances with each attention block and each head of the model."""
+def block_progress(model: PAGE4D, description: str, passes: int = 1) -> Iterator[None]:
+    """Show a bar that advances with each attention block and each head of the model, over `passes` forward passes."""
     heads = [model.camera_head, model.depth_head, model.point_head]
     parts: list[nn.Module] = [*model.aggregator.frame_blocks, *model.aggregator.global_blocks]
     parts += [head for head in heads if head is not None]
-    with tqdm(total=len(parts), desc=description, unit="step", leave=False) as bar:
+    with tqdm(total=passes * len(parts), desc=description, unit="step", leave=False) as bar:
 
         def advance(*_: Any) -> None:
             bar.update()
