@@ -1,0 +1,218 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own video
+#
+# From a phone clip to a viewer, metres, and files that other programs open.
+#
+# **You will learn** to choose frames, to predict, to put in what you know (intrinsics, a distance), to export, and to
+# recognise the cases that fail.
+#
+# **Needs**: under a minute for the small run. For a real clip a GPU: the table below says how memory grows.
+#
+# **The small run** renders a clip, writes it as a video and treats it as yours. For your own:
+#
+# ```bash
+# papermill notebooks/17_your_own_video.ipynb mine.ipynb -p video my.mp4 -p weights nomask -p device cuda
+# ```
+
+# %% tags=["parameters"]
+video = "rendered"
+weights = "tiny"
+fps = 5.0
+max_frames = 12
+device = "cpu"
+
+# %% [markdown]
+# ## A clip
+#
+# Film slowly, let the camera travel, not only turn, and keep something still in view. Half a second between frames is
+# plenty for a walk; a second is too long for dancing.
+
+# %%
+import tempfile
+from pathlib import Path
+
+from page4d.data.synthetic import split_clip
+from page4d.viz.tracks import write_video
+
+folder = Path(tempfile.mkdtemp())
+truth = None
+if video == "rendered":
+    truth = split_clip("dynamic-test", 5, height=240, width=320, frames=max_frames)
+    video = folder / "clip.mp4"
+    pictures = (truth.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    write_video(video, pictures, fps=fps)
+
+# %% [markdown]
+# ## Predict
+#
+# The same as `page4d predict my.mp4 --fps 5 --max-frames 12 --out result`.
+
+# %%
+import page4d
+from page4d.io.video import FrameOptions, load_frames
+
+model = page4d.PAGE4D.from_pretrained(weights, device=device)
+size, patch = model.config.img_size, model.config.patch_size
+frames = load_frames(video, FrameOptions("crop", size, patch, fps, max_frames))
+prediction = page4d.predict(model, frames)
+
+# %% mystnb={"figure": {"caption": "What the network saw and said. Depth is in the network's own unit.", "name": "fig-own-sheet"}}
+from page4d.viz.panels import prediction_sheet
+
+figure = prediction_sheet(prediction)
+
+# %% [markdown]
+# ## Metres
+#
+# The network's unit has no length of its own. One known distance is enough: measure a door, a table, a tile. Say in
+# which frame, between which two pixels of your file, and how many metres. Depth sensor frames or a known camera path
+# do the same (`page4d view --scale-from`). Here the rendered clip's own truth stands in for the tape measure.
+
+# %%
+from page4d.io.metric_scale import apply_scale, scale_from_depth, scale_from_distance
+
+if truth is not None:
+    sensor = {0: truth.depth[0].numpy()}
+    scale = scale_from_depth(prediction, sensor)
+else:
+    height, width = prediction.original_hw[0]
+    left, right = (0.4 * width, 0.5 * height), (0.6 * width, 0.5 * height)
+    scale = scale_from_distance(prediction, 0, left, right, metres=1.0)
+prediction = apply_scale(prediction, scale)
+print(f"{scale.factor:.3f} m per unit, from {scale.source}")
+print(f"single measurements scatter by {scale.spread:.1%}")
+
+# %% [markdown]
+# ## Look
+
+# %% mystnb={"figure": {"caption": "The clip in the viewer. Still parts are gathered over all frames.", "name": "fig-own-viewer"}}
+from page4d.motion import moving_mask
+from page4d.viz.viewer import notebook_viewer
+
+moving = moving_mask(prediction)
+notebook_viewer(prediction, moving)
+
+# %% [markdown]
+# ## Take it elsewhere
+#
+# Each format follows its tool's conventions. Sizes are those of your file, not of the network's input.
+
+# %%
+from page4d.io.exports import FORMATS, ExportOptions, export
+
+wanted = ["ply", "glb", "colmap", "tum", "cameras", "depth-png", "masks"]
+target = folder / "exports"
+target.mkdir()
+written = export(prediction, target, wanted, ExportOptions(moving=moving))
+
+# %% tags=["hide-input"]
+import pandas as pd
+
+pd.DataFrame(
+    {
+        name: {
+            "for": FORMATS[name][1],
+            "first file": str(paths[0].relative_to(target)),
+            "files": len(paths),
+            "kB": round(sum(path.stat().st_size for path in paths) / 1e3),
+        }
+        for name, paths in written.items()
+    }
+).T
+
+# %% [markdown]
+# ```bash
+# page4d export result --format ply glb colmap --images my/frames --out exports
+# page4d export result --format colmap --intrinsics 1450,1450,959.5,539.5 --out known_lens
+# page4d export result --format colmap --scale-from distance:0,410,620,890,640,0.9 --out metric
+# ```
+#
+# For Gaussian splatting give the folder with `sparse/0` and `images` to the tool. Moving points are left out of it.
+#
+# ## How long may a clip be?
+#
+# All frames go through the network together. Attention between all frames grows with the square of their number; the
+# kept tokens grow with the number. The table is arithmetic from the architecture of the released network: 16-bit
+# tokens of the four layers that the heads read, plus 5 GB of weights, a lower bound for the memory you need.
+
+# %% tags=["hide-input"]
+from page4d import PAGE4DConfig
+
+full = PAGE4DConfig()
+tokens = 5 + (full.img_size // full.patch_size) * (392 // full.patch_size)
+kept = 2 * full.embed_dim * len(full.dpt_pairs) * 2 / 1e9
+work = 4 * full.embed_dim * full.depth / 1e12
+pd.DataFrame(
+    {
+        f"{n} frames": {
+            "tokens": f"{n * tokens:,}",
+            "kept tokens, GB": f"{n * tokens * kept:.2f}",
+            "global attention, TFLOP": f"{(n * tokens) ** 2 * work:.1f}",
+        }
+        for n in (8, 24, 60, 120, 240)
+    }
+).T
+
+# %% [markdown]
+# Twice the frames: twice the memory, four times the time in global attention.
+#
+# ## When it fails
+#
+# A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
+# camera that only turns is the same case. Below, the same scene filmed four ways. Depth errors are means of
+# |predicted / true - 1| after one scale a clip; rotation errors are against the truth.
+
+# %%
+from page4d.evaluate.held_out import view_errors
+
+ways = {
+    "tripod": {"camera_speed": 0.0},
+    "walk": {"camera_speed": 1.4},
+    "run, shaken": {"camera_speed": 3.0},
+    "half of it moves": {"camera_speed": 1.0, "moving_share": (0.45, 0.6)},
+}
+errors = {}
+for name, change in ways.items():
+    clip = split_clip("dynamic-test", 11, height=size, width=size, frames=4, **change)
+    errors[name] = view_errors(page4d.predict(model, clip.images), clip)
+
+# %% tags=["hide-input"]
+fields = {
+    "abs_rel": "depth, mean relative error",
+    "abs_rel_constant": "the same for one depth everywhere",
+    "rotation_deg": "rotation error, degrees",
+    "rotation_deg_still": "the same for a camera that never turns",
+}
+pd.DataFrame(
+    {
+        name: {text: f"{getattr(found, field):.3f}" for field, text in fields.items()}
+        for name, found in errors.items()
+    }
+).T
+
+# %% [markdown]
+# Other failures to expect: mirrors and windows, whose depth lies behind the glass; sky, which gets some depth;
+# rolling shutter and strong blur; frames with nothing in common; portrait clips, whose top and bottom the default
+# `crop` cuts away (`--mode pad` keeps them). A low confidence marks many of these: raise the viewer's slider.
+
+# %% tags=["remove-cell"]
+import shutil
+
+shutil.rmtree(folder)

@@ -1,0 +1,108 @@
+"""Moving masks: exact geometry must give nearly the exact mask; a still world must give none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from little_scene import little_clip, little_prediction
+
+from page4d.data.exact import prediction_from_clip
+from page4d.data.synthetic import split_clip
+from page4d.motion import (
+    MotionOptions,
+    clean_mask,
+    geometric_score,
+    iou,
+    model_score,
+    moving_auc,
+    moving_mask,
+)
+from page4d.schema import UserError
+
+
+def test_still_world_has_nothing_moving() -> None:
+    assert moving_mask(little_prediction(still=True)).mean() < 0.002
+
+
+def test_sliding_body_is_found() -> None:
+    clip = little_clip(6, 72, 96)
+    assert clip.moving is not None
+    truth = clip.moving.numpy()
+    prediction = prediction_from_clip(clip)
+    assert moving_auc(geometric_score(prediction), truth) > 0.97
+    assert iou(moving_mask(prediction), truth) > 0.6
+
+
+def test_depth_alone_finds_bodies_of_the_synthetic_world() -> None:
+    """Without flow the score is a pure consistency check; exact geometry leaves only what never uncovers anything."""
+    found = []
+    for index in range(3):
+        clip = split_clip("dynamic-val", index, height=56, width=56, frames=5)
+        assert clip.moving is not None
+        score = geometric_score(prediction_from_clip(clip), MotionOptions(use_flow=False))
+        found.append(moving_auc(score, clip.moving.numpy()))
+    assert np.mean(found) > 0.8
+
+
+def test_scale_of_the_scene_does_not_matter() -> None:
+    prediction = little_prediction()
+    pose = prediction.cam_from_world.copy()
+    pose[:, :, 3] *= 7
+    larger = replace(prediction, depth=prediction.depth * 7, cam_from_world=pose)
+    np.testing.assert_allclose(geometric_score(larger), geometric_score(prediction), atol=1e-3)
+
+
+def test_noise_of_the_depth_is_not_motion() -> None:
+    prediction = little_prediction(still=True)
+    noise = np.exp(np.random.default_rng(0).normal(scale=0.08, size=prediction.depth.shape))
+    noisy = replace(prediction, depth=(prediction.depth * noise).astype(np.float32))
+    tolerant = geometric_score(noisy, MotionOptions(use_flow=False)) > 1
+    strict = geometric_score(noisy, MotionOptions(use_flow=False, noise_factor=0)) > 1
+    assert tolerant.mean() < 0.3 * strict.mean()
+
+
+def test_model_mask_is_minus_m_at_pixels() -> None:
+    m = np.full((4, 3, 4), 0.2, np.float32)
+    m[1, 2, 3] = -0.4
+    prediction = replace(little_prediction(), mask=m)
+    score = model_score(prediction)
+    assert score.shape == prediction.depth.shape
+    assert score[1, -1, -1] == pytest.approx(0.4)
+    assert score[0].max() == pytest.approx(-0.2)
+    mask = moving_mask(prediction, "model")
+    assert mask[1, -1, -1]
+    assert not mask[[0, 2, 3]].any()
+
+
+def test_clean_mask_drops_specks_and_closes_holes() -> None:
+    mask = np.zeros((1, 20, 20), bool)
+    mask[0, 2, 2] = True
+    mask[0, 8:14, 8:14] = True
+    mask[0, 10, 10] = False
+    cleaned = clean_mask(mask, 0.01)
+    assert not cleaned[0, 2, 2]
+    assert cleaned[0, 8:14, 8:14].all()
+    assert cleaned.sum() == 36
+
+
+def test_iou_by_hand() -> None:
+    a, b = np.zeros((1, 2, 4), bool), np.zeros((1, 2, 4), bool)
+    a[0, 0], b[0, :, :2] = True, True
+    assert iou(a, b) == pytest.approx(2 / 6)
+    assert iou(np.zeros_like(a), np.zeros_like(a)) == 1
+    with pytest.raises(ValueError, match="differ"):
+        iou(a, b[:, :1])
+
+
+def test_bad_input() -> None:
+    one = little_prediction(1)
+    with pytest.raises(UserError, match="one frame"):
+        moving_mask(one)
+    with pytest.raises(UserError, match="has no mask"):
+        moving_mask(one, "model")
+    with pytest.raises(UserError, match="choose one of"):
+        moving_mask(one, "magic")
+    with pytest.raises(UserError, match="offsets"):
+        MotionOptions(offsets=(0,))
