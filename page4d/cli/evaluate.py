@@ -58,12 +58,18 @@ def run(args: argparse.Namespace) -> int:
     return _show([study.score(label, model)])
 
 
-def open_study(task: str, dataset: str, *overrides: str) -> Study:
-    """The study of a task on a dataset, as the command would make it: `open_study("pose", "tum", "root=data/tum")`."""
+def open_study(
+    task: str, dataset: str, protocol: str = "standard", *, align: str = "scale", root: str = "", out: str | Path = ""
+) -> Study:
+    """The study of a task on a dataset with the shipped benchmark settings; an empty `out` is a fresh folder."""
+    import tempfile
+
     from page4d.cli.hydra_config import compose
     from page4d.evaluate.harness import benchmark_name
 
-    return study_of(compose([f"benchmark={benchmark_name(task, dataset)}", *overrides], "evaluate"))
+    config = compose([f"benchmark={benchmark_name(task, dataset)}", f"protocol={protocol}"], "evaluate")
+    folder = str(out) or tempfile.mkdtemp(prefix="page4d-evaluation-")
+    return study_of(config | {"align": align, "root": root or None, "out": folder})
 
 
 def study_of(config: dict[str, Any]) -> Study:

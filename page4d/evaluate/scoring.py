@@ -147,10 +147,21 @@ class _Unscorable(Exception):
     """One sequence cannot be scored for what its prediction is, not for a mistake of the user."""
 
 
-def _compared_frames(
-    sequence: EvalSequence, prediction: Prediction, rules: Rules
-) -> list[tuple[str, Array, Array, float]]:
-    """Per frame: name, prediction and truth at the same pixels, and which share of the truth is covered."""
+@dataclass(frozen=True)
+class ComparedFrame:
+    """Prediction and truth of one frame at the same pixels; truth is 0 where nothing is compared.
+
+    covered: the share of the measured pixels that the prediction shows at all.
+    """
+
+    name: str
+    pred: Array
+    gt: Array
+    covered: float
+
+
+def compared_frames(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> list[ComparedFrame]:
+    """The frames of a sequence as a protocol compares them, before any alignment."""
     protocol = rules.protocol
     video = rules.benchmark.task == "videodepth"
     depth = compared_depth(prediction, protocol.depth_source if video else "own_camera")
@@ -166,19 +177,19 @@ def _compared_frames(
             pred, seen = placed(depth[i], prediction.box_in_original[i], prediction.original_hw[i], hw)
         measured = int((gt > 0).sum())
         covered = float((seen & (gt > 0)).sum() / measured) if measured else 1.0
-        frames.append((sequence.images[i].name, pred, np.where(seen, gt, 0), covered))
+        frames.append(ComparedFrame(sequence.images[i].name, pred, np.where(seen, gt, 0), covered))
     return frames
 
 
 def score_video_depth(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """All frames under one fit."""
     options = rules.benchmark.depth_options(rules.protocol, rules.align)
-    frames = _compared_frames(sequence, prediction, rules)
+    frames = compared_frames(sequence, prediction, rules)
     preds, gts = [], []
-    for _, pred, gt, _ in frames:
-        valid = valid_pixels(pred, gt, options)
-        preds.append(pred[valid])
-        gts.append(gt[valid])
+    for frame in frames:
+        valid = valid_pixels(frame.pred, frame.gt, options)
+        preds.append(frame.pred[valid])
+        gts.append(frame.gt[valid])
     if not sum(map(len, gts)):
         raise _Unscorable("no frame has a valid ground-truth pixel")
     whole, single = sequence_errors(preds, gts, options)
@@ -188,8 +199,8 @@ def score_video_depth(sequence: EvalSequence, prediction: Prediction, rules: Rul
 def score_mono_depth(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """Every frame under its own fit."""
     options = rules.benchmark.depth_options(rules.protocol, rules.align)
-    frames = _compared_frames(sequence, prediction, rules)
-    single = [depth_errors(pred, gt, options) for _, pred, gt, _ in frames]
+    frames = compared_frames(sequence, prediction, rules)
+    single = [depth_errors(frame.pred, frame.gt, options) for frame in frames]
     if not any(s.valid_pixels for s in single):
         raise _Unscorable("no frame has a valid ground-truth pixel")
     return _depth_score(sequence, weighted_mean(single), single, frames)
@@ -199,15 +210,15 @@ def _depth_score(
     sequence: EvalSequence,
     whole: DepthErrors,
     single: Sequence[DepthErrors],
-    frames: Sequence[tuple[str, Array, Array, float]],
+    frames: Sequence[ComparedFrame],
 ) -> SequenceScore:
-    notes = {"covered": float(np.mean([f[3] for f in frames])), "frames": float(len(frames))}
+    notes = {"covered": float(np.mean([frame.covered for frame in frames])), "frames": float(len(frames))}
     if whole.fit is not None:
         notes |= {"scale": whole.fit.scale, "shift": whole.fit.shift}
     items: dict[str, tuple[float, ...]] = {m: tuple(getattr(s, m) for s in single) for m in METRICS}
     items["valid_pixels"] = tuple(float(s.valid_pixels) for s in single)
     values = {m: getattr(whole, m) for m in METRICS}
-    names = tuple(f[0] for f in frames)
+    names = tuple(frame.name for frame in frames)
     return SequenceScore(sequence.name, values, float(whole.valid_pixels), names, items, notes)
 
 

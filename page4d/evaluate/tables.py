@@ -82,6 +82,26 @@ def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None
     return pd.DataFrame(rows)
 
 
+def measured_on(results: Sequence[Scores]) -> str:
+    """When and on what the numbers were made, for the line under a table."""
+    dates = sorted({str(s.origin["date"]) for s in results})
+    hardware = sorted({str(s.origin["hardware"]) for s in results} - {""})
+    return f"measured {' and '.join(dates)} on {', '.join(hardware) or 'unknown hardware'}"
+
+
+def beside_quoted(results: Sequence[Scores], rows: Sequence[Quoted]) -> pd.DataFrame:
+    """Our rows and the published ones in one table; the last column says which is which."""
+    names = list(results[0].better)
+    dataset = results[0].benchmark.split("-", 1)[1] if not results[0].benchmark.startswith("synthetic") else "synthetic"
+    ours = [
+        {"dataset": dataset, "method": s.origin["label"], "protocol": s.protocol["name"]}
+        | {HEADINGS[m]: s.mean[m] for m in names}
+        | {"status": f"{measured_on([s])}, n = {s.n}/{s.of}"}
+        for s in results
+    ]
+    return pd.concat([pd.DataFrame(ours), quoted_table(rows).assign(protocol="as published")])[list(ours[0])]
+
+
 def quoted_table(rows: Sequence[Quoted]) -> pd.DataFrame:
     """Published rows as a table whose last column says that they are quoted."""
     metrics = list(dict.fromkeys(m for row in rows for m in row.values))
