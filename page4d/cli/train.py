@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("--show", action="store_true", help="print the composed configuration and stop")
     modes.add_argument("--list", action="store_true", help="name the experiments and stop")
     modes.add_argument("--study", action="store_true", help="train and examine every arm of conf/study.yaml")
+    modes.add_argument("--store", metavar="RUN", help="keep a finished run's log for the book, in book/results/runs")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,6 +28,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.list:
         print("\n".join(choices("experiment")))
+        return 0
+    if args.store:
+        from page4d.train.results import store_run
+
+        store_run(args.store, Path("book/results/runs") / f"{Path(args.store).name}.json")
         return 0
     if args.study:
         return _study(compose(args.overrides, "study"))

@@ -128,7 +128,7 @@ def _processor() -> str:
 
 @cache
 def code_revision() -> str:
-    """The git revision of this package's checkout, with "-changed" if files differed when first asked; else the version."""
+    """The checkout's git revision, with "-changed" if files differed when first asked; else the version."""
     here = Path(__file__).resolve().parent
     try:
         revision = _git(here, "rev-parse", "HEAD")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.schema import UserError, atomic_write
-from page4d.train.record import provenance
+from page4d.train.record import provenance, read_scalars
 from page4d.train.scores import SCORE_NAMES
 
 FORMAT = 1
@@ -115,7 +115,7 @@ def _short(value: float) -> float | None:
 
 
 def read_result(path: Path | str) -> dict[str, Any]:
-    """A stored evaluation.
+    """A stored evaluation or run.
 
     Errors:  UserError if the file is missing, damaged or of another format.
     """
@@ -125,6 +125,26 @@ def read_result(path: Path | str) -> dict[str, Any]:
         raise UserError(f"cannot read the result {path}: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError(f"{path} is no result of format {FORMAT}, which this page4d reads")
+    return document
+
+
+def store_run(run_folder: Path | str, path: Path | str, points: int = 200) -> dict[str, Any]:
+    """Keep what a run was and a thinned copy of its log, small enough to travel with the book; returns it.
+
+    Errors:  UserError if the folder holds no finished run.
+    """
+    about = Path(run_folder) / "run.json"
+    if not about.is_file() or "ended" not in (values := json.loads(about.read_text())):
+        raise UserError(f"{run_folder} holds no finished run; train to the end first")
+    records = read_scalars(Path(run_folder))
+    train = [r for r in records if r["phase"] == "train"]
+    step = max(1, len(train) // points)
+    kept = [*train[::step], *(r for r in records if r["phase"] != "train")]
+    short = [{k: _short(v) if isinstance(v, float) else v for k, v in record.items()} for record in kept]
+    document = {"format": FORMAT, "run": values, "records": sorted(short, key=lambda r: r["iteration"])}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path, "w") as stream:
+        json.dump(document, stream, separators=(",", ":"))
     return document
 
 

@@ -1,0 +1,226 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Masked fine-tuning
+#
+# A network that was trained on still scenes learns moving ones by training a few blocks in the middle, with a mask
+# that fades away: this page runs that, small but whole.
+#
+# **You will learn** which parameters train, how learning rates and mask are scheduled, what the losses say, and what
+# the mask looks like before and after.
+#
+# **Needs**: two minutes on two cores. The real experiment (`experiment = "paper"`) needs a GPU of 80 GB, the public
+# training data, and about a day; the head of `conf/experiment/paper.yaml` says how that was computed.
+#
+# **The small run** has `steps` steps on synthetic scenes of 48 x 48 pixels with a batch of `batch_size`. That is enough
+# to see every part work, and far too short to judge the method: the next chapter does that, from full runs.
+
+# %% tags=["parameters"]
+experiment = "tiny_finetune_mask"
+weights = "vggt-tiny"
+steps = 60
+batch_size = 4
+seed = 0
+folder = ""
+results = "book/results/runs"
+
+# %% [markdown]
+# ## A run is a configuration
+#
+# An experiment is a file of differences from the defaults. The mask's two steps scale with the run: in the paper's
+# configuration it is whole for 6,000 of 32,000 steps and gone after 10,000 (quoted from the public configuration).
+
+# %%
+import tempfile
+
+from page4d.cli.hydra_config import compose
+
+folder = folder or tempfile.mkdtemp(prefix="masked_finetuning_")
+short = [f"trainer.max_steps={steps}", f"data.batch_size={batch_size}"]
+short += [f"model.mask_hold_start={steps * 6 // 32}"]
+short += [f"model.mask_hold_end={steps * 10 // 32}"]
+often = ["trainer.log_every=1", f"trainer.save_every={steps // 2}"]
+often += ["trainer.validate_every=0", "trainer.image_every=0"]
+place = [f"start.weights={weights}", f"trainer.seed={seed}", f"paths.run={folder}"]
+words = [f"experiment={experiment}", *place, *short, *often]
+quiet = ["trainer.progress=false", "trainer.tensorboard=false"]
+config = compose([*words, *quiet])
+print("page4d train", *words[:1], *short)
+
+# %%
+from page4d.train.setup import trainer_from
+
+trainer = trainer_from(config)
+print(trainer.loaded)
+
+# %% [markdown]
+# ## What trains
+#
+# Only the pairs of blocks that use the mask, and the head that makes it. Everything before them sees pictures as it did,
+# everything after them reads tokens as it did.
+
+# %% tags=["hide-input"]
+import pandas as pd
+
+sizes = {}
+for name, parameter in trainer.model.named_parameters():
+    part = ".".join(name.split(".")[: 2 if name.startswith("aggregator") else 1])
+    kind = "trains" if parameter.requires_grad else "frozen"
+    row = sizes.setdefault(part, {"trains": 0, "frozen": 0})
+    row[kind] += parameter.numel()
+pd.DataFrame(sizes).T.map("{:,}".format)
+
+# %% [markdown]
+# ## Schedules
+#
+# One counter, of optimizer steps, drives the learning rates and the mask, and it is saved with each checkpoint. (The public
+# code counts forward passes, two a step, in a number that it does not save: after a restart its mask begins anew.)
+
+# %% mystnb={"figure": {"caption": "Learning rates of the two groups, and the mask's strength alpha, over the run.", "name": "fig-finetune-schedule"}}
+from page4d.model.mask import mask_alpha
+from page4d.viz.training import schedule_figure
+
+shape = trainer.model.config
+at = range(steps)
+rates = {
+    name: [schedule(step / steps) for step in at]
+    for name, schedule in trainer.schedules.items()
+}
+ends = shape.mask_hold_start, shape.mask_hold_end
+sheet = schedule_figure(at, rates, [mask_alpha(step, *ends) for step in at])
+
+# %% [markdown]
+# ## Before
+#
+# The mask head of a network that never had one is random, and so is its mask. We keep a copy for later.
+
+# %%
+import torch
+from page4d.data.synthetic import split_clip
+
+clip = split_clip("dynamic-val", 3, height=48, width=48, frames=4)
+
+
+def mask_now():
+    """The mask of the clip at full strength, whatever the step."""
+    aggregator = trainer.model.aggregator
+    step, aggregator.mask_step = aggregator.mask_step, 0
+    with torch.no_grad():
+        out = aggregator.run(clip.images[None], keep=())
+    aggregator.mask_step = step
+    return None if out.mask is None else out.mask[0].numpy()
+
+
+before = mask_now()
+
+# %% [markdown]
+# ## Train
+#
+# Each iteration sums the gradients of its micro-batches, clips them by group, asks all processes whether everything
+# is finite, and takes one step.
+
+# %%
+outcome = trainer.run()
+print(
+    f"step {outcome.step}, {trainer.position.seconds:.0f} s, exit code {outcome.exit_code}"
+)
+
+# %% mystnb={"figure": {"caption": "Losses of the short run; thin lines are single steps, thick ones running means. The camera loss counts five times in the objective.", "name": "fig-finetune-losses"}}
+from page4d.train.record import read_scalars
+from page4d.viz.training import curves_figure
+
+records = read_scalars(folder)
+titles = {"objective": "objective", "loss_camera": "camera", "loss_reg_depth": "depth"}
+titles |= {"loss_reg_point": "points", "grad_norm/aggregator": "gradient norm"}
+titles |= {"mask_alpha": "alpha"}
+sheet = curves_figure({"this run": records}, titles, window=9)
+
+# %% [markdown]
+# ## After
+#
+# The mask head got its gradient only through the pose tokens, while alpha was above 0. Nobody told it what moves.
+
+# %% mystnb={"figure": {"caption": "Pictures, the mask before and after the short run, and the pixels that truly move. Blue patches lose the attention of the pose tokens.", "name": "fig-finetune-mask"}}
+from page4d.viz.panels import Row, contact_sheet
+
+after = mask_now()
+pictures = clip.images.permute(0, 2, 3, 1).numpy()
+moving = clip.moving.numpy()
+rows = [Row(pictures, "image")]
+if after is not None:
+    reach = float(max(abs(before).max(), abs(after).max()))
+    limits = (-reach, reach)
+    rows += [Row(before, "before", "m", "RdBu_r", limits)]
+    rows += [Row(after, "after", "m", "RdBu_r", limits)]
+rows += [Row(moving.astype(float), "moving", "0 still, 1 moving", "magma", (0, 1))]
+sheet = contact_sheet(rows)
+
+# %%
+from page4d.motion import moving_auc, patches_moving
+
+if after is not None:
+    patches = patches_moving(moving, *after.shape[1:])
+    told = {"before": before, "after": after}
+    changed = float(abs(after - before).mean())
+    print(f"mean change of m: {changed:.4f}")
+    for name, mask in told.items():
+        print(f"{name}: moving patches have the lower m in", end=" ")
+        print(f"{moving_auc(-mask, patches):.0%} of pairs (chance: 50 %)")
+
+# %% [markdown]
+# ## Stop and go on
+#
+# The same command in the same folder goes on from the last checkpoint, with the same losses to the last bit, as if it
+# had never stopped. Here we go back to the middle of the run and repeat its second half.
+
+# %%
+again = trainer_from(compose([*words, *quiet, f"trainer.resume={steps // 2}"]))
+again.run()
+repeated = read_scalars(folder)
+print("equal to the last bit:", repeated == records)
+
+# %% [markdown]
+# ## Full runs
+#
+# The networks that come with this package were trained by the same commands with their full number of steps. What
+# follows is read from stored logs; the table says which code made them, on what, and when.
+
+# %% tags=["hide-input"]
+from pathlib import Path
+
+from page4d.train.results import read_result
+
+stored = {path.stem: read_result(path) for path in sorted(Path(results).glob("*.json"))}
+about = {
+    name: {
+        "steps": run["run"]["ended"]["step"],
+        "hours": round(run["run"]["ended"]["seconds"] / 3600, 2),
+        "hardware": run["run"]["provenance"]["hardware"],
+        "date": run["run"]["provenance"]["date"],
+        "code": run["run"]["provenance"]["code_revision"][:10],
+    }
+    for name, run in stored.items()
+}
+pd.DataFrame(about).T if about else print(f"no stored runs in {results}")
+
+# %% mystnb={"figure": {"caption": "Validation on unseen moving scenes during the stored runs. A ratio of 1 is what a camera that never moves would score.", "name": "fig-stored-runs"}}
+runs = {name: run["records"] for name, run in stored.items()}
+names = {"dynamic-val/abs_rel": "AbsRel of depth"}
+names |= {"dynamic-val/rotation_ratio": "rotation / identity's"}
+names |= {"dynamic-val/ate_ratio": "ATE / identity's"}
+sheet = curves_figure(runs, names, phase="val") if runs else None

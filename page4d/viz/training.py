@@ -1,0 +1,113 @@
+"""Pictures of training: schedules, loss curves, estimates with intervals. Arrays in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from page4d.schema import UserError
+
+Curve = NDArray[np.float64]
+
+
+def schedule_figure(steps: ArrayLike, rates: Mapping[str, ArrayLike], alpha: ArrayLike) -> Figure:
+    """Learning rate of each group (logarithmic) and strength of the mask over the optimizer steps."""
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(6.4, 3.6), sharex=True, layout="constrained")
+    for name, values in rates.items():
+        upper.semilogy(steps, values, label=name)
+    upper.set(ylabel="learning rate")
+    upper.legend(fontsize=8)
+    lower.plot(steps, alpha, color="black")
+    lower.set(xlabel="optimizer step", ylabel="alpha")
+    return figure
+
+
+def curve(records: Sequence[Mapping[str, Any]], name: str, phase: str = "train") -> tuple[Curve, Curve]:
+    """Steps and values of one logged scalar; empty where it was never logged."""
+    picked = [(r["step"], r[name]) for r in records if r["phase"] == phase and r.get(name) is not None]
+    steps, values = np.array(picked, dtype=np.float64).reshape(-1, 2).T
+    return steps, values
+
+
+def smooth(values: Curve, window: int) -> Curve:
+    """Centred running mean over at most `window` values; shorter at the ends, so that nothing is invented there."""
+    if window < 1:
+        raise UserError(f"smoothing window is {window}, needed at least 1")
+    half = window // 2
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return np.asarray((sums[high] - sums[low]) / (high - low))
+
+
+def curves_figure(
+    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    names: Mapping[str, str],
+    phase: str = "train",
+    window: int = 1,
+) -> Figure:
+    """Small panels, one a scalar (`names`: logged name -> title), one line a run; thin lines are unsmoothed."""
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    size = (2.9 * columns, 2.1 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharex=True, layout="constrained")
+    for axis, (name, title) in zip(axes.flat, names.items(), strict=False):
+        for label, records in runs.items():
+            steps, values = curve(records, name, phase)
+            (line,) = axis.plot(steps, smooth(values, window), label=label)
+            if window > 1:
+                axis.plot(steps, values, color=line.get_color(), alpha=0.25, linewidth=0.6)
+        axis.set_title(title, fontsize=9)
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("optimizer step")
+    if len(runs) > 1:
+        axes[0, 0].legend(fontsize=7)
+    return figure
+
+
+def estimates_figure(panels: Mapping[str, Mapping[str, tuple[float, float, float]]], zero: bool = False) -> Figure:
+    """One panel a quantity, one dot with its interval an arm: `panels[quantity][arm] = (value, low, high)`.
+
+    `zero` draws a line at 0, for differences.
+    """
+    arms = list(next(iter(panels.values())))
+    size = (2.4 + 2.2 * len(panels), 0.9 + 0.32 * len(arms))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=True, layout="constrained")
+    for axis, (quantity, values) in zip(axes.flat, panels.items(), strict=True):
+        for row, arm in enumerate(arms):
+            value, low, high = values[arm]
+            axis.plot([low, high], [row, row], color="black", linewidth=1)
+            axis.plot(value, row, "o", color="black", markersize=5)
+        axis.set(xlabel=quantity, yticks=range(len(arms)), yticklabels=arms, ylim=(len(arms) - 0.5, -0.5))
+        if zero:
+            axis.axvline(0, color="grey", linewidth=0.8, linestyle="--")
+    return figure
+
+
+def binned_figure(
+    x: ArrayLike, series: Mapping[str, ArrayLike], edges: Sequence[float], xlabel: str, ylabel: str
+) -> Figure:
+    """Mean of each series in bins of x, with its standard error; the numbers of sequences stand on the axis."""
+    x = np.asarray(x, dtype=np.float64)
+    number = np.digitize(x, edges[1:-1])
+    centres = (np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2
+    figure, axis = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
+    for offset, (label, values) in enumerate(series.items()):
+        cells = [np.asarray(values, dtype=np.float64)[number == k] for k in range(len(centres))]
+        cells = [cell[np.isfinite(cell)] for cell in cells]
+        mean = [cell.mean() if len(cell) else np.nan for cell in cells]
+        error = [cell.std(ddof=1) / np.sqrt(len(cell)) if len(cell) > 1 else np.nan for cell in cells]
+        width = (edges[1] - edges[0]) * 0.06
+        axis.errorbar(centres + (offset - len(series) / 2) * width, mean, error, marker="o", markersize=3, label=label)
+    counts = [int((number == k).sum()) for k in range(len(centres))]
+    axis.set_xticks(centres, [f"{c:.2f}\nn={n}" for c, n in zip(centres, counts, strict=True)])
+    axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
+    axis.legend(fontsize=7)
+    return figure
