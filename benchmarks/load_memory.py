@@ -1,7 +1,7 @@
 """How much memory loading the full network takes: peak resident memory against the size of the weights.
 
     python benchmarks/load_memory.py            the full 1.26 B network, about 5 GB of disk and of memory
-    python benchmarks/load_memory.py --small    the same with 4 block pairs, seconds
+    python benchmarks/load_memory.py --small    the same half as wide with 4 block pairs, seconds
 
 Random weights are written once for each file format; each is loaded in a process of its own, in which afterwards every
 weight is read once, so that mapped pages count as well. Writing the float32 safetensors file takes twice its size.
@@ -26,8 +26,9 @@ from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.weights import save_weights
 
 SMALL = PAGE4DConfig(
-    depth=4, patch_embed="conv", mask_source=1, masked_pairs=(2,), dpt_pairs=(0, 1, 2, 3), enable_track=False
-)
+    embed_dim=512, depth=4, num_heads=8, patch_embed="conv", mask_source=1, masked_pairs=(2,), dpt_pairs=(0, 1, 2, 3),
+    enable_track=False,
+)  # fmt: skip
 FORMATS = ("float32.pt", "float32.safetensors", "float16.safetensors")
 
 

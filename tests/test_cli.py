@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,6 @@ from page4d.cli.outfolder import whole_folder
 from page4d.io.depth_png import read_depth_png
 from page4d.model.weights import save_weights
 from page4d.schema import Prediction, UserError
-
-
-@pytest.fixture(autouse=True)
-def _keep_sigterm() -> object:
-    """`main` sets a handler for the whole process; each test gives the old one back."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +244,14 @@ def test_a_closed_pipe_is_quiet(words: list[str]) -> None:
     os.close(write)
     assert done.stderr == ""
     assert done.returncode == cli.EXIT_PIPE_CLOSED
+
+
+def test_the_callers_signal_handler_is_given_back(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert main([]) == 2
+    assert signal.getsignal(signal.SIGTERM) is before
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(main, []).result() == 2
 
 
 def test_every_command_has_its_module() -> None:

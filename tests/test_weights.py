@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +362,15 @@ def test_default_network_is_meant_without_configuration(tmp_path: Path, monkeypa
     torch.save(bare(little_model()), tmp_path / "w.pt")
     with pytest.raises(UserError, match=r"aggregator.camera_token \(1, 2, 1, 64\), needed \(1, 2, 1, 1024\)"):
         load_pretrained(PAGE4D, tmp_path / "w.pt", mask=False)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
+def test_loading_takes_the_networks_own_size_once() -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "load_memory.py"
+    command = [sys.executable, str(script), "--small", "--formats", "float32.safetensors"]
+    last = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()[-1]
+    name, network, _file, _peak, ratio, _seconds = last.split()
+    assert name == "float32.safetensors"
+    assert float(network) > 0.3
+    assert float(ratio) < 1.15

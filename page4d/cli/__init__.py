@@ -11,7 +11,9 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType, ModuleType
 
 from page4d.schema import UserError
@@ -33,20 +35,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_TERMINATED = 128 + signal.SIGTERM
-EXIT_PIPE_CLOSED = 128 + signal.SIGPIPE
+EXIT_INTERRUPTED = 130  # the last three are 128 + the signal's number, as shells count
+EXIT_PIPE_CLOSED = 141
+EXIT_TERMINATED = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 2 the user's mistake, 130 interrupted, 143 terminated."""
     words = list(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        try:
-            return _dispatch(words)
-        finally:
-            sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
+        with _termination_cleans_up():
+            try:
+                return _dispatch(words)
+            finally:
+                sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -88,9 +90,21 @@ def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, ModuleType | Non
     return parser, module
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    """Leave through the usual clean-up, so that a cluster's SIGTERM leaves nothing half-written."""
-    raise SystemExit(EXIT_TERMINATED)
+@contextmanager
+def _termination_cleans_up() -> Iterator[None]:
+    """Leave on SIGTERM as on any error, so that a cluster that ends a job leaves nothing half-written."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(EXIT_TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _fail(message: str) -> int:
