@@ -48,7 +48,7 @@ class Folder(SceneDataset):
 
     def _missing(self, path: Path, why: str = "no such folder") -> UserError:
         return UserError(
-            f"{path}: {why}; needed <sequence>/images, depth, intrinsics.txt and poses.txt, see {__file__}"
+            f"{path}: {why}; needed <sequence>/images, depth, intrinsics.txt, poses.txt as in {__file__}"
         )
 
     def _scan(self) -> dict[str, list[int]]:

@@ -1,0 +1,225 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Adding your own dataset
+#
+# A recording becomes training and test data once its images, depth and cameras stand in one folder and agree.
+#
+# **You will learn** which files to write, how to see in a minute whether axes, units and pairing are right, how to
+# train on the result, and how to write a loader when the files already exist in another layout.
+#
+# **Needs**: half an hour of yours, seconds of any computer. For your own recording:
+#
+# ```bash
+# papermill notebooks/09_adding_your_own_dataset.ipynb mine.ipynb -p root my/recordings -p sequence kitchen
+# ```
+#
+# **The small run** has no recording, so it films a synthetic room first and writes the files as you would.
+
+# %% tags=["parameters"]
+root = ""
+sequence = "kitchen"
+depth_per_unit = 1000.0
+frames = 8
+
+# %% [markdown]
+# ## The files
+#
+# One folder for each sequence, under one root:
+#
+# ```text
+# root/kitchen/
+#   images/000000.png       8-bit colour, PNG or JPEG; the last number in a name is the frame number
+#   depth/000000.png        16-bit grey; z in millimetres, 0 where nothing was measured
+#   intrinsics.txt          fx fy cx cy in pixels, one row (or one for each image)
+#   poses.txt               number tx ty tz qx qy qz qw, one row for each image that has a pose
+#   moving/000000.png       optional: white where something moves
+# ```
+#
+# Four conventions decide whether it works:
+#
+# - Depth is **z**, along the camera's axis, not the length of the ray.
+# - A pose is **world from camera**: it takes points of the camera to the world, so its translation is where the camera
+#   stands. Quaternions are x, y, z, w.
+# - Camera axes are OpenCV's: x to the right, y down, z forward. From OpenGL or Blender, negate the second and third
+#   column of the rotation.
+# - The centre of the first pixel is (0, 0). A tool that counts from the pixel's edge gives a principal point that is
+#   0.5 px larger.
+#
+# Depth of 0 means no measurement. Sky, holes and everything beyond the sensor's reach must be 0: a far number there
+# becomes a point, and the network learns it.
+
+# %% [markdown]
+# ## Writing them
+#
+# Here the recording is a synthetic clip, whose arrays stand for what your sensor delivers.
+
+# %%
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from page4d.data.synthetic import split_clip
+from page4d.io.depth_png import write_depth_png
+from PIL import Image
+
+filmed = not root
+root = Path(root or tempfile.mkdtemp())
+clip = split_clip(
+    "dynamic-test", 2, environment="room", frames=frames, camera_speed=1.0
+)
+folder = root / sequence
+for name in ("images", "depth", "moving") if filmed else ():
+    (folder / name).mkdir(parents=True)
+
+# %%
+from page4d.geometry import invert, matrix_to_quaternion
+
+world_from_camera = invert(clip.cam_from_world)
+rows = []
+for i in range(len(clip) if filmed else 0):
+    image = (clip.images[i] * 255).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(image).save(folder / f"images/{i:06d}.png")
+    Image.fromarray(clip.moving[i].numpy()).save(folder / f"moving/{i:06d}.png")
+    write_depth_png(
+        folder / f"depth/{i:06d}.png", clip.depth[i].numpy(), depth_per_unit
+    )
+    quaternion = matrix_to_quaternion(world_from_camera[i, :, :3])
+    rows.append([i, *world_from_camera[i, :, 3].tolist(), *quaternion.tolist()])
+
+# %%
+if filmed:
+    np.savetxt(folder / "poses.txt", rows, fmt="%.9f")
+    K = clip.K[0]
+    np.savetxt(folder / "intrinsics.txt", [[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]])
+
+# %% [markdown]
+# ## Reading them back
+#
+# The loader is named `folder`. What it refuses, it says with the file and the line.
+
+# %%
+from page4d.data.configured import dataset_from
+
+entry = {"loader": "folder", "root": str(root)}
+entry["options"] = {"depth_per_unit": depth_per_unit}
+dataset = dataset_from(entry)
+numbers = dataset.frame_numbers(sequence)[:frames]
+loaded = dataset.load(sequence, numbers)
+print(f"{loaded.name}: {len(loaded)} frames of {tuple(loaded.images.shape[-2:])} px")
+
+# %% mystnb={"figure": {"caption": "The frames as the loader gives them: picture, depth in metres with one colour scale, and the moving mask where the recording has one.", "name": "fig-own-dataset-frames"}}
+from page4d.viz.panels import clip_sheet
+
+sheet = clip_sheet(loaded)
+
+# %% [markdown]
+# ## Do the frames agree?
+#
+# A wrong axis or unit shows as soon as points of one frame are carried into another. `page4d check-data` does this for
+# whole datasets; here are its measurements of one clip. `reprojection_px` is how far a still pixel misses itself after
+# going to another frame and back by the depth found there: about half a pixel or less is right.
+
+# %%
+from page4d.check.measure import measure
+from page4d.check.verdict import diagnose, judge, verdict
+
+numbers_found = measure([loaded])
+findings = judge(numbers_found, diagnose([loaded]))
+print("verdict:", verdict(findings))
+print(f"back to the same pixel within {numbers_found.reprojection_px:.2f} px")
+print(f"relative error of depth {numbers_found.depth_error_relative:.4f}")
+print(f"share of pixels with depth {numbers_found.valid_share:.2f}")
+
+# %% [markdown]
+# Now the four usual mistakes, planted on purpose into the same clip. Each line is what the check answers.
+
+# %%
+from dataclasses import replace
+
+import torch
+
+mistakes = {
+    "depth 8 times too large": replace(loaded, depth=loaded.depth * 8),
+    "camera from world": replace(loaded, cam_from_world=invert(loaded.cam_from_world)),
+    "depth one frame late": replace(loaded, depth=loaded.depth.roll(1, 0)),
+}
+flip = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+mistakes["OpenGL axes"] = replace(loaded, cam_from_world=flip @ loaded.cam_from_world)
+for name, wrong in mistakes.items():
+    worst = judge(measure([wrong]), diagnose([wrong]))
+    failed = [f.text for f in worst if f.level in ("fail", "warn")]
+    print(f"{name}: {verdict(worst)}\n   {failed[0] if failed else 'not found'}")
+
+# %% [markdown]
+# ## Training on it
+#
+# A dataset is an entry of a mix: weight, strides, crops. On the command line the same entry is `data=folder`:
+#
+# ```bash
+# page4d check-data data=folder paths.folder=my/recordings
+# page4d train data=folder paths.folder=my/recordings start.weights=tiny
+# page4d train data=mix/held_out +data.datasets.kitchen='{loader: folder, root: my/recordings, weight: 5000}'
+# ```
+#
+# In Python the mix gives batches by number. Batch 7 is the same today, tomorrow, and on any number of workers.
+
+# %%
+from page4d.data.configured import mix_from
+
+entry["windows"] = {"strides": [1, 2]}
+shapes = {"image_size": 112, "patch_size": 8, "frames": [2, 4], "images_per_batch": 8}
+mix = mix_from({"datasets": {"kitchen": entry}, "shapes": shapes})
+for number in range(3):
+    clips = mix.clips(number, number)
+    used = [c.frame_numbers.tolist() for c in clips]
+    print(f"batch {number}: {tuple(clips[0].images.shape)} each, frames {used}")
+
+# %% [markdown]
+# ## When the files have another layout
+#
+# Copying terabytes into the layout above is no good. Write a loader instead: a file in `page4d/data/datasets/` with
+# three answers. `_scan` says which sequences there are and which frame numbers each has. `_frame` decodes one frame.
+# `source` says what to download when the folder is not there. Everything else comes from the base class: selection,
+# missing files, sizes that do not fit, filters, stacking, and use in worker processes.
+#
+# The loader used above is the shortest complete one:
+
+# %% tags=["hide-input"]
+import inspect
+
+from IPython.display import Code
+from page4d.data.datasets import folder as module
+
+Code(inspect.getsource(module.Folder), language="python")
+
+# %% [markdown]
+# Then, in this order:
+#
+# 1. Read frames by **number**, never by position in a sorted list: a file that is missing then leaves a gap, and
+#    shifts nothing.
+# 2. Turn everything into `Frame`: z-depth in metres with 0 for holes, camera from world, OpenCV axes, K in pixels.
+# 3. Add the class to `DATASETS` in `page4d/data/datasets/__init__.py`, a file `conf/data/<name>.yaml` and a root in
+#    `conf/paths/default.yaml`.
+# 4. Write a *writer* of the layout in `tests/writers/`, from the dataset's documentation and not from your loader, and a
+#    test that a synthetic scene comes back to within the format's rounding. This finds the errors that a look at
+#    pictures does not: `tests/test_datasets_folder.py` is the example.
+# 5. Run `page4d check-data data=<name>` on the real files.
+#
+# Datasets with tracks override `_tracks`, those with flow `_flow`; `page4d/data/datasets/kubric.py` and `sintel.py` show
+# how.
