@@ -122,7 +122,8 @@ def test_a_failing_chapter_shows_its_cell_and_exits_with_1(
     assert main(["book", "--root", str(project), "--out", str(tmp_path / "out")]) == 1
     shown = capsys.readouterr().err
     assert "    wrong = 1 / (count - 40)\n" in shown
-    assert "ZeroDivisionError" in shown
+    assert "ZeroDivisionError: division by zero" in shown
+    assert "\x1b" not in shown.split("failed in the cell")[1]
     executed = tmp_path / "out" / "executed"
     assert [path.name for path in executed.iterdir()] == ["01_small.failed.ipynb"]
     assert not (tmp_path / "out" / "html").exists()

@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -215,7 +216,8 @@ def _title(cells: Sequence[Any]) -> str:
 
 def _describe(chapter: Chapter, error: Any, failed: Path) -> str:
     cell = "\n".join(f"    {line}" for line in str(error.source).splitlines())
-    traceback = "\n".join(error.traceback)
+    # Without the colours that IPython puts in: the message goes to logs as often as to a terminal.
+    traceback = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
     return (
         f"{chapter.path} failed in the cell with execution count {error.exec_count}:\n\n{cell}\n\n{traceback}\n\n"
         f"The notebook up to this cell is {failed}"
