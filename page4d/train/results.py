@@ -66,7 +66,11 @@ def bootstrap(statistic: Callable[[NDArray[np.int64]], float], n: int, seed: int
 
 def interval(table: Table, metric: str) -> tuple[float, float]:
     """95 % bootstrap interval over sequences of `mean_of`."""
-    return bootstrap(lambda picks: mean_of({k: v[picks] for k, v in table.items()}, metric), len(table[SCORE_NAMES[0]]))
+    return bootstrap(lambda picks: _picked_mean(table, metric, picks), len(table[SCORE_NAMES[0]]))
+
+
+def _picked_mean(table: Table, metric: str, picks: NDArray[np.int64]) -> float:
+    return mean_of({name: table[name][picks] for name in RATIOS.get(metric, (metric,))}, metric)
 
 
 def difference(ours: Table, other: Table, metric: str) -> tuple[float, float, float]:
@@ -79,8 +83,7 @@ def difference(ours: Table, other: Table, metric: str) -> tuple[float, float, fl
         raise UserError(f"cannot pair {n} sequences with {m}; evaluate both on the same ones")
 
     def change(picks: NDArray[np.int64]) -> float:
-        first, second = ({k: v[picks] for k, v in table.items()} for table in (ours, other))
-        return mean_of(first, metric) - mean_of(second, metric)
+        return _picked_mean(ours, metric, picks) - _picked_mean(other, metric, picks)
 
     return change(np.arange(n)), *bootstrap(change, n)
 

@@ -1,0 +1,182 @@
+"""Scores against closed forms, stored results, intervals, and the figures made of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from page4d.geometry import extri_intri_to_pose_encoding, fit_similarity
+from page4d.model import PAGE4D
+from page4d.schema import UserError
+from page4d.train.batch import stack, targets_of
+from page4d.train.results import (
+    difference,
+    interval,
+    mean_of,
+    read_result,
+    store_run,
+    stored_table,
+    summary,
+    table_of,
+    write_result,
+)
+from page4d.train.scores import abs_rel, score_sequences, trajectory_error
+from page4d.train.settings import build
+from page4d.train.study import Exam, StudyConfig, examine
+from page4d.viz.training import binned_figure, curve, curves_figure, estimates_figure, schedule_figure, smooth
+from training import MICRO, clips, make_trainer, settings
+
+
+def test_a_perfect_prediction_scores_zero_and_the_identity_one() -> None:
+    targets = targets_of(stack(clips()[:4]), "corrected")
+    encoded = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
+    perfect = score_sequences({"pose_enc": encoded, "depth": 7 * targets.depth[..., None]}, targets)
+    for name in ("abs_rel", "rotation", "translation", "ate"):
+        assert getattr(perfect, name).max() < 2e-3, name
+    still = encoded[:, :1].expand_as(encoded)
+    nothing = score_sequences({"pose_enc": still, "depth": torch.ones_like(targets.depth)[..., None]}, targets)
+    for name in ("rotation", "translation", "ate"):
+        torch.testing.assert_close(getattr(nothing, name), getattr(nothing, f"{name}_identity"), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(nothing.abs_rel, nothing.abs_rel_constant, rtol=1e-5, atol=1e-6)
+
+
+def test_abs_rel_by_hand() -> None:
+    true = torch.tensor([[[[1.0, 2.0, 4.0]]]])
+    ours, flat = abs_rel(torch.tensor([[[[3.0, 3.0, 12.0]]]]), true, true > 0)
+    # Medians 3 and 2: the prediction becomes 2, 2, 8; a flat map is 2, 2, 2.
+    assert ours.item() == pytest.approx((1 + 0 + 1) / 3)
+    assert flat.item() == pytest.approx((1 + 0 + 0.5) / 3)
+    empty, _ = abs_rel(true, true, true < 0)
+    assert math.isnan(empty.item())
+
+
+def test_trajectory_error_is_the_residual_of_the_fitted_similarity() -> None:
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randn(5, 6, 3, generator=generator, dtype=torch.float64)
+    predicted = 3 * true + 0.3 * torch.randn(5, 6, 3, generator=generator, dtype=torch.float64)
+    predicted[1] = true[1] * torch.tensor([-1.0, 1, 1])  # a mirrored path is no similarity
+    fitted = fit_similarity(predicted, true).apply(predicted)
+    expected = (fitted - true).square().sum(-1).mean(-1).sqrt()
+    ate, identity = trajectory_error(predicted, true)
+    torch.testing.assert_close(ate, expected, rtol=1e-6, atol=1e-9)
+    spread = (true - true.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
+    torch.testing.assert_close(identity, spread)
+
+
+def test_trajectory_error_of_straight_and_motionless_paths() -> None:
+    line = torch.arange(4.0, dtype=torch.float64)[None, :, None] * torch.tensor([1.0, 2, 3], dtype=torch.float64)
+    still = torch.zeros_like(line)
+    assert trajectory_error(2 * line, line)[0].item() == pytest.approx(0, abs=1e-7)
+    ate, identity = trajectory_error(still, line)
+    assert ate.item() == pytest.approx(identity.item()), "a single point can only be put in the middle"
+    assert trajectory_error(line, still)[0].item() == pytest.approx(0, abs=1e-7)
+
+
+def test_two_frames_have_no_ate() -> None:
+    targets = targets_of(stack(clips(8, 2)[:2]), "corrected")
+    encoded = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
+    scores = score_sequences({"pose_enc": encoded}, targets)
+    assert scores.ate.isnan().all()
+    assert scores.abs_rel.isnan().all()
+    assert "ate_ratio" not in summary(scores.rows())
+    with pytest.raises(UserError, match="nothing to score"):
+        score_sequences({"images": encoded}, targets)
+
+
+def rows(values: list[float], still: float = 2.0) -> list[dict[str, float]]:
+    names = ("abs_rel", "rotation", "ate", "translation")
+    return [
+        {n: v for n in names} | {f"{n}_identity": still for n in names[1:]} | {"abs_rel_constant": 1.0} for v in values
+    ]
+
+
+def test_means_ratios_and_intervals() -> None:
+    table = table_of(rows([1.0, 2.0, 3.0, math.nan]))
+    assert mean_of(table, "rotation") == pytest.approx(2.0)
+    assert mean_of(table, "rotation_ratio") == pytest.approx(1.0)
+    assert summary(rows([1.0, 3.0]))["ate_ratio"] == pytest.approx(1.0)
+    generator = np.random.default_rng(1)
+    table = table_of(rows(generator.normal(5, 1, 400).tolist()))
+    low, high = interval(table, "abs_rel")
+    # The standard error of the mean is 1 / 20; the interval is 2 x 1.96 of them wide.
+    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+    assert low < mean_of(table, "abs_rel") < high
+
+
+def test_paired_difference_is_sharper_than_the_intervals() -> None:
+    generator = np.random.default_rng(2)
+    base = generator.normal(5, 2, 200)
+    ours, other = table_of(rows((base - 0.1).tolist())), table_of(rows(base.tolist()))
+    value, low, high = difference(ours, other, "rotation")
+    assert value == pytest.approx(-0.1)
+    assert (low, high) == pytest.approx((-0.1, -0.1))
+    with pytest.raises(UserError, match="200 sequences with 3"):
+        difference(ours, table_of(rows([1.0, 2.0, 3.0])), "rotation")
+
+
+def test_stored_result_comes_back(tmp_path: Path) -> None:
+    stored = write_result(tmp_path / "new" / "a.json", PAGE4D(MICRO), rows([1.0, 2.0, math.nan]), label="arm", seed=0)
+    back = read_result(tmp_path / "new" / "a.json")
+    assert back["about"] == {"label": "arm", "seed": 0}
+    assert {"code_revision", "hardware", "date", "torch"} <= back["provenance"].keys()
+    assert back["mean"] == pytest.approx(stored["mean"])
+    np.testing.assert_allclose(stored_table(back)["rotation"], [1.0, 2.0, np.nan])
+    (tmp_path / "b.json").write_text(json.dumps({"format": 9}))
+    with pytest.raises(UserError, match="no result of format 1"):
+        read_result(tmp_path / "b.json")
+    with pytest.raises(UserError, match="cannot read"):
+        read_result(tmp_path / "absent.json")
+
+
+def test_examine_and_store_a_run(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path / "run", settings(max_steps=2, validate_every=2))
+    with pytest.raises(UserError, match="no finished run"):
+        store_run(tmp_path / "run", tmp_path / "run.json")
+    trainer.run()
+    kept = store_run(tmp_path / "run", tmp_path / "kept" / "run.json", points=1)
+    assert [r["step"] for r in kept["records"]] == [1, 2]
+    assert read_result(tmp_path / "kept" / "run.json")["run"]["ended"]["step"] == 2
+    exam = Exam(sequences=4, batch_size=2, frames=3, height=16, width=16)
+    result = examine(tmp_path / "run", exam, tmp_path / "exam.json", label="micro")
+    assert result["n"] == 4
+    assert len(result["sequences"]["moving_share"]) == 4
+    assert result["mean"]["rotation_identity"] > 0
+    assert exam.source().batch(0, 0).names[0].startswith("dynamic-test-")
+
+
+def test_study_settings() -> None:
+    from page4d.cli.hydra_config import compose
+
+    study = build(StudyConfig, compose(config_name="study"), "study")
+    assert list(study.variants) == ["pretrained", "all", "middle", "mask", "mask_kept"]
+    assert study.exam.sequences >= 500
+    with pytest.raises(UserError, match="not both, not neither"):
+        build(StudyConfig, {"variants": {"x": {"label": "x"}}}, "study")
+    with pytest.raises(UserError, match="multiple"):
+        replace(study.exam, sequences=33)
+
+
+def test_figures() -> None:
+    records = [{"phase": "train", "step": i, "objective": float(i % 2), "rare": None} for i in range(1, 11)]
+    steps, values = curve(records, "objective")
+    assert steps.tolist() == list(range(1, 11))
+    assert smooth(values, 3)[1:-1] == pytest.approx([1 / 3, 2 / 3] * 4)
+    assert smooth(values, 3)[0] == pytest.approx(0.5), "shorter at the ends"
+    with pytest.raises(UserError, match="window"):
+        smooth(values, 0)
+    assert len(curve(records, "rare")[0]) == 0
+    figure = curves_figure({"a": records, "b": records}, {"objective": "o", "rare": "r"}, window=3)
+    assert len(figure.axes[0].lines) == 4
+    arms = {"x": (1.0, 0.5, 2.0), "y": (0.0, -1.0, 1.0)}
+    figure = estimates_figure({"AbsRel": arms, "ATE": arms}, zero=True)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["x", "y"]
+    figure = schedule_figure(range(3), {"all": [1e-3, 1e-4, 1e-5]}, [1, 0.5, 0])
+    assert figure.axes[1].get_ylabel() == "alpha"
+    figure = binned_figure([0.1, 0.1, 0.9], {"a": [1.0, 3.0, np.nan]}, [0, 0.5, 1.0], "share", "error")
+    assert figure.axes[0].get_xticklabels()[0].get_text().endswith("n=2")
