@@ -14,7 +14,7 @@ from page4d.data.world.textures import paint
 from page4d.geometry import pixel_grid
 
 # Rays at once: on a CPU what stays in the cache, on a GPU what fits beside a model in training.
-CHUNK_RAYS_CPU = 1 << 14
+CHUNK_RAYS_CPU = 1 << 16
 CHUNK_RAYS_GPU = 1 << 21
 SHADOW_BIAS_M = 0.02
 
@@ -94,9 +94,12 @@ def _render_chunk(table: Tables) -> Rendered:
 
 
 def render(table: Tables) -> Rendered:
-    """All frames of the tables, in chunks of whole frames."""
+    """All frames of the tables, in chunks of whole frames, and of whole clips where they fit."""
     budget = CHUNK_RAYS_CPU if table.K.device.type == "cpu" else CHUNK_RAYS_GPU
     step = max(1, budget // (table.height * table.width))
+    if step > table.frames:
+        # Whole clips share a chunk with fewer others, and so with fewer of the others' solids.
+        step -= step % table.frames
     chunks = [_render_chunk(table.rows(slice(i, i + step))) for i in range(0, len(table.K), step)]
     names = [f.name for f in fields(Rendered)]
     return Rendered(**{name: torch.cat([getattr(c, name) for c in chunks]) for name in names})
