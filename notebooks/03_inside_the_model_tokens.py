@@ -17,7 +17,7 @@
 # **You will learn** what a token is, what frame and global attention see, why the first frame is special, and which
 # tokens each head reads. Everything is shown on the tensors of one forward pass.
 #
-# **Needs**: a minute on any computer; 12 GB of memory for the released weights on four pictures.
+# **Needs**: a minute on any computer; the released weights are 5 GB and want a GPU.
 #
 # **The small run** uses a small network of the same build: fewer pairs, narrower tokens, smaller pictures. All shapes
 # below are printed from the network at hand, and the cells run unchanged on `weights = "nomask"`.

@@ -17,7 +17,7 @@
 # **You will learn** the mask's formula and schedule, which attention rows it changes and by how much, what it marks on
 # a moving scene, and where the paper and the released code differ.
 #
-# **Needs**: a minute on any computer; 12 GB of memory for the released weights (`weights = "mask"`).
+# **Needs**: a minute on any computer; the released weights (`weights = "mask"`) are 5 GB and want a GPU.
 #
 # **The small run** uses a small network that was trained with the mask kept on. Which places its mask marks is that
 # network's own; the mechanism is the released one.

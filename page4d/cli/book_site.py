@@ -62,7 +62,10 @@ def stage(root: Path, source: Path, executed: Path, executions: Sequence[Executi
     for name in names:
         shutil.copy(executed / f"{name}.ipynb", source / "notebooks")
     toc = yaml.safe_load((root / "book" / "_toc.yml").read_text())
-    (source / "_toc.yml").write_text(yaml.safe_dump(only_chapters(toc, names), sort_keys=False))
+    shorter = only_chapters(toc, names)
+    (source / "_toc.yml").write_text(yaml.safe_dump(shorter, sort_keys=False))
+    if shorter != toc:
+        _allow_dangling_links(source / "_config.yml")
     record = {"versions": versions(), "machine": machine(), "executions": [asdict(e) for e in executions]}
     with atomic_write(executed / "executions.json", "w") as stream:
         json.dump(record, stream, indent=1)
@@ -80,6 +83,13 @@ def only_chapters(toc: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     shorter = {**toc, "parts": parts}
     assert wanted <= {entry["file"] for entry in toc_entries(shorter)}
     return shorter
+
+
+def _allow_dangling_links(config_path: Path) -> None:
+    """In a book of some chapters only, links to the others lead nowhere, and that is no error."""
+    config = yaml.safe_load(config_path.read_text())
+    config["sphinx"]["config"]["suppress_warnings"] = ["myst.xref_missing", "ref.doc", "ref.ref", "ref.numref"]
+    config_path.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def versions() -> dict[str, str]:
