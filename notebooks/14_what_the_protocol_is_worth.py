@@ -71,6 +71,7 @@ worlds = {
 }
 
 
+# %%
 def with_world(study, **changes):
     settings = dict(study.benchmark.settings or {})
     settings["world"] = {**settings.get("world", {}), **changes}

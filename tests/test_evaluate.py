@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from little_benchmarks import CONF, micro
 from writers.benchmarks import WRITERS
 from writers.scene import room
 
@@ -19,10 +20,8 @@ from page4d.evaluate.harness import Study
 from page4d.evaluate.predictions import Origin
 from page4d.evaluate.protocol import PUBLIC, STANDARD, with_options
 from page4d.evaluate.registration import world_z
-from page4d.model import PAGE4D
 from page4d.schema import Clip, Prediction, UserError
 
-CONF = Path(__file__).parent.parent / "conf" / "benchmark"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 SCORED = [name for name in NAMES if not name.startswith("features")]
 SEQUENCES = ("one", "two")
@@ -227,16 +226,6 @@ def test_mixed_cameras_of_dyncheck_go_wrong_in_public_and_not_in_standard(tmp_pa
     put(by_name)
     with pytest.raises(UserError, match=r"1 of 6 images have no pose of their name \(1_00000.png\)"):
         by_name.score("truth")
-
-
-def micro() -> PAGE4D:
-    """A random network of the full architecture, small enough for every benchmark in seconds."""
-    torch.manual_seed(0)
-    return PAGE4D(
-        img_size=32, patch_size=8, embed_dim=32, depth=4, num_heads=2, patch_embed="conv", mask_source=1,
-        masked_pairs=(2,), dpt_features=16, dpt_channels=(8, 8, 8, 8), dpt_pairs=(0, 1, 2, 3), camera_heads=4,
-        camera_trunk_depth=2, enable_track=False,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from little_benchmarks import micro, small
 
-from page4d.cli import main
 from page4d.evaluate import predictions as loop
-from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.external import ExternalFiles, convert
 from page4d.evaluate.harness import Study
-from page4d.evaluate.protocol import OPTIONS, PUBLIC, STANDARD, differences, protocol_of, with_options
-from page4d.evaluate.tables import failures, latex, markdown, quoted_rows, quoted_table, scores_table, write_tables
+from page4d.evaluate.protocol import PUBLIC, STANDARD, with_options
+from page4d.evaluate.tables import failures, scores_table
 from page4d.io.trajectories import Trajectory, read_tum, write_tum
 from page4d.model import PAGE4D
 from page4d.schema import Scores, UserError
-
-CONF = Path(__file__).parent.parent / "conf" / "benchmark"
-WORLD = {
-    "height": 32,
-    "width": 40,
-    "frames": 4,
-    "camera_speed": [0.3, 1.0],
-    "tripod_chance": 0.0,
-    "environment": "room",
-}
-
-
-def small(task: str, sequences: int = 3) -> Benchmark:
-    stored = Benchmark.from_dict(yaml.safe_load((CONF / f"synthetic-{task}.yaml").read_text()))
-    settings = {"split": "dynamic-test", "sequences": sequences, "world": WORLD}
-    return replace(stored, settings=settings, left_out_by_public=())
-
-
-def micro(seed: int = 0) -> PAGE4D:
-    torch.manual_seed(seed)
-    return PAGE4D(
-        img_size=32, patch_size=8, embed_dim=32, depth=4, num_heads=2, patch_embed="conv", mask_source=1,
-        masked_pairs=(2,), dpt_features=16, dpt_channels=(8, 8, 8, 8), dpt_pairs=(0, 1, 2, 3), camera_heads=4,
-        camera_trunk_depth=2, enable_track=False,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -237,138 +206,3 @@ def read_rows(rows: np.ndarray) -> np.ndarray:
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3, :3], poses[:, :3, 3] = Rotation.from_quat(rows[:, 4:]).as_matrix(), rows[:, 1:4]
     return poses
-
-
-def test_every_protocol_difference_is_one_documented_option():
-    named = {f for task in ("monodepth", "videodepth", "pose", "points") for f in differences(task)}
-    fields = set(PUBLIC.to_dict()) - {"name", "version"}
-    assert named == fields == set(OPTIONS)
-    assert {k: getattr(STANDARD, k) for k in fields} != {k: getattr(PUBLIC, k) for k in fields}
-    switched = with_options(PUBLIC, **{k: getattr(STANDARD, k) for k in fields})
-    assert replace(switched, name="standard") == STANDARD
-    oddities = {e.strip() for option in OPTIONS.values() for e in option.oddities.split(",")}
-    assert {"E1", "E2", "E3", "E4", "E5", "E6", "E7", "E8", "E9", "E15", "E16"} <= oddities
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("paper", {}, "'paper' does not exist; there are public, standard"),
-        ("public", {"depth": "z"}, "option 'depth' does not exist"),
-        ("public", {"depth_source": "z"}, "needed 'world_z' or 'own_camera'"),
-        ("public", {"max_frames": 0}, "a positive number or all"),
-    ],
-)
-def test_wrong_protocols_are_named(name, options, message):
-    with pytest.raises(UserError, match=message):
-        protocol_of(name, options)
-
-
-def test_options_are_part_of_the_protocols_name():
-    assert protocol_of("standard", {"depth_source": "world_z"}).name == "standard+depth_source=world_z"
-    assert protocol_of("standard", {"depth_source": "own_camera"}).name == "standard"
-
-
-def test_tables_come_as_markdown_csv_and_latex(study, tmp_path):
-    table = scores_table([study.run(micro(), "a_b")])
-    assert list(table.columns)[-2:] == ["AbsRel ↓", "δ<1.25 ↑"]
-    assert markdown(table).splitlines()[1].count("---") == len(table.columns)
-    assert r"a\_b" in latex(table)
-    assert r"$\delta$$<$1.25 $\uparrow$" in latex(table)
-    paths = write_tables(table, tmp_path / "tables" / "t")
-    assert [p.suffix for p in paths] == [".md", ".csv", ".tex"]
-    assert float(paths[1].read_text().splitlines()[1].split(",")[-1]) == table["δ<1.25 ↑"][0]
-    with pytest.raises(UserError, match="one task"):
-        scores_table([study.score("a_b"), replace(study.score("a_b"), task="pose")])
-
-
-def test_quoted_rows_are_marked_and_complete():
-    assert {row.task for row in quoted_rows()} == {
-        "videodepth",
-        "monodepth",
-        "pose",
-        "points",
-        "ablation",
-        "parameters",
-    }
-    row = next(r for r in quoted_rows("videodepth", "sintel", "scale") if r.method == "PAGE-4D")
-    assert row.values == {"abs_rel": 0.357, "delta_1": 0.699}
-    assert "2510.17568" in row.source
-    assert not row.checked
-    table = quoted_table(quoted_rows("pose"))
-    assert set(table["status"]) == {"quoted, not yet checked against the PDF"}
-    assert len(table) == 4
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    from page4d.model.weights import save_weights
-
-    path = tmp_path / "micro.safetensors"
-    save_weights(micro(), path)
-    return path
-
-
-WORDS = ["benchmark=synthetic-videodepth", "benchmark.settings.sequences=3", "benchmark.left_out_by_public=[]"]
-WORDS += [
-    "benchmark.settings.world.height=32",
-    "benchmark.settings.world.width=40",
-    "benchmark.settings.world.frames=4",
-]
-
-
-def test_the_command_runs_scores_and_prints_tables(weights, tmp_path, capsys):
-    words = [*WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro"]
-    assert main(["evaluate", "run", *words]) == 0
-    assert main(["evaluate", "run", *words, "protocol=public"]) == 0
-    assert main(["evaluate", "score", *words, "options.depth_source=world_z"]) == 0
-    capsys.readouterr()
-    assert main(["evaluate", "table", f"out={tmp_path / 'out'}"]) == 0
-    text = capsys.readouterr().out
-    assert "standard+depth_source=world_z" in text
-    assert text.count("| micro |") == 3
-    assert (tmp_path / "out" / "tables" / "videodepth.tex").exists()
-    next((tmp_path / "out" / "predictions").glob("**/scene_01.npz")).unlink()
-    assert main(["evaluate", "score", *words, "protocol=public"]) in (0, 1)
-    for path in (tmp_path / "out" / "predictions").glob("**/scene_01.npz"):
-        path.unlink()
-    assert main(["evaluate", "score", *words]) == 1
-    out = capsys.readouterr().out
-    assert "2/3" in out
-    assert "scene_01: not predicted" in out
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["run", "benchmark=videodepth-sintl"], "near: videodepth-sintel"),
-        (["run", "benchmark=pose-tum"], "needs root=FOLDER"),
-        (["run", "benchmark=pose-tum", "root=/nonexistent"], "is no folder; needed TUM RGB-D"),
-        (["score", "protocl=public"], "near: protocol"),
-        (["table", "out=/nonexistent"], "holds no Scores"),
-    ],
-)
-def test_mistakes_end_with_2_and_a_sentence(words, message, capsys, weights):
-    assert main(["evaluate", words[0], f"weights={weights}", *words[1:]]) == 2
-    assert message in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(weights, tmp_path):
-    words = ["evaluate", "predict", *WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro"]
-    words += ["benchmark.settings.sequences=12"]
-    command = [sys.executable, "-c", "import sys; from page4d.cli import main; sys.exit(main(sys.argv[1:]))", *words]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    for _ in range(3):
-        running.stdout.readline()
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
-    time.sleep(0.1)
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    assert sum(line.endswith(": there") for line in lines) >= 3
-    assert sum(line.endswith((": there", ": done")) for line in lines) == 12
-    folder = next((tmp_path / "out" / "predictions").glob("**/folder.json")).parent
-    assert json.loads((folder / "folder.json").read_text())["label"] == "micro"
-    assert len(list(folder.glob("*.npz"))) == 12

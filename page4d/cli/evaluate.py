@@ -47,15 +47,34 @@ def run(args: argparse.Namespace) -> int:
     study, label = study_of(config), str(config["label"] or Path(str(config["weights"])).name)
     if args.action == "convert":
         return _convert(study, label, args)
-    if args.action == "score":
-        folder = args.predictions or study.predictions(label)
-        return _show([study.score_folder(folder, label)])
+    if args.action == "score" and (args.predictions is not None or config["label"] is not None):
+        # A label names predictions as they are; the name of weights promises that these weights made them.
+        return _show([study.score_folder(args.predictions or study.predictions(label), label)])
     model = _model(config)
-    failed = study.predict(model, label, report=lambda name, outcome: print(f"{name}: {outcome}", flush=True))
+    failed = 0
+    if args.action != "score":
+        failed = study.predict(model, label, report=lambda name, outcome: print(f"{name}: {outcome}", flush=True))
     if args.action == "predict":
         print(f"{study.predictions(label)}")
         return EXIT_SOME_FAILED if failed else 0
+    if not _last_process_standing():
+        return EXIT_SOME_FAILED if failed else 0
     return _show([study.score(label, model)])
+
+
+def _last_process_standing() -> bool:
+    """Wait for the other processes of a launcher; true in the one that scores for all."""
+    import os
+    from datetime import timedelta
+
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return True
+    from accelerate import PartialState
+
+    # The usual ten minutes would end a run whose shares differ in length.
+    state = PartialState(timeout=timedelta(days=2))
+    state.wait_for_everyone()
+    return bool(state.is_main_process)
 
 
 def open_study(

@@ -1,0 +1,123 @@
+"""`page4d evaluate` from the outside: actions, mistakes, processes, a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from little_benchmarks import micro
+
+from page4d.cli import main
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    from page4d.model.weights import save_weights
+
+    path = tmp_path / "micro.safetensors"
+    save_weights(micro(), path)
+    return path
+
+
+WORDS = ["benchmark=synthetic-videodepth", "benchmark.settings.sequences=3", "benchmark.left_out_by_public=[]"]
+WORDS += [
+    "benchmark.settings.world.height=32",
+    "benchmark.settings.world.width=40",
+    "benchmark.settings.world.frames=4",
+]
+
+
+def test_the_command_runs_scores_and_prints_tables(weights, tmp_path, capsys):
+    words = [*WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro"]
+    assert main(["evaluate", "run", *words]) == 0
+    assert main(["evaluate", "run", *words, "protocol=public"]) == 0
+    assert main(["evaluate", "score", *words, "options.depth_source=world_z"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "table", f"out={tmp_path / 'out'}"]) == 0
+    text = capsys.readouterr().out
+    assert "standard+depth_source=world_z" in text
+    assert text.count("| micro |") == 3
+    assert (tmp_path / "out" / "tables" / "videodepth.tex").exists()
+    next((tmp_path / "out" / "predictions").glob("**/scene_01.npz")).unlink()
+    assert main(["evaluate", "score", *words, "protocol=public"]) in (0, 1)
+    for path in (tmp_path / "out" / "predictions").glob("**/scene_01.npz"):
+        path.unlink()
+    assert main(["evaluate", "score", *words]) == 1
+    out = capsys.readouterr().out
+    assert "2/3" in out
+    assert "scene_01: not predicted" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "benchmark=videodepth-sintl"], "near: videodepth-sintel"),
+        (["run", "benchmark=pose-tum"], "needs root=FOLDER"),
+        (["run", "benchmark=pose-tum", "root=/nonexistent"], "is no folder; needed TUM RGB-D"),
+        (["score", "protocl=public"], "near: protocol"),
+        (["table", "out=/nonexistent"], "holds no Scores"),
+    ],
+)
+def test_mistakes_end_with_2_and_a_sentence(words, message, capsys, weights):
+    assert main(["evaluate", words[0], f"weights={weights}", *words[1:]]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_score_by_the_name_of_weights_checks_them_and_by_label_does_not(weights, tmp_path, capsys):
+    from page4d.model.weights import save_weights
+
+    words = [*WORDS, f"weights={weights}", f"out={tmp_path / 'out'}"]
+    assert main(["evaluate", "run", *words]) == 0
+    assert main(["evaluate", "score", *words]) == 0
+    save_weights(micro(1), weights)
+    assert main(["evaluate", "score", *words]) == 2
+    assert "weights_sha256" in capsys.readouterr().err
+    assert main(["evaluate", "score", *words, f"label={weights.name}"]) == 0
+
+
+@pytest.mark.slow
+def test_scoring_a_long_sequence_takes_under_ten_seconds():
+    script = Path(__file__).parent.parent / "benchmarks" / "scoring.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert (
+        json.loads(done.stdout)["cpu_s"] < 10
+    )  # one thread does the work, so this is the wall clock of an idle machine
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_run_and_one_of_them_scores(weights, tmp_path):
+    words = ["evaluate", "run", *WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro", "device=cpu"]
+    script = tmp_path / "page4d.py"
+    script.write_text("import sys\nfrom page4d.cli import main\nsys.exit(main(sys.argv[1:]))\n")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
+    done = subprocess.run([*launch, str(script), *words], capture_output=True, text=True, check=True)
+    assert done.stdout.count(": done") == 3
+    assert done.stdout.count("| micro |") == 1
+    assert "3/3" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_was(weights, tmp_path):
+    words = ["evaluate", "predict", *WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro"]
+    words += ["benchmark.settings.sequences=12"]
+    command = [sys.executable, "-c", "import sys; from page4d.cli import main; sys.exit(main(sys.argv[1:]))", *words]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    for _ in range(3):
+        running.stdout.readline()
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    time.sleep(0.1)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert sum(line.endswith(": there") for line in lines) >= 3
+    assert sum(line.endswith((": there", ": done")) for line in lines) == 12
+    folder = next((tmp_path / "out" / "predictions").glob("**/folder.json")).parent
+    assert json.loads((folder / "folder.json").read_text())["label"] == "micro"
+    assert len(list(folder.glob("*.npz"))) == 12
