@@ -65,9 +65,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(
-        f"{_processor()}, one thread; torch {torch.__version__}; {args.clips} clips of {args.frames} frames, dynamic-train"
-    )
+    print(f"{_processor()}, one thread, torch {torch.__version__}")
+    print(f"{args.clips} clips of {args.frames} frames of dynamic-train")
     devices = [("cpu", (48, 64, 112, 224))]
     if torch.cuda.is_available():
         print(torch.cuda.get_device_name())
