@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training import MICRO, clips, make_trainer, settings
 
 from page4d.geometry import extri_intri_to_pose_encoding, fit_similarity
 from page4d.model import PAGE4D
@@ -30,7 +31,6 @@ from page4d.train.scores import abs_rel, score_sequences, trajectory_error
 from page4d.train.settings import build
 from page4d.train.study import Exam, StudyConfig, examine
 from page4d.viz.training import binned_figure, curve, curves_figure, estimates_figure, schedule_figure, smooth
-from training import MICRO, clips, make_trainer, settings
 
 
 def test_a_perfect_prediction_scores_zero_and_the_identity_one() -> None:
@@ -92,7 +92,7 @@ def test_two_frames_have_no_ate() -> None:
 def rows(values: list[float], still: float = 2.0) -> list[dict[str, float]]:
     names = ("abs_rel", "rotation", "ate", "translation")
     return [
-        {n: v for n in names} | {f"{n}_identity": still for n in names[1:]} | {"abs_rel_constant": 1.0} for v in values
+        dict.fromkeys(names, v) | {f"{n}_identity": still for n in names[1:]} | {"abs_rel_constant": 1.0} for v in values
     ]
 
 
@@ -166,7 +166,7 @@ def test_figures() -> None:
     records = [{"phase": "train", "step": i, "objective": float(i % 2), "rare": None} for i in range(1, 11)]
     steps, values = curve(records, "objective")
     assert steps.tolist() == list(range(1, 11))
-    assert smooth(values, 3)[1:-1] == pytest.approx([1 / 3, 2 / 3] * 4)
+    assert smooth(values, 3)[1:-1] == pytest.approx([2 / 3, 1 / 3] * 4)
     assert smooth(values, 3)[0] == pytest.approx(0.5), "shorter at the ends"
     with pytest.raises(UserError, match="window"):
         smooth(values, 0)
