@@ -62,7 +62,7 @@ def files(source: Path) -> list[Path]:
     if not found:
         raise UserError(
             f"{source} holds no .tfrecord file; download a folder such as gs://kubric-public/tfds/movi_f/512x512/1.0.0 "
-            "(about 1 TB; 128x128 is about 30 GB)"
+            "(hundreds of GB; 128x128 is tens of GB)"
         )
     return found
 

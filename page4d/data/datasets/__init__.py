@@ -1,4 +1,9 @@
-"""Readers of the official downloads of real datasets, one file each; see `base.SceneDataset` for what they share."""
+"""Readers of the official downloads of real datasets, one file each; see `base.SceneDataset` for what they share.
+
+Principal points are those of the files. Only Waymo's documentation says that its pixels count from the image's edge,
+so only there half a pixel is taken off; Kubric's is put at ((W - 1) / 2, (H - 1) / 2), the centre of a rendered image.
+Download sizes in messages are rough where the publisher gives none.
+"""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Bonn(SceneDataset):
     source = Source(
         "Bonn RGB-D Dynamic",
         "the rgbd_bonn_*.zip archives",
-        "about 0.3 to 0.6 GB for a sequence",
+        "some 0.5 GB a sequence",
         "https://www.ipb.uni-bonn.de/data/rgbd-dynamic-dataset/",
     )
 

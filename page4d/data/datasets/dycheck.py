@@ -40,7 +40,7 @@ class DyCheck(SceneDataset):
     source = Source(
         "DyCheck iPhone",
         "the zip archive of each scene",
-        "about 30 GB for all 14 scenes",
+        "a few GB a scene, tens of GB for all 14",
         "https://github.com/KAIR-BAIR/dycheck (docs/DATASETS.md)",
     )
 

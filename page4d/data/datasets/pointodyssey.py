@@ -40,7 +40,7 @@ class PointOdyssey(SceneDataset):
     source = Source(
         "PointOdyssey v1.2",
         "train.tar.gz, val.tar.gz, test.tar.gz",
-        "about 120 GB, 20 GB and 25 GB",
+        "more than 100 GB in all, most of it train",
         "https://pointodyssey.com",
     )
 

@@ -42,7 +42,7 @@ class Spring(SceneDataset):
     source = Source(
         "Spring",
         "train_frame_left.zip, train_disp1_left.zip (or right), train_cam_data.zip and train_maps.zip",
-        "about 8 GB, 25 GB, 1 MB and 10 GB",
+        "tens of GB in all",
         "https://spring-benchmark.org (https://doi.org/10.18419/darus-3376)",
     )
 

@@ -64,7 +64,7 @@ class Waymo(SceneDataset):
         "Waymo Open Dataset v2.0.1 (Perception)",
         "the components camera_image, camera_calibration, lidar, lidar_calibration, lidar_camera_projection, "
         "lidar_pose and vehicle_pose of training or validation",
-        "about 2.5 GB for a segment's components, 798 training segments",
+        "of the order of 1 GB a segment, 798 training and 202 validation segments",
         "https://waymo.com/open/download",
     )
 
