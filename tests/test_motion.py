@@ -10,7 +10,10 @@ from little_scene import little_clip, little_prediction
 
 from page4d.data.exact import prediction_from_clip
 from page4d.data.synthetic import split_clip
+from page4d.inference import predict
+from page4d.model import PAGE4D
 from page4d.motion import (
+    DEFAULT_METHOD,
     MotionOptions,
     clean_mask,
     geometric_score,
@@ -74,6 +77,28 @@ def test_model_mask_is_minus_m_at_pixels() -> None:
     mask = moving_mask(prediction, "model")
     assert mask[1, -1, -1]
     assert not mask[[0, 2, 3]].any()
+
+
+def test_automatic_choice_depends_on_the_mask() -> None:
+    prediction = little_prediction()
+    np.testing.assert_array_equal(moving_mask(prediction), moving_mask(prediction, "geometric"))
+    masked = replace(prediction, mask=np.full((4, 3, 4), -0.1, np.float32))
+    assert moving_mask(masked).all()
+
+
+@pytest.mark.slow
+def test_default_is_the_better_method() -> None:
+    """On predictions of the built-in masked network the default beats its rival, so the choice stays a measured one."""
+    model = PAGE4D.from_pretrained("page4d-tiny-mask")
+    scores: dict[str, list[float]] = {"geometric": [], "model": []}
+    size = model.config.img_size
+    for index in range(16):
+        clip = split_clip("dynamic-val", index, height=size, width=size, frames=6)
+        assert clip.moving is not None
+        prediction = predict(model, clip.images)
+        for name, score in (("geometric", geometric_score), ("model", model_score)):
+            scores[name].append(moving_auc(score(prediction), clip.moving.numpy()))
+    assert max(scores, key=lambda name: float(np.nanmean(scores[name]))) == DEFAULT_METHOD
 
 
 def test_clean_mask_drops_specks_and_closes_holes() -> None:

@@ -62,13 +62,12 @@ def read_prediction(args: argparse.Namespace) -> Prediction:
 
 def moving_of(prediction: Prediction, choice: str) -> NDArray[np.bool_] | None:
     """The moving mask that was asked for; "auto" is the better method where it can be used, else none."""
-    from page4d.motion import DEFAULT_METHOD, moving_mask
+    from page4d.motion import best_method, moving_mask
 
-    if choice == "none" or (choice == "auto" and len(prediction) < 2):
+    if choice == "none":
         return None
-    if choice == "auto":
-        usable = DEFAULT_METHOD if DEFAULT_METHOD == "geometric" or prediction.mask is not None else "geometric"
-        return moving_mask(prediction, usable)
+    if choice == "auto" and best_method(prediction) == "geometric" and len(prediction) < 2:
+        return None  # a single frame says nothing about motion, and nobody asked for it
     return moving_mask(prediction, choice)
 
 
