@@ -22,8 +22,8 @@ from page4d.geometry import compose, invert, project, to_4x4, transform, unproje
 from page4d.schema import Prediction, UserError
 
 METHODS = ("geometric", "model")
-# The chapter "Seeing it in 4-D" scores both on predictions of the built-in network, where the model's mask is the better
-# one; with exact geometry the geometric one is better by far. Without a mask in the prediction it is geometric anyway.
+# The chapter "Seeing it in 4-D" scores both on predictions of the built-in network, where the model's mask is the
+# better one; with exact geometry the geometric one is better by far. A prediction without mask gets the geometric one.
 DEFAULT_METHOD = "model"
 
 

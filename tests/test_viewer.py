@@ -210,7 +210,7 @@ def _set(page: Any, control: str, value: str, event: str = "input") -> None:
 
 def test_browser_draws_colours_without_errors(page: Any) -> None:
     assert page.evaluate("page4d.state.problem") is None
-    assert _coloured(_picture(page)) > 5000
+    assert _coloured(_picture(page)) > 2500
     assert page.problems == []
     assert all(url.startswith(("file:", "blob:", "data:")) for url in page.requests)
 

@@ -105,7 +105,7 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
         raise UserError(f"sensor and prediction share {len(joined)} pixels with depth; at least 100 are needed")
     factor = float(np.median(joined))
     spread = float(np.median(np.abs(joined / factor - 1)))
-    return MetricScale(factor, f"{len(measured_m)} depth sensor frames", spread)
+    return MetricScale(factor, f"a depth sensor ({len(measured_m)} frames)", spread)
 
 
 def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_gap_s: float = 0.02) -> MetricScale:

@@ -57,7 +57,7 @@ def about(prediction: Prediction) -> str:
     s, h, w = prediction.depth.shape
     scale: dict[str, Any] = prediction.meta.get("scale", {})
     source = f", scale from {scale['source']}" if scale.get("source") else ""
-    weights = prediction.meta.get("weights", "unknown weights")
+    weights = prediction.meta.get("weights") or f"weights {str(prediction.meta.get('weights_sha256', 'unknown'))[:8]}"
     return f"{s} frames of {w} x {h} px · {weights} · lengths in {unit_of(prediction)}{source}"
 
 

@@ -161,7 +161,7 @@ def _background(prediction: Prediction, moving: NDArray[np.bool_], options: View
     code = np.rint(np.concatenate(((cloud.xyz[chosen] - origin) / span, rank[:, None]), 1) * 65535).astype("<u2")
     paint = np.concatenate((cloud.rgb[chosen], np.full((len(chosen), 1), 255, np.uint8)), 1)
     stored = {"code": _base64(code.tobytes()), "paint": _base64(paint.tobytes())}
-    return {"count": len(chosen), "origin": origin.tolist(), "span": span.tolist(), "footprint": voxel, **stored}
+    return {"count": len(chosen), "origin": origin.tolist(), "span": span.tolist(), "footprint": 1.25 * voxel, **stored}
 
 
 def _one_per_voxel(xyz: NDArray[np.float32], budget: int) -> tuple[NDArray[np.int64], float]:
@@ -187,7 +187,7 @@ def _view(prediction: Prediction, moving: NDArray[np.bool_] | None) -> dict[str,
     radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
     length = _round_length(radius / 3)
     size = frustum_size(prediction, sample.astype(np.float32))
-    eye = centres[0] + (centres[0] - middle) * 0.25 + np.array([0.12, -0.3, -0.15]) * radius
+    eye = centres[0] + (centres[0] - middle) * 0.45 + np.array([0.12, -0.35, -0.2]) * radius
     far = float(np.linalg.norm(sample - eye, axis=1).max()) * 20
     unit = "m" if unit_of(prediction) == "m" else "units"
     return {

@@ -334,6 +334,7 @@
 
   // For tests and benchmark: reading pixels back waits until the graphics card has finished.
   function pixels() {
+    state.stride = 1;
     draw();
     const gl = renderer.getContext();
     const out = new Uint8Array(4 * gl.drawingBufferWidth * gl.drawingBufferHeight);
