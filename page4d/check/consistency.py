@@ -46,12 +46,14 @@ class Hypothesis:
             names = ", ".join(AXES[axis] for axis in self.flipped)
             usual = " (OpenGL axes instead of OpenCV)" if self.flipped == (1, 2) else ""
             words.append(f"the camera axes {names} are flipped{usual}")
-        if self.depth_scale != 1:
-            words.append(f"depth is {self.depth_scale:.3g} times too large for the poses")
+        if self.depth_scale > 1:
+            words.append(f"depth is {self.depth_scale:.2g} times too large for the poses")
+        if self.depth_scale < 1:
+            words.append(f"depth is {1 / self.depth_scale:.2g} times too small for the poses")
         if self.depth_shift:
-            words.append(
-                f"depth maps stand {abs(self.depth_shift)} frames {'early' if self.depth_shift > 0 else 'late'}"
-            )
+            far = abs(self.depth_shift)
+            when = "early" if self.depth_shift > 0 else "late"
+            words.append(f"depth maps stand {far} frame{'s' if far > 1 else ''} {when}")
         return " and ".join(words) or "nothing is wrong"
 
     def undo_poses(self, cam_from_world: Tensor) -> Tensor:

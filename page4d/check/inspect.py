@@ -77,7 +77,9 @@ def draw_clips(one: Ingredient, settings: CheckSettings) -> list[Clip]:
     names = one.dataset.sequences
     clips: list[Clip] = []
     for number in range(settings.clips):
-        name = names[number * len(names) // settings.clips if len(names) > settings.clips else number % len(names)]
+        # Two clips of a sequence, one at each stride; sequences from all over the dataset.
+        pair, pairs = number // 2, -(-settings.clips // 2)
+        name = names[pair * len(names) // pairs if len(names) > pairs else pair % len(names)]
         window = _window(one.dataset.frame_numbers(name), one.windows, settings, number)
         clip = one.dataset.load(name, list(dict.fromkeys(window.frames)))
         clips.append(_framed(clip, one.framing, settings, number, clips))

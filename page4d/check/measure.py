@@ -127,11 +127,18 @@ def _cameras(clips: Sequence[Clip]) -> dict[str, float | tuple[float, float]]:
     }
 
 
+def _percentiles(clips: Sequence[Clip]) -> tuple[float, float, float]:
+    """Depth at 1, 50 and 99 % of the valid pixels, from at most about 100,000 of them; zeros if there are none."""
+    depths = torch.cat([clip.depth[clip.valid] for clip in clips]).double()
+    if not len(depths):
+        return 0.0, 0.0, 0.0
+    low, middle, high = torch.quantile(depths[:: len(depths) // 100_000 + 1], depths.new_tensor([0.01, 0.5, 0.99]))
+    return float(low), float(middle), float(high)
+
+
 def measure(clips: Sequence[Clip]) -> Measurements:
     """Measure clips of one size; at least one is needed."""
     valid = torch.stack([clip.valid.double().mean((1, 2)).min() for clip in clips])
-    depths = torch.cat([clip.depth[clip.valid].double().flatten()[::7] for clip in clips])
-    span = torch.quantile(depths[:: max(1, len(depths) // 100_000)], depths.new_tensor([0.01, 0.5, 0.99]))
     steps = [_steps(clip) for clip in clips]
     numbers = [
         clip.images.isfinite().all() & clip.cam_from_world.isfinite().all() & clip.K.isfinite().all() for clip in clips
@@ -141,7 +148,7 @@ def measure(clips: Sequence[Clip]) -> Measurements:
         frames=sum(len(clip) for clip in clips),
         valid_share=sum(float(clip.valid.double().mean()) for clip in clips) / len(clips),
         valid_share_least=float(valid.min()),
-        depth_percentiles=(float(span[0]), float(span[1]), float(span[2])) if len(depths) else (0.0, 0.0, 0.0),
+        depth_percentiles=_percentiles(clips),
         step=_median([float(s.median()) for s, _ in steps if len(s)]),
         turn_deg=_median([float(t.median()) for _, t in steps if len(t)]),
         jump=max((_jump(s) for s, _ in steps), default=1.0),

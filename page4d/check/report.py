@@ -24,7 +24,7 @@ td.n{font-variant-numeric:tabular-nums} th{font-weight:600} .unit{color:#5b6370}
 .badge{display:inline-block;padding:.05rem .6rem;border-radius:1rem;color:#fff;font-size:.9rem;white-space:nowrap}
 .pass{background:#1a7f43}.unknown{background:#5b6370}.warn{background:#a15c00}.fail{background:#b42318}
 figure{margin:1rem 0} figcaption{color:#5b6370;font-size:.9rem} img,video{max-width:100%;border-radius:4px}
-.row{display:flex;gap:1rem;flex-wrap:wrap} .row figure{flex:1 1 300px}
+.row{display:flex;gap:1rem;flex-wrap:wrap} .row figure{flex:1 1 300px} .row img{width:100%}
 .bar{background:#dfe3ea;height:.7rem;width:180px;border-radius:.35rem}
 .bar i{display:block;height:100%;border-radius:.35rem;background:#2b62c4}
 @media(prefers-color-scheme:dark){body{background:#14171c;color:#e6e8eb}h2{border-color:#333a44}.bar{background:#333a44}

@@ -20,9 +20,10 @@ from page4d.schema import Clip
 
 Level = Literal["fail", "warn", "unknown", "pass"]
 LEVELS: tuple[Level, ...] = ("fail", "warn", "unknown", "pass")
-# A hypothesis must explain this much more of the static pixels than the data as they are. On clean synthetic clips the
+# A hypothesis must explain this much more of the static pixels than the data as they are, and either this many times
+# as much or leave less than this share of the disagreement. On clean synthetic clips the
 # best wrong one explained less than the data themselves, and undoing a planted mistake gained 0.1 or more (tests).
-GAIN, RATIO = 0.06, 1.1
+GAIN, RATIO, LEFT = 0.06, 1.1, 0.5
 TIE = 0.02
 EDGE_RATIO, EDGE_CONTRAST = 1.3, 1.5
 
@@ -64,7 +65,8 @@ def _best(scored: Sequence[tuple[Hypothesis, float]]) -> tuple[Hypothesis, float
 
 
 def _explains(value: float, as_is: float) -> bool:
-    return value > as_is + GAIN and value > RATIO * as_is
+    clearly = value > RATIO * as_is or 1 - value < LEFT * (1 - as_is)
+    return value > as_is + GAIN and clearly
 
 
 def _mistakes(found: Diagnosis) -> list[Finding]:
@@ -150,7 +152,9 @@ def judge(numbers: Measurements, found: Diagnosis, metric: bool = True) -> list[
             )
             findings.append(Finding("warn", "agreement", text))
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    text = f"{found.as_is:.0%} of the static pixels agree between frames, more than under any known mistake."
+    text = (
+        f"{found.as_is:.0%} of the static pixels agree between frames; no known mistake would explain the data better."
+    )
     return findings or [Finding("pass", "agreement", text)]
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from page4d.data.association import associate, nearest_within, read_index
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
-from page4d.data.datasets.formats import read_rgb
+from page4d.data.datasets.formats import read_json, read_rgb
 from page4d.io.depth_png import read_depth_png
 from page4d.schema import UserError
 
@@ -121,12 +121,17 @@ class TUM(SceneDataset):
         return [partner.get(i) for i in range(len(rgb_s))]
 
     def calibration_of(self, sequence: str) -> Calibration:
-        """The calibration given, or the official one of the camera in the sequence's name.
+        """The calibration given, the sequence's own calibration.json (`page4d prepare synthetic` writes one), or the
+        official one of the camera in the sequence's name.
 
         Errors:  UserError if the name has no freiburg1, 2 or 3 in it and none was given.
         """
         if self.calibration is not None:
             return self.calibration
+        own = self.root / sequence / "calibration.json"
+        if own.is_file():
+            stored = read_json(own)
+            return Calibration(*(stored[key] for key in ("width", "height", "fx", "fy", "cx", "cy")))
         match = re.search(r"freiburg[123]", sequence)
         if match is None:
             raise UserError(f"tum: {sequence} names no freiburg camera; pass calibration=Calibration(...)")
