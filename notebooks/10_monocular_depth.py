@@ -37,7 +37,7 @@
 # compare with published ones; the code that makes them is the same.
 
 # %% tags=["parameters"]
-weights = "tiny"
+weights = "vggt-tiny,tiny,page4d-tiny-mask"
 benchmark = "synthetic"
 root = ""
 out = ""

@@ -36,7 +36,7 @@
 # **The small run** uses short rendered sequences; published ones have 20 to 110 frames.
 
 # %% tags=["parameters"]
-weights = "tiny"
+weights = "vggt-tiny,tiny,page4d-tiny-mask"
 benchmark = "synthetic"
 root = ""
 out = ""

@@ -37,7 +37,7 @@
 # **The small run** has few frames a sequence, so ATE is smaller than on a real one: few points are easily aligned.
 
 # %% tags=["parameters"]
-weights = "tiny"
+weights = "vggt-tiny,tiny,page4d-tiny-mask"
 benchmark = "synthetic"
 root = ""
 out = ""

@@ -42,7 +42,7 @@
 # ```
 
 # %% tags=["parameters"]
-weights = "tiny"
+weights = "vggt-tiny,tiny,page4d-tiny-mask"
 benchmark = "synthetic"
 root = ""
 out = ""

@@ -73,6 +73,7 @@ def test_quoted_rows_are_marked_and_complete():
         "pose",
         "points",
         "ablation",
+        "vggt elsewhere",
         "parameters",
     }
     row = next(r for r in quoted_rows("videodepth", "sintel", "scale") if r.method == "PAGE-4D")
