@@ -143,6 +143,12 @@ def test_missing_dataset_folder_says_what_to_get(tmp_path: Path) -> None:
         data_from(compose(overrides)["data"])
 
 
+@pytest.mark.parametrize("words", ["trainer.resume=2", "trainer.resume=auto"])
+def test_resume_takes_a_step_from_the_command_line(words: str) -> None:
+    config = compose(["experiment=smoke", words])
+    assert str(build(Settings, {"trainer": config["trainer"]}, "config").trainer.resume) == words.partition("=")[2]
+
+
 def test_show_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list"]) == 0
     assert "tiny_finetune_mask" in capsys.readouterr().out.split()

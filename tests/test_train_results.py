@@ -92,7 +92,8 @@ def test_two_frames_have_no_ate() -> None:
 def rows(values: list[float], still: float = 2.0) -> list[dict[str, float]]:
     names = ("abs_rel", "rotation", "ate", "translation")
     return [
-        dict.fromkeys(names, v) | {f"{n}_identity": still for n in names[1:]} | {"abs_rel_constant": 1.0} for v in values
+        dict.fromkeys(names, v) | {f"{n}_identity": still for n in names[1:]} | {"abs_rel_constant": 1.0}
+        for v in values
     ]
 
 

@@ -147,7 +147,7 @@ class Trainer:
         }
 
     def _resume(self) -> None:
-        wanted, manifest = self.settings.trainer.resume, self.checkpoints.manifest()
+        wanted, manifest = str(self.settings.trainer.resume), self.checkpoints.manifest()
         if not manifest.entries:
             if wanted not in ("auto", "never"):
                 raise UserError(f"trainer.resume={wanted}, but {self.checkpoints.folder} holds no checkpoint")

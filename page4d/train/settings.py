@@ -91,7 +91,7 @@ class TrainerConfig:
     mode: Literal["min", "max"] = "min"
     max_skips: int = 10
     max_shard_mb: int = 0
-    resume: str = "auto"
+    resume: str | int = "auto"
     progress: bool = True
     tensorboard: bool = True
 
