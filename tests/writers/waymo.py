@@ -196,6 +196,19 @@ def scan(
     return ranges, seen
 
 
+def seen_by_lasers(clip: Clip, i: int) -> np.ndarray:
+    """Pixels (H, W) of an undistorted picture that a laser's first return falls on, in the first or second camera."""
+    seen = np.zeros(clip.depth.shape[1:], bool)
+    for laser in LASERS:
+        moved = SCAN_FROM_PICTURE if laser.number == 1 else FRAME_FROM_PICTURE
+        ranges, projection = scan(clip, i, laser, moved, np.zeros(5))
+        for start in (0, 3):
+            hit = (ranges[..., 0] > 0) & (projection[..., start] == 1)
+            u, v = projection[hit][:, start + 1 : start + 3].astype(int).T
+            seen[v, u] = True
+    return seen
+
+
 def _pixels(
     points: np.ndarray, K: np.ndarray, distortion: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
