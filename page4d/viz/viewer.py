@@ -1,8 +1,9 @@
 """The 4-D viewer: one HTML file that needs no internet, or the same page inside a notebook.
 
-plotly draws a Prediction of 24 frames with 200,000 points each only as 24 separate point lists: the page grows far
-above 60 MB and a frame takes seconds to change (`benchmarks/viewer.py` measures both). So the page is a small WebGL
-programme over three.js, which is bundled; points stay images until the graphics card lifts them.
+plotly would need a list of points for each frame: 12 bytes of coordinates in base64 and a colour string are 26
+characters a point, so 24 frames of 200,000 points make a page of about 125 MB, twice what is allowed
+(`benchmarks/viewer.py --plotly` measures it). So the page is a small WebGL programme over three.js, which is bundled;
+depth and colour stay images until the graphics card lifts them.
 """
 
 from __future__ import annotations
