@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as reference
 
-from page4d.data.augmentation import ColourAugmentation
+from page4d.data import augmentation
+from page4d.data.augmentation import ColourAugmentation, turn_hue
 from page4d.schema import UserError
 
 STILL = ColourAugmentation(0, 0, 0, 0, grey=0.0)
@@ -19,7 +21,7 @@ def pictures(frames: int = 4) -> Tensor:
     return one.expand(frames, -1, -1, -1).clone()
 
 
-def share(augment: ColourAugmentation, trait: object, n: int = 300) -> float:
+def share(augment: ColourAugmentation, trait: object, n: int = 200) -> float:
     assert callable(trait)
     return float(np.mean([bool(trait(augment(pictures(), np.random.default_rng(i)))) for i in range(n)]))
 
@@ -69,6 +71,18 @@ def test_each_range_alone(trait: str) -> None:
     errors = [float((change(pictures()[:1], float(f)) - out[:1]).abs().max()) for f in factors]
     assert min(errors) < 1e-3
     assert float((out - pictures()).abs().max()) > 1e-3
+
+
+def test_hue_and_draws_equal_torchvision() -> None:
+    images = torch.rand(2, 3, 13, 17, generator=torch.Generator().manual_seed(1))
+    for turns in (-0.4, -0.05, 0.0, 0.1, 0.5):
+        torch.testing.assert_close(turn_hue(images, turns), reference.adjust_hue(images, turns), atol=2e-5, rtol=0)
+    change = v2.ColorJitter(0.5, 0.5, 0.5, 0.1)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        theirs = change(images)
+        torch.manual_seed(seed)
+        torch.testing.assert_close(augmentation._changed(change, images), theirs, atol=5e-5, rtol=0)
 
 
 def test_the_same_numbers_give_the_same_colours_and_leave_torch_alone() -> None:

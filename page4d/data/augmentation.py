@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -62,4 +63,30 @@ class ColourAugmentation:
             return images
         change = v2.ColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
         groups = [images] if together else list(images.split(1))
-        return torch.cat([change(group) if rng.random() < self.jitter else group for group in groups])
+        return torch.cat([_changed(change, group) if rng.random() < self.jitter else group for group in groups])
+
+
+def _changed(change: v2.ColorJitter, images: Tensor) -> Tensor:
+    """What `change(images)` gives, with the same draws, but hue by OpenCV: a third of the time at full size."""
+    params = change.make_params([images])
+    adjust = (
+        v2.functional.adjust_brightness,
+        v2.functional.adjust_contrast,
+        v2.functional.adjust_saturation,
+        turn_hue,
+    )
+    names = ("brightness_factor", "contrast_factor", "saturation_factor", "hue_factor")
+    for index in params["fn_idx"]:
+        if params[names[index]] is not None:
+            images = adjust[index](images, float(params[names[index]]))
+    return images
+
+
+def turn_hue(images: Tensor, turns: float) -> Tensor:
+    """Turn the hue of float RGB images (S, 3, H, W) by a part of the colour circle, as torchvision's adjust_hue."""
+    turned = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
+    for i, frame in enumerate(turned):
+        hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0] + 360 * turns) % 360
+        turned[i] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return torch.from_numpy(turned).permute(0, 3, 1, 2)
