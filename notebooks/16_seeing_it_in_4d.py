@@ -155,8 +155,8 @@ print(f"better AUC on these clips: {means[rivals].idxmax()}")
 print(f"default of page4d view and page4d export: {DEFAULT_METHOD}")
 
 # %% [markdown]
-# The default is the method that does better on predictions of the built-in network. Weights without a mask always
-# get the geometric one. With good geometry it is the better of the two: compare the row of exact geometry.
+# Weights without a mask always get the geometric one. The row of exact geometry says how far better depth and poses
+# would carry it.
 #
 # Where the geometric mask fails, it has reasons. Motion along the line of sight changes little in the picture. Slow
 # motion hides below the depth's own noise. Shadows move without being bodies. Errors of the predicted depth look like

@@ -83,7 +83,8 @@ def test_automatic_choice_depends_on_the_mask() -> None:
     prediction = little_prediction()
     np.testing.assert_array_equal(moving_mask(prediction), moving_mask(prediction, "geometric"))
     masked = replace(prediction, mask=np.full((4, 3, 4), -0.1, np.float32))
-    assert moving_mask(masked).all()
+    np.testing.assert_array_equal(moving_mask(masked), moving_mask(masked, DEFAULT_METHOD))
+    assert moving_mask(masked, "model").all()
 
 
 @pytest.mark.slow
