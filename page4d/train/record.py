@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
+from tqdm.std import tqdm
 
 from page4d.schema import atomic_write
 from page4d.version import __version__
