@@ -93,7 +93,7 @@ def test_scoring_a_long_sequence_takes_under_ten_seconds():
 @pytest.mark.slow
 def test_two_processes_share_a_run_and_one_of_them_scores(weights, tmp_path):
     words = ["evaluate", "run", *WORDS, f"weights={weights}", f"out={tmp_path / 'out'}", "label=micro", "device=cpu"]
-    script = tmp_path / "page4d.py"
+    script = tmp_path / "launched.py"
     script.write_text("import sys\nfrom page4d.cli import main\nsys.exit(main(sys.argv[1:]))\n")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
     done = subprocess.run([*launch, str(script), *words], capture_output=True, text=True, check=True)

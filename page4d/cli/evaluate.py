@@ -71,8 +71,9 @@ def _last_process_standing() -> bool:
         return True
     from accelerate import PartialState
 
-    # The usual ten minutes would end a run whose shares differ in length.
-    state = PartialState(timeout=timedelta(days=2))
+    # A barrier is all that is needed, so gloo serves with GPUs too; without `cpu` accelerate leaves processes on a
+    # machine without GPUs strangers to each other. The usual ten minutes would end a run whose shares differ in length.
+    state = PartialState(cpu=True, timeout=timedelta(days=2))
     state.wait_for_everyone()
     return bool(state.is_main_process)
 
