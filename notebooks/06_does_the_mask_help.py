@@ -120,7 +120,7 @@ pd.DataFrame(numbers)
 # Every arm saw the same sequences, so differences are taken sequence by sequence: that removes what makes one
 # sequence harder than another. An interval that holds 0 is no evidence either way.
 
-# %% mystnb={"figure": {"caption": "Change against the arm that trains the same blocks without a mask, paired by sequence, with 95 % intervals. Left of 0 is better.", "name": "fig-study-difference"}}
+# %%
 from page4d.train.results import difference
 
 others = [arm for arm in arms if arm != reference and reference in pooled]
@@ -137,6 +137,7 @@ def paired(arm, name):
     return difference(ours, base, name)
 
 
+# %% mystnb={"figure": {"caption": "Change against the arm that trains the same blocks without a mask, paired by sequence, with 95 % intervals. Left of 0 is better.", "name": "fig-study-difference"}}
 changes = {
     title: {labels[arm]: paired(arm, name) for arm in others}
     for title, name in quantities.items()

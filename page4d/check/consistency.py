@@ -8,7 +8,8 @@ hypothesis that explains the data much better than the data themselves names the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,17 @@ DEPTH_TOLERANCE = 0.03
 COLOUR_TOLERANCE = 0.12
 MAX_PIXELS = 1000
 AXES = "xyz"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: on these small arrays more threads gain nothing, and on a busy machine they cost much."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,7 @@ def carry(clip: Clip, a: int, b: int, mistakes: Sequence[Hypothesis] = (NOTHING,
     )
 
 
+@one_thread()
 def scores(clips: Sequence[Clip], mistakes: Sequence[Hypothesis]) -> list[float]:
     """For each hypothesis the share of static pixels that agree if it is undone, mean over clips and frame pairs."""
     totals = torch.zeros(len(mistakes), dtype=torch.float64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from page4d.check.consistency import carry, frame_pairs, static_pixels
+from page4d.check.consistency import carry, frame_pairs, one_thread, static_pixels
 from page4d.geometry import compose, invert, project, relative_to_first, rotation_angle_deg, transform, unproject
 from page4d.schema import Clip
 
@@ -136,6 +136,7 @@ def _percentiles(clips: Sequence[Clip]) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
+@one_thread()
 def measure(clips: Sequence[Clip]) -> Measurements:
     """Measure clips of one size; at least one is needed."""
     valid = torch.stack([clip.valid.double().mean((1, 2)).min() for clip in clips])

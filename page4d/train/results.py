@@ -143,7 +143,9 @@ def store_run(run_folder: Path | str, path: Path | str, points: int = 200) -> di
     train = [r for r in records if r["phase"] == "train"]
     step = max(1, len(train) // points)
     kept = [*train[::step], *(r for r in records if r["phase"] != "train")]
-    short = [{k: _short(v) if isinstance(v, float) else v for k, v in record.items()} for record in kept]
+    short: list[dict[str, Any]] = [
+        {k: _short(v) if isinstance(v, float) else v for k, v in record.items()} for record in kept
+    ]
     document = {"format": FORMAT, "run": values, "records": sorted(short, key=lambda r: r["iteration"])}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "w") as stream:

@@ -47,9 +47,7 @@ class Folder(SceneDataset):
         super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
 
     def _missing(self, path: Path, why: str = "no such folder") -> UserError:
-        return UserError(
-            f"{path}: {why}; needed <sequence>/images, depth, intrinsics.txt, poses.txt as in {__file__}"
-        )
+        return UserError(f"{path}: {why}; needed <sequence>/images, depth, intrinsics.txt, poses.txt as in {__file__}")
 
     def _scan(self) -> dict[str, list[int]]:
         for table in sorted(self.root.glob("*/poses.txt")):
