@@ -126,7 +126,7 @@ table = {
 }
 pd.DataFrame(table, index=["network", "without a network"]).T
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}}
+# %% mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}} tags=["remove-input"]
 from page4d.data.exact import prediction_from_clip
 
 scene_figure(prediction_from_clip(views.truth)) if views.truth else None

@@ -121,7 +121,7 @@ for key, rows in scores.items():
     rows = rows[~np.isnan(rows).any(1)]
     curves[key] = (rows.mean(0), *bootstrap_interval(rows))
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "AUC of each layer's feature map against the exact moving mask. Bands are 95 % bootstrap intervals over clips; the dotted line is chance.", "name": "fig-figure2-auc"}}
+# %% mystnb={"figure": {"caption": "AUC of each layer's feature map against the exact moving mask. Bands are 95 % bootstrap intervals over clips; the dotted line is chance.", "name": "fig-figure2-auc"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 
 figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
@@ -172,7 +172,7 @@ for label, at in (("with mask", step), ("without mask", model.config.mask_hold_e
     rows[label] = camera_attention(model, views.frames.images, pairs)
 model.aggregator.mask_step = step
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Attention of the middle frame's camera token to the patches of all frames, mean over heads. One colour scale a row; values are shares of all attention.", "name": "fig-figure2-camera"}}
+# %% mystnb={"figure": {"caption": "Attention of the middle frame's camera token to the patches of all frames, mean over heads. One colour scale a row; values are shares of all attention.", "name": "fig-figure2-camera"}} tags=["hide-input"]
 from page4d.viz.panels import Row, contact_sheet
 
 lines = [Row(pictures, "image")]

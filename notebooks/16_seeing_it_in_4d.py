@@ -88,7 +88,7 @@ prediction = page4d.predict(model, views.frames)
 methods = ["geometric", "model"] if prediction.mask is not None else ["geometric"]
 masks = {method: moving_mask(prediction, method) for method in methods}
 
-# %% tags=["hide-input"] mystnb={"figure": {"caption": "Moving pixels: the truth where it is known, from predicted geometry, and from the model's mask. White is moving.", "name": "fig-moving-masks"}}
+# %% mystnb={"figure": {"caption": "Moving pixels: the truth where it is known, from predicted geometry, and from the model's mask. White is moving.", "name": "fig-moving-masks"}} tags=["hide-input"]
 from page4d.viz.panels import Row, contact_sheet, pick_frames
 
 shown = pick_frames(frames, 5)
