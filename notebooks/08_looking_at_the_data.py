@@ -103,7 +103,7 @@ pd.Series(values, name=loader).round(4).to_frame()
 # inverted, camera axes flipped, depth scaled against the poses, depth paired with a neighbouring frame. In good data
 # nothing explains more than the data themselves.
 
-# %% mystnb={"figure": {"caption": "Share of still pixels that agree between frames (0 to 1): as the data are, and with the best hypothesis of each kind undone.", "name": "fig-check-scores"}}
+# %%
 import matplotlib.pyplot as plt
 
 
@@ -118,6 +118,7 @@ def best_of(found):
     }
 
 
+# %% mystnb={"figure": {"caption": "Share of still pixels that agree between frames (0 to 1): as the data are, and with the best hypothesis of each kind undone.", "name": "fig-check-scores"}}
 shares = best_of(report.diagnosis)
 figure, axis = plt.subplots(figsize=(6, 2.2))
 axis.barh(

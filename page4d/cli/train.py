@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     modes.add_argument("--show", action="store_true", help="print the composed configuration and stop")
     modes.add_argument("--list", action="store_true", help="name the experiments and stop")
     modes.add_argument("--study", action="store_true", help="train and examine every arm of conf/study.yaml")
+    modes.add_argument(
+        "--publish", nargs=2, metavar=("RUN", "NAME"), help="ship a finished run as a built-in network, with its card"
+    )
     modes.add_argument("--store", metavar="RUN", help="keep a finished run's log for the book, in book/results/runs")
 
 
@@ -34,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
         store_run(args.store, Path("book/results/runs") / f"{Path(args.store).name}.json")
         return 0
+    if args.publish:
+        return _publish(*args.publish)
     if args.study:
         return _study(compose(args.overrides, "study"))
     config = compose(args.overrides)
@@ -43,6 +48,14 @@ def run(args: argparse.Namespace) -> int:
         print(yaml.safe_dump(config, sort_keys=False), end="")
         return 0
     return _train(config).exit_code
+
+
+def _publish(run_folder: str, name: str) -> int:
+    from page4d.train.publish import publish
+    from page4d.train.study import Exam
+
+    print(publish(run_folder, name, Path("book/results/builtin"), Exam()).read_text())
+    return 0
 
 
 def _train(config: dict[str, Any]) -> Outcome:

@@ -1,0 +1,102 @@
+"""From a finished run to a network that ships: weights, a card that says what they are, and their exam."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
+from page4d.schema import UserError, atomic_write
+from page4d.train.study import Exam, examine
+
+ROWS = (
+    ("depth AbsRel, median-aligned", "abs_rel", "abs_rel_constant", "a constant depth"),
+    ("rotation error, degrees", "rotation", "rotation_identity", "a camera that stands still"),
+    ("translation error, mean point distances", "translation", "translation_identity", "a camera that stands still"),
+    ("ATE, mean point distances", "ate", "ate_identity", "a camera that stands still"),
+)
+
+
+def publish(run_folder: Path | str, name: str, results: Path, exam: Exam, folder: Path = BUILTIN_FOLDER) -> Path:
+    """Copy a run's best weights to the built-in networks, examine them, and write their card; returns the card.
+
+    Files:   <folder>/<name>.safetensors and .md, <results>/<name>.json.
+    Errors:  UserError if the run is not finished or was made by runs that are gone.
+    """
+    history = ancestry(Path(run_folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{name}.safetensors"
+    with open(best_of_run(Path(run_folder)), "rb") as source, atomic_write(weights) as target:
+        shutil.copyfileobj(source, target)
+    result = examine(weights, exam, results / f"{name}.json", label=name, seed=history[-1]["config"]["trainer"]["seed"])
+    card = weights.with_suffix(".md")
+    with atomic_write(card, "w") as stream:
+        stream.write(card_text(name, history, result))
+    return card
+
+
+def ancestry(run_folder: Path) -> list[dict[str, Any]]:
+    """run.json of a run and of the runs that its weights come from, first to last.
+
+    Errors:  UserError if one of them is missing or did not end.
+    """
+    about = run_folder / "run.json"
+    if not about.is_file() or "ended" not in (run := json.loads(about.read_text())):
+        raise UserError(f"{run_folder} holds no finished run; train to the end first")
+    start = run["config"]["start"]["weights"]
+    before = ancestry(_beside(run_folder, start)) if start else []
+    return [*before, run]
+
+
+def _beside(run_folder: Path, start: str) -> Path:
+    """The folder of an earlier run: as it was named, or beside this one if runs have moved since."""
+    return Path(start) if Path(start).is_dir() else run_folder.parent / Path(start).name
+
+
+def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any]) -> str:
+    """The model card: what the network is, how it was made, and how good it is beside knowing nothing."""
+    config, about, mean, interval = history[-1]["config"], result["about"], result["mean"], result["interval"]
+    model = config["model"]
+    kept = model["mask_hold_start"] > config["trainer"]["max_steps"]
+    lines = [
+        f"# {name}",
+        "",
+        f"{history[-1]['parameters']:,} parameters, stored as float16. {model['img_size']} px, patch "
+        f"{model['patch_size']}, width {model['embed_dim']}, {model['depth']} pairs; otherwise the architecture of the "
+        f"released network. The mask is {'on' if kept else 'off'} when it is used.",
+        "Made to run the book and the tests on any computer, not to reconstruct real scenes. Apache-2.0.",
+        "",
+        "## How it was made",
+        "",
+        "Only on this package's synthetic world, one stage after the other:",
+        "",
+        *(stage_text(run) for run in history),
+        "",
+        "## How good it is",
+        "",
+        f"On the first {result['n']} sequences of `{about['split']}` ({about['frames']} frames, {about['height']} x "
+        f"{about['width']} px), which no training saw; means with 95 % bootstrap intervals over sequences.",
+        "",
+        "| | this network | knowing nothing |",
+        "|---|---|---|",
+    ]
+    for title, ours, baseline, what in ROWS:
+        low, high = interval[ours]
+        lines.append(f"| {title} | {mean[ours]:.3f} ({low:.3f} to {high:.3f}) | {mean[baseline]:.3f} ({what}) |")
+    made = result["provenance"]
+    lines += ["", f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
+    return "\n".join(lines)
+
+
+def stage_text(run: Mapping[str, Any]) -> str:
+    """One stage of training as a line of the card."""
+    config, made, ended = run["config"], run["provenance"], run["ended"]
+    data, minutes = config["data"], ended["seconds"] / 60
+    return (
+        f"- `{config['paths']['name']}`: {ended['step']:,} of {config['trainer']['max_steps']:,} planned steps of "
+        f"{data['batch_size']} clips of `{data['split']}`, {minutes:.0f} minutes on {made['hardware']} "
+        f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}."
+    )

@@ -1,0 +1,65 @@
+"""The networks that ship: what their cards and stored exams say is what they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from page4d.io.weight_files import BUILTIN_FOLDER, builtin_names
+from page4d.model import PAGE4D
+from page4d.model.fingerprint import weights_sha256
+from page4d.train.results import read_result
+from page4d.train.study import Exam, score_rows
+
+RESULTS = Path(__file__).parent.parent / "book" / "results" / "builtin"
+NAMES = ("vggt-tiny", "page4d-tiny", "page4d-tiny-mask")
+MAX_BYTES = 12 * 2**20
+
+
+def test_names() -> None:
+    assert builtin_names() == ["tiny", "page4d-tiny", "page4d-tiny-mask", "vggt-tiny"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_size_card_and_exam_belong_together(name: str) -> None:
+    weights = BUILTIN_FOLDER / f"{name}.safetensors"
+    assert weights.stat().st_size <= MAX_BYTES
+    result = read_result(RESULTS / f"{name}.json")
+    assert result["weights_sha256"] == weights_sha256(PAGE4D.from_pretrained(name))
+    assert result["n"] == Exam().sequences
+    card = weights.with_suffix(".md").read_text()
+    for score in ("abs_rel", "abs_rel_constant", "rotation", "rotation_identity", "ate", "ate_identity"):
+        assert f"{result['mean'][score]:.3f}" in card
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exam_can_be_repeated(name: str) -> None:
+    exam = Exam(sequences=32)
+    rows = score_rows(PAGE4D.from_pretrained(name), exam.source(), 2)
+    stored = read_result(RESULTS / f"{name}.json")["sequences"][:32]
+    for score in ("abs_rel", "abs_rel_constant", "rotation", "rotation_identity", "translation", "ate"):
+        ours, theirs = (np.array([row[score] for row in table], float) for table in (rows, stored))
+        np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-3, err_msg=score)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_depth_clearly_beats_a_constant(name: str) -> None:
+    result = read_result(RESULTS / f"{name}.json")
+    assert result["interval"]["abs_rel"][1] < 0.8 * result["interval"]["abs_rel_constant"][0]
+
+
+def test_moving_scenes_in_training_help_on_moving_scenes() -> None:
+    before, after = (
+        read_result(RESULTS / f"{name}.json")["interval"]["abs_rel"] for name in ("vggt-tiny", "page4d-tiny")
+    )
+    assert after[1] < before[0]
+
+
+def test_the_mask_is_on_where_the_name_says_so() -> None:
+    assert {name: PAGE4D.from_pretrained(name).aggregator.alpha for name in NAMES} == {
+        "vggt-tiny": 0.0,
+        "page4d-tiny": 0.0,
+        "page4d-tiny-mask": 1.0,
+    }

@@ -1,0 +1,43 @@
+"""From a finished run to a network that ships."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from page4d.cli import main
+from page4d.model import PAGE4D
+from page4d.schema import UserError
+from page4d.train.publish import ancestry, publish
+from page4d.train.study import Exam
+
+EXAM = Exam(split="dynamic-val", sequences=4, frames=3, height=32, width=32, batch_size=4)
+
+
+def train(root: Path, name: str, *more: str) -> Path:
+    words = [f"paths.root={root}", f"paths.name={name}", "trainer.progress=false", "trainer.max_steps=2", *more]
+    assert main(["train", "experiment=smoke", *words]) == 0
+    return root / name
+
+
+def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
+    first = train(tmp_path / "runs", "first")
+    second = train(tmp_path / "runs", "second", f"start.weights={first}")
+    moved = (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    card = publish(moved / "second", "small", tmp_path / "results", EXAM, tmp_path / "builtin")
+    text = card.read_text()
+    assert text.index("`first`") < text.index("`second`"), "the earlier stage comes first"
+    result = json.loads((tmp_path / "results" / "small.json").read_text())
+    assert f"| {result['mean']['abs_rel']:.3f} (" in text
+    assert "The mask is off" in text
+    PAGE4D.from_pretrained(tmp_path / "builtin" / "small.safetensors")
+    (moved / "first" / "run.json").unlink()
+    with pytest.raises(UserError, match="first holds no finished run"):
+        ancestry(moved / second.name)
+
+
+def test_only_finished_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--publish", str(tmp_path), "small"]) == 2
+    assert "holds no finished run" in capsys.readouterr().err
