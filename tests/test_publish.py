@@ -24,7 +24,7 @@ def train(root: Path, name: str, *more: str) -> Path:
 
 def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
     first = train(tmp_path / "runs", "first")
-    second = train(tmp_path / "runs", "second", f"start.weights={first}")
+    second = train(tmp_path / "runs", "second", f"start.weights={first}", "start.layer_scale=null")
     moved = (tmp_path / "runs").rename(tmp_path / "elsewhere")
     card = publish(moved / "second", "small", tmp_path / "results", EXAM, tmp_path / "builtin")
     text = card.read_text()
