@@ -94,6 +94,24 @@ print(measured_on(results))
 print("\n".join(failures(results)) or "no sequence failed")
 
 # %% [markdown]
+# What is such a number worth? One depth everywhere, scaled in the same way, needs no network:
+
+# %%
+import numpy as np
+from page4d.evaluate.metrics import depth_errors
+
+study = studies[0]
+options = study.benchmark.depth_options(study.protocol, study.align)
+constant = []
+for sequence in study.sequences():
+    for path in sequence.depths:
+        truth = sequence.read_depth(path)
+        constant.append(depth_errors(np.ones_like(truth), truth, options))
+pixels = [errors.valid_pixels for errors in constant]
+flat = np.average([errors.abs_rel for errors in constant], weights=pixels)
+print(f"AbsRel of one depth everywhere: {flat:.3f}")
+
+# %% [markdown]
 # ## One number hides a distribution
 #
 # The mean is made of frames that differ a lot. A curve that rises late but steeply is a network that fails on few
@@ -107,11 +125,10 @@ curves = error_distribution(results)
 # %% [markdown]
 # ## Where it is wrong
 #
-# The frame of the median error, aligned as it was scored. Errors gather where depth jumps: at the edges of bodies,
-# where a coarse network draws a slope.
+# The frame of the median error, aligned as it was scored. Errors gather at the edges of bodies, where a coarse network
+# draws a slope, and on whole bodies that it puts at a wrong distance.
 
 # %%
-import numpy as np
 from page4d.evaluate.scoring import Rules, compared_frames
 from page4d.schema import Prediction
 

@@ -119,8 +119,9 @@ curves = error_over_time([s for s in results if s.protocol["align"] == "scale"])
 # %% [markdown]
 # ## The released protocol
 #
-# The released scripts differ in most choices. The largest is what they call depth: the $z$ of each pixel in the
-# *first* camera's frame instead of its own. {doc}`14_what_the_protocol_is_worth` takes the choices one by one.
+# The released scripts differ in most choices. The one that is hardest to see is what they call depth: the $z$ of each
+# pixel in the *first* camera's frame instead of its own. They also leave a sequence out, here too: compare `n` in the
+# column `status`. {doc}`14_what_the_protocol_is_worth` takes the choices one by one.
 
 # %%
 public = open_study("videodepth", benchmark, "public", root=root, out=out)

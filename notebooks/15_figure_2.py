@@ -153,8 +153,26 @@ pd.DataFrame(
     }
 ).T
 
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+ends = ", ".join(
+    f"{name} {kind} {mean[0]:.2f} and {mean[-1]:.2f}"
+    for (name, kind), (mean, _, _) in curves.items()
+)
+falls = [abs(m[0] - 0.5) > abs(m[-1] - 0.5) for m, _, _ in curves.values()]
+text = f"AUC in the first and in the last pair: {ends}. "
+if all(falls):
+    text += "Moving regions stand out *less* in deeper layers here, not more: the paper's impression is not seen in these networks."
+elif not any(falls):
+    text += "Moving regions stand out more in deeper layers, as the paper's figure suggests."
+Markdown(text)
+
 # %% [markdown]
-# The largest of many layers is always flattered by choosing it: read the curves, not only the table.
+# An AUC away from chance is not yet a sense of motion. The first frame attention sees one frame only and cannot know
+# what moves. What it shows is looks: bodies differ from walls and floor whether they move or not. Only a rise above
+# that first value would speak of motion. And the largest of many layers is always flattered by choosing it: read the
+# curves, not only the table.
 #
 # ## Where the camera token looks
 #
@@ -207,3 +225,17 @@ pd.DataFrame(shares, index=[f"pair {pair}" for pair in pairs]).map("{:.1%}".form
 # %% [markdown]
 # The table says which share of the patch attention of that camera token falls on moving patches. If the mask does
 # what it was made for, the share is smaller with it. Where the network was run without a mask, both columns agree.
+
+# %% tags=["remove-input"]
+text = "No truth is known for these images."
+if shares:
+    moving_share = patches_moving(
+        views.truth.moving.numpy(), size // patch, size // patch
+    ).mean()
+    lower = (shares["with mask"] < shares["without mask"]).all()
+    verdict = "smaller" if lower else "**not** smaller in every pair"
+    text = (
+        f"Of these patches {moving_share:.1%} are moving. With the mask the share of attention on them is {verdict}. "
+        "This is one token of one clip: an example, not a measurement."
+    )
+Markdown(text)

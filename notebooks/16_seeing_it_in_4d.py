@@ -154,13 +154,28 @@ print(f"all moving: IoU {share:.3f}")
 print(f"better AUC on these clips: {means[rivals].idxmax()}")
 print(f"default of page4d view and page4d export: {DEFAULT_METHOD}")
 
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+text = "These weights have no mask of their own."
+if "model's mask" in means:
+    values = table.loc[table["mask from"] == "model's mask", "AUC"].dropna().to_numpy()
+    low, high = (float(v[0]) for v in bootstrap_interval(values[:, None]))
+    verdict = "this mask finds moving pixels better than chance"
+    if low <= 0.5:
+        verdict = "**this mask does not mark what moves**"
+    if high < 0.5:
+        verdict += ", it rather marks what stands still"
+    text = f"The model's mask has AUC {values.mean():.3f} ({low:.3f} to {high:.3f}): {verdict}."
+Markdown(text)
+
 # %% [markdown]
-# Weights without a mask always get the geometric one. The row of exact geometry says how far better depth and poses
-# would carry it.
+# This speaks of these weights only; the released ones are not measured here. Weights without a mask always get the
+# geometric one. The row of exact geometry says how far better depth and poses would carry it.
 #
 # Where the geometric mask fails, it has reasons. Motion along the line of sight changes little in the picture. Slow
-# motion hides below the depth's own noise. Shadows move without being bodies. Errors of the predicted depth look like
-# motion, which is why a coarse network loses most here.
+# motion hides below the depth's own noise. Shadows move without being bodies. Errors of predicted depth and poses look
+# like motion: a network that misses the camera's motion sees the background move, as in the figure above.
 #
 # ## The prediction of the small network
 

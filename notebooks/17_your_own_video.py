@@ -125,6 +125,7 @@ written = export(prediction, target, wanted, ExportOptions(moving=moving))
 # %% tags=["hide-input"]
 import pandas as pd
 
+pd.set_option("display.max_colwidth", None)
 pd.DataFrame(
     {
         name: {
@@ -206,6 +207,25 @@ pd.DataFrame(
         for name, found in errors.items()
     }
 ).T
+
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+beaten = [n for n, e in errors.items() if e.abs_rel < e.abs_rel_constant]
+turned = [n for n, e in errors.items() if e.rotation_deg < e.rotation_deg_still]
+hardest, easiest = (
+    pick(errors, key=lambda n: errors[n].abs_rel) for pick in (max, min)
+)
+text = (
+    f"Depth is better than one depth everywhere in {len(beaten)} of {len(errors)} ways; the easiest is *{easiest}*, the "
+    f"hardest *{hardest}*. Rotation is better than for a camera that never turns in {len(turned)} of {len(errors)}. "
+)
+if not turned:
+    text += (
+        "**This network does not find the camera's motion.** So a tripod costs it nothing, gathered still parts smear "
+        "in the viewer above, and the exported camera path must not be used."
+    )
+Markdown(text)
 
 # %% [markdown]
 # Other failures to expect: mirrors and windows, whose depth lies behind the glass; sky, which gets some depth;

@@ -63,7 +63,7 @@ def option_bars(values: Mapping[str, Mapping[str, float]], ylabel: str = "AbsRel
     axis.set_yticks(np.arange(len(options)), options)
     axis.invert_yaxis()
     axis.set_xlabel(ylabel)
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside upper right", ncols=len(values), fontsize=8)
     return figure
 
 
