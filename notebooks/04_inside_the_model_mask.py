@@ -1,7 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,8 +26,8 @@
 #
 # **Needs**: a minute on any computer; the released weights (`weights = "mask"`) are 5 GB and want a GPU.
 #
-# **The small run** uses a small network that was trained with the mask kept on. Which places its mask marks is that
-# network's own; the mechanism is the released one.
+# **The small run** uses a small network that was trained with the mask kept on, for a few minutes. The mechanism is the
+# released one. What the mask marks is that network's own, and it is not what moves, as this page measures.
 
 # %% tags=["parameters"]
 weights = "page4d-tiny-mask"
@@ -137,6 +144,10 @@ if areas:
     )
 
 # %% [markdown]
+# Nobody tells the mask what moves; it learns only from what helps the cameras. Near or under 0.5 means that it has not
+# found the moving things, and that is so for the small network, whose cameras learned little (chapter
+# [](01_quickstart)). Whether the released mask does better needs the released weights.
+#
 # ## Only special rows change
 #
 # The same weights with and without the mask: `mask_step` is the step at which the schedule is read, so a step behind
@@ -208,6 +219,9 @@ if views.truth:
     )
 
 # %% [markdown]
+# A mask that did its work would put its line below the other one. Where it lies above, the mask draws the cameras'
+# attention to moving things instead of away from them.
+#
 # ## What it does to the answer
 #
 # The same held-out clips, with the mask and with it switched off in the same weights. Switching it off is not how a
@@ -223,6 +237,10 @@ for name, step in {"with mask": 0, "switched off": config.mask_hold_end}.items()
     found[name] = vars(held_out_errors(model, clips, frames)) if views.truth else {}
 aggregator.mask_step = 0
 pd.DataFrame(found).round(3)
+
+# %% [markdown]
+# Differences in the last digits are no effect. `rotation_deg_still` is a camera that never turns, `direction_deg` is 90
+# by chance: both say how little there is in these poses for a mask to improve.
 
 # %% [markdown]
 # ## Where paper and code differ
