@@ -106,7 +106,7 @@ pd.DataFrame(made).T if made else print("not run")
 #
 # Depth: AbsRel after one median scale a clip. Rotation: mean angle to the true rotation relative to the first frame. ATE:
 # distance of the camera centres after the best similarity. Poses are given as ratios to what a camera that never moves
-# would score. For rotation 1 is knowing nothing; for ATE the fit alone brings any scattered guess below 1, so arms can be
+# would score. For rotation 1 is knowing nothing; for ATE the fit alone brings scattered guesses below 1, so arms can be
 # compared with each other but not with 1. Intervals are 95 %, by resampling sequences; arms with several seeds pool their
 # sequences.
 
