@@ -143,8 +143,8 @@ columns = {
     "positions at random": np.mean([guessed(t) for t in truths for _ in range(20)], 0),
 }
 kinds = ["ate", "rpe_trans", "rpe_rot_deg"]
-for scores in results[::2]:
-    columns[scores.model] = [scores.mean[kind] for kind in kinds]
+for name, scores in zip(weights.split(","), results[::2], strict=True):
+    columns[name] = [scores.mean[kind] for kind in kinds]
 baselines = pd.DataFrame(columns, index=["ATE", "RPE t", "RPE r (degrees)"])
 baselines.round(3)
 
@@ -159,7 +159,7 @@ all_three = [line for line in told if line.count(",") == 2]
 verdict = (
     "At least one network beats both in all three."
     if all_three
-    else "**No network here has learned to tell how the camera moves.** A lower ATE alone does not say so."
+    else "**No network here beats both in all three.** A lower ATE alone does not make a trajectory."
 )
 Markdown("Better than both:\n\n" + "\n".join(told) + "\n\n" + verdict)
 
