@@ -1,7 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -199,7 +206,8 @@ pd.DataFrame(table, columns=["head", "reads", "returns", "meaning"]).set_index("
 
 # %% [markdown]
 # The camera head refines: it predicts, feeds its prediction back and corrects it, with the same weights each time.
-# All iterations are returned; the last one counts.
+# All iterations are returned; the last one counts. A small network's cameras hardly leave the identity, so its corrections
+# are small too, and need not shrink every time.
 
 # %% mystnb={"figure": {"caption": "How far each iteration of the camera head is from the last one, mean over frames.", "name": "fig-iterations"}}
 gaps = torch.stack([(e - encodings[-1])[0].abs().mean(0) for e in encodings]).cpu()

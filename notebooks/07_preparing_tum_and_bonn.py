@@ -65,8 +65,8 @@ for name in ("rgb.txt", "depth.txt", "groundtruth.txt"):
     print(f"{name}: {len(lines)} lines, the last is\n   {lines[-1]}")
 
 # %% [markdown]
-# The synthetic sensor is too good. Its depth now gets 11 ms of delay, and one depth map is lost, as happens in every
-# real recording.
+# The synthetic sensor is too good. Its depth now gets 11 ms of delay, and three depth maps in a row are lost, so that one
+# image of the benchmark finds none in time. Both happen in real recordings.
 
 
 # %%
