@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image
 from page4d.schema import UserError, atomic_write
 
 ENLARGE = 12
+SLIDER_HEIGHT = 96  # pixels of one picture of the slider; it travels once for every layer
 KINDS = ("frame", "global")
 
 
@@ -99,21 +102,25 @@ def layer_slider(frame: NDArray[np.float32], global_: NDArray[np.float32], image
 
     Shapes:  frame, global_ (L, S, h, w); images (S, H, W, 3) with H, W multiples of h, w.
     """
-    step = images.shape[1] // frame.shape[2]
-    small = [image[step // 2 :: step, step // 2 :: step] for image in images]
+    height, width = frame.shape[2:]
+    detail = max(1, SLIDER_HEIGHT // height)
+    small = [np.asarray(Image.fromarray(image).resize((detail * width, detail * height))) for image in images]
 
     def sheet(layer: int) -> go.Image:
-        drawn = ([map_picture(values, 1) for values in maps[layer]] for maps in (frame, global_))
+        drawn = ([map_picture(values, detail) for values in maps[layer]] for maps in (frame, global_))
         rows = [np.concatenate(pictures, 1) for pictures in (small, *drawn)]
-        return go.Image(z=np.concatenate(rows, 0), hoverinfo="skip")
+        png = io.BytesIO()
+        Image.fromarray(np.concatenate(rows, 0)).save(png, "PNG")
+        source = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")
+        return go.Image(source=source, hoverinfo="skip")
 
     layers = range(len(frame))
     steps = [{"label": str(i), "method": "animate", "args": [[str(i)], {"mode": "immediate"}]} for i in layers]
     figure = go.Figure(sheet(0), frames=[go.Frame(data=[sheet(i)], name=str(i)) for i in layers])
-    height, width = frame.shape[2:]
-    centres = [(i + 0.5) * height for i in range(3)]
+    centres = [(i + 0.5) * detail * height for i in range(3)]
     figure.update_xaxes(
-        tickvals=[(i + 0.5) * width for i in range(len(images))], ticktext=[f"frame {i}" for i in range(len(images))]
+        tickvals=[(i + 0.5) * detail * width for i in range(len(images))],
+        ticktext=[f"frame {i}" for i in range(len(images))],
     )
     figure.update_yaxes(tickvals=centres, ticktext=["image", "frame attention", "global attention"])
     slider = {"steps": steps, "currentvalue": {"prefix": "block pair "}, "pad": {"t": 30}}
