@@ -61,7 +61,7 @@ def test_sintel_takes_frames_by_number_in_any_order_and_repeated(tmp_path: Path)
 def test_sintel_without_depth_files_only_if_asked(tmp_path: Path) -> None:
     sintel.write(tmp_path, {"alley_2": room()})
     (tmp_path / "training/depth/alley_2/frame_0003.dpt").unlink()
-    with pytest.raises(UserError, match=r"frame_0003\.dpt is missing"):
+    with pytest.raises(UserError, match=r"cannot read .*frame_0003\.dpt: No such file"):
         Sintel(tmp_path).load("alley_2", [2, 3])
     assert not Sintel(tmp_path, depth=DepthOptions(load=False)).load("alley_2", [2, 3]).valid.any()
 
@@ -69,9 +69,9 @@ def test_sintel_without_depth_files_only_if_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: data[:-4], "cut short"),
-        (lambda data: b"XXXX" + data[4:], "no Sintel"),
-        (lambda data: data[:7], "cannot be read"),
+        (lambda data: data[:-4], r"frame_0001\.dpt has \d+ bytes, needed \d+ for"),
+        (lambda data: b"XXXX" + data[4:], r"frame_0001\.dpt starts with .* needed the tag 202021\.25"),
+        (lambda data: data[:7], r"frame_0001\.dpt claims 0 x 0 pixels"),
     ],
     ids=["short", "wrong tag", "no header"],
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from page4d.schema import UserError
 
-SINTEL_TAG = 202021.25
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, UnidentifiedImageError)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError)
 
 
 @contextmanager
@@ -80,39 +78,6 @@ def read_tiff(path: Path) -> NDArray[np.float32] | NDArray[np.uint16]:
     if values.ndim != 2:
         raise UserError(f"{path} has shape {values.shape}, needed one channel")
     return values.astype(np.float32) if values.dtype.kind == "f" else values.astype(np.uint16)
-
-
-def read_dpt(path: Path) -> NDArray[np.float32]:
-    """MPI Sintel depth: float32 tag 202021.25, int32 width and height, float32 rows; (H, W)."""
-    return _read_tagged_map(path, "Sintel .dpt depth", channels=1)[..., 0]
-
-
-def read_flo(path: Path) -> NDArray[np.float32]:
-    """Middlebury flow: the same header as .dpt, then (u, v) pairs in pixels; (H, W, 2)."""
-    return _read_tagged_map(path, "Middlebury .flo flow", channels=2)
-
-
-def _read_tagged_map(path: Path, what: str, channels: int) -> NDArray[np.float32]:
-    with reading(path, what):
-        data = path.read_bytes()
-        tag, width, height = struct.unpack("<fii", data[:12])
-    if tag != SINTEL_TAG:
-        raise UserError(f"{path} begins with {tag}, needed {SINTEL_TAG}; it is no {what}")
-    wanted = 12 + 4 * width * height * channels
-    if width <= 0 or height <= 0 or len(data) != wanted:
-        raise UserError(f"{path} has {len(data)} bytes, needed {wanted} for {width} x {height}; it is cut short")
-    return np.frombuffer(data, "<f4", offset=12).reshape(height, width, channels).astype(np.float32)
-
-
-def read_cam(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """MPI Sintel camera: the tag, then K (3, 3) and camera from world (3, 4), doubles in rows."""
-    with reading(path, "Sintel .cam camera"):
-        data = path.read_bytes()
-        (tag,) = struct.unpack("<f", data[:4])
-    if tag != SINTEL_TAG or len(data) != 4 + 8 * 21:
-        raise UserError(f"{path} has tag {tag} and {len(data)} bytes, needed {SINTEL_TAG} and 172; no Sintel camera")
-    values = np.frombuffer(data, "<f8", offset=4)
-    return values[:9].reshape(3, 3).copy(), values[9:].reshape(3, 4).copy()
 
 
 def read_hdf5(path: Path, key: str) -> NDArray[Any]:

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.formats import read_cam, read_dpt, read_flo, read_rgb
+from page4d.data.datasets.formats import read_rgb
+from page4d.io.depth_formats import read_cam, read_dpt, read_flo
 from page4d.schema import UserError
 
 EVALUATION_SEQUENCES = (
