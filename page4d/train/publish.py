@@ -88,9 +88,9 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
         lines.append(f"| {title} | {mean[ours]:.3f} ({low:.3f} to {high:.3f}) | {mean[baseline]:.3f} ({what}) |")
     lines += [
         "",
-        f"The ATE is taken after the best similarity. With {about['frames']} cameras that fit alone explains a good part "
-        "of any spread of centres, so read the rotation and translation errors, which are not aligned, for whether the "
-        "network has learned cameras.",
+        f"The ATE is taken after the best similarity. With {about['frames']} cameras that fit alone explains a good "
+        "part of any spread of centres, so read the rotation and translation errors, which are not aligned, for whether "
+        "the network has learned cameras.",
     ]
     made = result["provenance"]
     lines += ["", f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
