@@ -89,7 +89,7 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
     lines += [
         "",
         f"The ATE is taken after the best similarity. With {about['frames']} cameras that fit alone explains a good "
-        "part of any spread of centres, so read the rotation and translation errors, which are not aligned, for whether "
+        "part of any spread of centres. The rotation and translation errors are not aligned: read them for whether "
         "the network has learned cameras.",
     ]
     made = result["provenance"]
