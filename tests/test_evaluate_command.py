@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from little_benchmarks import micro
 
-from page4d.cli import main
+from page4d.cli import evaluate, main
 
 
 @pytest.fixture
@@ -79,6 +80,21 @@ def test_score_by_the_name_of_weights_checks_them_and_by_label_does_not(weights,
     assert main(["evaluate", "score", *words]) == 2
     assert "weights_sha256" in capsys.readouterr().err
     assert main(["evaluate", "score", *words, f"label={weights.name}"]) == 0
+
+
+def test_the_list_needs_no_action(capsys):
+    assert main(["evaluate", "--list"]) == 0
+    assert "pose-tum" in capsys.readouterr().out.split()
+    assert main(["evaluate"]) == 2
+    assert "--list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["--legacy-quaternion-order"]])
+def test_old_quaternion_order_is_a_flag(words):
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    config = evaluate.settings(parser.parse_args(["score", "benchmark=pose-tum", *words]))
+    assert config["legacy_quaternion_order"] is bool(words)
 
 
 @pytest.mark.slow

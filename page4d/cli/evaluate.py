@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from page4d.schema import UserError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,23 +27,40 @@ EXIT_SOME_FAILED = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """An action and the settings of conf/evaluate.yaml."""
-    parser.add_argument("action", choices=list(ACTIONS), help="; ".join(f"{k}: {v}" for k, v in ACTIONS.items()))
+    parser.add_argument(
+        "action", nargs="?", choices=list(ACTIONS), help="; ".join(f"{k}: {v}" for k, v in ACTIONS.items())
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. benchmark=pose-tum weights=nomask")
     parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
     parser.add_argument("--predictions", type=Path, help="score, convert: the folder, instead of the usual one")
     parser.add_argument("--depth", type=Path, help="convert: <sequence>/<image stem>.npy, z in the frame's own camera")
     parser.add_argument("--trajectories", type=Path, help="convert: <sequence>.txt in TUM order, camera to world")
     parser.add_argument("--intrinsics", type=Path, help="convert: <sequence>.txt, K as nine numbers a row; for points")
+    parser.add_argument(
+        "--legacy-quaternion-order",
+        action="store_true",
+        help="write pred_traj.txt with qw first, for tools made for the released scripts' files",
+    )
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """conf/evaluate.yaml with the overrides and flags of the command line."""
+    from page4d.cli.hydra_config import compose
+
+    flags = ["legacy_quaternion_order=true"] if args.legacy_quaternion_order else []
+    return compose([*args.overrides, *flags], "evaluate")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
-    from page4d.cli.hydra_config import choices, compose
+    from page4d.cli.hydra_config import choices
 
     if args.list:
         print("\n".join(choices("benchmark")))
         return 0
-    config = compose(args.overrides, "evaluate")
+    if args.action is None:
+        raise UserError(f"nothing to do; choose one of {', '.join(ACTIONS)}, or --list to name the benchmarks")
+    config = settings(args)
     if args.action == "table":
         return _table(Path(config["out"]))
     study, label = study_of(config), str(config["label"] or Path(str(config["weights"])).name)
@@ -140,7 +159,7 @@ def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
 
 def _table(out: Path) -> int:
     from page4d.evaluate.tables import markdown, scores_table, write_tables
-    from page4d.schema import Scores, UserError
+    from page4d.schema import Scores
 
     found = [Scores.load(path) for path in sorted((out / "scores").glob("*/*.json"))]
     if not found:
