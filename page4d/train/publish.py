@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
-from page4d.schema import UserError, atomic_write
+from page4d.schema import atomic_write
+from page4d.train.results import finished_run
 from page4d.train.study import Exam, examine
 
 ROWS = (
@@ -43,9 +43,7 @@ def ancestry(run_folder: Path) -> list[dict[str, Any]]:
 
     Errors:  UserError if one of them is missing or did not end.
     """
-    about = run_folder / "run.json"
-    if not about.is_file() or "ended" not in (run := json.loads(about.read_text())):
-        raise UserError(f"{run_folder} holds no finished run; train to the end first")
+    run = finished_run(run_folder)
     start = run["config"]["start"]["weights"]
     before = ancestry(_beside(run_folder, start)) if start else []
     return [*before, run]

@@ -131,14 +131,23 @@ def read_result(path: Path | str) -> dict[str, Any]:
     return document
 
 
+def finished_run(run_folder: Path | str) -> dict[str, Any]:
+    """run.json of a run that ended.
+
+    Errors:  UserError if the folder holds none.
+    """
+    about = Path(run_folder) / "run.json"
+    if not about.is_file() or "ended" not in (values := json.loads(about.read_text())):
+        raise UserError(f"{run_folder} holds no finished run; train to the end first")
+    return dict(values)
+
+
 def store_run(run_folder: Path | str, path: Path | str, points: int = 200) -> dict[str, Any]:
     """Keep what a run was and a thinned copy of its log, small enough to travel with the book; returns it.
 
     Errors:  UserError if the folder holds no finished run.
     """
-    about = Path(run_folder) / "run.json"
-    if not about.is_file() or "ended" not in (values := json.loads(about.read_text())):
-        raise UserError(f"{run_folder} holds no finished run; train to the end first")
+    values = finished_run(run_folder)
     records = read_scalars(Path(run_folder))
     train = [r for r in records if r["phase"] == "train"]
     step = max(1, len(train) // points)
