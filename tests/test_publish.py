@@ -10,7 +10,7 @@ import pytest
 from page4d.cli import main
 from page4d.model import PAGE4D
 from page4d.schema import UserError
-from page4d.train.publish import ancestry, publish
+from page4d.train.publish import AIMS, aims, ancestry, publish
 from page4d.train.study import Exam
 
 EXAM = Exam(split="dynamic-val", sequences=4, frames=3, height=32, width=32, batch_size=4)
@@ -32,6 +32,7 @@ def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "results" / "small.json").read_text())
     assert f"| {result['mean']['abs_rel']:.3f} (" in text
     assert "The mask is off" in text
+    assert text.count(" wanted, ") == len(AIMS)
     PAGE4D.from_pretrained(tmp_path / "builtin" / "small.safetensors")
     (moved / "first" / "run.json").unlink()
     with pytest.raises(UserError, match="first holds no finished run"):
@@ -41,3 +42,10 @@ def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
 def test_only_finished_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--publish", str(tmp_path), "small"]) == 2
     assert "holds no finished run" in capsys.readouterr().err
+
+
+def test_aims_are_reached_or_missed() -> None:
+    at_the_limit = {score: limit for _, score, limit in AIMS}
+    assert all(line.endswith("reached.") for line in aims(at_the_limit))
+    above = {score: limit + 0.001 for score, limit in at_the_limit.items()}
+    assert all(line.endswith("missed.") for line in aims(above))

@@ -18,6 +18,12 @@ ROWS = (
     ("translation error, mean point distances", "translation", "translation_identity", "a camera that stands still"),
     ("ATE, mean point distances", "ate", "ate_identity", "a camera that stands still"),
 )
+AIMS = (
+    ("depth AbsRel", "abs_rel", 0.15),
+    ("rotation error as a share of a still camera's", "rotation_ratio", 0.40),
+    ("ATE as a share of a still camera's", "ate_ratio", 0.50),
+)
+"""What the small family should reach: title, score, largest mean."""
 
 
 def publish(run_folder: Path | str, name: str, results: Path, exam: Exam, folder: Path = BUILTIN_FOLDER) -> Path:
@@ -90,9 +96,21 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
         "part of any spread of centres. The rotation and translation errors are not aligned: read them for whether "
         "the network has learned cameras.",
     ]
+    lines += ["", "## Aims", "", *aims(mean)]
+    minutes = sum(run["ended"]["seconds"] for run in history) / 60
+    lines += ["", f"All stages together took {minutes:.0f} minutes."]
     made = result["provenance"]
     lines += ["", f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
     return "\n".join(lines)
+
+
+def aims(mean: Mapping[str, float]) -> list[str]:
+    """One line for each aim: what was wanted, what came, and whether that is reached."""
+    return [
+        f"- {title}: at most {limit:.2f} wanted, {mean[score]:.3f} measured, "
+        f"{'reached' if mean[score] <= limit else 'missed'}."
+        for title, score, limit in AIMS
+    ]
 
 
 def stage_text(run: Mapping[str, Any]) -> str:
