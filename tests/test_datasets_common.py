@@ -36,6 +36,9 @@ from page4d.data.datasets import DATASETS, DepthOptions, SceneDataset, dataset_c
 from page4d.data.datasets.bonn import Bonn
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.depth_filter import percentile_filter
+from page4d.data.mixing import Ingredient, Mix
+from page4d.data.sampling import ShapeRule
+from page4d.data.transforms import Framing, float_images
 from page4d.geometry import world_points
 from page4d.schema import Clip, UserError
 
@@ -229,6 +232,29 @@ def test_a_mix_is_built_and_gives_clips(tmp_path: Path) -> None:
     assert {c.images.shape[-1] for c in clips} == {56}
     assert {c.dataset for c in mix.clips(1, 1) + clips} <= {"sintel", "dycheck"}
     assert clips[0].tracks.shape[1] == 5
+
+
+def test_training_frames_8_bit_pictures_and_gets_the_same_floats(tmp_path: Path) -> None:
+    clip = symmetric()
+    folder.write(tmp_path, {"a": clip})
+    dataset = dataset_class("folder")(tmp_path, "all")
+    frames = dataset.frame_numbers("a")[:3]
+    read, loaded = dataset.read("a", frames), dataset.load("a", frames)
+    assert read.images.dtype == torch.uint8
+    assert torch.equal(read.images / 255, loaded.images)
+    assert loaded.images.is_contiguous()
+    framing = Framing(mode="stretch", centred=False)
+    fast, exact = float_images(framing.apply(read, (28, 42))), framing.apply(loaded, (28, 42))
+    # Rounded after each of the two axes, and overshoot is cut after the first: at most a few of 255 steps, rarely.
+    off = (fast.images - exact.images).abs()
+    assert off.mean() < 0.5 / 255
+    assert off.max() < 8 / 255
+    assert torch.equal(fast.depth, exact.depth)
+    shapes = ShapeRule(image_size=42, frames=(3, 3), aspects=(0.67, 0.67))
+    made = Mix({"a": Ingredient(dataset, framing=framing)}, shapes).clips(0, 0)[0]
+    assert made.images.dtype == torch.float32
+    again = framing.apply(dataset.load("a", made.frame_numbers.tolist()), (28, 42))
+    assert (made.images - again.images).abs().mean() < 0.5 / 255
 
 
 @pytest.mark.parametrize(

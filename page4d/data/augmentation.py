@@ -84,9 +84,10 @@ def _changed(change: v2.ColorJitter, images: Tensor) -> Tensor:
 
 def turn_hue(images: Tensor, turns: float) -> Tensor:
     """Turn the hue of float RGB images (S, 3, H, W) by a part of the colour circle, as torchvision's adjust_hue."""
-    turned = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())
-    for i, frame in enumerate(turned):
+    frames = np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())  # no copy where colours lie together
+    turned = np.empty_like(frames)
+    for frame, out in zip(frames, turned, strict=True):
         hsv = cv2.cvtColor(frame, cv2.COLOR_RGB2HSV)
-        hsv[..., 0] = (hsv[..., 0] + 360 * turns) % 360
-        turned[i] = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+        hsv[..., 0] += 360 * (turns % 1.0)  # OpenCV takes hues of 360 and more as they are, but not negative ones
+        cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB, dst=out)
     return torch.from_numpy(turned).permute(0, 3, 1, 2)

@@ -11,7 +11,7 @@ import torch
 
 from page4d.data.augmentation import ColourAugmentation
 from page4d.data.sampling import BatchShape, ShapeRule, Window, WindowRule, generator
-from page4d.data.transforms import Framing, mirror
+from page4d.data.transforms import Framing, float_images, mirror
 from page4d.schema import Clip, UserError
 
 
@@ -132,9 +132,11 @@ class Mix:
         draw = self.draw(number, shape.frames)
         one = self.ingredients[draw.dataset]
         rng = generator(self.seed, "look", number)
-        clip = replace(one.dataset.load(draw.sequence, draw.window.frames), dataset=draw.dataset)
+        # Loaders of files can leave 8-bit pictures as they are, which are framed several times faster.
+        read = getattr(one.dataset, "read", one.dataset.load)
+        clip: Clip = replace(read(draw.sequence, draw.window.frames), dataset=draw.dataset)
         zoom = (float(rng.uniform(*one.framing.zoom)), float(rng.uniform(*one.framing.zoom)))
-        clip = one.framing.apply(clip, (shape.height, shape.width), zoom)
+        clip = float_images(one.framing.apply(clip, (shape.height, shape.width), zoom))
         if rng.random() < self.look.mirror:
             clip = mirror(clip)
         if self.look.colour is not None:

@@ -36,6 +36,13 @@ def image_size(clip: Clip) -> tuple[int, int]:
     return int(clip.images.shape[-2]), int(clip.images.shape[-1])
 
 
+def float_images(clip: Clip) -> Clip:
+    """The clip with float images in [0, 1], whatever `SceneDataset.read` left them as."""
+    if clip.images.dtype != torch.uint8:
+        return clip
+    return replace(clip, images=clip.images.contiguous().float().div_(255.0))
+
+
 def _shift_centre(K: Tensor, x: float, y: float) -> Tensor:
     moved = K.clone()
     moved[..., :2, 2] += K.new_tensor([x, y])
@@ -113,9 +120,9 @@ def _splat_nearest(depth: Tensor, height: int, width: int) -> Tensor:
 
 
 def _resize_images(images: Tensor, height: int, width: int) -> Tensor:
-    # Antialiased bicubic overshoots at edges, so it is cut back to the range of colours.
     resized: Tensor = F.interpolate(images, (height, width), mode="bicubic", antialias=True, align_corners=False)
-    return resized.clamp_(0, 1)
+    # Antialiased bicubic overshoots at edges, so it is cut back to the range of colours; torch does so for uint8.
+    return resized if resized.dtype == torch.uint8 else resized.clamp_(0, 1)
 
 
 def resize(clip: Clip, height: int, width: int, depth: DepthResize = "nearest") -> Clip:

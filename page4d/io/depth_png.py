@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from page4d.io.png import decode_grey16, open_checked
 from page4d.schema import UserError, atomic_write
 
 SCALE_KEY = "depth_scale"
@@ -48,7 +49,10 @@ def read_depth_png(path: os.PathLike[str] | str, scale: float | None = None) -> 
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
+        data = path.read_bytes()
+        if scale is not None and (fast := decode_grey16(data)) is not None:
+            return np.divide(fast, scale, dtype=np.float32)
+        with open_checked(data) as image:
             image.load()
             stored, mode, values = image.info.get(SCALE_KEY), image.mode, np.asarray(image)
     except FileNotFoundError as error:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from page4d.io.png import decode_grey16, decode_rgb, open_checked
 from page4d.schema import UserError
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError)
@@ -38,8 +39,15 @@ def reading(path: Path, what: str) -> Iterator[None]:
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """An 8-bit colour image as (H, W, 3) RGB; alpha is dropped, EXIF rotation is not applied (K is of the file)."""
-    with reading(path, "colour image"), Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    with reading(path, "colour image"):
+        data = path.read_bytes()
+        pixels = decode_rgb(data)
+        if pixels is not None:
+            return pixels
+        with open_checked(data) as image:
+            if image.mode[0] in "IF":
+                raise UserError(f"{path} has mode {image.mode}, needed an 8-bit picture; it may be a depth map")
+            return np.asarray(image.convert("RGB"))
 
 
 def read_png16(path: Path) -> NDArray[np.uint16]:
@@ -47,10 +55,15 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
 
     Errors:  UserError also for an 8-bit or colour PNG: such a file is a picture of a depth map, not the depth map.
     """
-    with reading(path, "16-bit PNG"), Image.open(path) as image:
-        if image.mode not in ("I;16", "I;16B", "I"):
-            raise UserError(f"{path} has mode {image.mode}, needed a 16-bit single-channel PNG; it is no depth map")
-        return np.asarray(image).astype(np.uint16)
+    with reading(path, "16-bit PNG"):
+        data = path.read_bytes()
+        pixels = decode_grey16(data)
+        if pixels is not None:
+            return pixels
+        with open_checked(data) as image:
+            if image.mode not in ("I;16", "I;16B", "I"):
+                raise UserError(f"{path} has mode {image.mode}, needed a 16-bit single-channel PNG; it is no depth map")
+            return np.asarray(image).astype(np.uint16)
 
 
 def read_half_png(path: Path) -> NDArray[np.float32]:
