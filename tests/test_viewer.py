@@ -258,11 +258,54 @@ def test_browser_plays(page: Any) -> None:
 
 
 def test_browser_strip_seeks(page: Any) -> None:
-    width = page.evaluate("page4d.data.thumb[0]")
-    page.wait_for_selector("#strips canvas")
-    page.locator("#strips canvas").nth(1).click(position={"x": 3.5 * width, "y": 5})
+    page.wait_for_selector("#strips canvas >> nth=2")
+    strip = page.locator("#strips canvas").nth(1)
+    width = strip.bounding_box()["width"] / 5
+    strip.click(position={"x": 3.5 * width, "y": 5})
     page.wait_for_function("page4d.state.shown === 3")
     assert page.evaluate("page4d.data.strips.length") == 3
+    marker = page.locator("#strips i").nth(1).bounding_box()
+    assert marker["x"] - strip.bounding_box()["x"] == pytest.approx(3 * width, abs=1)
+
+
+@pytest.mark.parametrize("width", [480, 1400])
+def test_browser_shows_the_whole_strip(page: Any, width: int) -> None:
+    """At any width of the page every frame of the strips is in view."""
+    page.set_viewport_size({"width": width, "height": 640})
+    page.wait_for_function(f"document.getElementById('strips').clientWidth <= {width}")
+    page.wait_for_function("page4d.renderer.domElement.clientWidth === window.innerWidth")
+    page.wait_for_function("(e => e.scrollWidth <= e.clientWidth)(document.getElementById('strips'))", timeout=5_000)
+    box = page.locator("#strips canvas").nth(0).bounding_box()
+    assert 0 < box["x"] < box["x"] + box["width"] <= width
+    page.set_viewport_size({"width": 640, "height": 640})
+
+
+@pytest.mark.parametrize(
+    ("mode", "tint", "confidence"), [("frame", "0", "0"), ("split", "1", "30"), ("all", "2", "60")]
+)
+def test_processor_and_card_draw_the_same(page: Any, mode: str, tint: str, confidence: str) -> None:
+    """What a reader without a graphics card sees is what the shaders draw."""
+    assert page.evaluate("page4d.state.processor") is True  # headless Chromium has software WebGL
+    _set(page, "mode", mode, "change")
+    _set(page, "tint", tint, "change")
+    _set(page, "confidence", confidence)
+    page.evaluate("page4d.show(2)")
+    page.wait_for_function("page4d.state.shown === 2")
+    ours = _picture(page).astype(int)
+    page.evaluate("page4d.drawBy(false)")
+    page.wait_for_function("page4d.state.shown === 2")
+    card = _picture(page).astype(int)
+    page.evaluate("page4d.drawBy(true)")
+    page.wait_for_function("page4d.state.shown === 2")
+    _set(page, "tint", "0", "change")
+    _set(page, "confidence", "0")
+    drawn, covered = (card < 250).any(-1), (ours < 250).any(-1)
+    assert drawn.mean() > 0.02
+    assert (drawn != covered).mean() < 0.01 * drawn.mean()
+    # Of overlapping points at nearly one depth either may win: depth is rounded differently.
+    assert (np.abs(ours - card).max(-1) > 12).mean() < 0.06 * drawn.mean()
+    assert np.abs(ours - card)[drawn].mean() < 3
+    assert page.problems == []
 
 
 def test_browser_looks_through_the_camera(page: Any) -> None:

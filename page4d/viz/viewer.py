@@ -48,7 +48,7 @@ def viewer_html(
         # An end tag inside the data would close the script element around it.
         "data": data.replace("</", "<\\/"),
         "three": _asset("three.min.js"),
-        "code": _asset("shaders.js") + _asset("viewer.js"),
+        "code": _asset("shaders.js") + _asset("splat.js") + _asset("viewer.js"),
     }
     return re.sub(r"\$([a-z]+)", lambda match: parts[match[1]], _asset("viewer.html"))
 

@@ -160,8 +160,16 @@ def _background(prediction: Prediction, moving: NDArray[np.bool_], options: View
     rank = np.searchsorted(ordered, cloud.confidence[chosen], side="right") / len(ordered)
     code = np.rint(np.concatenate(((cloud.xyz[chosen] - origin) / span, rank[:, None]), 1) * 65535).astype("<u2")
     paint = np.concatenate((cloud.rgb[chosen], np.full((len(chosen), 1), 255, np.uint8)), 1)
+    # A coarse prediction fills fewer voxels than there are: its points are as wide as its pixels are apart.
+    footprint = 1.25 * max(voxel, _pixel_spacing(prediction))
     stored = {"code": _base64(code.tobytes()), "paint": _base64(paint.tobytes())}
-    return {"count": len(chosen), "origin": origin.tolist(), "span": span.tolist(), "footprint": 1.25 * voxel, **stored}
+    return {"count": len(chosen), "origin": origin.tolist(), "span": span.tolist(), "footprint": footprint, **stored}
+
+
+def _pixel_spacing(prediction: Prediction) -> float:
+    """Distance of neighbouring points at the median depth, in the Prediction's unit."""
+    depth = prediction.depth[prediction.depth > 0]
+    return float(np.median(depth) / np.median(prediction.K[:, 0, 0]))
 
 
 def _one_per_voxel(xyz: NDArray[np.float32], budget: int) -> tuple[NDArray[np.int64], float]:

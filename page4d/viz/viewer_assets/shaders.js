@@ -63,3 +63,17 @@ const FRAGMENT = `
   out vec4 pixel;
   void main() { pixel = vec4(shade, 1.0); }
 `;
+
+// The processor's picture (splat.js) with its depth, so that cameras and axes stand in front of and behind points.
+const QUAD_VERTEX = `void main() { gl_Position = vec4(position.xy, 0.0, 1.0); }`;
+const QUAD_FRAGMENT = `
+  precision highp float;
+  uniform sampler2D colour;
+  uniform highp sampler2D depthMap;
+  out vec4 pixel;
+  void main() {
+    ivec2 at = ivec2(gl_FragCoord.xy);
+    pixel = vec4(texelFetch(colour, at, 0).rgb, 1.0);
+    gl_FragDepth = texelFetch(depthMap, at, 0).r;
+  }
+`;

@@ -3,8 +3,8 @@
 //   npx esbuild three-entry.js --bundle --minify --format=iife --global-name=THREE --target=es2020 --outfile=three.min.js
 // and put the banner line of the present file in front.
 export {
-  BufferAttribute, BufferGeometry, CanvasTexture, Color, GLSL3, Line, LineBasicMaterial, LineSegments, LinearFilter,
-  LinearSRGBColorSpace, Matrix4, NearestFilter, PerspectiveCamera, Points, Scene, ShaderMaterial, Sprite,
-  SpriteMaterial, Texture, Vector2, Vector3, WebGLRenderer,
+  BufferAttribute, BufferGeometry, CanvasTexture, Color, DataTexture, FloatType, GLSL3, Line, LineBasicMaterial,
+  LineSegments, LinearFilter, LinearSRGBColorSpace, Matrix4, Mesh, NearestFilter, PerspectiveCamera, Points, RedFormat,
+  Scene, ShaderMaterial, Sprite, SpriteMaterial, Texture, Vector2, Vector3, WebGLRenderer,
 } from "three";
 export { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";

@@ -2,7 +2,7 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("scene").textContent);
-  const state = { frame: 0, playing: false, shown: -1, ready: false, firstPictureMs: null, prefetched: false, stride: 1, coarse: 1, full: false, problem: null };
+  const state = { frame: 0, playing: false, shown: -1, ready: false, firstPictureMs: null, prefetched: false, stride: 1, coarse: 1, full: false, processor: false, problem: null };
   const canvas = byId("view");
 
   function fail(message) {
@@ -24,6 +24,7 @@
   // Colours are image values already; no conversion on the way in or out.
   renderer.outputColorSpace = THREE.LinearSRGBColorSpace;
   renderer.setClearColor(0xffffff);
+  state.processor = Splatter.needed(renderer.getContext());
   const scene = new THREE.Scene();
   const camera = new THREE.PerspectiveCamera(50, 1, data.view.near, data.view.far);
   camera.up.set(0, -1, 0); // y points down in the data
@@ -52,18 +53,25 @@
     return texture;
   }
 
-  // Decoded frames: as many as a budget of 400 MB of texture memory allows, least recently shown thrown out first.
+  // Decoded frames, as textures or as arrays: as many as a budget of 400 MB allows, least recently shown thrown out first.
   const cache = new Map();
   const budget = Math.max(4, Math.floor(400e6 / (8 * data.grid[0] * data.grid[1])));
-  function textures(i) {
-    let entry = cache.get(i);
-    if (entry) cache.delete(i);
-    else entry = Promise.all([bitmap(data.colour[i]), bitmap(data.geometry[i])]).then((maps) => maps.map(textureOf));
+  async function decode(i) {
+    const maps = await Promise.all([bitmap(data.colour[i]), bitmap(data.geometry[i])]);
+    if (!state.processor) return { textures: maps.map(textureOf) };
+    const arrays = Splatter.arrays(maps);
+    maps.forEach((map) => map.close());
+    return { arrays };
+  }
+  const dispose = (entry) => entry.then(({ textures }) => textures?.forEach((map) => map.dispose()));
+  function decoded(i) {
+    const entry = cache.get(i) ?? decode(i);
+    cache.delete(i);
     cache.set(i, entry);
     if (cache.size > budget) {
       const [oldest, gone] = cache.entries().next().value;
       cache.delete(oldest);
-      gone.then((maps) => maps.forEach((map) => map.dispose()));
+      dispose(gone);
     }
     return entry;
   }
@@ -89,11 +97,10 @@
   framePoints.visible = false;
   scene.add(framePoints);
 
-  function backgroundPoints(stored) {
+  function backgroundPoints(stored, code, paint) {
     const geometry = new THREE.BufferGeometry();
-    const code = new Uint16Array(bytes(stored.code).buffer);
     geometry.setAttribute("code", new THREE.BufferAttribute(code, 4, false));
-    geometry.setAttribute("paint", new THREE.BufferAttribute(bytes(stored.paint), 4, true));
+    geometry.setAttribute("paint", new THREE.BufferAttribute(paint, 4, true));
     const points = new THREE.Points(geometry, pointMaterial(BACKGROUND_VERTEX, {
       origin: { value: new THREE.Vector3(...stored.origin) }, span: { value: new THREE.Vector3(...stored.span) },
       footprint: { value: stored.footprint } }));
@@ -102,7 +109,12 @@
     scene.add(points);
     return points;
   }
-  const background = data.background ? backgroundPoints(data.background) : null;
+  const stored = data.background;
+  const code = stored && new Uint16Array(bytes(stored.code).buffer);
+  const paint = stored && bytes(stored.paint);
+  const background = stored ? backgroundPoints(stored, code, paint) : null;
+  const splatter = new Splatter(data, stored && { ...stored, code, paint: new Uint32Array(paint.buffer) });
+  scene.add(splatter.quad);
 
   function lines(points, color, Kind = THREE.LineSegments) {
     const geometry = new THREE.BufferGeometry();
@@ -166,37 +178,55 @@
   function draw() {
     const mode = byId("mode").value;
     const has = state.shown >= 0;
-    framePoints.visible = has && mode !== "static";
-    frameMaterial.uniforms.show.value = mode === "split" ? 1 : 0;
-    const stride = state.stride;
-    shared.stride.value = stride;
-    // Only the rows that hold moving pixels are worth a vertex.
-    const [first, last] = mode === "split" && has ? data.movingRows[state.shown] : [0, data.grid[1]];
-    const columns = Math.ceil(data.grid[0] / stride);
-    const start = Math.floor(first / stride);
-    frameGeometry.setDrawRange(start * columns, (Math.ceil(last / stride) - start) * columns);
-    if (background) {
-      background.visible = mode !== "frame";
-      // The stored order is random, so the first part is a fair sample of the whole.
-      background.geometry.setDrawRange(0, Math.ceil(data.background.count / stride ** 2));
-    }
+    // Only the rows that hold moving pixels are worth a look.
+    const rows = mode === "split" && has ? data.movingRows[state.shown] : [0, data.grid[1]];
+    const wanted = { frame: has && mode !== "static", movingOnly: mode === "split", background: background && mode !== "frame" };
+    (state.processor ? drawByProcessor : drawByCard)(wanted, rows);
     renderer.render(scene, camera);
     if (has && !state.ready) {
       state.ready = true;
       state.firstPictureMs = performance.now();
     }
   }
+  function drawByCard(wanted, [first, last]) {
+    const stride = (shared.stride.value = state.stride);
+    splatter.quad.visible = false;
+    framePoints.visible = wanted.frame;
+    frameMaterial.uniforms.show.value = wanted.movingOnly ? 1 : 0;
+    const columns = Math.ceil(data.grid[0] / stride);
+    const start = Math.floor(first / stride);
+    frameGeometry.setDrawRange(start * columns, (Math.ceil(last / stride) - start) * columns);
+    if (!background) return;
+    background.visible = Boolean(wanted.background);
+    // The stored order is random, so the first part is a fair sample of the whole.
+    background.geometry.setDrawRange(0, Math.ceil(stored.count / stride ** 2));
+  }
+  function drawByProcessor(wanted, rows) {
+    splatter.quad.visible = true;
+    for (const points of [framePoints, background]) if (points) points.visible = false;
+    camera.updateMatrixWorld();
+    const look = {
+      matrix: new THREE.Matrix4().multiplyMatrices(camera.projectionMatrix, camera.matrixWorldInverse),
+      focal: camera.projectionMatrix.elements[5], drop: shared.drop.value, pointSize: shared.pointSize.value,
+      tint: shared.tint.value, stride: state.stride,
+    };
+    const { K, skew, worldFromCam } = frameMaterial.uniforms;
+    const frame = wanted.frame && { ...shownArrays, K: [...K.value, skew.value], worldFromCam: worldFromCam.value, rows,
+      movingOnly: wanted.movingOnly };
+    splatter.draw(look, wanted.background, frame);
+  }
 
-  let wanted = 0;
+  let wantedFrame = 0;
+  let shownArrays = null;
   async function show(i) {
-    wanted = i;
+    wantedFrame = i;
     state.frame = i;
     byId("frame").value = i;
-    const [colour, geometry] = await textures(i);
-    if (wanted !== i) return;
+    const { textures, arrays } = await decoded(i);
+    if (wantedFrame !== i) return;
     const uniforms = frameMaterial.uniforms;
-    uniforms.colour.value = colour;
-    uniforms.geometryMap.value = geometry;
+    [uniforms.colour.value, uniforms.geometryMap.value] = textures ?? [null, null];
+    shownArrays = arrays;
     const [fx, fy, cx, cy, skew] = data.K[i];
     uniforms.K.value = [fx, fy, cx, cy];
     uniforms.skew.value = skew;
@@ -207,9 +237,9 @@
     const seconds = data.times[i] === null ? "" : `, ${data.times[i].toFixed(2)} s`;
     byId("frame-name").textContent = `${i + 1} / ${data.names.length}`;
     byId("note").textContent = `${data.names[i]}${seconds} · world = first camera, OpenCV axes · unit: ${data.unit}`;
-    drawStrips();
+    markStrips();
     redraw();
-    textures((i + 1) % data.names.length); // ready before it is asked for
+    decoded((i + 1) % data.names.length); // ready before it is asked for
   }
 
   // ---- playing ------------------------------------------------------------------------------------------------
@@ -253,11 +283,13 @@
   }
   function resize() {
     const { clientWidth: w, clientHeight: h } = byId("stage");
-    renderer.setPixelRatio(Math.min(window.devicePixelRatio || 1, 2));
+    renderer.setPixelRatio(state.processor ? 1 : Math.min(window.devicePixelRatio || 1, 2));
     renderer.setSize(w, h, false);
     camera.aspect = w / Math.max(h, 1);
     camera.updateProjectionMatrix();
-    shared.viewHeight.value = renderer.getDrawingBufferSize(new THREE.Vector2()).y;
+    const buffer = renderer.getDrawingBufferSize(new THREE.Vector2());
+    shared.viewHeight.value = buffer.y;
+    splatter.resize(...(state.processor ? buffer.toArray() : [1, 1]));
     redraw();
   }
 
@@ -268,29 +300,35 @@
       const row = document.createElement("figure");
       const caption = document.createElement("figcaption");
       caption.textContent = strip.label;
+      const film = document.createElement("div");
       const board = document.createElement("canvas");
-      board.width = data.thumb[0] * data.names.length;
-      board.height = data.thumb[1];
+      const marker = document.createElement("i");
+      [board.width, board.height] = [data.thumb[0] * data.names.length, data.thumb[1]];
       board.setAttribute("aria-label", `${strip.label}, one picture a frame`);
-      board.addEventListener("click", (event) => show(Math.min(data.names.length - 1, Math.floor(event.offsetX / data.thumb[0]))));
-      row.append(caption, board);
+      board.addEventListener("click", (event) => show(Math.min(data.names.length - 1, Math.floor(event.offsetX / thumbWidth()))));
+      board.getContext("2d").drawImage(await bitmap(strip), 0, 0);
+      film.append(board, marker);
+      row.append(caption, film);
       byId("strips").append(row);
-      strips.push({ board, picture: await bitmap(strip) });
+      strips.push({ board, marker });
     }
-    drawStrips();
+    markStrips();
   }
-  function drawStrips() {
-    const [w, h] = data.thumb;
-    for (const { board, picture } of strips) {
-      const pen = board.getContext("2d");
-      pen.drawImage(picture, 0, 0);
-      pen.strokeStyle = "#1f5fa8";
-      pen.lineWidth = 3;
-      pen.strokeRect(state.frame * w + 1.5, 1.5, w - 3, h - 3);
+  // All frames side by side if that leaves them recognisable; else the strips scroll.
+  const CAPTION = 128, NARROWEST = 40;
+  function thumbWidth() {
+    const room = (byId("strips").clientWidth - CAPTION - 24) / data.names.length;
+    return Math.min(data.thumb[0], Math.max(NARROWEST, room));
+  }
+  function markStrips() {
+    const w = thumbWidth();
+    for (const { board, marker } of strips) {
+      board.style.width = `${w * data.names.length}px`;
+      Object.assign(marker.style, { width: `${w}px`, left: `${state.frame * w}px` });
     }
     const scroller = byId("strips");
-    const left = 128 + state.frame * w;
-    if (left + w > scroller.scrollLeft + scroller.clientWidth || left < scroller.scrollLeft + 128) {
+    const left = CAPTION + state.frame * w;
+    if (left + w > scroller.scrollLeft + scroller.clientWidth || left < scroller.scrollLeft + CAPTION) {
       scroller.scrollLeft = Math.max(0, left - scroller.clientWidth / 2);
     }
   }
@@ -310,14 +348,12 @@
   byId("mode").addEventListener("change", redraw);
   byId("tint").addEventListener("change", (event) => { shared.tint.value = Number(event.target.value); redraw(); });
   byId("size").addEventListener("input", (event) => { shared.pointSize.value = Number(event.target.value); redraw(); });
-  byId("cameras").addEventListener("change", (event) => {
-    for (const object of [allFrusta, path, currentFrustum]) object.visible = event.target.checked;
-    redraw();
-  });
-  byId("axes").addEventListener("change", (event) => {
-    for (const object of axes) object.visible = event.target.checked;
-    redraw();
-  });
+  for (const [id, objects] of Object.entries({ cameras: [allFrusta, path, currentFrustum], axes })) {
+    byId(id).addEventListener("change", (event) => {
+      for (const object of objects) object.visible = event.target.checked;
+      redraw();
+    });
+  }
   byId("overview").addEventListener("click", overview);
   byId("through").addEventListener("click", through);
   document.addEventListener("keydown", (event) => {
@@ -330,7 +366,7 @@
   for (const option of byId("mode").options) if (!background && option.value !== "frame") option.disabled = true;
   byId("mode").value = data.mode;
   canvas.addEventListener("webglcontextlost", () => fail("The graphics driver dropped the page; reload it."));
-  new ResizeObserver(resize).observe(byId("stage"));
+  new ResizeObserver(() => { resize(); markStrips(); }).observe(byId("stage"));
 
   // For tests and benchmark: reading pixels back waits until the graphics card has finished.
   function pixels() {
@@ -341,14 +377,22 @@
     gl.readPixels(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight, gl.RGBA, gl.UNSIGNED_BYTE, out);
     return out;
   }
-  window.page4d = { state, data, show, play, draw, pixels, camera, renderer };
+  // Choose who draws the points; for tests and benchmark, which look at both on one machine.
+  async function drawBy(processor) {
+    Object.assign(state, { processor, shown: -1 });
+    cache.forEach(dispose);
+    cache.clear();
+    resize();
+    await show(state.frame);
+  }
+  window.page4d = { state, data, show, play, draw, drawBy, pixels, camera, renderer };
   resize();
   overview();
   confidence();
   // Once the first picture stands, the other frames are decoded while the reader looks at it.
   async function prefetch() {
     for (let i = 1; i < Math.min(data.names.length, budget); i++) {
-      if (!cache.has(i)) await textures(i);
+      if (!cache.has(i)) await decoded(i);
       await new Promise((resume) => setTimeout(resume, 10));
     }
     state.prefetched = true;
