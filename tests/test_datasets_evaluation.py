@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,15 @@ def test_dycheck_gives_back_what_was_written(tmp_path: Path, channel: bool) -> N
     loaded = dataset.load("apple", range(8))
     assert_same_geometry(loaded, clip, pose_error=2e-6)
     assert_same_images(loaded, clip)
+
+
+def test_dycheck_depth_cut_at_three_metres_is_no_wall_there(tmp_path: Path) -> None:
+    clip = outdoors()
+    assert (clip.depth > 3).any()
+    dycheck.write(tmp_path, {"apple": replace(clip, depth=clip.depth.clamp(max=3.0))})
+    loaded = DyCheck(tmp_path).load("apple", range(8))
+    assert torch.equal(loaded.valid, clip.valid & (clip.depth < 3))
+    assert 0 < loaded.depth.max() < 3
 
 
 def test_dycheck_half_size_scales_the_intrinsics(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from writers import folder
 from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import FRAMES, outdoors
@@ -42,6 +44,31 @@ def test_folder_frames_need_a_pose_and_intrinsics_a_fitting_count(tmp_path: Path
     poses.write_text("\n".join([*lines[:2], "11 0 0 0 0 0 0"]))
     with pytest.raises(UserError, match=r"poses\.txt, line 3: 7 numbers, needed 8"):
         Folder(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pgm", "npy"])
+def test_folder_takes_other_kinds_of_depth(tmp_path: Path, kind: str) -> None:
+    clip = outdoors()
+    folder.write(tmp_path, {"kitchen": clip})
+    for path in (tmp_path / "kitchen/depth").iterdir():
+        values = np.array(Image.open(path)).astype(np.uint16)
+        if kind == "npy":
+            np.save(path.with_suffix(".npy"), values / 1000)
+        else:
+            header = f"P5\n# by a camera\n{values.shape[1]} {values.shape[0]}\n{max(256, values.max())}\n"
+            path.with_suffix(".pgm").write_bytes(header.encode() + values.astype(">u2").tobytes())
+        path.unlink()
+    assert_same_geometry(Folder(tmp_path).load("kitchen", NUMBERS), clip, depth_error=5.01e-4)
+    path = tmp_path / f"kitchen/depth/image_012.{kind}"
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(UserError, match=rf"image_012\.{kind} cannot be read"):
+        Folder(tmp_path).load("kitchen", [12])
+    path.write_bytes(b"P5 4 4 255 0123456789abcdef" if kind == "pgm" else b"")
+    with pytest.raises(UserError, match=rf"image_012\.{kind} (is no binary PGM of 16 bits|cannot be read)"):
+        Folder(tmp_path).load("kitchen", [12])
+    path.unlink()
+    with pytest.raises(UserError, match=r"image_012\.png is missing, and so are \.pgm and \.npy"):
+        Folder(tmp_path).load("kitchen", [12])
 
 
 def test_folder_two_images_of_one_number(tmp_path: Path) -> None:

@@ -119,6 +119,15 @@ def test_dynamic_replica_gives_back_what_was_written(tmp_path: Path, kind: str) 
     assert_same_images(loaded, clip)
     assert torch.equal(loaded.tracks, clip.tracks)
     assert torch.equal(loaded.tracks_visible, clip.tracks_visible)
+    assert torch.equal(loaded.moving, clip.moving)
+    assert 0 < loaded.moving.float().mean() < 1
+
+
+def test_dynamic_replica_without_its_masks_has_no_moving_mask(tmp_path: Path) -> None:
+    dynamic_replica.write(tmp_path, {"a_obj": outdoors()})
+    masks = tmp_path / "train/a_obj_source_left/masks"
+    next(masks.iterdir()).unlink()
+    assert DynamicReplica(tmp_path).load("a_obj_source_left", FRAME_LIST).moving is None
 
 
 def test_dynamic_replica_holes_stay_holes(tmp_path: Path) -> None:
@@ -143,7 +152,7 @@ def test_dynamic_replica_finds_annotations_by_split_not_by_path(tmp_path: Path) 
     assert DynamicReplica(root, "valid").sequences == ["a_obj_source_left"]
     assert DynamicReplica(root, "val").sequences == ["a_obj_source_left"]
     assert DynamicReplica(root, "test").sequences == ["real_000_source_right"]
-    with pytest.raises(UserError, match=r"no frame_annotations_train\.jgz.*417 GB"):
+    with pytest.raises(UserError, match=r"no frame_annotations_train\.jgz.*1.8 TB, 106 GB or 328 GB"):
         DynamicReplica(root, "train")
 
 

@@ -33,6 +33,10 @@ def _sequence(base: Path, name: str, clip: Clip, kind: str, camera: str) -> list
         alpha = np.full((height, width, 1), 255, np.uint8)
         save_image(base / image, np.concatenate((pixels, alpha), -1))
         save_image(base / depth, half_bits(clip.depth[i].numpy()))
+        mask = None
+        if clip.moving is not None:
+            mask = {"path": f"{folder}/masks/{folder}_{i:04d}.png", "mass": None}
+            save_image(base / mask["path"], np.uint8(255) * clip.moving[i].numpy())
         trajectories = None
         if clip.tracks is not None and clip.tracks_visible is not None:
             trajectories = {"path": f"{folder}/trajectories/{i:06d}.pth"}
@@ -47,6 +51,7 @@ def _sequence(base: Path, name: str, clip: Clip, kind: str, camera: str) -> list
                 "frame_timestamp": i / 30,
                 "image": {"path": image, "size": [height, width]},
                 "depth": {"path": depth, "scale_adjustment": 1.0, "mask_path": None},
+                "mask": mask,
                 "viewpoint": viewpoint(pose, clip.K[i].double().numpy(), height, width, kind),
                 "trajectories": trajectories,
             }

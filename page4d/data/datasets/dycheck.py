@@ -8,6 +8,10 @@ Official layout:
       camera/0_00000.json           orientation (camera from world rotation), position (camera centre), intrinsics
                                     in pixels of the 1x image
 
+The project's page says that depth is in millimetres; its own preparation writes the units of the point cloud, metres,
+and puts everything beyond 3 m at exactly 3 m, which here is no measurement. The release has masks of what is seen by
+several cameras (`covisible/`), none of what moves.
+
 Differs from the public loader: at 2x it leaves the intrinsics at the 1x size; a missing depth or camera file there
 crashes or shifts all following cameras; it ignores the pixel aspect ratio and skew of the camera file.
 """
@@ -27,6 +31,7 @@ from page4d.data.datasets.formats import read_json, read_npy, read_rgb
 from page4d.schema import UserError
 
 FACTORS = {"1x": 1, "2x": 2}
+CLAMPED_M = 3.0
 
 
 class DyCheck(SceneDataset):
@@ -40,7 +45,7 @@ class DyCheck(SceneDataset):
     source = Source(
         "DyCheck iPhone",
         "the zip archive of each scene",
-        "a few GB a scene, tens of GB for all 14",
+        "28 GB for all 14 scenes",
         "https://github.com/KAIR-BAIR/dycheck (docs/DATASETS.md)",
     )
 
@@ -77,6 +82,7 @@ class DyCheck(SceneDataset):
         if self.depth_options.load:
             depth = read_npy(scene / "depth" / self.resolution / f"{stem}.npy").astype(np.float32)
             depth = depth[..., 0] if depth.ndim == 3 else depth
+            depth[depth == CLAMPED_M] = 0
         return Frame(image, depth, cam_from_world, K)
 
 

@@ -2,7 +2,8 @@
 
 <root>/<sequence>/
   images/000000.png     or .jpg; the last number in a name is the frame number
-  depth/000000.png      16-bit PNG, z-depth = value / depth_per_unit (1000: millimetres), 0 = no measurement
+  depth/000000.png      16-bit PNG (or .pgm), z-depth = value / depth_per_unit (1000: millimetres), 0 = no measurement;
+                        or .npy with z-depth itself
   intrinsics.txt        fx fy cx cy in pixels, one row, or one row for each image in order
   poses.txt             number tx ty tz qx qy qz qw: world from camera, OpenCV axes (x right, y down, z forward)
   moving/000000.png     optional: brighter than half = moves
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import pose_from_tum, rigid_inverse
-from page4d.data.datasets.formats import read_mask, read_rgb, read_table
+from page4d.data.datasets.formats import read_mask, read_npy, read_pgm16, read_rgb, read_table
 from page4d.io.depth_png import read_depth_png
 from page4d.schema import UserError
 
@@ -61,7 +62,7 @@ class Folder(SceneDataset):
         folder, image = self.root / sequence, read_rgb(path)
         depth = self._empty_depth(image)
         if self.depth_options.load:
-            depth = read_depth_png(folder / "depth" / f"{path.stem}.png", self.depth_per_unit)
+            depth = read_depth(folder / "depth" / path.stem, self.depth_per_unit)
         mask = folder / "moving" / f"{path.stem}.png"
         return Frame(
             image=image,
@@ -78,6 +79,21 @@ class Folder(SceneDataset):
             raise UserError(f"{path} has {len(rows)} rows; needed 1, or one for each of the {len(order)} images")
         fx, fy, cx, cy = rows[0] if len(rows) == 1 else rows[order.index(number)]
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def read_depth(stem: Path, per_unit: float) -> NDArray[np.float32]:
+    """The depth map of this name, whichever of the three kinds is there.
+
+    Errors:  UserError if none is, or it cannot be read.
+    """
+    if (path := stem.with_name(stem.name + ".pgm")).is_file():
+        return np.divide(read_pgm16(path), per_unit, dtype=np.float32)
+    if (path := stem.with_name(stem.name + ".npy")).is_file():
+        return read_npy(path).astype(np.float32)
+    path = stem.with_name(stem.name + ".png")
+    if not path.is_file():
+        raise UserError(f"{path} is missing, and so are .pgm and .npy; the image of this name has no depth map")
+    return read_depth_png(path, per_unit)
 
 
 def numbered(folder: Path) -> dict[int, Path]:

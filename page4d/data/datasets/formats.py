@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,6 +65,21 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
             if image.mode not in ("I;16", "I;16B", "I"):
                 raise UserError(f"{path} has mode {image.mode}, needed a 16-bit single-channel PNG; it is no depth map")
             return np.asarray(image).astype(np.uint16)
+
+
+def read_pgm16(path: Path) -> NDArray[np.uint16]:
+    """A 16-bit binary PGM as (H, W), its values as they are (PIL would stretch them to the full range).
+
+    Errors:  UserError for any other kind of file, one of 8 bits, or one that is cut short.
+    """
+    with reading(path, "16-bit PGM"):
+        data = path.read_bytes()
+        header = re.match(rb"P5(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s", data)
+        if header is None or int(header[3]) < 256:
+            raise UserError(f"{path} is no binary PGM of 16 bits; it is no depth map")
+        width, height = int(header[1]), int(header[2])
+        values = np.frombuffer(data, ">u2", width * height, header.end())  # ValueError if there are fewer
+        return values.reshape(height, width).astype(np.uint16)
 
 
 def read_half_png(path: Path) -> NDArray[np.float32]:
