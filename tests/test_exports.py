@@ -8,6 +8,7 @@ import os
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycolmap
@@ -214,10 +215,33 @@ def test_masks_are_white_where_it_moves(prediction: Prediction, moving: np.ndarr
 
 
 def test_rerun_recording(prediction: Prediction, moving: np.ndarray, tmp_path: Path) -> None:
-    rerun = pytest.importorskip("rerun", reason="the rerun format needs the extra 'rerun'")
-    (path,) = export(prediction, tmp_path, ["rerun"], ExportOptions(moving=moving))["rerun"]
-    recording = rerun.dataframe.load_recording(path)
-    assert "frame" in [column.name for column in recording.schema().index_columns()]
+    pytest.importorskip("rerun", reason="the rerun format needs the extra 'rerun'")
+    from rerun.chunk import RrdReader
+
+    (path,) = export(prediction, tmp_path, ["rerun"], ExportOptions(cloud=ALL, moving=moving))["rerun"]
+    found: dict[str, list[Any]] = {}
+    for chunk in RrdReader(path).stream():
+        batch = chunk.to_record_batch()
+        order = np.argsort(batch.column("frame").to_pylist()) if "frame" in batch.schema.names else [0]
+        for name in batch.schema.names:
+            if ":" in name:
+                values = batch.column(name).to_pylist()
+                found[f"{chunk.entity_path} {name}"] = [values[i] for i in order]
+    assert prediction.points is not None
+    np.testing.assert_allclose(found["/world/still Points3D:positions"][0], prediction.points[~moving], atol=1e-5)
+    pose = np.linalg.inv(np.concatenate((prediction.cam_from_world, np.tile([[[0, 0, 0, 1.0]]], (4, 1, 1))), 1))
+    for i in range(4):
+        here = found["/world/points Points3D:positions"][i]
+        np.testing.assert_allclose(here, prediction.points[i][moving[i]], atol=1e-5)
+        np.testing.assert_allclose(found["/world/camera Transform3D:translation"][i][0], pose[i, :3, 3], atol=1e-6)
+        turn = np.reshape(found["/world/camera Transform3D:mat3x3"][i][0], (3, 3)).T  # stored by columns
+        np.testing.assert_allclose(turn, pose[i, :3, :3], atol=1e-6)
+        K = np.reshape(found["/world/camera/image Pinhole:image_from_camera"][i][0], (3, 3)).T
+        np.testing.assert_allclose(K - prediction.K[i], [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]], atol=1e-4)
+        depth = np.array(found["/world/camera/image/depth DepthImage:buffer"][i][0], np.uint8).view(np.float32)
+        np.testing.assert_array_equal(depth, prediction.depth[i].ravel())
+        image = np.array(found["/world/camera/image Image:buffer"][i][0], np.uint8)
+        np.testing.assert_array_equal(image, prediction.images[i].ravel())
 
 
 def test_padding_and_unsure_pixels_are_no_points(prediction: Prediction) -> None:

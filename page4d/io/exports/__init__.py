@@ -5,6 +5,7 @@ Axes, pixel centres and quaternion order follow the receiving tool, never ours:
     ply         OpenCV axes, the world is the first camera
     glb         glTF: x right, y up, z backward; cameras look along their -z
     colmap      camera from world, quaternion w x y z; the first pixel's centre is (0.5, 0.5)
+    rerun       OpenCV axes; the first pixel's centre is (0.5, 0.5)
     tum         world from camera, quaternion x y z w
     depth-*     z in the frame's own camera, at the original image size
 """

@@ -14,6 +14,8 @@ from page4d.schema import Prediction, UserError, atomic_write
 def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`scene.rrd`; axes are OpenCV's, which rerun calls RDF (right, down, forward).
 
+    Convention: rerun puts the centre of the first pixel at (0.5, 0.5), so the principal point moves by half a pixel.
+    Source:  https://github.com/rerun-io/rerun/issues/3896 (the convention is not in rerun's reference).
     Raises:  UserError if the optional package rerun-sdk is not installed.
     """
     try:
@@ -28,12 +30,13 @@ def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[
     if options.moving is not None and len(still):
         recording.log("world/still", rr.Points3D(still.xyz, colors=still.rgb), static=True)
     height, width = prediction.depth.shape[1:]
+    half = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
     for i, (pose, K) in enumerate(zip(poses, prediction.K, strict=True)):
         recording.set_time("frame", sequence=i)
         here = cloud[(cloud.frame == i) & (cloud.moving if options.moving is not None else np.True_)]
         recording.log("world/points", rr.Points3D(here.xyz, colors=here.rgb))
         recording.log("world/camera", rr.Transform3D(translation=pose[:, 3], mat3x3=pose[:, :3]))
-        recording.log("world/camera/image", rr.Pinhole(image_from_camera=K, width=width, height=height))
+        recording.log("world/camera/image", rr.Pinhole(image_from_camera=K + half, width=width, height=height))
         recording.log("world/camera/image", rr.Image(prediction.images[i]))
         recording.log("world/camera/image/depth", rr.DepthImage(prediction.depth[i], meter=1.0))
     data = stream.read(flush=True)
