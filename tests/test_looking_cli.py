@@ -244,6 +244,42 @@ def test_tracks_need_a_track_head(model: PAGE4D, pictures: list[Path]) -> None:
         follow_points(model, load_images(pictures[:2], "crop", 64, 8), grid_points(60, 80, 2))
 
 
+def test_track_command_with_a_track_head(pictures: list[Path], tmp_path: Path) -> None:
+    """A seeded network follows nothing sensibly, but every file must hold its numbers, in the user's pixels."""
+    torch.manual_seed(0)
+    network = PAGE4D(
+        img_size=196, patch_size=14, embed_dim=32, depth=4, num_heads=2, patch_embed="conv", mask_source=1,
+        masked_pairs=(2,), dpt_features=8, dpt_channels=(8, 8, 8, 8), dpt_pairs=(0, 1, 2, 3), camera_heads=2,
+        camera_trunk_depth=1, track_features=8, track_hidden=16,
+    )  # fmt: skip
+    save_weights(network.eval(), tmp_path / "w.safetensors")
+    words = ["track", *map(str, pictures[:3]), "--weights", str(tmp_path / "w.safetensors"), "--frame", "1"]
+    assert main([*words, "--points", "20,10", "61.5,33", "--out", str(tmp_path / "out")]) == 0
+    lines = [line.split(",") for line in (tmp_path / "out" / "tracks.csv").read_text().splitlines()]
+    numbers = np.array([[float(word) for word in (line[0], *line[2:])] for line in lines[1:]])
+    assert numbers.shape == (3 * 2, 6)
+    # The tracker starts from the picked place in the picked frame.
+    np.testing.assert_allclose(numbers[2:4, 2:4], [[20, 10], [61.5, 33]], atol=0.01)
+    assert ((numbers[:, 4:] >= 0) & (numbers[:, 4:] <= 1)).all()
+    drawn = [np.asarray(Image.open(tmp_path / "out" / f"{path.stem}.png")) for path in pictures[:3]]
+    plain = (load_images(pictures[:3], "crop", 196, 14).images.permute(0, 2, 3, 1).numpy() * 255).round()
+    marked = np.abs(drawn[1].astype(int) - plain[1]).max(-1) > 40
+    rows, columns = np.nonzero(marked[:, : marked.shape[1] // 2])
+    np.testing.assert_allclose((columns.mean(), rows.mean()), (20.5 * 196 / 80 - 0.5, 10.5 * 140 / 60 - 0.5), atol=3)
+    from page4d.io.video import read_video
+
+    assert len(list(read_video(tmp_path / "out" / "tracks.mp4"))) == 3
+
+
+def test_track_command_without_a_track_head(
+    pictures: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The small family has none, and says so before anything is written."""
+    words = ["track", str(pictures[0].parent), "--grid", "2", "--weights", "tiny", "--out", str(tmp_path / "out")]
+    assert "no track head" in fails(words, capsys)
+    assert not list(tmp_path.iterdir())
+
+
 def test_drawn_tracks_are_where_the_points_are(tmp_path: Path) -> None:
     tracks = np.array([[[10.0, 6.0]], [[20.0, 12.0]]])
     drawn = draw_tracks(np.zeros((2, 24, 33, 3), np.uint8), tracks, np.array([[1.0], [0.0]]), trail=0)

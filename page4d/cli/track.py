@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from page4d.schema import UserError
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     if not points:
         height, width = frames.original_hw[min(max(args.frame, 0), len(frames) - 1)]
         points = grid_points(int(height), int(width), args.grid)
+    names = picture_names(frames.names)
     tracks = follow_points(model, frames, points, args.frame)
     shown = input_tracks(tracks, frames)
     pictures = (frames.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
@@ -54,10 +56,26 @@ def run(args: argparse.Namespace) -> int:
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         tracks.write_csv(str(folder / MARKER))
         write_video(folder / "tracks.mp4", drawn, args.fps or 10.0)
-        for name, picture in zip(frames.names, drawn, strict=True):
-            Image.fromarray(picture).save(folder / f"{Path(name).stem}.png")
-    print(f"{args.out}: {len(points)} points in {len(frames)} frames")
+        for name, picture in zip(names, drawn, strict=True):
+            Image.fromarray(picture).save(folder / name)
+    seen = float((tracks.visible >= 0.5).mean())
+    print(
+        f"{args.out}: {len(points)} points in {len(frames)} frames, visible in {seen:.0%} of them; "
+        "tracks.csv, tracks.mp4 and a picture of each frame"
+    )
     return 0
+
+
+def picture_names(names: Sequence[str]) -> list[str]:
+    """One PNG name a frame.
+
+    Raises:  UserError if two frames would share one.
+    """
+    pictures = [f"{Path(name).stem}.png" for name in names]
+    if len(set(pictures)) != len(pictures):
+        twice = sorted({name for name in pictures if pictures.count(name) > 1})
+        raise UserError(f"several frames would be drawn to {twice[0]}; rename the images, or give one folder at a time")
+    return pictures
 
 
 def parse_points(words: list[str] | None, grid: int | None) -> list[tuple[float, float]]:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from page4d.model.config import PAGE4DConfig
 from page4d.model.heads.dpt import DPTHead
 from page4d.model.layers import Mlp
+from page4d.schema import UserError
 
 ITERATIONS = 4
 STRIDE = 2
@@ -195,7 +196,7 @@ class TrackHead(nn.Module):
 
     Shapes:  query_points (B, Q, 2) as (x, y) px of the first frame -> list of four (B, S, Q, 2), visibility and
              confidence (B, S, Q) in [0, 1].
-    Errors:  ValueError if a side of the images is under 140 px: the correlation pyramid has seven levels.
+    Errors:  UserError if a side of the images is under 140 px: the correlation pyramid has seven levels.
     """
 
     def __init__(self, config: PAGE4DConfig) -> None:
@@ -208,9 +209,9 @@ class TrackHead(nn.Module):
         query_points: Tensor, iters: int = ITERATIONS,
     ) -> tuple[list[Tensor], Tensor, Tensor]:  # fmt: skip
         if min(images.shape[-2:]) < MIN_SIDE_PX:
-            raise ValueError(
-                f"tracking needs images of at least {MIN_SIDE_PX} px a side, "
-                f"got {images.shape[-2]} x {images.shape[-1]}"
+            raise UserError(
+                f"tracking needs images of at least {MIN_SIDE_PX} px a side, the network sees "
+                f"{images.shape[-2]} x {images.shape[-1]}; give less elongated pictures or weights with a larger input"
             )
         maps = self.feature_extractor.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size=8)
         return self.tracker(query_points.float(), maps, iters)  # type: ignore[no-any-return]
