@@ -59,9 +59,9 @@ class Hypothesis:
             usual = " (OpenGL axes instead of OpenCV)" if self.flipped == (1, 2) else ""
             words.append(f"the camera axes {names} are flipped{usual}")
         if self.depth_scale > 1:
-            words.append(f"depth is {self.depth_scale:.2g} times too large for the poses")
+            words.append(f"depth is about {self.depth_scale:.2g} times too large for the poses")
         if self.depth_scale < 1:
-            words.append(f"depth is {1 / self.depth_scale:.2g} times too small for the poses")
+            words.append(f"depth is about {1 / self.depth_scale:.2g} times too small for the poses")
         if self.depth_shift:
             far = abs(self.depth_shift)
             when = "early" if self.depth_shift > 0 else "late"

@@ -105,7 +105,7 @@ def _size(clip: Clip, settings: CheckSettings) -> tuple[int, int]:
 def describe(dataset: Sequences) -> str:
     """How many sequences and frames there are."""
     counts = [len(dataset.frame_numbers(name)) for name in dataset.sequences]
-    return f"{len(counts)} sequences, {sum(counts):,} frames"
+    return f"{len(counts)} sequence{'' if len(counts) == 1 else 's'}, {sum(counts):,} frames"
 
 
 def inspect(name: str, one: Ingredient, folder: Path, settings: CheckSettings | None = None) -> DatasetReport:

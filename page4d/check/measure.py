@@ -47,6 +47,11 @@ class Measurements:
     dullest_image: float
     finite: bool
 
+    @property
+    def agreeing_of_landed(self) -> float:
+        """Share of the static pixels in view of both frames that agree there, 0 if there are none."""
+        return self.agreeing_share / self.landed_share if self.landed_share else 0.0
+
 
 def _median(values: Sequence[float]) -> float:
     kept = [v for v in values if v == v]

@@ -36,6 +36,15 @@ def depth_picture(clip: Clip, frame: int, span: tuple[float, float]) -> Picture:
     return np.asarray((coloured * 255 * valid[..., None]).round(), np.uint8)
 
 
+def moving_picture(clip: Clip, frame: int) -> Picture:
+    """The frame in grey, what moves tinted red; black without a mask."""
+    grey = picture(clip, frame).mean(-1, keepdims=True).repeat(3, -1) * 0.75
+    if clip.moving is None:
+        return np.zeros_like(grey, np.uint8)
+    red = 0.4 * grey + 0.6 * np.array([230.0, 40.0, 30.0])
+    return np.asarray(np.where(clip.moving[frame].numpy()[..., None], red, grey).round(), np.uint8)
+
+
 def track_colours(count: int) -> list[tuple[int, int, int]]:
     """One colour a track, far apart on the colour circle."""
     hues = (np.arange(count) * 0.618034) % 1

@@ -13,22 +13,32 @@ from typing import Any
 from page4d.check import pictures
 from page4d.check.inspect import DatasetReport, Sample
 from page4d.check.measure import Measurements
+from page4d.check.verdict import explains
 from page4d.schema import atomic_write
 
 WORDS = {"pass": "pass", "unknown": "not decided", "warn": "look at this", "fail": "wrong"}
 STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:#1c1f24;background:#fff}
-h1{font-size:1.6rem} h2{margin-top:2.5rem;border-top:1px solid #d5d9e0;padding-top:1.2rem}
-table{border-collapse:collapse;margin:.8rem 0} td,th{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top}
-td.n{font-variant-numeric:tabular-nums} th{font-weight:600} .unit{color:#5b6370}
-.badge{display:inline-block;padding:.05rem .6rem;border-radius:1rem;color:#fff;font-size:.9rem;white-space:nowrap}
+:root{color-scheme:light dark;--ink:#1c1f24;--paper:#fff;--soft:#5b6370;--line:#d5d9e0;--stripe:#f4f6f9;--link:#1d4fb8;
+--bar:#2b62c4;--track:#dfe3ea}
+@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--paper:#14171c;--soft:#a3abb8;--line:#333a44;--stripe:#1b2027;
+--link:#8ab4ff;--bar:#6f9df0;--track:#333a44}}
+body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1100px;padding:0 1rem;color:var(--ink);
+background:var(--paper)}
+h1{font-size:1.6rem;margin-bottom:.3rem} h2{margin-top:2.5rem;border-top:1px solid var(--line);padding-top:1.2rem}
+a{color:var(--link)} .unit,figcaption,.about{color:var(--soft)}
+table{border-collapse:collapse;margin:.8rem 0;width:100%} tr{border-bottom:1px solid var(--line)}
+td,th{padding:.35rem .9rem .35rem .5rem;text-align:left;vertical-align:top} th{font-weight:600}
+table.numbers tr:nth-child(odd),table.scores tr:nth-child(odd){background:var(--stripe)}
+td.n{font-variant-numeric:tabular-nums;text-align:right;white-space:nowrap} td.w{width:35%}
+.badge{display:inline-block;padding:.05rem .6rem;border-radius:1rem;color:#fff;font-size:.9rem;white-space:nowrap;
+font-weight:600}
 .pass{background:#1a7f43}.unknown{background:#5b6370}.warn{background:#a15c00}.fail{background:#b42318}
-figure{margin:1rem 0} figcaption{color:#5b6370;font-size:.9rem} img,video{max-width:100%;border-radius:4px}
-.row{display:flex;gap:1rem;flex-wrap:wrap} .row figure{flex:1 1 300px} .row img{width:100%}
-.bar{background:#dfe3ea;height:.7rem;width:180px;border-radius:.35rem}
-.bar i{display:block;height:100%;border-radius:.35rem;background:#2b62c4}
-@media(prefers-color-scheme:dark){body{background:#14171c;color:#e6e8eb}h2{border-color:#333a44}.bar{background:#333a44}
-.unit,figcaption{color:#a3abb8}}
+figure{margin:1rem 0} figcaption{font-size:.9rem;margin-top:.3rem}
+img,video{max-width:100%;border-radius:4px;display:block}
+.row{display:flex;gap:1rem;flex-wrap:wrap} .row figure{flex:1 1 300px} .row img,.wide img,video{width:100%}
+.bar{background:var(--track);height:.7rem;min-width:180px;border-radius:.35rem;margin-top:.4rem}
+.bar i{display:block;height:100%;border-radius:.35rem;background:var(--bar)}.bar i.better{background:#d0463b}
+@media print{body{max-width:none;margin:0}figure{break-inside:avoid}}
 """
 
 
@@ -39,7 +49,11 @@ def _numbers(m: Measurements) -> list[tuple[str, str, str]]:
         ("Pixels with depth", f"{m.valid_share:.1%}", f"{m.valid_share_least:.1%} in the emptiest frame"),
         ("Depth, 1st / 50th / 99th percentile", f"{low:.3g} / {middle:.3g} / {high:.3g}", "scene units"),
         ("Static pixels that land in the other frame", f"{m.landed_share:.1%}", "of those with depth"),
-        ("... and agree there in depth and colour", f"{m.agreeing_share:.1%}", "of those with depth"),
+        (
+            "... and agree there in depth and colour",
+            f"{m.agreeing_share:.1%}",
+            f"{m.agreeing_of_landed:.1%} of those that land",
+        ),
         ("Reprojection error, there and back", f"{m.reprojection_px:.2f}", "pixels, median"),
         ("Depth error in the other frame", f"{m.depth_error_relative:.2%}", "of depth, median"),
         ("Colour error in the other frame", f"{m.colour_error:.3f}", "of full range, median"),
@@ -61,27 +75,34 @@ def _uri(data: bytes, kind: str) -> str:
 
 
 def _figure(content: str, caption: str) -> str:
-    return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
+    """A picture with its caption, which may hold links."""
+    return f'<figure class="wide">{content}<figcaption>{caption}</figcaption></figure>'
 
 
-def _sample(sample: Sample) -> str:
+def _sample(sample: Sample, numbers: Measurements) -> str:
     clip = sample.clip
+    near, _, far = numbers.depth_percentiles
     frames = f"{clip.name}, frames {int(clip.frame_numbers[0])} to {int(clip.frame_numbers[-1])}"
     first = _uri(pictures.encode_png(pictures.picture(clip, 0)), "image/png")
     parts = [
         '<div class="row">',
-        _figure(f'<img alt="first frame" src="{first}">', f"First frame of {frames}"),
+        _figure(f'<img alt="first frame" src="{first}">', escape(f"First frame of {frames}")),
         _figure(
             f'<img alt="depth" src="{_uri(sample.depth, "image/png")}">',
-            "Its depth: near is red, far is blue, black has none",
+            f"Its depth: red is near ({near:.3g}), blue is far ({far:.3g}), black has none",
         ),
-        "</div>",
     ]
+    if clip.moving is not None:
+        moving = _uri(pictures.encode_png(pictures.moving_picture(clip, 0)), "image/png")
+        share = float(clip.moving[0].float().mean())
+        image = f'<img alt="moving mask" src="{moving}">'
+        parts.append(_figure(image, f"Said to move, in red: {share:.0%} of this frame; not used to compare frames"))
+    parts.append("</div>")
     if sample.tracks is not None:
         image = f'<img alt="tracks" src="{_uri(sample.tracks, "image/png")}">'
         parts.append(_figure(image, "Tracks visible in the first and the last frame"))
     video = f'<video controls loop muted src="{_uri(sample.video, "video/mp4")}"></video>'
-    clouds = ", ".join(path.name for path in sample.clouds)
+    clouds = ", ".join(f'<a href="{escape(path.name)}">{escape(path.name)}</a>' for path in sample.clouds) or "none"
     parts.append(
         _figure(video, f"All frames with visible tracks, and their depth. Point clouds beside this page: {clouds}")
     )
@@ -92,6 +113,11 @@ def _badge(level: str) -> str:
     return f'<span class="badge {level}">{WORDS[level]}</span>'
 
 
+def _bar(value: float, as_is: float) -> str:
+    kind = ' class="better"' if explains(value, as_is) else ""
+    return f'<div class="bar"><i{kind} style="width:{value:.0%}"></i></div>'
+
+
 def _scores(report: DatasetReport) -> str:
     found = report.diagnosis
     rows = [("the data as they are", found.as_is)]
@@ -100,11 +126,14 @@ def _scores(report: DatasetReport) -> str:
             one, value = max(scored, key=lambda pair: pair[1])
             rows.append((f"if {one}", value))
     cells = "".join(
-        f'<tr><td>{escape(name)}</td><td class="n">{value:.0%}</td>'
-        f'<td><div class="bar"><i style="width:{value:.0%}"></i></div></td></tr>'
+        f'<tr><td>{escape(name)}</td><td class="n">{value:.0%}</td><td class="w">{_bar(value, found.as_is)}</td></tr>'
         for name, value in rows
     )
-    return f"<h3>Static pixels that agree between frames</h3><table>{cells}</table>"
+    about = "The best guess of each kind of mistake, undone. Red: it explains the data clearly better."
+    return (
+        "<h3>Static pixels that agree between frames</h3>"
+        f'<table class="scores">{cells}</table><p class="about">{about}</p>'
+    )
 
 
 def _section(report: DatasetReport) -> str:
@@ -118,9 +147,10 @@ def _section(report: DatasetReport) -> str:
     )
     about = f"{report.about}; looked at {report.numbers.clips} clips, {report.numbers.frames} frames"
     return (
-        f'<h2 id="{escape(report.name)}">{escape(report.name)} {_badge(report.verdict)}</h2><p>{escape(about)}</p>'
-        f"<table>{findings}</table>{_scores(report)}<h3>Numbers</h3><table>{numbers}</table>"
-        + "".join(_sample(sample) for sample in report.samples)
+        f'<h2 id="{escape(report.name)}">{escape(report.name)} {_badge(report.verdict)}</h2>'
+        f'<p class="about">{escape(about)}</p>'
+        f'<table>{findings}</table>{_scores(report)}<h3>Numbers</h3><table class="numbers">{numbers}</table>'
+        + "".join(_sample(sample, report.numbers) for sample in report.samples)
     )
 
 

@@ -56,15 +56,24 @@ def diagnose(clips: Sequence[Clip]) -> Diagnosis:
     values = scores(usable, [NOTHING, *(one for group in groups for one in group)])
     rest = iter(values[1:])
     poses, scales, shifted = (tuple((one, next(rest)) for one in group) for group in groups)
+    if explains(_best(scales)[1], values[0]):
+        scales += _finer(usable, _best(scales)[0].depth_scale)
     edges = {one.depth_shift: edge_alignment(usable, one.depth_shift) for one in (NOTHING, *shifts)}
     return Diagnosis(values[0], poses, scales, shifted, edges)
+
+
+def _finer(clips: Sequence[Clip], best: float) -> tuple[tuple[Hypothesis, float], ...]:
+    """Scales between the best of the coarse ones and its neighbours, so that a finding can name the factor."""
+    near = [Hypothesis(depth_scale=best * 2 ** (k / 10)) for k in range(-4, 5) if k]
+    return tuple(zip(near, scores(clips, near), strict=True))
 
 
 def _best(scored: Sequence[tuple[Hypothesis, float]]) -> tuple[Hypothesis, float]:
     return max(scored, key=lambda pair: pair[1], default=(NOTHING, 0.0))
 
 
-def _explains(value: float, as_is: float) -> bool:
+def explains(value: float, as_is: float) -> bool:
+    """Whether a hypothesis at which this share agrees is clearly better than the data as they are."""
     clearly = value > RATIO * as_is or 1 - value < LEFT * (1 - as_is)
     return value > as_is + GAIN and clearly
 
@@ -76,7 +85,7 @@ def _mistakes(found: Diagnosis) -> list[Finding]:
     top = max(value for _, value in best.values())
     findings = []
     for name, (hypothesis, value) in best.items():
-        if _explains(value, found.as_is) and value >= top - TIE:
+        if explains(value, found.as_is) and value >= top - TIE:
             others = [str(one) for one, v in names[name] if one != hypothesis and v >= value - TIE]
             near = f" The same would be explained if {' or '.join(others[:3])}." if others and name == "poses" else ""
             text = f"It looks as if {hypothesis}: undone, {value:.0%} of the static pixels agree between frames"
@@ -153,7 +162,8 @@ def judge(numbers: Measurements, found: Diagnosis, metric: bool = True) -> list[
             findings.append(Finding("warn", "agreement", text))
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     text = (
-        f"{found.as_is:.0%} of the static pixels agree between frames; no known mistake would explain the data better."
+        f"{found.as_is:.0%} of the static pixels agree between frames, {numbers.agreeing_of_landed:.0%} of those that "
+        "both frames see; no known mistake would explain the data better."
     )
     return findings or [Finding("pass", "agreement", text)]
 

@@ -17,7 +17,6 @@ onto SO(3). Images, depth and poses are paired by time stamp; the public code ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,13 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.association import Entry, associate, read_index
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.base import DepthOptions, Source
 from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
-from page4d.data.datasets.formats import read_rgb
-from page4d.io.depth_png import read_depth_png
+from page4d.data.datasets.paired import PairedSequences, Triple
 from page4d.schema import UserError
 
-DEPTH_PER_METRE = 5000.0
 PUBLIC_SEQUENCES = tuple(
     f"rgbd_bonn_{name}" for name in ("balloon2", "crowd2", "crowd3", "person_tracking2", "synchronous")
 )
@@ -66,16 +63,7 @@ def world_from_cam(world_from_marker: NDArray[np.float64]) -> NDArray[np.float64
     return np.asarray(rigid_inverse(ROS_AXES) @ world_from_marker @ ROS_AXES @ MARKER_FROM_SENSOR)
 
 
-@dataclass(frozen=True)
-class Triple:
-    """One colour image with the depth image and the pose that belong to it."""
-
-    rgb: Path
-    depth: Path
-    world_from_cam: NDArray[np.float64]
-
-
-class Bonn(SceneDataset):
+class Bonn(PairedSequences):
     """Bonn RGB-D Dynamic from the official archives.
 
     `pairing="time"` takes for each colour image the pose and the depth image within 20 ms, each used once;
@@ -84,11 +72,11 @@ class Bonn(SceneDataset):
     """
 
     name = "bonn"
-    splits = ("test", "val")
+    marker = "rgbd_bonn_*/rgb"
     source = Source(
         "Bonn RGB-D Dynamic",
         "the rgbd_bonn_*.zip archives",
-        "some 0.5 GB a sequence",
+        "about 0.5 GB a sequence, see the page",
         "https://www.ipb.uni-bonn.de/data/rgbd-dynamic-dataset/",
     )
 
@@ -109,15 +97,11 @@ class Bonn(SceneDataset):
         self.pairing = pairing
         self.window = window
         self.calibration = calibration
-        self._triples: dict[str, dict[int, Triple]] = {}
-        self._wanted = set(sequences) if sequences is not None else None
         super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
 
-    def _scan(self) -> dict[str, list[int]]:
-        for folder in sorted(p.parent for p in self.root.glob("rgbd_bonn_*/rgb")):
-            if self._wanted is None or folder.name in self._wanted:
-                self._triples[folder.name] = self._pair(folder)
-        return {name: sorted(triples) for name, triples in self._triples.items()}
+    def calibration_of(self, sequence: str) -> Calibration:
+        """The one that the dataset was opened with: the same camera recorded all sequences."""
+        return self.calibration
 
     def _pair(self, folder: Path) -> dict[int, Triple]:
         rgb, depth = _stamped(folder / "rgb"), _stamped(folder / "depth")
@@ -151,15 +135,6 @@ class Bonn(SceneDataset):
                 f"needs {last} of each. Use pairing='time'"
             )
         return [(i, i, i) for i in range(last)]
-
-    def _frame(self, sequence: str, number: int) -> Frame:
-        triple = self._triples[sequence][number]
-        image = read_rgb(triple.rgb)
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = read_depth_png(triple.depth, DEPTH_PER_METRE)
-        image, depth, K = self.calibration.undistort(image, depth)
-        return Frame(image, depth, rigid_inverse(triple.world_from_cam), K)
 
 
 def _numbers(row: Entry) -> NDArray[np.float64]:

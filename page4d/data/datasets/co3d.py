@@ -66,7 +66,7 @@ class CO3D(SceneDataset):
     source = Source(
         "CO3D v2",
         "the archives of the categories wanted",
-        "5.5 TB for all 51 categories; 9 GB for the single-sequence subset",
+        "5.5 TB for all 51 categories; 8.9 GB for the single-sequence subset",
         "https://github.com/facebookresearch/co3d",
     )
 

@@ -41,7 +41,7 @@ class Kubric(SceneDataset):
     source = Source(
         "Kubric MOVi-E / MOVi-F",
         "the TFRecords gs://kubric-public/tfds/movi_f/512x512 (then run `page4d prepare kubric`)",
-        "hundreds of GB at 512 x 512, tens of GB at 128 x 128",
+        "hundreds of GB at 512 x 512, tens of GB at 128 x 128; `gsutil du` gives the size",
         "https://github.com/google-research/kubric/tree/main/challenges/movi",
     )
 

@@ -40,7 +40,7 @@ class PointOdyssey(SceneDataset):
     source = Source(
         "PointOdyssey v1.2",
         "train.tar.gz, val.tar.gz, test.tar.gz",
-        "more than 100 GB in all, most of it train",
+        "well over 100 GB in all, most of it train; the page lists the archives",
         "https://pointodyssey.com",
     )
 

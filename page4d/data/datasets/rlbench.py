@@ -109,7 +109,7 @@ class RLBench(SceneDataset):
     source = Source(
         "RLBench",
         "demonstrations made by its dataset_generator.py (or the PerAct archives), with depth",
-        "of the order of 1 GB a task with 100 episodes at 128 px and five cameras",
+        "about 1 GB a task with 100 episodes at 128 px and five cameras",
         "https://github.com/stepjam/RLBench",
     )
 

@@ -42,7 +42,7 @@ class Spring(SceneDataset):
     source = Source(
         "Spring",
         "train_frame_left.zip, train_disp1_left.zip (or right), train_cam_data.zip and train_maps.zip",
-        "tens of GB in all",
+        "about 13 GB of frames for each eye, and disparities of the same order; the page lists the archives",
         "https://spring-benchmark.org (https://doi.org/10.18419/darus-3376)",
     )
 

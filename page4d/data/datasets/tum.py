@@ -18,21 +18,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from page4d.data.association import associate, nearest_within, read_index
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
-from page4d.data.datasets.formats import read_json, read_rgb
-from page4d.io.depth_png import read_depth_png
+from page4d.data.datasets.base import DepthOptions, Source
+from page4d.data.datasets.calibration import Calibration, pose_from_tum
+from page4d.data.datasets.formats import read_json
+from page4d.data.datasets.paired import PairedSequences, Triple
 from page4d.schema import UserError
 
-DEPTH_PER_METRE = 5000.0
 DYNAMIC_SEQUENCES = tuple(
     f"rgbd_dataset_freiburg3_{body}_{camera}"
     for body in ("sitting", "walking")
@@ -46,17 +43,7 @@ CALIBRATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Triple:
-    """One colour image with the depth image and the pose that belong to it."""
-
-    rgb: Path
-    depth: Path
-    world_from_cam: NDArray[np.float64]
-    stamp_s: float
-
-
-class TUM(SceneDataset):
+class TUM(PairedSequences):
     """TUM RGB-D from the official archives, paired by time stamp.
 
     `selection="all"` gives every colour image with a pose and a depth image within 20 ms, each used once, as the
@@ -66,11 +53,11 @@ class TUM(SceneDataset):
     """
 
     name = "tum"
-    splits = ("test", "val")
+    marker = "rgbd_dataset_*/rgb.txt"
     source = Source(
         "TUM RGB-D",
         "the freiburg3 'dynamic objects' archives (.tgz)",
-        "about 4 GB for the eight sequences",
+        "about 4 GB for the eight sequences, see the page",
         "https://cvg.cit.tum.de/data/datasets/rgbd-dataset/download",
     )
 
@@ -89,15 +76,7 @@ class TUM(SceneDataset):
             raise UserError(f"tum: selection={selection!r}; choose all or public")
         self.selection = selection
         self.calibration = calibration
-        self._triples: dict[str, dict[int, Triple]] = {}
-        self._wanted = set(sequences) if sequences is not None else None
         super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
-    def _scan(self) -> dict[str, list[int]]:
-        for folder in sorted(p.parent for p in self.root.glob("rgbd_dataset_*/rgb.txt")):
-            if self._wanted is None or folder.name in self._wanted:
-                self._triples[folder.name] = self._pair(folder)
-        return {name: sorted(triples) for name, triples in self._triples.items()}
 
     def _pair(self, folder: Path) -> dict[int, Triple]:
         rgb = read_index(folder / "rgb.txt", tolerant=True)
@@ -110,7 +89,7 @@ class TUM(SceneDataset):
             k = depth_of[i]
             if k is not None:
                 pose = pose_from_tum(np.array([float(word) for word in poses[j].words[:7]]))
-                triples[i] = Triple(folder / rgb[i].words[0], folder / depth[k].words[0], pose, rgb[i].stamp_s)
+                triples[i] = Triple(folder / rgb[i].words[0], folder / depth[k].words[0], pose)
         return triples
 
     def _depth_of(self, rgb_s: list[float], depth_s: list[float]) -> list[int | None]:
@@ -136,12 +115,3 @@ class TUM(SceneDataset):
         if match is None:
             raise UserError(f"tum: {sequence} names no freiburg camera; pass calibration=Calibration(...)")
         return CALIBRATIONS[match.group()]
-
-    def _frame(self, sequence: str, number: int) -> Frame:
-        triple = self._triples[sequence][number]
-        image = read_rgb(triple.rgb)
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = read_depth_png(triple.depth, DEPTH_PER_METRE)
-        image, depth, K = self.calibration_of(sequence).undistort(image, depth)
-        return Frame(image, depth, rigid_inverse(triple.world_from_cam), K)

@@ -64,7 +64,7 @@ class Waymo(SceneDataset):
         "Waymo Open Dataset v2.0.1 (Perception)",
         "the components camera_image, camera_calibration, lidar, lidar_calibration, lidar_camera_projection, "
         "lidar_pose and vehicle_pose of training or validation",
-        "of the order of 1 GB a segment, 798 training and 202 validation segments",
+        "about 1 GB a segment, 798 training and 202 validation segments; the bucket lists the files",
         "https://waymo.com/open/download",
     )
 
