@@ -120,7 +120,7 @@ class Trainer:
         try:
             with catch_sigterm(self), contextlib.closing(batches):
                 while self.position.step < trainer.max_steps and not self.terminated:
-                    values = self._iteration_or_stop(batches)
+                    values = self._iteration_or_explain(batches)
                     self.position.seconds = before + time.monotonic() - began
                     if values is not None:
                         self._after_step(values, bar)
@@ -162,7 +162,7 @@ class Trainer:
             self.checkpoints.rewind(self.position.step)
         self.accelerator.wait_for_everyone()
 
-    def _iteration_or_stop(self, batches: Iterator[TrainBatch]) -> dict[str, float] | None:
+    def _iteration_or_explain(self, batches: Iterator[TrainBatch]) -> dict[str, float] | None:
         try:
             return self.iteration(batches)
         except torch.OutOfMemoryError as error:
@@ -170,9 +170,6 @@ class Trainer:
         except RuntimeError as error:
             if "can't allocate memory" in str(error):
                 raise out_of_memory(self.batch_shape, self.settings) from error
-            # A SIGTERM to the whole process group also ends the loader's workers; what this step did is dropped.
-            if self.terminated and "DataLoader worker" in str(error):
-                return None
             raise
 
     def iteration(self, batches: Iterator[TrainBatch]) -> dict[str, float] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -180,6 +181,12 @@ def _identity(batch: Any) -> Any:
     return batch
 
 
+def _ignore_sigterm(worker: int) -> None:
+    """A cluster sends SIGTERM to the whole process group; a worker that died of it would break the batch in hand."""
+    del worker
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def feed(source: Source, share: Share, first: int, last: int, workers: int) -> Generator[TrainBatch]:
     """Batches of iterations `first` to `last`, made ahead of time in `workers` processes (0: in this one).
 
@@ -196,6 +203,7 @@ def feed(source: Source, share: Share, first: int, last: int, workers: int) -> G
         num_workers=workers,
         prefetch_factor=4,
         collate_fn=_identity,
+        worker_init_fn=_ignore_sigterm,
     )
     yield from loader
 
