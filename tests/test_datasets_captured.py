@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from writers.scene import FRAMES, outdoors, room
 from page4d.data.datasets import CO3D, DepthOptions, RLBench, Waymo
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.waymo import splat
-from page4d.geometry import world_points
+from page4d.data.datasets.waymo_boxes import MovingBox, draw_boxes
+from page4d.geometry import invert, project, transform, world_points
 from page4d.schema import Clip, UserError
 
 FRAME_LIST = range(FRAMES)
@@ -158,6 +160,46 @@ def test_waymo_nearest_point_wins_at_a_pixel() -> None:
     expected = np.zeros((3, 4), np.float32)
     expected[1, 2] = 4.0
     np.testing.assert_array_equal(depth, expected)
+
+
+def test_waymo_moving_mask_is_where_boxes_change_their_place(tmp_path: Path) -> None:
+    clip, size, i = room(), np.array([0.5, 0.3, 0.4]), 3
+    K, pose = clip.K[i].double(), clip.cam_from_world[i].double()
+    left, right = (
+        transform(invert(pose), torch.tensor([x, 0.0, 2.0], dtype=torch.float64)).numpy() for x in (-0.5, 0.5)
+    )
+    steps = np.arange(len(clip))[:, None] - i
+    once = np.full((len(clip), 3), np.nan)
+    once[i] = transform(invert(pose), torch.tensor([0.0, 0.0, -2.0], dtype=torch.float64))  # behind the camera
+    walking = left + steps * np.array([0.0, 0.0, 0.1])  # 1 m/s
+    parked, sign = right + 0 * steps, right + steps * np.array([0.0, 0.3, 0.0])
+    waymo.write(tmp_path, {"a": clip})
+    assert Waymo(tmp_path).load("a", [i]).moving is None
+    boxes = {
+        "walking": (walking, size, 2),
+        "parked": (parked, size, 1),
+        "sign": (sign, size, 3),
+        "once": (once, size, 1),
+    }
+    waymo.write_boxes(tmp_path, "a", clip, boxes)
+    moving = Waymo(tmp_path).load("a", [i]).moving[0]
+    swept = [waymo.box_points(clip, i, left + np.array([0, 0, z]), size) for z in np.linspace(-0.05, 0.05, 5)]
+    pixels, _ = project(transform(pose, torch.from_numpy(np.concatenate(swept))), K)
+    expected = torch.zeros_like(moving)
+    x, y = pixels.round().long().T
+    inside = (x >= 0) & (x < 64) & (y >= 0) & (y < 48)
+    expected[y[inside], x[inside]] = True
+    assert (expected & ~moving).sum() == 0
+    assert 50 < expected.sum() <= moving.sum() < 1.25 * expected.sum()
+
+
+def test_waymo_box_that_reaches_behind_the_camera_covers_what_is_in_front() -> None:
+    corners = np.array(list(product((-0.2, 0.2), (0.5, 0.7), (-1.0, 4.0))))
+    K = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
+    mask = draw_boxes([MovingBox(corners)], np.eye(4), K, (48, 64))
+    assert mask[-1, 31]
+    assert not mask[:24].any()
+    assert not draw_boxes([MovingBox(corners - [0, 0, 9])], np.eye(4), K, (48, 64)).any()
 
 
 def test_waymo_missing_components(tmp_path: Path) -> None:

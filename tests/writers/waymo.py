@@ -223,3 +223,31 @@ def _pixels(
     u, v = np.rint(K[0, 0] * xd + K[0, 2]), np.rint(K[1, 1] * yd + K[1, 2])
     inside = front & (u >= 0) & (u < shape[1]) & (v >= 0) & (v < shape[0])
     return np.where(inside[..., None], np.stack((u, v), -1), 0).astype(np.int64), inside
+
+
+def write_boxes(root: Path, name: str, clip: Clip, boxes: Mapping[str, tuple[np.ndarray, np.ndarray, int]]) -> None:
+    """Labels of objects: centres (S, 3) in the clip's world, NaN where there is none, size (3,) and type; heading 0.3.
+
+    A box is upright in the vehicle's frame at the frame's stamp, its first side is its length.
+    """
+    rows = []
+    for i, stamp in enumerate(START_US + STEP_US * np.arange(len(clip))):
+        vehicle_from_world = np.linalg.inv(vehicle_poses(clip)[i] @ FRAME_FROM_PICTURE)
+        for identity, (centres, size, kind) in boxes.items():
+            if np.isfinite(centres[i]).all():
+                centre = vehicle_from_world @ [*(centres[i] + FAR_AWAY), 1.0]
+                values = dict(zip(("center.x", "center.y", "center.z"), centre, strict=False))
+                values |= dict(zip(("size.x", "size.y", "size.z"), size, strict=True)) | {"heading": 0.3}
+                row = {f"[LiDARBoxComponent].box.{key}": float(value) for key, value in values.items()}
+                key = {"key.frame_timestamp_micros": int(stamp), "key.laser_object_id": identity}
+                rows.append(key | {"key.segment_context_name": name, "[LiDARBoxComponent].type": kind} | row)
+    path = root / "training/lidar_box" / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def box_points(clip: Clip, i: int, centre: np.ndarray, size: np.ndarray, count: int = 20_000) -> np.ndarray:
+    """Points (count, 3) in the clip's world, spread over a box of `write_boxes` in frame i."""
+    local = np.random.default_rng(0).uniform(-0.5, 0.5, (count, 3)) * size
+    turned = local @ Rotation.from_euler("Z", 0.3).as_matrix().T
+    return turned @ (vehicle_poses(clip)[i] @ FRAME_FROM_PICTURE)[:3, :3].T + centre

@@ -9,7 +9,9 @@ Official layout, one Parquet file for each component and segment; no TensorFlow 
       lidar_camera_projection/<segment>.parquet   for each range pixel the camera and the image pixel that see it
       lidar_pose/<segment>.parquet             vehicle pose for each range pixel of the top laser
       lidar_calibration/, vehicle_pose/
+      lidar_box/<segment>.parquet              optional: labelled 3-D boxes, from which the moving mask is made
 
+The moving mask covers the projected boxes of objects faster than 0.5 m/s, so it is a little larger than what moves.
 The image is undistorted. Depth is sparse: first returns of all lasers at the pixels where Waymo's own projection
 (lens and rolling shutter included) puts them, moved to the undistorted image; the nearest wins. Waymo counts pixels
 from the image's edge, so c - 0.5 is the principal point here. The world's origin is moved to the vehicle's first
@@ -34,6 +36,7 @@ from PIL import Image
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import Calibration, rigid_inverse
+from page4d.data.datasets.waymo_boxes import MovingBox, draw_boxes, moving_boxes
 from page4d.data.datasets.waymo_lidar import laser_points
 from page4d.data.datasets.waymo_tables import read_component
 from page4d.schema import UserError
@@ -63,7 +66,7 @@ class Waymo(SceneDataset):
     source = Source(
         "Waymo Open Dataset v2.0.1 (Perception)",
         "the components camera_image, camera_calibration, lidar, lidar_calibration, lidar_camera_projection, "
-        "lidar_pose and vehicle_pose of training or validation",
+        "lidar_pose and vehicle_pose (and lidar_box for the moving mask) of training or validation",
         "about 1 GB a segment, 798 training and 202 validation segments; the bucket lists the files",
         "https://waymo.com/open/download",
     )
@@ -131,6 +134,7 @@ class Waymo(SceneDataset):
         rig, origin = self._rig(sequence), self.world_origin(sequence)
         pictures = self._pictures(sequence, list(stamp_of.values()))
         clouds = self._clouds(sequence, list(stamp_of.values())) if self.depth_options.load else {}
+        boxes = self._moving_boxes(sequence, list(stamp_of.values()))
         frames = {}
         for number, stamp in stamp_of.items():
             image, world_from_vehicle = pictures[stamp]
@@ -138,8 +142,9 @@ class Waymo(SceneDataset):
             empty = self._empty_depth(image)
             depth = splat(clouds[stamp], cam_from_world, rig.lens) if stamp in clouds else empty
             flat, _, K = rig.lens.undistort(image, empty)
+            moving = None if boxes is None else draw_boxes(boxes[stamp], cam_from_world, K, depth.shape)
             cam_from_world[:3, 3] += cam_from_world[:3, :3] @ origin
-            frames[number] = Frame(flat, depth, cam_from_world, K)
+            frames[number] = Frame(flat, depth, cam_from_world, K, moving)
         return frames
 
     def _pictures(
@@ -151,6 +156,12 @@ class Waymo(SceneDataset):
         return {
             int(row["key.frame_timestamp_micros"]): (_decode(row[image], segment), _matrix(row[pose])) for row in rows
         }
+
+    def _moving_boxes(self, segment: str, stamps: Sequence[int]) -> dict[int, list[MovingBox]] | None:
+        """Boxes for these stamps; their neighbours in time are read too, to see what moves."""
+        order = self._stamps[segment]
+        near = {order[j] for i in map(order.index, stamps) for j in (i - 1, i, i + 1) if 0 <= j < len(order)}
+        return moving_boxes(self.folder, segment, self._vehicle_poses(segment, sorted(near)), stamps)
 
     def _clouds(self, segment: str, stamps: Sequence[int]) -> dict[int, NDArray[np.float64]]:
         """World points with the distorted pixels that see them, (N, 5) as x y z u v, for each stamp."""
