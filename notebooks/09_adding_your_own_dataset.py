@@ -45,7 +45,7 @@ frames = 8
 # ```text
 # root/kitchen/
 #   images/000000.png       8-bit colour, PNG or JPEG; the last number in a name is the frame number
-#   depth/000000.png        16-bit grey; z in millimetres, 0 where nothing was measured
+#   depth/000000.png        16-bit grey (or .pgm); z in millimetres, 0 where nothing was measured; or .npy in metres
 #   intrinsics.txt          fx fy cx cy in pixels, one row (or one for each image)
 #   poses.txt               number tx ty tz qx qy qz qw, one row for each image that has a pose
 #   moving/000000.png       optional: white where something moves
@@ -63,6 +63,16 @@ frames = 8
 #
 # Depth of 0 means no measurement. Sky, holes and everything beyond the sensor's reach must be 0: a far number there
 # becomes a point, and the network learns it.
+#
+# Many recordings are nearly there. Five frames of a depth camera as `color/1.png`, `depth/1.pgm` and a `pose.txt` with
+# one row `tx ty tz qx qy qz qw` an image need no program, only names and a number before each row:
+#
+# ```bash
+# mkdir -p my/recordings/kitchen && cd my/recordings/kitchen
+# ln -s /elsewhere/color images && ln -s /elsewhere/depth depth
+# awk '{print NR, $0}' /elsewhere/pose.txt > poses.txt
+# echo "518 519 325.5 253.5" > intrinsics.txt
+# ```
 
 # %% [markdown]
 # ## Writing them

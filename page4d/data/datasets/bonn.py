@@ -7,7 +7,8 @@ Official layout, one folder for each extracted archive:
       groundtruth.txt               "stamp tx ty tz qx qy qz qw", world from marker
 
 Depth is a 16-bit PNG in 1/5000 m (quantum 0.2 mm), 0 = no measurement. Images carry lens distortion; they are
-undistorted here to the largest pinhole image without a border, depth by nearest neighbour.
+undistorted here to the largest pinhole image without a border, depth by nearest neighbour. There is no mask of what
+moves.
 
 Differs from the public loader: the published marker-to-sensor matrix is a rotation times 1.0593, which the public
 code inverts by transposing, so that world points come out 0.891 times their size; here its 3 x 3 block is projected

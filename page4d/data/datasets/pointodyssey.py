@@ -9,6 +9,8 @@ Official layout of v1.2 after extraction:
                                     trajs_2d (T, N, 2) px, valids (T, N), visibs (T, N)
       masks/mask_00000.png          instance colours, optional
 
+The masks tell bodies apart, but not which of them move; so there are instances and no moving mask.
+
 Differs from the public loader: it keeps the saturated value 65535 (sky, or beyond range) as a valid point at 1000 m;
 here it is invalid. It takes the last camera for frames beyond the annotation; here that is an error. It decompresses
 the annotation anew for every frame; here once for a sequence. Its split argument does not choose the data.

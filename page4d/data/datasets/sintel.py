@@ -7,6 +7,7 @@ Official layout. The three archives may be extracted into one tree or lie side b
     <root>[/MPI-Sintel-training_extras]/training/flow/<seq>/frame_0001.flo          optional
 
 Depth is float32 z-depth in nominal metres, poses are camera from world with OpenCV axes: both are used unchanged.
+These archives say nothing about what moves; the rigidity maps that circulate are not part of them.
 
 Differs from the public loader: it lists `<root>/training/final` but reads the images from another tree and crashes if
 the first is not there; a missing depth file crashes its pipeline. Here every modality is looked up where it is.

@@ -7,7 +7,7 @@ Official layout, one folder for each extracted archive:
       groundtruth.txt               "stamp tx ty tz qx qy qz qw", world from camera, optical frame, 100 Hz
       rgb/<stamp>.png  depth/<stamp>.png
 
-Depth is a 16-bit PNG in 1/5000 m (quantum 0.2 mm), 0 = no measurement.
+Depth is a 16-bit PNG in 1/5000 m (quantum 0.2 mm), 0 = no measurement. There is no mask of what moves.
 
 Differs from the public loader: it uses the ROS default intrinsics (525, 525, 319.5, 239.5) for freiburg3, whose
 calibration is (535.4, 539.2, 320.1, 247.6); it pairs prepared files by position, so that one dropped depth image
