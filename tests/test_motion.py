@@ -14,6 +14,7 @@ from page4d.inference import predict
 from page4d.model import PAGE4D
 from page4d.motion import (
     DEFAULT_METHOD,
+    METHODS,
     MotionOptions,
     clean_mask,
     geometric_score,
@@ -39,14 +40,17 @@ def test_sliding_body_is_found() -> None:
 
 
 def test_depth_alone_finds_bodies_of_the_synthetic_world() -> None:
-    """Without flow the score is a pure consistency check; exact geometry leaves only what never uncovers anything."""
+    """With exact depth and poses what is missed never uncovers anything or stays below the tolerance: so a low score
+    on a network's prediction is the network's doing. Without flow the score is a pure consistency check.
+    """
     found = []
     for index in range(3):
-        clip = split_clip("dynamic-val", index, height=56, width=56, frames=5)
+        clip = split_clip("dynamic-val", index, height=56, width=56, frames=8)
         assert clip.moving is not None
-        score = geometric_score(prediction_from_clip(clip), MotionOptions(use_flow=False))
-        found.append(moving_auc(score, clip.moving.numpy()))
-    assert np.mean(found) > 0.8
+        exact, moving = prediction_from_clip(clip), clip.moving.numpy()
+        depth_alone = geometric_score(exact, MotionOptions(use_flow=False))
+        found.append((moving_auc(depth_alone, moving), moving_auc(geometric_score(exact), moving)))
+    assert np.mean(found, 0).min() > 0.85, found
 
 
 def test_scale_of_the_scene_does_not_matter() -> None:
@@ -88,18 +92,25 @@ def test_automatic_choice_depends_on_the_mask() -> None:
 
 
 @pytest.mark.slow
-def test_default_is_the_better_method() -> None:
-    """On predictions of the built-in masked network the default beats its rival, so the choice stays a measured one."""
+def test_no_rival_is_better_than_the_default() -> None:
+    """On predictions of the built-in masked network the rival does not beat the default beyond chance.
+
+    Fails when new weights make the other method the better one: then DEFAULT_METHOD has to follow. A tie does not fail.
+    """
     model = PAGE4D.from_pretrained("page4d-tiny-mask")
-    scores: dict[str, list[float]] = {"geometric": [], "model": []}
-    size = model.config.img_size
+    (rival,) = set(METHODS) - {DEFAULT_METHOD}
+    methods = {"geometric": geometric_score, "model": model_score}
+    size, gains = model.config.img_size, []
     for index in range(16):
         clip = split_clip("dynamic-val", index, height=size, width=size, frames=6)
         assert clip.moving is not None
         prediction = predict(model, clip.images)
-        for name, score in (("geometric", geometric_score), ("model", model_score)):
-            scores[name].append(moving_auc(score(prediction), clip.moving.numpy()))
-    assert max(scores, key=lambda name: float(np.nanmean(scores[name]))) == DEFAULT_METHOD
+        found = {name: moving_auc(score(prediction), clip.moving.numpy()) for name, score in methods.items()}
+        gains.append(found[rival] - found[DEFAULT_METHOD])
+    kept = np.array(gains)[np.isfinite(gains)]
+    assert len(kept) > 8
+    means = np.random.default_rng(0).choice(kept, (2000, len(kept))).mean(1)
+    assert np.quantile(means, 0.025) <= 0, f"{rival} is better by {kept.mean():.3f} AUC"
 
 
 def test_clean_mask_drops_specks_and_closes_holes() -> None:

@@ -84,7 +84,7 @@ def build_page(gradio: Any, model: PAGE4D, settings: DemoSettings, root: Path) -
         try:
             result = run_job(model, [Path(f) for f in files or []], settings, root, moving)
         except UserError as error:
-            raise gradio.Error(str(error)) from error
+            raise gradio.Error(str(error), print_exception=False) from error
         page = html.escape(result.viewer.read_text(encoding="utf-8"), quote=True)
         frame = f'<iframe srcdoc="{page}" style="width:100%;height:720px;border:0" title="4-D viewer"></iframe>'
         return frame, [str(result.viewer), str(result.archive), str(result.prediction)], result.summary
