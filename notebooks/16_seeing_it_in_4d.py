@@ -64,8 +64,8 @@ notebook_viewer(exact, clip.moving.numpy())
 # ```
 #
 # The page keeps depth as an image and lifts it on the graphics card. So 24 frames of 200,000 points are about 6 MB,
-# where a list of points and colours would be over 100 MB. On a computer without a graphics card the page draws fewer points while
-# something moves, and all of them when it rests.
+# where a list of points and colours would be over 100 MB. On a computer without a graphics card the processor draws
+# the points instead; where even that is slow, fewer of them while something moves, and all when it rests.
 #
 # ## What moves? Two answers
 #
