@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from page4d.features import camera_attention, feature_maps
 from page4d.model import PAGE4D
 from page4d.motion import moving_auc, patches_moving
 from page4d.schema import UserError
-from page4d.viz.feature_maps import feature_figure, map_picture, normalise_map, write_feature_pictures
+from page4d.viz.feature_maps import feature_figure, layer_slider, map_picture, normalise_map, write_feature_pictures
 
 GOLDEN = Path(__file__).parent / "golden" / "visualization.npz"
 
@@ -129,3 +130,34 @@ def test_figure_has_a_panel_for_each_layer_and_column() -> None:
     maps = np.random.default_rng(0).normal(size=(4, 2, 3, 5)).astype(np.float32)
     figure = feature_figure({"VGGT": maps, "PAGE-4D": maps}, np.zeros((2, 30, 50, 3), np.uint8), [0, 3])
     assert len([a for a in figure.axes if a.images]) == 6
+
+
+def test_layer_slider_in_a_browser(tmp_path: Path) -> None:
+    """The chapter's slider, moved with the mouse, shows the pictures of the layer it names."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on PATH: apt-get install chromium to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    layers, rows, columns = 5, 4, 6
+    maps = np.random.default_rng(0).random((2, layers, 3, rows, columns), np.float32)
+    figure = layer_slider(maps[0], maps[1], np.zeros((3, 8 * rows, 8 * columns, 3), np.uint8))
+    figure.write_html(tmp_path / "slider.html", include_plotlyjs=True)
+    shown = "document.querySelector('.js-plotly-plot').data[0].source"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 900, "height": 600})
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto((tmp_path / "slider.html").as_uri())
+        rail = page.locator(".slider-rail-touch-rect").bounding_box()
+        assert rail is not None
+        for layer in (4, 2, 0):
+            page.mouse.click(
+                rail["x"] + rail["width"] * (0.02 + 0.96 * layer / (layers - 1)), rail["y"] + rail["height"] / 2
+            )
+            wanted = figure.frames[layer].data[0].source
+            page.wait_for_function(f"wanted => {shown} === wanted", arg=wanted, timeout=20_000)
+            assert page.locator(".slider-label").first.text_content() == f"block pair {layer}"
+        browser.close()
+    assert problems == []

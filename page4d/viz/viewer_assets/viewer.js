@@ -159,8 +159,7 @@
   // ---- drawing ------------------------------------------------------------------------------------------------
   // While things move, a slow graphics card gets every 2nd or 3rd point of each row and column; at rest it gets all.
   let scheduled = false;
-  let refine = 0;
-  let lastDraw = 0;
+  let refine = 0, lastDraw = 0;
   function redraw() {
     if (scheduled) return;
     scheduled = true;
@@ -216,8 +215,7 @@
     splatter.draw(look, wanted.background, frame);
   }
 
-  let wantedFrame = 0;
-  let shownArrays = null;
+  let wantedFrame = 0, shownArrays = null;
   async function show(i) {
     wantedFrame = i;
     state.frame = i;
