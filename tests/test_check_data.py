@@ -63,9 +63,11 @@ def shifted(by: int) -> Callable[[Clip], Clip]:
 
 
 PLANTED: dict[str, tuple[Callable[[Clip], Clip], str, str]] = {
-    "metres as millimetres": (lambda c: replace(c, depth=c.depth * 1000), "depth scale", "times too large"),
+    "metres as millimetres": (
+        lambda c: replace(c, depth=c.depth * 1000), "depth scale", r"about (9\d0|1[01]\d0|1000) times too large",
+    ),
     "depth 7.4 times too large": (
-        lambda c: replace(c, depth=c.depth * 7.4), "depth scale", r"depth is about 7\.\d times too large",
+        lambda c: replace(c, depth=c.depth * 7.4), "depth scale", r"depth is about (7|7\.\d) times too large",
     ),
     "depth a third": (
         lambda c: replace(c, depth=c.depth / 3), "depth scale", r"depth is about (2\.[89]|3(\.[01])?) times too small",

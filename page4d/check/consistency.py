@@ -36,6 +36,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _rounded(factor: float) -> str:
+    """Two digits, written out: 960 for 958, 7.5 for 7.46."""
+    return f"{float(f'{factor:.2g}'):g}"
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """What may have happened to the data; the default is nothing.
@@ -59,9 +64,9 @@ class Hypothesis:
             usual = " (OpenGL axes instead of OpenCV)" if self.flipped == (1, 2) else ""
             words.append(f"the camera axes {names} are flipped{usual}")
         if self.depth_scale > 1:
-            words.append(f"depth is about {self.depth_scale:.2g} times too large for the poses")
+            words.append(f"depth is about {_rounded(self.depth_scale)} times too large for the poses")
         if self.depth_scale < 1:
-            words.append(f"depth is about {1 / self.depth_scale:.2g} times too small for the poses")
+            words.append(f"depth is about {_rounded(1 / self.depth_scale)} times too small for the poses")
         if self.depth_shift:
             far = abs(self.depth_shift)
             when = "early" if self.depth_shift > 0 else "late"

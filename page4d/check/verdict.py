@@ -72,6 +72,13 @@ def _best(scored: Sequence[tuple[Hypothesis, float]]) -> tuple[Hypothesis, float
     return max(scored, key=lambda pair: pair[1], default=(NOTHING, 0.0))
 
 
+def _middle(scored: Sequence[tuple[Hypothesis, float]]) -> tuple[Hypothesis, float]:
+    """Of the scales that explain as much as the best one the middle, as several do where there is little parallax."""
+    top = max(value for _, value in scored)
+    equal = sorted((pair for pair in scored if pair[1] >= top - TIE / 2), key=lambda pair: pair[0].depth_scale)
+    return equal[len(equal) // 2]
+
+
 def explains(value: float, as_is: float) -> bool:
     """Whether a hypothesis at which this share agrees is clearly better than the data as they are."""
     clearly = value > RATIO * as_is or 1 - value < LEFT * (1 - as_is)
@@ -81,7 +88,7 @@ def explains(value: float, as_is: float) -> bool:
 def _mistakes(found: Diagnosis) -> list[Finding]:
     """The mistake that explains most, with those that explain as much."""
     names = {"poses": found.poses, "depth scale": found.scales, "pairing": found.shifts}
-    best = {name: _best(scored) for name, scored in names.items()}
+    best = {name: _best(scored) for name, scored in names.items()} | {"depth scale": _middle(found.scales)}
     top = max(value for _, value in best.values())
     findings = []
     for name, (hypothesis, value) in best.items():
