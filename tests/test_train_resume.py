@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +17,9 @@ from training import MICRO, make_trainer, settings
 
 from page4d.schema import UserError
 from page4d.train import checkpoints, record
+from page4d.train.publish import changes_text
 from page4d.train.record import read_scalars
 
-# Logged numbers that measure the machine.
 MODEL = replace(MICRO, mask_hold_start=2, mask_hold_end=5)
 CHOSEN = settings(aid=True, save_every=2, validate_every=3)
 
@@ -118,6 +120,22 @@ def test_going_back_to_an_earlier_step(tmp_path: Path, unbroken: list[dict[str, 
     back = replace(keep_all, trainer=replace(keep_all.trainer, resume="2"))
     make_trainer(tmp_path, back, MODEL).run()
     assert losses(tmp_path) == unbroken
+
+
+def test_settings_that_change_on_the_way_are_recorded(tmp_path: Path) -> None:
+    def resumed(rate: float, **trainer: Any) -> Any:
+        chosen = replace(CHOSEN, trainer=replace(CHOSEN.trainer, keep=9, **trainer))
+        make_trainer(tmp_path, chosen, MODEL, config={"optim": {"rate": rate}, "seed": 1}).run()
+        return json.loads((tmp_path / "run.json").read_text())
+
+    assert resumed(1.0, max_steps=2)["resumed"] == []
+    (once,) = resumed(0.5, max_steps=4)["resumed"]
+    assert (once["step"], once["changed"]) == (2, {"optim.rate": [1.0, 0.5]})
+    run = resumed(0.5, max_steps=6)
+    assert [(e["step"], e["changed"]) for e in run["resumed"]] == [(2, once["changed"]), (4, {})]
+    back = resumed(0.25, max_steps=6, resume="2")["resumed"]
+    assert [(e["step"], e["changed"]) for e in back] == [(2, {"optim.rate": [1.0, 0.25]})]
+    assert changes_text({"resumed": run["resumed"]}) == " At step 2 optim.rate went from 1.0 to 0.5."
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path: Path) -> None:

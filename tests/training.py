@@ -62,4 +62,4 @@ def make_trainer(
     source = more.pop("source", None) or ClipSource(clips(), batch_size, seed=3)
     validation = Validation(ClipSource(clips(), 4, shuffle=False, label="little"), 2)
     validations = more.pop("validations", (validation,))
-    return Trainer(chosen or settings(), model, source, validations, folder, {"note": "test"})
+    return Trainer(chosen or settings(), model, source, validations, folder, more.pop("config", {"note": "test"}))

@@ -32,7 +32,7 @@ from page4d.train.checkpoints import Checkpoints
 from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, set_rates
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze, near
-from page4d.train.record import Record, code_revision, memory_gb, progress_bar, provenance, write_run_file
+from page4d.train.record import Record, code_revision, memory_gb, progress_bar, provenance, resumptions, write_run_file
 from page4d.train.results import RATIOS
 from page4d.train.schedules import ramp
 from page4d.train.scores import SCORE_NAMES
@@ -92,6 +92,7 @@ class Trainer:
         self.position = snapshot.Position()
         self.terminated = False
         self.record: Record | None = None
+        self.resumed: list[dict[str, Any]] = []
         self.panel: NDArray[np.uint8] | None = None
         self.batch_shape = ""
         self.batch_names: tuple[str, ...] = ()
@@ -111,6 +112,7 @@ class Trainer:
         trainer, main = self.settings.trainer, self.accelerator.is_main_process
         if main:
             self.record = Record(self.folder, self.position.iteration, trainer.tensorboard)
+            self.resumed = resumptions(self.folder, self.position.step, self.config)
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
         share = Share(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
@@ -143,6 +145,7 @@ class Trainer:
             "trained_parameters": trained,
             "frozen": len(self.frozen),
             "processes": self.accelerator.num_processes,
+            "resumed": self.resumed,
             "config": self.config,
         }
 

@@ -24,6 +24,8 @@ AIMS = (
     ("ATE as a share of a still camera's", "ate_ratio", 0.50),
 )
 """What the small family should reach: title, score, largest mean."""
+UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in ("progress", "workers", "threads", "resume", "tensorboard")))
+"""Settings that do not change what a run computes."""
 
 
 def publish(run_folder: Path | str, name: str, results: Path, exam: Exam, folder: Path = BUILTIN_FOLDER) -> Path:
@@ -120,5 +122,16 @@ def stage_text(run: Mapping[str, Any]) -> str:
     return (
         f"- `{config['paths']['name']}`: {ended['step']:,} of {config['trainer']['max_steps']:,} planned steps of "
         f"{data['batch_size']} clips of `{data['split']}`, {minutes:.0f} minutes on {made['hardware']} "
-        f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}."
+        f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}.{changes_text(run)}"
     )
+
+
+def changes_text(run: Mapping[str, Any]) -> str:
+    """The settings that changed while a run was under way; empty if it went through as it began."""
+    told = [
+        f" At step {entry['step']:,} {key} went from {old} to {new}."
+        for entry in run.get("resumed", [])
+        for key, (old, new) in entry["changed"].items()
+        if not key.startswith(UNIMPORTANT)
+    ]
+    return "".join(told)

@@ -92,6 +92,32 @@ def write_run_file(run_folder: Path, values: Mapping[str, Any]) -> None:
         json.dump(values, stream, indent=1)
 
 
+def resumptions(run_folder: Path, step: int, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where a run was taken up again, this time included: step, code, and every setting that changed as [old, new].
+
+    Note:  at step 0 there is none; going back to an earlier checkpoint forgets what came after it.
+    """
+    path = Path(run_folder) / "run.json"
+    if step == 0 or not path.is_file():
+        return []
+    before = json.loads(path.read_text())
+    old, new = _flat(before.get("config", {})), _flat(config)
+    entries = before.get("resumed", [])
+    for undone in reversed([entry for entry in entries if entry["step"] >= step]):
+        old |= {key: was for key, (was, _) in undone["changed"].items()}
+    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    changed = {key: [old.get(key), new.get(key)] for key in differing}
+    earlier = [entry for entry in entries if entry["step"] < step]
+    return [*earlier, {"step": step, "code_revision": code_revision(), "changed": changed}]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {prefix + key: value}
+    return found
+
+
 def memory_gb() -> float:
     """Peak memory so far: of the GPU if there is one, of this process otherwise."""
     if torch.cuda.is_available():
