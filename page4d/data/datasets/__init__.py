@@ -2,7 +2,7 @@
 
 Principal points are those of the files. Only Waymo's documentation says that its pixels count from the image's edge,
 so only there half a pixel is taken off; Kubric's is put at ((W - 1) / 2, (H - 1) / 2), the centre of a rendered image.
-Download sizes in messages are the publishers' (CO3D, Dynamic Replica, DyCheck, Sintel); those with
+Download sizes in messages are the publishers' (CO3D, Dynamic Replica, DyCheck); those with
 "about" are our estimates, to know the order before a download.
 """
 
