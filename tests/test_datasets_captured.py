@@ -21,6 +21,7 @@ from writers.scene import FRAMES, outdoors, room
 
 from page4d.data.datasets import CO3D, DepthOptions, RLBench, Waymo
 from page4d.data.datasets.calibration import Calibration
+from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.data.datasets.waymo import splat
 from page4d.data.datasets.waymo_boxes import MovingBox, draw_boxes
 from page4d.geometry import invert, project, transform, world_points
@@ -45,6 +46,16 @@ def test_co3d_gives_back_what_was_written(tmp_path: Path, kind: str) -> None:
     assert (loaded.images - clip.images).abs().mean() < 0.01  # JPEG at quality 100
     assert not loaded.moving.any()
     assert not loaded.metric
+
+
+def test_a_pytorch3d_camera_worked_out_by_hand() -> None:
+    # The image's centre, where every CO3D principal point is, lies between pixels 319 and 320 of 640.
+    viewpoint = {"R": np.eye(3).tolist(), "T": [1, 2, 3], "focal_length": [2, 2], "principal_point": [0, 0]}
+    pose, K = opencv_camera(viewpoint | {"intrinsics_format": "ndc_isotropic"}, (480, 640))
+    np.testing.assert_array_equal(K, [[480, 0, 319.5], [0, 480, 239.5], [0, 0, 1]])
+    np.testing.assert_array_equal(pose, [[-1, 0, 0, -1], [0, -1, 0, -2], [0, 0, 1, 3]])
+    moved = viewpoint | {"intrinsics_format": "ndc_norm_image_bounds", "principal_point": [0.5, -0.5]}
+    np.testing.assert_array_equal(opencv_camera(moved, (480, 640))[1], [[640, 0, 159.5], [0, 480, 359.5], [0, 0, 1]])
 
 
 def test_co3d_splits_are_those_of_the_set_list(tmp_path: Path) -> None:

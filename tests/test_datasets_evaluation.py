@@ -253,11 +253,14 @@ def test_dycheck_half_size_scales_the_intrinsics(tmp_path: Path) -> None:
     dycheck.write(tmp_path, {"apple": clip})
     loaded = DyCheck(tmp_path, resolution="2x").load("apple", range(8))
     assert loaded.images.shape[-2:] == (24, 32)
-    half = clip.K.clone()
-    half[:, :2, 2] += 0.5
-    half[:, :2] /= 2
-    half[:, :2, 2] -= 0.5
-    torch.testing.assert_close(loaded.K, half)
+    # By hand: the middle of a 64 x 48 image is at (31.5, 23.5) and, halved to 32 x 24, at (15.5, 11.5).
+    path = tmp_path / "apple/camera/0_00000.json"
+    middle = {"principal_point": [32.0, 24.0], "focal_length": 40.0, "pixel_aspect_ratio": 1.5}
+    path.write_text(json.dumps(json.loads(path.read_text()) | middle))
+    expected = {"1x": [[40, 0, 31.5], [0, 60, 23.5], [0, 0, 1]], "2x": [[20, 0, 15.5], [0, 30, 11.5], [0, 0, 1]]}
+    for resolution, K in expected.items():
+        found = DyCheck(tmp_path, resolution=resolution).load("apple", [0]).K[0]
+        torch.testing.assert_close(found, torch.tensor(K, dtype=torch.float32))
 
 
 def test_dycheck_cameras_are_not_shifted_by_a_missing_one(tmp_path: Path) -> None:
@@ -279,10 +282,10 @@ def test_dycheck_bad_cameras(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the camera is for 72 x 48, the image at 1/1 is 64 x 48"):
         DyCheck(tmp_path).load("apple", [0])
     path.write_text(json.dumps({k: v for k, v in stored.items() if k != "position"}))
-    with pytest.raises(UserError, match="has no position"):
+    with pytest.raises(UserError, match=r"no DyCheck camera .*position"):
         DyCheck(tmp_path).load("apple", [0])
     path.write_text("{")
-    with pytest.raises(UserError, match="cannot be read as JSON"):
+    with pytest.raises(UserError, match=r"no DyCheck camera .*JSON"):
         DyCheck(tmp_path).load("apple", [0])
 
 

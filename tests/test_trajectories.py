@@ -92,9 +92,11 @@ def test_dycheck_cameras_give_the_released_trajectory(tmp_path):
     ours = read_dycheck_cameras(tmp_path)
     same_rows(rows_wxyz(ours), INPUTS["dyncheck_traj"], centred=True)
     np.testing.assert_array_equal(ours.stamps, INPUTS["dyncheck_timestamps"][:, 0])
-    pose, K = read_dycheck_camera(tmp_path / "0_00004.json")
-    np.testing.assert_array_equal(pose, ours.world_from_camera[2])
-    np.testing.assert_allclose(K, [[300, 0.5, 180], [0, 330, 240], [0, 0, 1]])
+    camera = read_dycheck_camera(tmp_path / "0_00004.json")
+    np.testing.assert_array_equal(camera.world_from_camera, ours.world_from_camera[2])
+    # The file counts from the corner of the first pixel, so (180, 240) is 179.5, 239.5 from its centre.
+    np.testing.assert_allclose(camera.K, [[300, 0.5, 179.5], [0, 330, 239.5], [0, 0, 1]])
+    assert (camera.size_wh, camera.distorted) == (None, False)
 
 
 @pytest.mark.parametrize("columns", [12, 16])

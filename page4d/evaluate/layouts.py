@@ -257,7 +257,8 @@ def dyncheck(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[E
 
 
 def _dycheck_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return read_dycheck_camera(folder / f"{image.stem}.json")
+    camera = read_dycheck_camera(folder / f"{image.stem}.json")
+    return camera.world_from_camera, camera.K
 
 
 def _sintel_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -150,24 +150,44 @@ def read_sintel_cameras(folder: Path | str) -> tuple[Trajectory, NDArray[np.floa
     return Trajectory(poses, np.array([float(last_number(p.name)) for p in paths])), np.stack([k for k, _ in pairs])
 
 
-def read_dycheck_camera(path: Path | str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read one DyCheck camera: world_from_camera (4, 4) and K (3, 3) at the `1x` image size.
+@dataclass(frozen=True)
+class DyCheckCamera:
+    """What one DyCheck camera file says.
+
+    Shapes:  world_from_camera (4, 4); K (3, 3) for the `1x` image of `size_wh`, None where the file has no size.
+    Frame:   OpenCV; pixel (0, 0) is centred at (0, 0). The file counts from the corner of the first pixel: DyCheck's
+             own camera looks through (x + 0.5, y + 0.5), so the principal point is half a pixel smaller here.
+    """
+
+    world_from_camera: NDArray[np.float64]
+    K: NDArray[np.float64]
+    size_wh: tuple[int, int] | None
+    distorted: bool
+
+
+def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
+    """Read one DyCheck camera.
 
     Raises:  UserError if the file is missing, no JSON, or lacks a field.
+    Source:  KAIR-BAIR/dycheck, dycheck/geometry/camera.py.
     """
     path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} is missing (DyCheck camera); check that the download was extracted completely")
     try:
         data = json.loads(path.read_text())
         rotation, centre = np.array(data["orientation"], np.float64), np.array(data["position"], np.float64)
-        focal, point = float(data["focal_length"]), data["principal_point"]
+        focal, point = float(data["focal_length"]), np.array(data["principal_point"], np.float64) - 0.5
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = rotation.reshape(3, 3).T, centre.reshape(3)
         skew, aspect = float(data.get("skew", 0.0)), float(data.get("pixel_aspect_ratio", 1.0))
         K = np.array([[focal, skew, point[0]], [0, focal * aspect, point[1]], [0, 0, 1.0]])
+        size = None if data.get("image_size") is None else (int(data["image_size"][0]), int(data["image_size"][1]))
+        bent = bool(np.any(data.get("radial_distortion", 0)) or np.any(data.get("tangential_distortion", 0)))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         kind = f"{type(error).__name__}: {error}"
         raise UserError(f"{path} is no DyCheck camera ({kind}); needed orientation, position, focal_length") from error
-    return pose, K
+    return DyCheckCamera(pose, K, size, bent)
 
 
 def read_dycheck_cameras(folder: Path | str, camera: str = "0") -> Trajectory:
@@ -176,4 +196,4 @@ def read_dycheck_cameras(folder: Path | str, camera: str = "0") -> Trajectory:
     if not paths:
         raise UserError(f"{folder} holds no {camera}_*.json; needed a DyCheck camera folder")
     stamps = np.array([float(last_number(p.name)) for p in paths])
-    return Trajectory(np.stack([read_dycheck_camera(p)[0] for p in paths]), stamps)
+    return Trajectory(np.stack([read_dycheck_camera(p).world_from_camera for p in paths]), stamps)

@@ -16,6 +16,7 @@ from writers.scene import images_u8, poses_4x4, save_image
 
 SCALE = 1.75
 TRAIN = 0.75
+CORNER = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # from pixel centres at integers to the first pixel's corner
 
 
 def write(root: Path, clips: Mapping[str, Clip], kind: str = "ndc_isotropic") -> None:
@@ -64,13 +65,13 @@ def _sequence(root: Path, category: str, sequence: str, clip: Clip, kind: str) -
 
 
 def write_vggt_annotations(folder: Path, clips: Mapping[str, Clip], split: str = "train") -> None:
-    """The files published with VGGT: OpenCV cameras, no depth scale."""
+    """The files published with VGGT: OpenCV cameras whose pixels start at the image's corner, no depth scale."""
     stored: dict[str, dict[str, list[Any]]] = {}
     for name, clip in clips.items():
         category, sequence = name.split("/")
         frames = [
             {"filepath": f"{name}/images/frame{i + 1:06d}.jpg", "extri": pose[:3].tolist(), "intri": K.tolist()}
-            for i, (pose, K) in enumerate(zip(poses_4x4(clip), clip.K.double().numpy(), strict=True))
+            for i, (pose, K) in enumerate(zip(poses_4x4(clip), clip.K.double().numpy() + CORNER, strict=True))
         ]
         stored.setdefault(category, {})[sequence] = frames
     folder.mkdir(parents=True, exist_ok=True)

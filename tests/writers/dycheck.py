@@ -33,7 +33,7 @@ def write(root: Path, clips: Mapping[str, Clip], channel: bool = True) -> None:
 
 
 def camera(clip: Clip, i: int, pose: np.ndarray) -> dict[str, object]:
-    """orientation is the world-to-camera rotation, position the camera's centre."""
+    """orientation is the world-to-camera rotation, position the camera's centre; pixels start at the image's corner."""
     K = clip.K[i].double().numpy()
     _, height, width = clip.depth.shape
     return {
@@ -42,7 +42,7 @@ def camera(clip: Clip, i: int, pose: np.ndarray) -> dict[str, object]:
         "orientation": pose[:3, :3].tolist(),
         "pixel_aspect_ratio": K[1, 1] / K[0, 0],
         "position": (-pose[:3, :3].T @ pose[:3, 3]).tolist(),
-        "principal_point": K[:2, 2].tolist(),
+        "principal_point": (K[:2, 2] + 0.5).tolist(),
         "radial_distortion": [0.0, 0.0, 0.0],
         "skew": 0.0,
         "tangential_distortion": [0.0, 0.0],

@@ -11,6 +11,8 @@ Official layout after extraction:
 
 With `annotations` cameras and splits are read instead from the files published with VGGT: `<category>_<split>.jgz`,
 {sequence: [{"filepath", "extri" (3, 4) camera from world, "intri" (3, 3) px}, ...]}; these have no scale_adjustment.
+Their pixels, as those of the official cameras they were made from, begin at the corner of the first one; here its
+centre is (0, 0), so principal points are half a pixel smaller. The public loader leaves them as they are.
 The quantum of the half float is 2^-11 of the depth.
 
 Differs from the public loader: it needs the VGGT files; it ignores scale_adjustment, so that depth fits the cameras
@@ -186,5 +188,6 @@ def _read_vggt(path: Path) -> dict[str, dict[int, Entry]]:
                 pose, K = (np.array(stored[key], np.float64) for key in ("extri", "intri"))
             except (KeyError, TypeError) as error:
                 raise UserError(f"{path}: an entry of {sequence} has no usable {error}") from error
+            K[:2, 2] -= 0.5
             entries.setdefault(sequence, {})[_number(image)] = Entry(image, *_beside(image), 1.0, pose, K)
     return entries

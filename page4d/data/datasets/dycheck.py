@@ -6,7 +6,7 @@ Official layout:
       rgb/{1x,2x}/0_00000.png       "<camera>_<time>"; camera 0 moves, 1 and 2 are the fixed test cameras
       depth/{1x,2x}/0_00000.npy     float metres, (H, W) or (H, W, 1), 0 = no measurement; camera 0 only
       camera/0_00000.json           orientation (camera from world rotation), position (camera centre), intrinsics
-                                    in pixels of the 1x image
+                                    in pixels of the 1x image, counted from the corner of its first pixel
 
 The project's page says that depth is in millimetres; its own preparation writes the units of the point cloud, metres,
 and puts everything beyond 3 m at exactly 3 m, which here is no measurement. The release has masks of what is seen by
@@ -21,13 +21,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.formats import read_json, read_npy, read_rgb
+from page4d.data.datasets.calibration import rigid_inverse
+from page4d.data.datasets.formats import read_npy, read_rgb
+from page4d.io.trajectories import read_dycheck_camera
 from page4d.schema import UserError
 
 FACTORS = {"1x": 1, "2x": 2}
@@ -89,22 +91,18 @@ class DyCheck(SceneDataset):
 def read_camera(path: Path, factor: int, image_hw: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Camera from world (3, 4) and K (3, 3) for images `factor` times smaller than the camera file says.
 
-    Errors:  UserError for a missing key, or if the image does not have the file's size divided by the factor.
+    Errors:  UserError for a damaged file, or if the image does not have the file's size divided by the factor.
     """
-    stored: dict[str, Any] = read_json(path)
-    missing = [key for key in ("orientation", "position", "focal_length", "principal_point") if key not in stored]
-    if missing:
-        raise UserError(f"{path} has no {', '.join(missing)}; it is no DyCheck camera")
-    size = stored.get("image_size")
+    camera = read_dycheck_camera(path)
+    size = camera.size_wh
     if size is not None and (round(size[0] / factor), round(size[1] / factor)) != (image_hw[1], image_hw[0]):
         raise UserError(
             f"{path}: the camera is for {size[0]} x {size[1]}, the image at 1/{factor} is {image_hw[1]} x {image_hw[0]}"
         )
-    if np.any(stored.get("radial_distortion", 0)) or np.any(stored.get("tangential_distortion", 0)):
+    if camera.distorted:
         warnings.warn(f"{path} has lens distortion, which is not applied", stacklevel=2)
-    rotation = np.array(stored["orientation"], np.float64)
-    pose = np.hstack((rotation, -rotation @ np.array(stored["position"], np.float64)[:, None]))
-    focal, (cx, cy) = float(stored["focal_length"]) / factor, stored["principal_point"]
-    aspect, skew = float(stored.get("pixel_aspect_ratio", 1.0)), float(stored.get("skew", 0.0)) / factor
-    cx, cy = (float(cx) + 0.5) / factor - 0.5, (float(cy) + 0.5) / factor - 0.5
-    return pose, np.array([[focal, skew, cx], [0, focal * aspect, cy], [0, 0, 1]])
+    K = camera.K.copy()
+    K[:2, 2] += 0.5
+    K[:2] /= factor
+    K[:2, 2] -= 0.5
+    return rigid_inverse(camera.world_from_camera)[:3], K

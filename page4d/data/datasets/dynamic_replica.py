@@ -13,6 +13,8 @@ Official layout:
 Only people and animals move in these rooms, so the foreground is what moves. `instance_id_maps/` is not read: how ids
 are encoded there is not documented. Which files belong to a frame, and its camera, is read from the annotation;
 nothing is taken from directory names. The quantum of the half float is 2^-11 of the depth (0.05 %).
+Cameras count pixels from the corner of the first one and are moved to its centre; from where `traj_2d` counts is not
+documented, so tracks are taken as they are.
 
 Differs from the public loader: it raises holes to 1e-5 m, which then count as points at the camera; here they are
 0. It looks for annotations at the authors' own path, chosen by a substring of the root, wants `val` for the official

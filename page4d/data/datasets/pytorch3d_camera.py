@@ -18,8 +18,10 @@ def opencv_camera(
 
     Frame:   PyTorch3D multiplies row vectors, X_cam = X R + T, with x to the left and y up; OpenCV columns, with x to
              the right and y down: negate the first two columns of R and entries of T, then transpose R.
-    Units:   `ndc_isotropic` measures in half the shorter side, `ndc_norm_image_bounds` in half of each side.
+    Units:   `ndc_isotropic` measures in half the shorter side, `ndc_norm_image_bounds` in half of each side, from the
+             image's centre. PyTorch3D's pixels begin at the corner of the first one, where (0, 0) is (-0.5, -0.5) here.
     Errors:  UserError for a missing key or another intrinsics_format.
+    Source:  PyTorch3D, docs/notes/cameras.md ("Screen coordinate system").
     """
     missing = [key for key in ("R", "T", "focal_length", "principal_point") if viewpoint.get(key) is None]
     if missing:
@@ -30,7 +32,7 @@ def opencv_camera(
         raise UserError(f"intrinsics_format {kind!r}; known are ndc_isotropic and ndc_norm_image_bounds")
     unit = np.full(2, half.min()) if kind == "ndc_isotropic" else half
     focal = np.array(viewpoint["focal_length"], np.float64) * unit
-    centre = half - np.array(viewpoint["principal_point"], np.float64) * unit
+    centre = half - np.array(viewpoint["principal_point"], np.float64) * unit - 0.5
     flip = np.array([-1.0, -1.0, 1.0])
     rotation = (np.array(viewpoint["R"], np.float64) * flip).T
     pose = np.hstack((rotation, (np.array(viewpoint["T"], np.float64) * flip)[:, None]))
