@@ -20,7 +20,7 @@ from test_video import write_audio, write_video
 import page4d
 from page4d import cli
 from page4d.cli import COMMANDS, main
-from page4d.cli.outfolder import whole_folder
+from page4d.cli.outfolder import replace_folder, whole_folder
 from page4d.io.depth_png import read_depth_png
 from page4d.model.weights import save_weights
 from page4d.schema import Prediction, UserError
@@ -91,9 +91,9 @@ def test_predict_a_folder(weights: Path, images: Path, tmp_path: Path, capsys: p
     assert prediction.mask is not None
     assert prediction.meta["weights"] == str(weights)
     depth_files = sorted((out / "depth").glob("*.png"))
-    assert [p.name for p in depth_files] == ["00000_8.png", "00001_9.png", "00002_10.png"]
-    for path, depth in zip(depth_files, prediction.depth, strict=True):
-        np.testing.assert_allclose(read_depth_png(path), depth, rtol=2e-3)
+    assert [p.name for p in depth_files] == ["10.png", "8.png", "9.png"]
+    for name, depth in zip(prediction.frame_names, prediction.depth, strict=True):
+        np.testing.assert_allclose(read_depth_png(out / "depth" / name), depth, rtol=2e-3)
     cloud = trimesh.load(out / "points.ply")
     assert cloud.vertices.shape == (9216, 3)
     assert len(np.unique(np.asarray(cloud.colors)[:, :3], axis=0)) > 1000
@@ -280,3 +280,71 @@ def test_whole_folder_replaces_only_at_the_end(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot make"), whole_folder(tmp_path / "file" / "x", False, "marker"):
         pass
     assert leftovers(tmp_path) == []
+
+
+def test_what_others_put_into_a_result_is_not_deleted(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(weights, out, images / "8.png") == 0
+    (out / "depth" / "notes.txt").write_text("mine")
+    assert predict(weights, out, images / "9.png", "--overwrite") == 2
+    assert "not of the earlier result: depth/notes.txt; move" in capsys.readouterr().err
+    assert (out / "depth" / "notes.txt").read_text() == "mine"
+    (out / "depth" / "notes.txt").unlink()
+    assert predict(weights, out, images / "9.png", "--overwrite") == 0
+    assert [p.name for p in (out / "depth").glob("*.png")] == ["9.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["missing.png", "--out", "out"], "missing.png does not exist; give images"),
+        (["image.png", "--out", "out", "--max-points", "0"], "at most 0 points"),
+        (["image.png", "--out", "out", "--drop", "1.5"], "give a number in [0, 1)"),
+        (["image.png", "--out", "image.png/x"], "image.png is a file"),
+        (["image.png", "--out", "/proc/out"], "cannot make /proc/out"),
+        (["image.png", "--out", "."], "is the folder you are in"),
+        (["image.png", "--out", "out", "--overlap", "0"], "give --window too"),
+    ],
+)
+def test_the_users_mistakes_come_before_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "image.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", *words, "--weights", "no_weights.pt"]) == 2
+    assert message in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["image.png"]
+
+
+def test_a_result_folder_that_cannot_be_moved_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("new", "out"):
+        (tmp_path / name).mkdir()
+
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(Path, "rename", busy)
+    with pytest.raises(OSError, match="busy"):
+        replace_folder(tmp_path / "new", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "out"]
+
+
+def test_built_in_weights_are_called_a_demonstration(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(images / "8.png"), "--out", str(tmp_path / "a"), "--device", "cpu"]) == 0
+    assert "tiny is a small network for demonstration; --weights nomask" in capsys.readouterr().out
+    assert predict(weights, tmp_path / "b", images / "8.png") == 0
+    assert "demonstration" not in capsys.readouterr().out
+
+
+def test_equal_names_of_two_folders_keep_their_depth_maps(weights: Path, images: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (images / "9.png").rename(other / "8.png")
+    assert predict(weights, tmp_path / "out", images / "8.png", other / "8.png") == 0
+    assert sorted(p.name for p in (tmp_path / "out" / "depth").glob("*.png")) == ["00000_8.png", "00001_8.png"]

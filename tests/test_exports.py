@@ -144,6 +144,23 @@ def test_colmap_pictures(prediction: Prediction, tmp_path: Path) -> None:
         export(named, target, ["colmap"], ExportOptions(images=own, cloud=ALL))
 
 
+def test_blanks_in_names_do_not_cut_them(prediction: Prediction, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    names = tuple(f"my photo {i}.png" for i in range(len(prediction)))
+    for name, (height, width) in zip(names, prediction.original_hw, strict=True):
+        Image.new("RGB", (int(width), int(height))).save(own / name)
+    blank = replace(prediction, frame_names=names)
+    export(blank, tmp_path, ["colmap", "depth-npy"], ExportOptions(images=own))
+    found = [im.name for im in pycolmap.Reconstruction(tmp_path / "sparse" / "0").images.values()]
+    assert sorted(found) == [f"my_photo_{i}.png" for i in range(len(prediction))]
+    assert all((tmp_path / "images" / name).is_file() for name in found)
+    assert {p.stem for p in tmp_path.rglob("*.npy")} == {Path(name).stem for name in found}
+    twins = replace(prediction, frame_names=("a b.png", "a_b.png", *names[2:]))
+    with pytest.raises(UserError, match="two frames have one name"):
+        export(twins, tmp_path / "x", ["colmap"], ExportOptions())
+
+
 def test_tum_is_read_by_evo(prediction: Prediction, tmp_path: Path) -> None:
     (path,) = export(prediction, tmp_path, ["tum"])["tum"]
     read = file_interface.read_tum_trajectory_file(str(path))

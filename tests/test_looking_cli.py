@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +192,43 @@ def test_features_of_a_video(model: PAGE4D, tmp_path: Path) -> None:
     np.testing.assert_allclose(frames.images.mean((1, 2, 3)) * 255, [40, 100, 160, 220], atol=3)
 
 
+def test_features_of_a_long_video_decode_no_more_than_needed(
+    model: PAGE4D, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from page4d.cli.features import load_chosen
+    from page4d.io import video
+
+    decoded = []
+
+    def endless(_path: Path) -> Iterator[video.VideoFrame]:
+        for number in range(1000):
+            decoded.append(number)
+            yield video.VideoFrame(number, number / 10, Image.new("RGB", (64, 48)))
+
+    monkeypatch.setattr(video, "read_video", endless)
+    (tmp_path / "clip.mp4").touch()
+    args = argparse.Namespace(images=[tmp_path / "clip.mp4"], initial_num=2, gap=3, num_frames=None)
+    assert load_chosen(args, model).names[-1] == "clip_000011"
+    assert decoded == list(range(12))
+
+
+def test_features_and_track_look_for_the_images_before_the_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none, out = str(tmp_path / "none.png"), str(tmp_path / "out")
+    for words in (["features", "--images", none], ["track", none, "--grid", "2"]):
+        assert "none.png does not exist; give images" in fails([*words, "--out", out, "--weights", "no.pt"], capsys)
+
+
 def test_numbered_files() -> None:
     files = [Path(f"a_{n:03d}.png") for n in (1, 2, 3, 5, 7)]
     assert [p.name for p in numbered(files, 1, 2, None)] == ["a_001.png", "a_003.png", "a_005.png", "a_007.png"]
     assert numbered(files, 1, 2, 2) == [files[0], files[2]]
     with pytest.raises(UserError, match="numbers found: 1 to 7"):
         numbered(files, 4, 1, None)
+    with pytest.raises(UserError, match="no image has the number 4"):
+        numbered(files, 1, 3, 4)
+    assert numbered(files, 3, 4, 4) == [files[2], files[4]]  # there is nothing after the last
     with pytest.raises(UserError, match="one number"):
         numbered([*files, Path("b_1.png")], 1, 1, None)
 

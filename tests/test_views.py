@@ -28,7 +28,7 @@ def test_synthetic_views_are_the_named_clip(clip: Clip) -> None:
     views = open_views("synthetic:2", size=32, patch=8, frames=3)
     assert views.frames.images.shape == (3, 3, 32, 32)
     assert torch.equal(views.frames.images, clip.images)
-    assert views.frames.names == ("frame 0", "frame 1", "frame 2")
+    assert views.frames.names == ("frame_0000", "frame_0001", "frame_0002")
     first = open_views("synthetic", size=32, patch=8).truth
     assert first is not None
     assert first.name == "dynamic-test-000000"

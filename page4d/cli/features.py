@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from page4d.model import PAGE4D
 
 MARKER = "features.json"
+DEFAULT_FRAMES = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-frames",
         "--num_frames",
         type=int,
-        help="at most so many frames (default: 4 with --initial-num, else all)",
+        help=f"at most so many frames (default: {DEFAULT_FRAMES} with --initial-num, else all)",
     )
 
 
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from page4d.viz.feature_maps import write_feature_pictures
 
     check_out(args.out, args.overwrite, MARKER)
+    chosen_files(args)  # a typing mistake must not cost the download of weights
     device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     options = {} if args.mask is None else {"mask": args.mask}
     model = PAGE4D.from_pretrained(args.weights, device=device, **options).eval()
@@ -68,35 +71,64 @@ def run(args: argparse.Namespace) -> int:
 
 def load_chosen(args: argparse.Namespace, model: PAGE4D) -> LoadedImages:
     """The frames that `--initial-num`, `--gap` and `--num-frames` choose, at the network's size."""
-    from page4d.io.images import list_images, load_images
+    from page4d.io.images import load_images
     from page4d.io.video import FrameOptions, is_video, load_frames
 
     size, patch = model.config.img_size, model.config.patch_size
+    files = chosen_files(args)
+    if not is_video(files[0]):
+        return load_images(files, "crop", size, patch)
+    if args.initial_num is None and args.gap is None:
+        return load_frames(files, FrameOptions("crop", size, patch, None, args.num_frames))
+    return _frames_of_video(args, size, patch)
+
+
+def chosen_files(args: argparse.Namespace) -> list[Path]:
+    """The video, or the images that the options choose; nothing is opened.
+
+    Raises:  UserError for what does not exist and for numbers that no image has.
+    """
+    from page4d.io.video import is_video, list_frames
+
     gap = 1 if args.gap is None else args.gap
     if gap < 1 or (args.num_frames is not None and args.num_frames < 1):
         raise UserError(f"--gap {gap} and --num-frames {args.num_frames} must be 1 or more")
+    files = [Path(str(source)) for source in list_frames(args.images)]
+    if is_video(files[0]):
+        return files
     if args.initial_num is None and args.gap is None:
-        return load_frames(args.images, FrameOptions("crop", size, patch, None, args.num_frames))
-    first, count = args.initial_num or 0, args.num_frames or (4 if args.initial_num is not None else None)
-    if len(args.images) == 1 and is_video(args.images[0]):
-        from page4d.io.images import collate, fit_image
-        from page4d.io.video import read_video
+        return files[: args.num_frames]
+    return numbered(files, args.initial_num, gap, _count(args))
 
-        wanted = [f for f in read_video(args.images[0]) if f.number >= first and (f.number - first) % gap == 0][:count]
-        if not wanted:
-            raise UserError(f"{args.images[0]} has no frame {first}")
-        stem = args.images[0].stem
-        fitted = [fit_image(frame.image, "crop", size, patch) for frame in wanted]
-        return collate(fitted, [f"{stem}_{f.number:06d}" for f in wanted], [f.time_s for f in wanted])
-    files = list_images(args.images[0]) if len(args.images) == 1 and args.images[0].is_dir() else list(args.images)
-    chosen = numbered(files, args.initial_num, gap, count)
-    return load_images(chosen, "crop", size, patch)
+
+def _count(args: argparse.Namespace) -> int | None:
+    """At most so many frames; None = all."""
+    count: int | None = args.num_frames
+    return DEFAULT_FRAMES if count is None and args.initial_num is not None else count
+
+
+def _frames_of_video(args: argparse.Namespace, size: int, patch: int) -> LoadedImages:
+    """Frame `--initial-num` and every gap-th after it; decoding ends with the last one, each is fitted at once."""
+    from page4d.io.images import collate, fit_image
+    from page4d.io.video import read_video
+
+    path: Path = args.images[0]
+    first, gap = args.initial_num or 0, args.gap or 1
+    wanted = (f for f in read_video(path) if f.number >= first and (f.number - first) % gap == 0)
+    fitted, names, times = [], [], []
+    for frame in islice(wanted, _count(args)):
+        fitted.append(fit_image(frame.image, "crop", size, patch))
+        names.append(f"{path.stem}_{frame.number:06d}")
+        times.append(frame.time_s)
+    if not fitted:
+        raise UserError(f"{path} has no frame {first}; numbers start at 0")
+    return collate(fitted, names, times)
 
 
 def numbered(files: list[Path], first: int | None, gap: int, count: int | None) -> list[Path]:
     """Files whose number is first, first + gap, ...; without `first` every gap-th file in order.
 
-    Raises:  UserError if a wanted number does not exist or exists twice.
+    Raises:  UserError if a wanted number exists twice, or does not exist although higher ones do.
     """
     if first is None:
         return files[::gap][:count]
@@ -113,8 +145,10 @@ def numbered(files: list[Path], first: int | None, gap: int, count: int | None) 
     while number in by_number and (count is None or len(chosen) < count):
         chosen.append(by_number[number])
         number += gap
-    if not chosen:
-        known = sorted(n for n in by_number if n >= 0)
+    known = sorted(n for n in by_number if n >= 0)
+    if not chosen or (number < known[-1] and (count is None or len(chosen) < count)):
         span = f"{known[0]} to {known[-1]}" if known else "none"
-        raise UserError(f"no image has the number {first}; numbers found: {span}")
+        raise UserError(
+            f"no image has the number {number}; numbers found: {span}. Choose another --gap or first number"
+        )
     return chosen

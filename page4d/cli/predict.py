@@ -6,17 +6,27 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from page4d.schema import UserError
+
 if TYPE_CHECKING:
+    from page4d.inference import Windows
+    from page4d.io.cloud import CloudOptions
     from page4d.schema import Prediction
 
 PREDICTION_FILE = "prediction.npz"
+DEFAULT_OVERLAP = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d predict`."""
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="FILE|FOLDER|VIDEO", help="images, one folder of images, or one video")
-    add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
+    add(
+        "--weights",
+        default="tiny",
+        help="tiny (built in, a small demonstration; the default), nomask, mask, vggt, owner/name[/file], a file or "
+        "a run's folder",
+    )
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace an earlier prediction in --out")
     add("--device", default=None, help="cpu, cuda, cuda:1 or mps (default: cuda where there is one, else cpu)")
@@ -27,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--window", type=int, help="long clips: so many frames at a time, joined by a similarity (default: all at once)"
     )
-    add("--overlap", type=int, default=4, help="frames that two windows share (default: %(default)s)")
+    add("--overlap", type=int, help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
     add("--max-points", type=int, default=1_000_000, help="points in points.ply (default: %(default)s)")
     add("--drop", type=float, default=0.1, help="share of least confident points left out (default: %(default)s)")
 
@@ -35,14 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write; 0 when the folder stands."""
     from page4d.cli.outfolder import check_out, whole_folder
+    from page4d.io.cloud import CloudOptions
+    from page4d.io.weight_files import builtin_names
 
     check_out(args.out, args.overwrite, PREDICTION_FILE)
+    cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
     prediction = _predict(args)
     with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
-        points = write_outputs(prediction, folder, args.max_points, args.drop)
+        points = write_outputs(prediction, folder, cloud)
     s, height, width = prediction.depth.shape
     mask = "with moving mask" if prediction.mask is not None else "without moving mask"
     print(f"{args.out}: {s} {'frame' if s == 1 else 'frames'} of {height} x {width} px, {mask}, {points} points")
+    if args.weights in builtin_names():
+        print(f"{args.weights} is a small network for demonstration; --weights nomask takes the released PAGE-4D")
     return 0
 
 
@@ -52,39 +67,48 @@ def _predict(args: argparse.Namespace) -> Prediction:
     import torch
 
     from page4d.cli.progress import block_progress
-    from page4d.inference import Windows, predict, resolve_device
-    from page4d.io.video import FrameOptions, load_frames
+    from page4d.inference import predict, resolve_device
+    from page4d.io.video import FrameOptions, list_frames, load_frames
     from page4d.model import PAGE4D
 
-    if args.window is not None:
-        Windows(args.window, args.overlap)  # refuses impossible values before anything is loaded
+    windows = _windows(args)
+    list_frames(args.inputs, args.fps, args.max_frames)  # a typing mistake must not cost the download of weights
     device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     options = {} if args.mask is None else {"mask": args.mask}
     model = PAGE4D.from_pretrained(args.weights, device=device, **options)
     size, patch = model.config.img_size, model.config.patch_size
     frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
-    windows = None if args.window is None else Windows(args.window, args.overlap)
     passes = 1 if windows is None else len(windows.starts(len(frames)))
     with block_progress(model, f"{len(frames)} frames on {device}", passes):
         prediction = predict(model, frames, device=device, windows=windows)
     return replace(prediction, meta=prediction.meta | {"weights": str(args.weights), "mode": args.mode})
 
 
-def write_outputs(prediction: Prediction, folder: Path, max_points: int, drop: float) -> int:
+def _windows(args: argparse.Namespace) -> Windows | None:
+    from page4d.inference import Windows
+
+    if args.window is not None:
+        return Windows(args.window, DEFAULT_OVERLAP if args.overlap is None else args.overlap)
+    if args.overlap is not None:
+        raise UserError(f"--overlap {args.overlap} is for windows; give --window too, or leave it out")
+    return None
+
+
+def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -> int:
     """Write prediction.npz, points.ply and depth/*.png; returns the number of points."""
     from tqdm import tqdm
 
-    from page4d.io.cloud import CloudOptions, cloud_of
+    from page4d.io.cloud import cloud_of
     from page4d.io.depth_png import depth_png_scale, write_depth_png
     from page4d.io.pointcloud import write_ply
 
-    cloud = cloud_of(prediction, CloudOptions(drop=drop, max_points=max_points))
+    cloud = cloud_of(prediction, options)
     prediction.save(folder / PREDICTION_FILE)
     write_ply(folder / "points.ply", cloud.xyz, cloud.rgb)
     depth = folder / "depth"
     depth.mkdir()
     scale = depth_png_scale(prediction.depth)
-    names = [f"{i:05d}_{Path(name).stem}.png" for i, name in enumerate(prediction.frame_names)]
+    names = [f"{stem}.png" for stem in _depth_stems(prediction)]
     for name, values in tqdm(zip(names, prediction.depth, strict=True), "depth maps", len(names), leave=False):
         write_depth_png(depth / name, values, scale)
     (depth / "README.txt").write_text(
@@ -92,3 +116,11 @@ def write_outputs(prediction: Prediction, folder: Path, max_points: int, drop: f
         "The scale also stands in each file as text chunk depth_scale (page4d.io.depth_png reads it).\n"
     )
     return len(cloud)
+
+
+def _depth_stems(prediction: Prediction) -> list[str]:
+    """Names as `export` gives them; numbered where two frames, of different folders, have one name."""
+    from page4d.io.exports.options import file_stems
+
+    stems = file_stems(prediction)
+    return stems if len(set(stems)) == len(stems) else [f"{i:05d}_{stem}" for i, stem in enumerate(stems)]

@@ -34,13 +34,14 @@ def run(args: argparse.Namespace) -> int:
 
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.inference import resolve_device
-    from page4d.io.video import FrameOptions, load_frames
+    from page4d.io.video import FrameOptions, list_frames, load_frames
     from page4d.model import PAGE4D
     from page4d.point_tracks import follow_points, grid_points, input_tracks
     from page4d.viz.tracks import draw_tracks, write_video
 
     check_out(args.out, args.overwrite, MARKER)
     points = parse_points(args.points, args.grid)
+    list_frames(args.inputs, args.fps, args.max_frames)  # before weights are fetched
     device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()
     options = FrameOptions("crop", model.config.img_size, model.config.patch_size, args.fps, args.max_frames)

@@ -47,6 +47,6 @@ def _as_loaded(clip: Clip) -> LoadedImages:
         images=clip.images,
         original_hw=np.tile(np.array([height, width], np.int64), (count, 1)),
         box_in_original=np.tile(np.array([0, 0, width, height], np.float64), (count, 1)),
-        names=tuple(f"frame {int(number)}" for number in clip.frame_numbers),
+        names=tuple(f"frame_{int(number):04d}" for number in clip.frame_numbers),
         timestamps_s=np.full(count, np.nan),
     )

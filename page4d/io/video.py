@@ -118,19 +118,41 @@ def load_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOption
     Raises:  UserError as `load_images` and `read_video`; also if `fps` is given for images.
     """
     options = options or FrameOptions()
+    listed = list_frames(paths, options.fps, options.max_frames)
+    if not isinstance(listed[0], Image.Image) and is_video(listed[0]):
+        return _load_video(Path(listed[0]), options)
+    return load_images(listed, options.mode, options.size, options.patch)
+
+
+def list_frames(
+    paths: ImageSource | Sequence[ImageSource], fps: float | None = None, max_frames: int | None = None
+) -> list[ImageSource]:
+    """The one video, or the first `max_frames` images, that `paths` name; nothing is opened.
+
+    Raises:  UserError for nothing, a file that does not exist, a folder without images, a video beside other files, or
+             options that cannot be met.
+    """
     listed = [paths] if isinstance(paths, (str, os.PathLike, Image.Image)) else list(paths)
-    videos = [p for p in listed if not isinstance(p, Image.Image) and is_video(p)]
+    files = [Path(p) for p in listed if not isinstance(p, Image.Image)]
+    missing = [path for path in files if not path.exists()]
+    if missing:
+        raise UserError(f"{missing[0]} does not exist; give images, one folder of images, or one video")
+    if max_frames is not None and max_frames < 1:
+        raise UserError(f"max_frames is {max_frames}, needed at least 1")
+    if fps is not None and not fps > 0:
+        raise UserError(f"fps is {fps}, needed a positive number")
+    videos = [path for path in files if is_video(path)]
     if videos and len(listed) > 1:
         raise UserError(f"{videos[0]} is a video; give one video alone, or only images")
     if videos:
-        return _load_video(Path(str(videos[0])), options)
-    if options.fps is not None:
+        return listed
+    if fps is not None:
         raise UserError("fps chooses frames of a video, but images were given; leave it out")
-    if options.max_frames is not None and options.max_frames < 1:
-        raise UserError(f"max_frames is {options.max_frames}, needed at least 1")
-    if len(listed) == 1 and not isinstance(listed[0], Image.Image) and Path(listed[0]).is_dir():
-        listed = list(list_images(listed[0]))
-    return load_images(listed[: options.max_frames], options.mode, options.size, options.patch)
+    if len(listed) == 1 and files and files[0].is_dir():
+        listed = list(list_images(files[0]))
+    if not listed:
+        raise UserError("no images given; at least one is needed")
+    return listed[:max_frames]
 
 
 def _load_video(path: Path, options: FrameOptions) -> LoadedImages:

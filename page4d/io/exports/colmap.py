@@ -17,7 +17,7 @@ from PIL import Image
 
 from page4d.geometry import matrix_to_quaternion, project, transform
 from page4d.io.cloud import Cloud
-from page4d.io.exports.options import ExportOptions, subfolder
+from page4d.io.exports.options import ExportOptions, file_names, subfolder
 from page4d.io.images import open_rgb
 from page4d.io.original import pixel_scale
 from page4d.schema import Prediction, UserError, atomic_write
@@ -110,7 +110,7 @@ def _observations(
 def _image_names(prediction: Prediction, options: ExportOptions) -> tuple[str, ...]:
     """Names with a picture's extension: files written from the prediction are PNG, the user's own keep their names."""
     own = options.size == "original"
-    names = (Path(name).name for name in prediction.frame_names)
+    names = file_names(prediction)
     return tuple(name if own and Path(name).suffix else f"{Path(name).stem}.png" for name in names)
 
 
@@ -179,7 +179,7 @@ def _write_pictures(prediction: Prediction, folder: Path, options: ExportOptions
                 Image.fromarray(prediction.images[i]).save(stream, "PNG")
             continue
         assert options.images is not None
-        source = options.images / name
+        source = options.images / Path(prediction.frame_names[i]).with_suffix(Path(name).suffix).name
         height, width = prediction.original_hw[i]
         picture = open_rgb(source)
         if picture.size != (width, height):

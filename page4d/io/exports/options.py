@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,9 +70,14 @@ class ExportOptions:
         return mask_in_original(prediction, mask, frame) if self.size == "original" else mask
 
 
+def file_names(prediction: Prediction) -> list[str]:
+    """Frame names without folder; `_` for blanks, at which readers of text formats would cut a name."""
+    return [re.sub(r"\s+", "_", Path(name).name) for name in prediction.frame_names]
+
+
 def file_stems(prediction: Prediction) -> list[str]:
     """Frame names without folder and extension, for the files of each frame."""
-    return [Path(name).stem for name in prediction.frame_names]
+    return [Path(name).stem for name in file_names(prediction)]
 
 
 def subfolder(folder: Path, name: str) -> Path:
