@@ -293,7 +293,9 @@ class Scores:
             return cls(sequences=sequences, **stored)
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; `page4d evaluate score` writes it") from error
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except UserError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError) as error:  # ValueError: no JSON, or no text at all
             raise UserError(f"{path} is no whole Scores file ({error}); score again") from error
 
 

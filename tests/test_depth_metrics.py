@@ -12,6 +12,7 @@ from page4d.evaluate.alignment import (
     ALIGNMENTS,
     Fit,
     L1Objective,
+    NoFitError,
     adam_fit,
     l1_scale_fit,
     l1_scale_shift_fit,
@@ -242,6 +243,12 @@ def test_errors_name_what_is_wrong():
         DepthOptions("lad3")
     with pytest.raises(ValueError, match="all zero"):
         l1_scale_shift_fit(np.zeros(9), np.ones(9))
+    for name in ("median", "lad", "lad2", "lad2_video"):
+        for middle, said in ((0.0, "0"), (-2.0, "-2")):
+            with pytest.raises(NoFitError, match=f"the median of 3 predicted depths is {said}; "):
+                ALIGNMENTS[name](np.array([middle, 9.0, middle]), np.ones(3))
+    with pytest.raises(NoFitError, match="the mean of 2 predicted depths is 0"):
+        ALIGNMENTS["scale"](np.array([-1.0, 1.0]), np.ones(2))
     with pytest.raises(ValueError, match="nothing to average"):
         weighted_mean([depth_errors(np.ones((2, 2)), np.zeros((2, 2)), DepthOptions())])
 

@@ -111,6 +111,21 @@ def test_predictions_that_are_not_finite_fail_their_sequence(study):
     assert scores.sequences[2].error == "1 predicted depths are not finite"
 
 
+@pytest.mark.parametrize("task", ["monodepth", "videodepth"])
+def test_predictions_that_cannot_be_aligned_fail_their_sequence(task, tmp_path):
+    study = Study(small(task), with_options(STANDARD, alignment="public"), out=tmp_path)
+    study.run(micro(), "m")
+    path = study.predictions("m") / "scene_01.npz"
+    stored = loop.Prediction.load(path)
+    stored.depth[1:] = 0
+    if task == "videodepth":
+        stored.depth[:] = 0
+    stored.save(path)
+    scores = study.score("m")
+    assert scores.n == 2
+    assert "predicted depths is 0; scaling needs" in str(scores.sequences[1].error)
+
+
 def test_processes_share_the_sequences(study, monkeypatch):
     sequences = study.sequences()
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -134,6 +149,9 @@ def test_scores_travel_as_json_and_hold_their_origin(study, tmp_path):
     (tmp_path / "cut.json").write_text(text[:200])
     with pytest.raises(UserError, match="no whole Scores file"):
         Scores.load(tmp_path / "cut.json")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="no whole Scores file"):
+        Scores.load(tmp_path / "binary.json")
     (tmp_path / "new.json").write_text(text.replace('"format": 1', '"format": 9', 1))
     with pytest.raises(UserError, match="Scores format 9"):
         Scores.load(tmp_path / "new.json")

@@ -18,6 +18,10 @@ Vector = NDArray[np.floating[Any]]
 CHUNK = 1 << 18  # elements that stay in the cache while several passes run over them
 
 
+class NoFitError(ValueError):
+    """These predictions cannot be brought onto any ground truth in the way asked for."""
+
+
 class Fit(NamedTuple):
     """`aligned = scale * prediction + shift`; shift in the ground truth's unit."""
 
@@ -38,8 +42,15 @@ def lower_median(values: Vector) -> float:
 
 
 def median_fit(pred: Vector, gt: Vector) -> Fit:
-    """Ratio of the medians, no shift."""
-    return Fit(float(lower_median(gt)) / lower_median(pred), 0.0)
+    """Ratio of the medians, no shift.
+
+    Raises:  NoFitError if the median prediction is not positive; the released scripts then score infinities, or depth
+             turned over by a negative scale.
+    """
+    middle = lower_median(pred)
+    if not middle > 0:
+        raise NoFitError(f"the median of {len(pred)} predicted depths is {middle:g}; scaling needs a positive one")
+    return Fit(float(lower_median(gt)) / middle, 0.0)
 
 
 def identity_fit(pred: Vector, gt: Vector) -> Fit:
@@ -69,8 +80,12 @@ def irls_scale_fit(pred: Vector, gt: Vector) -> Fit:
     Note:    ten rounds are not convergence, and weights of 1e8 at a pixel that happens to be hit make the result
              depend on the last digit of the start: 1e-8 more moved a golden case by 0.2 %. To give the released
              digits the start is therefore the mean that torch takes, in the precision in which the data arrive.
+    Raises:  NoFitError if that mean of the predictions is zero.
     """
-    scale = float(torch.from_numpy(gt).nanmean()) / float(torch.from_numpy(pred).nanmean())
+    mean = float(torch.from_numpy(pred).nanmean())
+    if mean == 0:
+        raise NoFitError(f"the mean of {len(pred)} predicted depths is 0; scaling needs another")
+    scale = float(torch.from_numpy(gt).nanmean()) / mean
     for _ in range(10):
         above = below = 0.0
         for p, g in chunks(pred, gt):
@@ -177,7 +192,7 @@ def l1_scale_shift_fit(pred: Vector, gt: Vector) -> Fit:
 
 def _l1_fit(pred: Vector, gt: Vector, with_shift: bool) -> Fit:
     if len(pred) == 0 or not np.any(pred):
-        raise ValueError(f"no L1 fit to {len(pred)} predictions that are all zero; give some that are not")
+        raise NoFitError(f"no L1 fit to {len(pred)} predictions that are all zero; give some that are not")
     if with_shift and float(np.ptp(pred)) == 0:
         return Fit(0.0, lower_median(gt))
     # Around the median prediction scale and shift are nearly independent, so an upright box is a tight one.
@@ -219,7 +234,7 @@ def _minimise(objective: L1Objective, start: Fit, width: tuple[float, float]) ->
         if abs(fit.scale - previous.scale) < 0.9 * ds and (dt == 0 or abs(fit.shift - previous.shift) < 0.9 * dt):
             return fit
         ds, dt = 4 * ds, 4 * dt
-    raise ValueError("the L1 minimum escaped sixty growing boxes; give finite depths")
+    raise NoFitError("the L1 minimum escaped sixty growing boxes; give finite depths")
 
 
 def _minimum_in_box(objective: L1Objective) -> Fit:

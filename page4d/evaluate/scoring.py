@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.evaluate.alignment import NoFitError
 from page4d.evaluate.benchmark import METRICS_OF, Benchmark
 from page4d.evaluate.layouts import EvalSequence, pair_frames
 from page4d.evaluate.metrics import (
@@ -139,7 +140,7 @@ def _score_or_reason(
         )
     try:
         return TASKS[rules.benchmark.task](sequence, prediction, rules), prediction.meta
-    except _Unscorable as error:
+    except (_Unscorable, NoFitError) as error:
         return SequenceScore(sequence.name, error=str(error)), prediction.meta
 
 
