@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from little_benchmarks import micro
 
@@ -80,6 +82,40 @@ def test_score_by_the_name_of_weights_checks_them_and_by_label_does_not(weights,
     assert main(["evaluate", "score", *words]) == 2
     assert "weights_sha256" in capsys.readouterr().err
     assert main(["evaluate", "score", *words, f"label={weights.name}"]) == 0
+
+
+def test_convert_prints_the_command_that_scores(tmp_path, capsys):
+    from page4d.io.depth_formats import read_dpt
+
+    depth, root = tmp_path / "their depth", tmp_path / "out" / "data"
+    words = [*WORDS, f"out={tmp_path / 'out'}", "label=other"]
+    assert main(["evaluate", "convert", *words, "--depth", str(depth)]) == 2  # renders the synthetic scenes
+    for path in root.glob("**/depth/*/*.dpt"):
+        stored = np.maximum(read_dpt(path), 0.1)  # the sky has none
+        stored[:4] = 0
+        (depth / path.parent.name).mkdir(parents=True, exist_ok=True)
+        np.save(depth / path.parent.name / f"{path.stem}.npy", stored)
+    capsys.readouterr()
+    assert main(["evaluate", "convert", *words, "align=scale&shift", "--depth", str(depth)]) == 0
+    share, _, command = capsys.readouterr().out.splitlines()
+    assert share.startswith("12.50% of the depths are 0 or less")
+    page4d, *score = shlex.split(command)
+    assert page4d == "page4d"
+    assert main(score) == 0
+    assert "| other (external) | standard | scale&shift | 3/3 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["align=scale&shift", "align=scale_and_shift"])
+def test_scale_and_shift_can_be_asked_for(word):
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    config = evaluate.settings(parser.parse_args(["score", "benchmark=videodepth-sintel", word]))
+    assert evaluate.study_of(config).align == "scale&shift"
+
+
+def test_a_missing_folder_is_told_before_weights_are_loaded(tmp_path, capsys):
+    assert main(["evaluate", "predict", "benchmark=pose-tum", f"weights={tmp_path / 'absent.safetensors'}"]) == 2
+    assert "needs root=FOLDER" in capsys.readouterr().err
 
 
 def test_the_list_needs_no_action(capsys):

@@ -167,7 +167,8 @@ def test_foreign_results_enter_the_same_table(study, tmp_path):
         for image, truth in zip(sequence.images, sequence.depths, strict=True):
             np.save(depth / sequence.name / f"{image.stem}.npy", 2 * sequence.read_depth(truth))
     folder = study.predictions("CUT3R")
-    assert convert(study.sequences(), ExternalFiles("CUT3R", depth), folder, study.benchmark) == 3
+    made = convert(study.sequences(), ExternalFiles("CUT3R", depth), folder, study.benchmark)
+    assert (made.sequences, made.empty) == (3, 0)
     scores = study.score("CUT3R")
     assert scores.origin["source"] == "external"
     assert scores.mean["abs_rel"] == pytest.approx(0, abs=1e-6)
@@ -176,7 +177,14 @@ def test_foreign_results_enter_the_same_table(study, tmp_path):
         replace(study, protocol=PUBLIC).score_folder(folder, "CUT3R")
     with pytest.raises(UserError, match="give --depth"):
         convert(study.sequences(), ExternalFiles("x", trajectories=tmp_path), tmp_path / "x", study.benchmark)
-    (depth / "scene_00" / "frame_0002.npy").unlink()
+    one = depth / "scene_00" / "frame_0002.npy"
+    for fill, message in ((np.nan, "4 of 16 depths are not finite"), (0, "no depth is above 0")):
+        stored = np.zeros((4, 4))
+        stored[0] = fill
+        np.save(one, stored)
+        with pytest.raises(UserError, match=f"frame_0002.npy: {message}"):
+            convert(study.sequences(), ExternalFiles("x", depth), tmp_path / "x", study.benchmark)
+    one.unlink()
     with pytest.raises(UserError, match=r"frame_0002.npy does not exist"):
         convert(study.sequences(), ExternalFiles("x", depth), tmp_path / "x", study.benchmark)
 

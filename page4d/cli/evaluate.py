@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. benchmark=pose-tum weights=nomask")
     parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
     parser.add_argument("--predictions", type=Path, help="score, convert: the folder, instead of the usual one")
-    parser.add_argument("--depth", type=Path, help="convert: <sequence>/<image stem>.npy, z in the frame's own camera")
+    parser.add_argument(
+        "--depth",
+        type=Path,
+        help="convert: <sequence>/<image stem>.npy, z in the frame's own camera; 0 counts as a depth of 0",
+    )
     parser.add_argument("--trajectories", type=Path, help="convert: <sequence>.txt in TUM order, camera to world")
     parser.add_argument("--intrinsics", type=Path, help="convert: <sequence>.txt, K as nine numbers a row; for points")
     parser.add_argument(
@@ -48,7 +54,8 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
     from page4d.cli.hydra_config import compose
 
     flags = ["legacy_quaternion_order=true"] if args.legacy_quaternion_order else []
-    return compose([*args.overrides, *flags], "evaluate")
+    words = [re.sub(r"^align=scale(&|_and_)shift$", "align='scale&shift'", word) for word in args.overrides]
+    return compose([*words, *flags], "evaluate")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "score" and (args.predictions is not None or config["label"] is not None):
         # A label names predictions as they are; the name of weights promises that these weights made them.
         return _show([study.score_folder(args.predictions or study.predictions(label), label)])
+    study.sequences()  # a folder that is not there is told before weights are fetched
     model = _model(config)
     failed = 0
     if args.action != "score":
@@ -150,10 +158,12 @@ def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
 
     folder = args.predictions or study.predictions(label)
     files = ExternalFiles(label, args.depth, args.trajectories, args.intrinsics)
-    count = convert(study.sequences(), files, folder, study.benchmark)
-    print(
-        f"{count} sequences in {folder}; score them with `page4d evaluate score label={label} --predictions {folder}`"
-    )
+    done = convert(study.sequences(), files, folder, study.benchmark)
+    if done.empty > 0:
+        print(f"{done.empty:.2%} of the depths are 0 or less; they are scored as a depth of 0, not left out")
+    named = [] if any(word.startswith("label=") for word in args.overrides) else [f"label={label}"]
+    words = shlex.join([*args.overrides, *named, "--predictions", str(folder)])
+    print(f"{done.sequences} sequences in {folder}; score them with\n  page4d evaluate score {words}")
     return 0
 
 

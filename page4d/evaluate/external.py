@@ -24,7 +24,8 @@ class ExternalFiles:
     """Where another model's results lie.
 
     depth:         `<sequence>/<image stem>.npy`, z-depth in each frame's own camera, showing the whole image at any
-                   size; None where only poses are scored.
+                   size; None where only poses are scored. A benchmark asks for depth at every pixel: 0 or less is
+                   no hole that is left out, but is scored as a depth of 0, as the released scripts do.
     trajectories:  `<sequence>.txt`, TUM rows (xyzw, camera to world), one for each image in order; None where only
                    depth is scored.
     intrinsics:    `<sequence>.txt`, K in pixels of the depth maps as nine numbers a row, one row for each image; only
@@ -41,10 +42,19 @@ class ExternalFiles:
             raise UserError("nothing to convert: give --depth FOLDER, --trajectories FOLDER or both")
 
 
-def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Path, benchmark: Benchmark) -> int:
-    """Write one Prediction for each sequence; returns how many.
+@dataclass(frozen=True)
+class Converted:
+    """How many sequences were written, and the share of their depths that is 0 or less."""
 
-    Raises:  UserError naming the sequence and file for anything missing, or counts that differ.
+    sequences: int
+    empty: float
+
+
+def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Path, benchmark: Benchmark) -> Converted:
+    """Write one Prediction for each sequence.
+
+    Raises:  UserError naming the sequence and file for anything missing, depth that is not finite or nowhere positive,
+             or counts that differ.
     """
     _check_task(files, benchmark)
     made = [(sequence.name, _prediction(sequence, files)) for sequence in sequences]
@@ -54,7 +64,8 @@ def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Pat
     for name, prediction in made:
         prediction.meta.update(config_sha256="external", weights_sha256=digest)
         prediction.save(folder / f"{name}.npz")
-    return len(made)
+    empty = sum(int((p.depth <= 0).sum()) for _, p in made) / sum(p.depth.size for _, p in made)
+    return Converted(len(made), empty)
 
 
 def _check_task(files: ExternalFiles, benchmark: Benchmark) -> None:
@@ -102,11 +113,21 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
 def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
     if folder is None:
         return np.ones((len(sequence.images), 1, 1), np.float32)
-    maps = [read_depth_npy(folder / sequence.name / f"{p.stem}.npy") for p in sequence.images]
+    maps = [_map(folder / sequence.name / f"{p.stem}.npy") for p in sequence.images]
     shapes = {m.shape for m in maps}
     if len(shapes) != 1:
         raise UserError(f"{sequence.name}: depth maps of {len(shapes)} sizes {sorted(shapes)}; needed one size")
     return np.stack(maps)
+
+
+def _map(path: Path) -> NDArray[np.float32]:
+    depth = read_depth_npy(path)
+    if not np.isfinite(depth).all():
+        count = int((~np.isfinite(depth)).sum())
+        raise UserError(f"{path}: {count} of {depth.size} depths are not finite; fill them, a benchmark scores all")
+    if not (depth > 0).any():
+        raise UserError(f"{path}: no depth is above 0; needed z-depth in front of the camera")
+    return depth
 
 
 def _intrinsics(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
