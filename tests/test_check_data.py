@@ -264,6 +264,14 @@ def test_command_names_the_download_that_is_missing(tmp_path: Path, capsys: pyte
     assert not out.exists()
 
 
+def test_a_wrong_word_is_told_before_the_folder_that_is_in_the_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / check_data.MARKER).write_text("{}")
+    assert main(["check-data", "data=nope", "--out", str(tmp_path)]) == 2
+    assert "data=nope: no such choice" in capsys.readouterr().err
+
+
 def test_command_exit_codes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,16 +29,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check every dataset of the configuration; 1 if one of them is wrong."""
+    from page4d.cli.hydra_config import compose
+    from page4d.cli.outfolder import check_out, whole_folder
+
+    data = compose(args.overrides)["data"]  # a wrong word is told first, and before the slow imports
+    check_out(args.out, args.overwrite, MARKER)
     from tqdm import tqdm
 
     from page4d.check import CheckSettings, inspect, write_report
     from page4d.check.entries import ingredients_from
-    from page4d.cli.hydra_config import compose
-    from page4d.cli.outfolder import check_out, whole_folder
 
     settings = CheckSettings(args.clips, args.frames, args.width, args.show, seed=args.seed)
-    check_out(args.out, args.overwrite, MARKER)
-    ingredients = ingredients_from(compose(args.overrides)["data"])
+    ingredients = ingredients_from(data)
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         bar = tqdm(ingredients.items(), desc="checking", unit="dataset", disable=None, file=sys.stderr, leave=False)
         reports = [inspect(name, one, folder, settings) for name, one in bar]
