@@ -23,7 +23,7 @@ from page4d.data.datasets import CO3D, DepthOptions, RLBench, Waymo
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.data.datasets.waymo import splat
-from page4d.data.datasets.waymo_boxes import MovingBox, draw_boxes
+from page4d.data.datasets.waymo_boxes import draw_boxes
 from page4d.geometry import invert, project, transform, world_points
 from page4d.schema import Clip, UserError
 
@@ -207,10 +207,10 @@ def test_waymo_moving_mask_is_where_boxes_change_their_place(tmp_path: Path) -> 
 def test_waymo_box_that_reaches_behind_the_camera_covers_what_is_in_front() -> None:
     corners = np.array(list(product((-0.2, 0.2), (0.5, 0.7), (-1.0, 4.0))))
     K = np.array([[50.0, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
-    mask = draw_boxes([MovingBox(corners)], np.eye(4), K, (48, 64))
+    mask = draw_boxes([corners], np.eye(4), K, (48, 64))
     assert mask[-1, 31]
     assert not mask[:24].any()
-    assert not draw_boxes([MovingBox(corners - [0, 0, 9])], np.eye(4), K, (48, 64)).any()
+    assert not draw_boxes([corners - [0, 0, 9]], np.eye(4), K, (48, 64)).any()
 
 
 def test_waymo_missing_components(tmp_path: Path) -> None:

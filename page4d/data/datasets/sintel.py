@@ -50,7 +50,7 @@ class Sintel(SceneDataset):
     source = Source(
         "MPI Sintel",
         "MPI-Sintel-complete.zip (or -training_images.zip) and MPI-Sintel-depth-training-20150305.zip",
-        "5.3 GB and 1.7 GB",
+        "about 5.3 GB and 1.7 GB",
         "http://sintel.is.tue.mpg.de/downloads and http://sintel.is.tue.mpg.de/depth",
     )
 

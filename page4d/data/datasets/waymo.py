@@ -36,7 +36,7 @@ from PIL import Image
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import Calibration, rigid_inverse
-from page4d.data.datasets.waymo_boxes import MovingBox, draw_boxes, moving_boxes
+from page4d.data.datasets.waymo_boxes import draw_boxes, moving_boxes
 from page4d.data.datasets.waymo_lidar import laser_points
 from page4d.data.datasets.waymo_tables import read_component
 from page4d.schema import UserError
@@ -157,7 +157,7 @@ class Waymo(SceneDataset):
             int(row["key.frame_timestamp_micros"]): (_decode(row[image], segment), _matrix(row[pose])) for row in rows
         }
 
-    def _moving_boxes(self, segment: str, stamps: Sequence[int]) -> dict[int, list[MovingBox]] | None:
+    def _moving_boxes(self, segment: str, stamps: Sequence[int]) -> dict[int, list[NDArray[np.float64]]] | None:
         """Boxes for these stamps; their neighbours in time are read too, to see what moves."""
         order = self._stamps[segment]
         near = {order[j] for i in map(order.index, stamps) for j in (i - 1, i, i + 1) if 0 <= j < len(order)}

@@ -7,7 +7,6 @@ from its box centres in the world a frame before and after, because the frame of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -28,17 +27,12 @@ _NUMBERS = [_BOX + name for name in ("center.x", "center.y", "center.z", "size.x
 _CORNERS = np.array(list(product((-0.5, 0.5), repeat=3)))
 
 
-@dataclass(frozen=True)
-class MovingBox:
-    """World corners (16, 3) of a box at both ends of its sweep."""
-
-    corners: NDArray[np.float64]
-
-
 def moving_boxes(
     base: Path, segment: str, vehicle_poses: Mapping[int, NDArray[np.float64]], stamps: Sequence[int]
-) -> dict[int, list[MovingBox]] | None:
-    """Boxes that move, for each of `stamps`; None if the component lidar_box was not downloaded.
+) -> dict[int, list[NDArray[np.float64]]] | None:
+    """Boxes that move, for each of `stamps`: the world corners (16, 3) of each at both ends of its sweep.
+
+    None if the component lidar_box was not downloaded.
 
     An object that is labelled in one frame only counts as moving, a traffic sign never.
     """
@@ -52,7 +46,7 @@ def moving_boxes(
         if int(row[kind]) != SIGN:
             numbers = np.array([row[name] for name in _NUMBERS], np.float64)
             tracks.setdefault(str(row[_OBJECT]), {})[int(row[_STAMP])] = numbers
-    found: dict[int, list[MovingBox]] = {stamp: [] for stamp in stamps}
+    found: dict[int, list[NDArray[np.float64]]] = {stamp: [] for stamp in stamps}
     for boxes in tracks.values():
         centres = {t: (vehicle_poses[t] @ [*box[:3], 1.0])[:3] for t, box in boxes.items()}
         for stamp in found.keys() & boxes.keys():
@@ -60,7 +54,7 @@ def moving_boxes(
             if velocity is None or np.linalg.norm(velocity) > STANDS_M_PER_S:
                 sweep = np.zeros(3) if velocity is None else velocity * SWEEP_S
                 corners = _world_corners(boxes[stamp], vehicle_poses[stamp])
-                found[stamp].append(MovingBox(np.concatenate((corners - sweep, corners + sweep))))
+                found[stamp].append(np.concatenate((corners - sweep, corners + sweep)))
     return found
 
 
@@ -80,12 +74,15 @@ def _world_corners(box: NDArray[np.float64], world_from_vehicle: NDArray[np.floa
 
 
 def draw_boxes(
-    boxes: Sequence[MovingBox], cam_from_world: NDArray[np.float64], K: NDArray[np.float64], size_hw: tuple[int, int]
+    boxes: Sequence[NDArray[np.float64]],
+    cam_from_world: NDArray[np.float64],
+    K: NDArray[np.float64],
+    size_hw: tuple[int, int],
 ) -> NDArray[np.bool_]:
     """Pixels (H, W) that a box covers: the hull of its projected corners, cut where it reaches behind the camera."""
     mask = np.zeros(size_hw, np.uint8)
-    for box in boxes:
-        points = _in_front(box.corners @ cam_from_world[:3, :3].T + cam_from_world[:3, 3])
+    for corners in boxes:
+        points = _in_front(corners @ cam_from_world[:3, :3].T + cam_from_world[:3, 3])
         if len(points):
             pixels = points @ K.T
             hull = cv2.convexHull(np.rint(pixels[:, :2] / pixels[:, 2:]).clip(-30_000, 30_000).astype(np.int32))
