@@ -134,10 +134,10 @@ if errors:
     print(f"rotation: {turned:.2f} of the error of a camera that never turns")
 
 # %% [markdown]
-# Below 1 is better than no network. The built-in networks have learned depth and have not learned cameras: their poses
-# are no better than a camera that stands still, and the direction of motion is a guess. Hence the predicted pyramids
-# above lie almost on one another, and the moving mask also marks places that only the camera's motion displaces.
-# Eight clips are few; `page4d/model/builtin/page4d-tiny.md` holds the same comparison on many more.
+# Below 1 is better than no network. The built-in networks have learned depth, and some of how the camera turns; a good
+# part of its motion they miss. So the predicted pyramids above stand closer together than the true ones below, and the
+# moving mask also marks places that only the camera's motion displaces. Eight clips are few:
+# `page4d/model/builtin/page4d-tiny.md` holds the same comparison on many more, with intervals.
 
 # %% mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}} tags=["remove-input"]
 from page4d.data.exact import prediction_from_clip

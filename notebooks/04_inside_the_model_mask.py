@@ -145,8 +145,8 @@ if areas:
 
 # %% [markdown]
 # Nobody tells the mask what moves; it learns only from what helps the cameras. Near or under 0.5 means that it has not
-# found the moving things, and that is so for the small network, whose cameras learned little (chapter
-# [](01_quickstart)). Whether the released mask does better needs the released weights.
+# found the moving things. What a small network's mask finds says little about the released one: that needs the released
+# weights.
 #
 # ## Only special rows change
 #
@@ -240,7 +240,7 @@ pd.DataFrame(found).round(3)
 
 # %% [markdown]
 # Differences in the last digits are no effect. `rotation_deg_still` is a camera that never turns, `direction_deg` is 90
-# by chance: both say how little there is in these poses for a mask to improve.
+# by chance: both say how much there is in these poses for a mask to protect.
 
 # %% [markdown]
 # ## Where paper and code differ

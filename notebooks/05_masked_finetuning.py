@@ -205,6 +205,7 @@ print("equal to the last bit:", repeated == records)
 # %% tags=["hide-input"]
 from pathlib import Path
 
+from page4d.train.publish import changes_text
 from page4d.train.results import read_result
 
 stored = {path.stem: read_result(path) for path in sorted(Path(results).glob("*.json"))}
@@ -216,6 +217,7 @@ about = {
         "hardware": run["run"]["provenance"]["hardware"],
         "date": run["run"]["provenance"]["date"],
         "code": run["run"]["provenance"]["code_revision"][:10],
+        "settings changed on the way": changes_text(run["run"]).strip() or "no",
     }
     for name, run in stored.items()
 }
@@ -229,7 +231,7 @@ names |= {"dynamic-val/translation_ratio": "translation / identity's"}
 sheet = curves_figure(runs, names, phase="val") if runs else None
 
 # %% [markdown]
-# The error of depth falls once moving scenes are trained on. The ratios of rotation and translation stay close to 1: in
-# runs of this length the cameras hardly learn more than a still camera knows. ATE is not shown. It is taken after the
-# best similarity, and with four cameras that fit alone brings scattered guesses below a camera that stands at one
-# point, so a ratio below 1 would not by itself be knowledge.
+# The matching stage learns how pictures correspond, on pairs of frames with large motion; the pre-training adds depth
+# and points on still scenes; the others go on from it on moving scenes. A curve that starts well below 1 has learned
+# cameras. ATE is not shown. It is taken after the best similarity, and with four cameras that fit alone brings scattered
+# guesses below a camera that stands at one point, so a ratio below 1 would not by itself be knowledge.
