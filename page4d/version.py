@@ -8,15 +8,22 @@ __version__ = "0.1.0"
 
 @cache
 def code_revision() -> str:
-    """`git describe` of the checkout this package runs from, else the release number."""
+    """The git revision of the checkout this package runs from, "-changed" if its files differed; else the release.
+
+    Note:  one text for predictions, scores, runs and weights, so that they can be compared.
+    """
     import subprocess
 
-    root = Path(__file__).parent.parent
-    if (root / ".git").exists():
-        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--tags"]
-        try:
-            described = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            return __version__  # a checkout without git, or owned by somebody else
-        return f"{__version__}+{described}"
-    return __version__
+    package = Path(__file__).parent
+    if not (package.parent / ".git").exists():
+        return f"page4d {__version__}"
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(package), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "HEAD") + ("-changed" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return f"page4d {__version__}"  # a checkout without git, or owned by somebody else

@@ -71,7 +71,7 @@ def test_what_made_it_is_recorded() -> None:
     assert meta["config_sha256"] == config_sha256(model.config)
     assert meta["weights_sha256"] == weights_sha256(model)
     assert meta["config"]["embed_dim"] == LITTLE.embed_dim
-    assert meta["code_revision"].startswith(page4d.__version__)
+    assert meta["code_revision"] == page4d.version.code_revision()
     assert (meta["device"], meta["aggregator_dtype"]) == ("cpu", "float32")
 
 

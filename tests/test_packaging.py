@@ -33,6 +33,30 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(built)
 
 
+def test_revision_of_a_checkout_and_of_an_installation(tmp_path: Path) -> None:
+    package = tmp_path / "page4d"
+    package.mkdir()
+    (package / "version.py").write_text((ROOT / "page4d/version.py").read_text())
+
+    def revision() -> str:
+        words = [sys.executable, "-c", "from version import code_revision; print(code_revision())"]
+        return subprocess.run(words, cwd=package, capture_output=True, text=True, check=True).stdout.strip()
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=x", "-c", "user.email=x@y"]
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    assert revision() == f"page4d {page4d.__version__}"
+    git("init", "-q")
+    git("add", "page4d/version.py")
+    git("commit", "-qm", "first")
+    assert revision() == git("rev-parse", "HEAD").strip()
+    (tmp_path / "notes.txt").write_text("not of the package")
+    assert revision() == git("rev-parse", "HEAD").strip()
+    (package / "version.py").open("a").write("# changed")
+    assert revision() == git("rev-parse", "HEAD").strip() + "-changed"
+
+
 @pytest.fixture(scope="module")
 def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unpacked")

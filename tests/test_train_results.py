@@ -30,6 +30,7 @@ from page4d.train.results import (
 from page4d.train.scores import abs_rel, score_sequences, trajectory_error
 from page4d.train.settings import build
 from page4d.train.study import Exam, StudyConfig, examine
+from page4d.version import code_revision
 from page4d.viz.training import binned_figure, curve, curves_figure, estimates_figure, schedule_figure, smooth
 
 
@@ -126,6 +127,7 @@ def test_stored_result_comes_back(tmp_path: Path) -> None:
     back = read_result(tmp_path / "new" / "a.json")
     assert back["about"] == {"label": "arm", "seed": 0}
     assert {"code_revision", "hardware", "date", "torch"} <= back["provenance"].keys()
+    assert back["provenance"]["code_revision"] == code_revision(), "the text that predictions hold, to compare them"
     assert back["mean"] == pytest.approx(stored["mean"])
     np.testing.assert_allclose(stored_table(back)["rotation"], [1.0, 2.0, np.nan])
     (tmp_path / "b.json").write_text(json.dumps({"format": 9}))

@@ -32,7 +32,7 @@ from page4d.train.checkpoints import Checkpoints
 from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, set_rates
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze, near
-from page4d.train.record import Record, code_revision, memory_gb, progress_bar, provenance, resumptions, write_run_file
+from page4d.train.record import Record, memory_gb, progress_bar, provenance, resumptions, write_run_file
 from page4d.train.results import RATIOS
 from page4d.train.schedules import ramp
 from page4d.train.scores import SCORE_NAMES
@@ -40,6 +40,7 @@ from page4d.train.settings import Settings
 from page4d.train.sources import Source, feed
 from page4d.train.start import begin
 from page4d.train.validation import Validation, validate
+from page4d.version import code_revision
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 ENDLESS = 1 << 40

@@ -6,10 +6,8 @@ import json
 import os
 import platform
 import resource
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from tqdm.std import tqdm
 
 from page4d.schema import atomic_write
-from page4d.version import __version__
+from page4d.version import __version__, code_revision
 
 SCALARS = "scalars.jsonl"
 
@@ -150,20 +148,3 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return found[0] if found else platform.machine()
-
-
-@cache
-def code_revision() -> str:
-    """The checkout's git revision, with "-changed" if files differed when first asked; else the version."""
-    here = Path(__file__).resolve().parent
-    try:
-        revision = _git(here, "rev-parse", "HEAD")
-        changed = _git(here, "status", "--porcelain", "--untracked-files=no", ".")
-    except (OSError, subprocess.CalledProcessError):
-        return f"page4d {__version__}"
-    return revision + ("-changed" if changed else "")
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
