@@ -151,13 +151,20 @@ def rotation_angle_deg(rotation: Tensor) -> Tensor:
     return torch.rad2deg(2 * torch.atan2(q[..., :3].norm(dim=-1), q[..., 3]))
 
 
-def extri_intri_to_pose_encoding(extrinsics: Tensor, intrinsics: Tensor, image_size_hw: tuple[int, int]) -> Tensor:
+POSE_ENCODING = "absT_quaR_FoV"  # VGGT's name of the only encoding there is; its callers may pass it
+
+
+def extri_intri_to_pose_encoding(
+    extrinsics: Tensor, intrinsics: Tensor, image_size_hw: tuple[int, int], pose_encoding_type: str = POSE_ENCODING
+) -> Tensor:
     """Encode cameras as the network predicts them: t, quaternion x y z w (w >= 0), fov_h, fov_w.
 
     Shapes:  extrinsics (*, 3, 4) camera from world, intrinsics (*, 3, 3) -> (*, 9).
     Units:   translation in scene units, fields of view in radians.
     Note:    the principal point is dropped: decoding puts it at (W / 2, H / 2).
+    Raises:  ValueError for another encoding than VGGT's "absT_quaR_FoV".
     """
+    _check_encoding(pose_encoding_type)
     height, width = image_size_hw
     fov_h = 2 * torch.atan((height / 2) / intrinsics[..., 1, 1])
     fov_w = 2 * torch.atan((width / 2) / intrinsics[..., 0, 0])
@@ -166,14 +173,20 @@ def extri_intri_to_pose_encoding(extrinsics: Tensor, intrinsics: Tensor, image_s
 
 
 def pose_encoding_to_extri_intri(
-    pose_encoding: Tensor, image_size_hw: tuple[int, int], build_intrinsics: bool = True
+    pose_encoding: Tensor,
+    image_size_hw: tuple[int, int],
+    build_intrinsics: bool | str = True,
+    pose_encoding_type: str = POSE_ENCODING,
 ) -> tuple[Tensor, Tensor | None]:
     """Decode the network's pose encoding to cameras.
 
     Shapes:  (*, 9) -> extrinsics (*, 3, 4) camera from world, intrinsics (*, 3, 3) or None.
     Note:    the principal point is (W / 2, H / 2) although pixel centres are integers: both public codes unproject so,
              and the weights were trained so; it is half a pixel off the image centre ((W - 1) / 2, (H - 1) / 2).
+             VGGT's callers may give the encoding's name in third place.
+    Raises:  ValueError for another encoding than VGGT's "absT_quaR_FoV".
     """
+    _check_encoding(build_intrinsics if isinstance(build_intrinsics, str) else pose_encoding_type)
     rotation = quaternion_to_matrix(pose_encoding[..., 3:7])
     extrinsics = torch.cat((rotation, pose_encoding[..., :3, None]), -1)
     if not build_intrinsics:
@@ -186,6 +199,11 @@ def pose_encoding_to_extri_intri(
     intrinsics[..., 1, 2] = height / 2
     intrinsics[..., 2, 2] = 1.0
     return extrinsics, intrinsics
+
+
+def _check_encoding(name: str) -> None:
+    if name != POSE_ENCODING:
+        raise ValueError(f"pose_encoding_type is {name!r}, needed {POSE_ENCODING!r}")
 
 
 class Similarity(NamedTuple):

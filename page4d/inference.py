@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from page4d.geometry import Similarity, fit_similarity, pose_encoding_to_extri_intri, world_points
@@ -72,10 +74,14 @@ def predict(
              files are fitted by `mode` to the size and patch of the model.
     Note:    `device` moves the model itself. On CUDA devices with bfloat16 (compute capability 8 and up) the aggregator
              runs in it; heads, and everything on other devices, run in float32. The model's mode is left as it was.
-    Raises:  UserError for bad input, a network without camera or depth head, or memory that does not suffice.
+    Raises:  UserError for bad input, a model that is none, not in float32 or without camera or depth head, or memory
+             that does not suffice.
     """
+    _check_model(model)
     if model.camera_head is None or model.depth_head is None:
         raise UserError("this network has no camera or no depth head; a Prediction needs both")
+    if windows is not None and not isinstance(windows, Windows):
+        raise UserError(f"windows is {windows!r}, needed Windows(frames=..., overlap=...) or None")
     target = resolve_device(device) if device is not None else _device_of(model)
     frames = as_frames(images, model, mode, timestamps_s)
     model.to(target)
@@ -162,6 +168,7 @@ def track(
     Shapes:  queries (N, 2) as (x, y) in pixels of the first frame as the network sees it.
     Raises:  UserError as `predict`, for a network without track head, and for queries of another shape or outside.
     """
+    _check_model(model)
     if model.track_head is None:
         raise UserError("this network has no track head; VGGT's weights ('vggt') have one, PAGE-4D's have none")
     target = resolve_device(device) if device is not None else _device_of(model)
@@ -215,6 +222,7 @@ def as_frames(
     elif isinstance(images, LoadedImages):
         frames = images
     else:
+        _check_sources(images)
         frames = load_frames(images, FrameOptions(mode, model.config.img_size, model.config.patch_size))
     height, width = frames.images.shape[-2:]
     patch = model.config.patch_size
@@ -271,6 +279,30 @@ def _inference(model: PAGE4D) -> Iterator[None]:
             yield
     finally:
         model.train(training)
+
+
+def _check_model(model: object) -> None:
+    """Refuse what Python lets through: a name in place of a network, and half-precision weights."""
+    if not isinstance(model, PAGE4D):
+        raise UserError(f"the model is a {type(model).__name__}; load one with page4d.PAGE4D.from_pretrained(NAME)")
+    kinds = {p.dtype for p in model.parameters()} - {torch.float32}
+    if kinds:
+        found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        raise UserError(
+            f"the model's weights are {found}, needed float32 (bfloat16 is chosen inside, where it is fast); "
+            "call model.float()"
+        )
+
+
+def _check_sources(images: object) -> None:
+    single = isinstance(images, str | os.PathLike | Image.Image)
+    listed = images if isinstance(images, Sequence) and not single else [images]
+    foreign = {type(x).__name__ for x in listed if not isinstance(x, str | os.PathLike | Image.Image)}
+    if foreign:
+        raise UserError(
+            f"images are given as {', '.join(sorted(foreign))}; needed file names, PIL images or a tensor (S, 3, H, W) "
+            "in [0, 1]. From OpenCV: [PIL.Image.fromarray(frame[..., ::-1]) for frame in frames]"
+        )
 
 
 def _frames_of_tensor(images: Tensor) -> LoadedImages:

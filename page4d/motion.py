@@ -56,8 +56,11 @@ def moving_mask(
 ) -> NDArray[np.bool_]:
     """Moving pixels, bool (S, H, W), by the method "geometric" or "model"; "auto" takes the better that is there.
 
+    Note:    a single frame says nothing about motion, so "auto" then calls everything still.
     Raises:  UserError for another method, "model" without a mask in the prediction, "geometric" with a single frame.
     """
+    if method == "auto" and len(prediction) < 2:
+        return np.zeros(prediction.depth.shape, np.bool_)
     method = best_method(prediction) if method == "auto" else method
     if method == "model":
         return model_score(prediction) > 0

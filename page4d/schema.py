@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -128,7 +130,9 @@ class Prediction:
              box_in_original (S, 4) = x0, y0, x1, y1.
     Units:   depth is z in the frame's own camera, in the model's scene unit; K in pixels of the network's input;
              mask is m in (-0.5, 0.5), see model.mask; timestamps in seconds, NaN where unknown.
-    Frame:   OpenCV; the world is the first camera; points are in the world. Pixel (0, 0) is centred at (0, 0).
+    Frame:   OpenCV; points are in the world. Of exact geometry the world is the first camera; of a network's output
+             it is only close to it, for cam_from_world[0] is the network's answer, not set to the identity. Pixel
+             (0, 0) is centred at (0, 0).
     Boxes:   box_in_original is the part of the original image that the H x W input shows, in pixel edges of the
              original (0, 0, width, height is all of it; values outside it are padding).
     """
@@ -189,29 +193,54 @@ class Prediction:
         Errors:  UserError if the file is missing, truncated, no Prediction, or of another format version.
         """
         path = Path(path)
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; give the file in it, {path / 'prediction.npz'}")
         if not path.is_file():
             raise UserError(f"{path} does not exist; `page4d predict` writes one")
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            header = json.loads(str(arrays.pop("header")))
-        except Exception as error:
+            arrays, header = _read_npz(path)
+            version = header.get("format")
+            if version == PREDICTION_FORMAT:
+                return cls._from_stored(arrays, header)
+        except (
+            OSError,
+            EOFError,
+            zipfile.BadZipFile,
+            zlib.error,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+        ) as error:
+            reason = "it holds Python objects" if "pickle" in str(error) else error
             raise UserError(
-                f"{path} is not a whole Prediction file ({error}); write it again with `page4d predict`"
+                f"{path} is not a whole Prediction file ({reason}); write it again with `page4d predict`"
             ) from error
-        if header.get("format") != PREDICTION_FORMAT:
-            raise UserError(
-                f"{path} has Prediction format {header.get('format')}, this page4d reads {PREDICTION_FORMAT}; "
-                "predict again with this version"
-            )
+        raise UserError(
+            f"{path} has Prediction format {version}, this page4d reads {PREDICTION_FORMAT}; "
+            "predict again with this version"
+        )
+
+    @classmethod
+    def _from_stored(cls, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Self:
         names = {f.name for f in fields(cls)}
         missing = sorted(names - {"points", "points_conf", "mask", "frame_names", "meta"} - arrays.keys())
         if missing or arrays.keys() - names:
-            raise UserError(
-                f"{path}: missing {missing}, unknown {sorted(arrays.keys() - names)}; not a Prediction of format 1"
-            )
+            raise ValueError(f"missing {missing}, unknown {sorted(arrays.keys() - names)}")
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiu" or (name == "images" and array.dtype != np.uint8):
+                raise ValueError(f"{name} is {array.dtype}, needed {'uint8' if name == 'images' else 'numbers'}")
         optional: dict[str, Any] = dict.fromkeys(("points", "points_conf", "mask"))
-        return cls(**(optional | arrays), frame_names=tuple(header["frame_names"]), meta=header["meta"])
+        meta, frame_names = dict(header["meta"]), tuple(str(name) for name in header["frame_names"])
+        return cls(**(optional | arrays), frame_names=frame_names, meta=meta)
+
+
+def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError("no .npz archive, or cut short")
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return arrays, json.loads(str(arrays.pop("header")))
 
 
 SCORES_FORMAT = 1

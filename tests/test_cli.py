@@ -82,6 +82,18 @@ def test_unknown_command_and_option_exit_2(capsys: pytest.CaptureFixture[str]) -
     assert "invalid choice: 'fly'" in capsys.readouterr().err
 
 
+def test_mistakes_show_the_commands_own_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["predict", "a.png", "--out", "o", "--no-such"], "unrecognized arguments: --no-such"),
+        (["prepare", "tum", "x", "--frames", "abc"], "'abc' is no whole number of 1 or more"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+        error = capsys.readouterr().err
+        assert error.startswith(f"usage: page4d {words[0]}")
+        assert said in error
+
+
 def test_predict_a_folder(weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict(weights, tmp_path / "deep" / "out", images, "--drop", 0) == 0
     out = tmp_path / "deep" / "out"

@@ -14,7 +14,9 @@ import torch
 from hub_server import COMMIT, Hub, running_hub
 from little_model import little_model
 
+from page4d.cli import main
 from page4d.cli.download import describe
+from page4d.io.weight_files import builtin_names
 from page4d.model.weights import save_weights
 from page4d.schema import UserError
 
@@ -114,6 +116,12 @@ def test_unreachable_hub(hub: Hub, tmp_path: Path) -> None:
     assert "exit 2" in done.stdout
     assert "http://127.0.0.1:1 cannot be reached" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_built_in_weights_need_no_download(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in builtin_names():
+        assert main(["download", name]) == 2
+        assert f"{name} comes with the package and needs no download" in capsys.readouterr().err
 
 
 def test_damaged_cache_is_noticed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,11 +153,44 @@ def test_only_pairs_that_are_read_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
         (torch.full((1, 3, 32, 64), float("nan")), r"from nan to nan"),
         (torch.rand(1, 3, 33, 64), r"33 x 64 px, this network needs multiples of its patch size 8; load them with"),
         ([], "no images given"),
+        (np.zeros((2, 32, 64, 3), np.uint8), "given as ndarray; needed file names, PIL images or a tensor"),
+        ([np.zeros((32, 64, 3), np.uint8)] * 2, "given as ndarray; needed file names"),
+        (7, "given as int; needed file names"),
     ],
 )
 def test_bad_images(images: torch.Tensor, message: str) -> None:
     with pytest.raises(UserError, match=message):
         predict(little_model(), images)
+
+
+def test_frames_of_opencv_as_the_message_says() -> None:
+    frames = [np.full((32, 64, 3), (0, 0, 200), np.uint8)] * 2
+    shown = predict(little_model(), [Image.fromarray(frame[..., ::-1]) for frame in frames]).images
+    np.testing.assert_array_equal(shown[0, 0, 0], (200, 0, 0))
+
+
+@pytest.mark.parametrize("follow", [predict, lambda model, images: track(model, images, [[1, 1]])])
+def test_what_is_no_usable_model(follow: Any) -> None:
+    with pytest.raises(UserError, match=r"the model is a str; load one with page4d.PAGE4D.from_pretrained"):
+        follow("tiny", IMAGES)
+    with pytest.raises(UserError, match=r"weights are float16, needed float32 .*call model.float"):
+        follow(little_model().half(), IMAGES)
+
+
+def test_windows_are_windows() -> None:
+    with pytest.raises(UserError, match=r"windows is 4, needed Windows\(frames="):
+        predict(little_model(), IMAGES, windows=4)  # type: ignore[arg-type]
+
+
+def test_a_model_made_under_inference_mode_predicts() -> None:
+    with torch.inference_mode():
+        made = little_model()
+    again = little_model()
+    again.load_state_dict({name: value.clone() for name, value in made.state_dict().items()})
+    assert predict(made, IMAGES).meta["weights_sha256"] == predict(again, IMAGES).meta["weights_sha256"]
+    with torch.inference_mode():
+        next(made.parameters()).add_(1)
+    assert predict(made, IMAGES).meta["weights_sha256"] != predict(again, IMAGES).meta["weights_sha256"]
 
 
 def test_networks_that_cannot_predict() -> None:

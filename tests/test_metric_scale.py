@@ -17,7 +17,7 @@ from page4d.io.metric_scale import (
     scale_from_trajectory,
 )
 from page4d.io.original import depth_in_original
-from page4d.io.trajectories import Trajectory, world_from_camera
+from page4d.io.trajectories import Trajectory, rigid_inverse
 from page4d.schema import Prediction, UserError
 
 FACTOR = 2.75
@@ -57,11 +57,11 @@ def test_sensor_depth_with_outliers() -> None:
 
 
 def path(prediction: Prediction, stamps: np.ndarray | None = None) -> Trajectory:
-    poses = world_from_camera(prediction.cam_from_world)
+    poses = rigid_inverse(prediction.cam_from_world)
     turn = Rotation.from_euler("xyz", [0.3, -1.1, 2.0]).as_matrix()
     poses[:, :3, 3] = FACTOR * poses[:, :3, 3] @ turn.T + [5.0, -2.0, 1.0]
     poses[:, :3, :3] = turn @ poses[:, :3, :3]
-    return Trajectory(poses, np.arange(len(poses)) * 1.0 if stamps is None else stamps)
+    return Trajectory(poses, prediction.timestamps_s if stamps is None else stamps)
 
 
 def test_trajectory_by_similarity() -> None:
@@ -86,6 +86,18 @@ def test_trajectory_by_time() -> None:
         scale_from_trajectory(untimed, doubled)
 
 
+def test_equal_counts_are_paired_by_time_too() -> None:
+    prediction = little_prediction(6)
+    known = path(prediction)
+    assert scale_from_trajectory(prediction, known.select(slice(None, None, -1))).factor == pytest.approx(FACTOR, 1e-4)
+    with pytest.raises(UserError, match=r"only 0 frames have a pose .* poses from 100 to 100.5 s: bring them to one"):
+        scale_from_trajectory(prediction, Trajectory(known.world_from_camera, known.stamps + 100))
+    untimed = replace(prediction, timestamps_s=np.full(6, np.nan))
+    assert scale_from_trajectory(untimed, Trajectory(known.world_from_camera, known.stamps + 100)).factor == (
+        pytest.approx(FACTOR, 1e-4)
+    )
+
+
 def test_straight_path_still_gives_a_scale() -> None:
     prediction = little_prediction(5)
     pose = np.tile(np.eye(3, 4, dtype=np.float32), (5, 1, 1))
@@ -107,8 +119,8 @@ def test_scale_is_stored_and_everything_grows() -> None:
     assert scaled.points is not None
     assert prediction.points is not None
     np.testing.assert_allclose(scaled.points, prediction.points * FACTOR, rtol=1e-4)
-    centre = world_from_camera(scaled.cam_from_world)[3, :3, 3]
-    np.testing.assert_allclose(centre, world_from_camera(prediction.cam_from_world)[3, :3, 3] * FACTOR, rtol=1e-3)
+    centre = rigid_inverse(scaled.cam_from_world)[3, :3, 3]
+    np.testing.assert_allclose(centre, rigid_inverse(prediction.cam_from_world)[3, :3, 3] * FACTOR, rtol=1e-3)
     twice = apply_scale(scaled, scale_from_distance(scaled, 0, (3, 3), (40, 30), 1.0))
     grown = float(np.median(twice.depth / prediction.depth))
     assert twice.meta["scale"]["factor"] == pytest.approx(grown, rel=1e-4)

@@ -135,8 +135,9 @@ def test_iou_by_hand() -> None:
 
 def test_bad_input() -> None:
     one = little_prediction(1)
+    assert not moving_mask(one).any()
     with pytest.raises(UserError, match="one frame"):
-        moving_mask(one)
+        moving_mask(one, "geometric")
     with pytest.raises(UserError, match="has no mask"):
         moving_mask(one, "model")
     with pytest.raises(UserError, match="choose one of"):

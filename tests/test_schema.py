@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from page4d import schema
-from page4d.schema import Clip, Prediction, UserError, atomic_write
+from page4d.schema import Clip, Prediction, Scores, UserError, atomic_write
 
 
 def prediction(frames: int = 2, height: int = 3, width: int = 4, full: bool = True) -> Prediction:
@@ -85,18 +86,46 @@ def test_prediction_refuses_foreign_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "objects.npz", header=np.array([{}], object))
     np.savez(tmp_path / "future.npz", header=np.array('{"format": 99}'))
     np.savez(tmp_path / "less.npz", header=np.array('{"format": 1, "frame_names": [], "meta": {}}'), depth=np.zeros(3))
+    with np.load(good) as archive:
+        content = {name: archive[name] for name in archive.files}
+    header = json.loads(str(content["header"]))
+    np.savez(tmp_path / "shape.npz", **content | {"depth": content["depth"][:1]})
+    np.savez(tmp_path / "float.npz", **content | {"images": content["images"].astype(np.float32)})
+    np.savez(tmp_path / "list.npz", **content | {"header": np.array("[]")})
+    np.savez(tmp_path / "nameless.npz", **content | {"header": np.array(json.dumps(header | {"frame_names": 3}))})
+    np.savez(tmp_path / "unnamed.npz", **content | {"header": np.array('{"format": 1, "meta": {}}')})
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "folder").mkdir()
     for name, message in (
+        ("shape.npz", "not a whole Prediction file .*has shape"),
+        ("float.npz", "not a whole Prediction file .images is float32, needed uint8"),
+        ("list.npz", "not a whole Prediction file"),
+        ("nameless.npz", "not a whole Prediction file"),
+        ("unnamed.npz", "not a whole Prediction file .*frame_names"),
+        ("array.npy", "not a whole Prediction file .no .npz archive"),
+        ("folder", "is a folder; give the file in it, .*prediction.npz"),
         ("missing.npz", "does not exist"),
         ("half.npz", "not a whole Prediction file"),
         ("text.npz", "not a whole Prediction file"),
         ("other.npz", "not a whole Prediction file"),
-        ("objects.npz", "not a whole Prediction file"),
+        ("objects.npz", "not a whole Prediction file .it holds Python objects"),
         ("future.npz", "format 99, this page4d reads 1"),
         ("less.npz", "missing .*cam_from_world"),
     ):
         with pytest.raises(UserError, match=message) as caught:
             Prediction.load(tmp_path / name)
         assert name in str(caught.value)
+        assert "allow_pickle" not in str(caught.value)
+
+
+def test_scores_refuse_foreign_files(tmp_path: Path) -> None:
+    for name, data in (("binary.json", bytes(range(128, 256))), ("list.json", b"[]"), ("text.json", b"no")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(UserError, match=f"{name} is no whole Scores file"):
+            Scores.load(tmp_path / name)
+    (tmp_path / "future.json").write_text('{"format": 99}')
+    with pytest.raises(UserError, match="Scores format 99"):
+        Scores.load(tmp_path / "future.json")
 
 
 def test_atomic_write_leaves_the_old_file_when_the_block_fails(tmp_path: Path) -> None:

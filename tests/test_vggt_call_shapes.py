@@ -15,6 +15,7 @@ from PIL import Image
 
 from page4d import PAGE4D as VGGT
 from page4d import load_and_preprocess_images, pose_encoding_to_extri_intri, unproject_depth_map_to_point_map
+from page4d.geometry import extri_intri_to_pose_encoding
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,28 @@ def test_branches_one_by_one(model: VGGT, images: torch.Tensor) -> None:
     ray = torch.linalg.solve(K, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64))
     expected = pose[:, :3].T @ (ray * depth_map[0, 0, 0, 0, 0] - pose[:, 3])
     np.testing.assert_allclose(point_map_by_unprojection[0, 0, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_encodings_name_may_be_given() -> None:
+    encoding = torch.tensor([[0.1, 0.2, 0.3, 0.0, 0.0, 0.0, 1.0, 0.9, 1.1]])
+    extrinsic, intrinsic = pose_encoding_to_extri_intri(encoding, (28, 42))
+    assert intrinsic is not None
+    third = pose_encoding_to_extri_intri(encoding, (28, 42), "absT_quaR_FoV")
+    named = pose_encoding_to_extri_intri(encoding, (28, 42), pose_encoding_type="absT_quaR_FoV", build_intrinsics=True)
+    for found in (third, named):
+        torch.testing.assert_close(found, (extrinsic, intrinsic), rtol=0, atol=0)
+    back = extri_intri_to_pose_encoding(extrinsic, intrinsic, (28, 42), "absT_quaR_FoV")
+    torch.testing.assert_close(back, encoding)
+    torch.testing.assert_close(
+        extri_intri_to_pose_encoding(extrinsic, intrinsic, (28, 42), pose_encoding_type="absT_quaR_FoV"), encoding
+    )
+    with pytest.raises(ValueError, match="'other', needed 'absT_quaR_FoV'"):
+        pose_encoding_to_extri_intri(encoding, (28, 42), "other")
+    with pytest.raises(ValueError, match="'other', needed 'absT_quaR_FoV'"):
+        extri_intri_to_pose_encoding(extrinsic, intrinsic, (28, 42), "other")
+
+
+def test_other_patches_say_how_to_load(images: torch.Tensor) -> None:
+    other = little_model(patch_size=8, img_size=64)
+    with pytest.raises(ValueError, match=r"patch size 8; load them with .*load_images\(paths, size=64, patch=8\)"):
+        other(images)

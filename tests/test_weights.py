@@ -137,6 +137,19 @@ def test_unknown_head_option(tmp_path: Path) -> None:
         PAGE4D.from_pretrained(tmp_path / "w.pt", mask=False, enable_flow=True)
 
 
+def test_unknown_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_weights(little_model(), tmp_path / "w.safetensors")
+    with pytest.raises(
+        UserError, match=r"unknown options \['dtype', 'msk'\]; for weights of the hub"
+    ):
+        PAGE4D.from_pretrained(tmp_path / "w.safetensors", msk=True, dtype="x")
+    for local in (tmp_path / "w.safetensors", "tiny"):
+        with pytest.raises(UserError, match="is on this machine; revision can be given for weights of the hub"):
+            PAGE4D.from_pretrained(local, revision="main")
+    with pytest.raises(UserError, match="unknown options"):
+        PAGE4D.from_pretrained("nomask", foo=3)
+
+
 def test_local_file_with_mask_head_must_be_told(tmp_path: Path) -> None:
     torch.save(bare(little_model()), tmp_path / "w.pt")
     with pytest.raises(UserError, match="pass mask=True"):
@@ -231,7 +244,7 @@ def bad_files(folder: Path) -> dict[str, Path]:
         ("page.safetensors", "is a web page, not weights"),
         ("pointer.pt", "git-lfs pointer"),
         ("empty.pt", r"is empty \(0 bytes\)"),
-        ("text.pt", "holds Python objects or code|no whole torch checkpoint"),
+        ("text.pt", "is no torch checkpoint by its first bytes; give a .pt"),
         ("code.pt", "holds Python objects or code"),
         ("code_zip.pt", "holds Python objects or code"),
         ("list.pt", "holds a list, needed a state dict"),

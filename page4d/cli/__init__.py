@@ -65,29 +65,31 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    parser, module = _parser(words)
-    args = parser.parse_args(words)
+    parser, chosen, module = _parser(words)
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        chosen.error(f"unrecognized arguments: {' '.join(unknown)}")  # with the usage of this command, not of all
     if module is None:
         parser.print_help()
         return EXIT_USER_ERROR
     return int(module.run(args))
 
 
-def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, ModuleType | None]:
-    """The parser with all commands named, and the arguments of the one that `words` choose."""
+def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, ModuleType | None]:
+    """The parser with all commands named, that of the command that `words` choose (else the first), and its module."""
     parser = argparse.ArgumentParser(
         prog="page4d", description="Cameras, depth, points and the moving mask of moving scenes (PAGE-4D)."
     )
     parser.add_argument("--version", action="version", version=f"page4d {__version__}")
     chosen = next((word for word in words if not word.startswith("-")), None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    module = None
+    used, module = parser, None
     for name, (path, summary) in COMMANDS.items():
         sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == chosen:
-            module = importlib.import_module(path)
+            used, module = sub, importlib.import_module(path)
             module.add_arguments(sub)
-    return parser, module
+    return parser, used, module
 
 
 @contextmanager

@@ -21,8 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fetch each file and print where it is, its size and its hash; 0 when all are there."""
-    from page4d.io.weight_files import RELEASED, fetch_any, parse_hub_name
+    from page4d.io.weight_files import RELEASED, builtin_file, fetch_any, parse_hub_name
 
+    for name in args.weights:
+        if builtin_file(name) is not None:
+            raise UserError(f"{name} comes with the package and needs no download; use it as --weights {name}")
     candidates = [[RELEASED[name]] if name in RELEASED else parse_hub_name(name) for name in args.weights]
     for name, files in zip(args.weights, candidates, strict=True):
         print(describe(name, fetch_any(files, name, revision=args.revision).path), flush=True)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from page4d.cli.prediction_input import add_prediction_arguments
+from page4d.schema import Prediction, UserError
 
 MARKER = "export.json"
 # Said here and not imported, so that `--help` answers without numpy; a test holds it to the table of writers.
@@ -24,8 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--size",
         choices=("original", "input"),
-        default="original",
-        help="size of K, depth, masks (default: %(default)s)",
+        help="size of K, depth, masks (default: original; input for COLMAP models of a video without --images)",
     )
     add("--images", type=Path, help="folder of the original images, copied beside the COLMAP model")
     add("--max-points", type=int, default=500_000, help="points in point files (default: %(default)s)")
@@ -43,10 +43,15 @@ def run(args: argparse.Namespace) -> int:
     from page4d.io.exports import ExportOptions, export
 
     check_out(args.out, args.overwrite, MARKER)
+    if args.size == "input" and args.images is not None:
+        raise UserError(f"--size input writes the network's own pictures and --images {args.images} others; give one")
+    cloud = CloudOptions(args.points_from, args.drop, args.max_points)
     prediction = read_prediction(args)
+    colmap = bool({"colmap", "colmap-bin"} & set(args.format)) and args.images is None
+    size = args.size or ("input" if colmap and not have_files(prediction) else "original")
     options = ExportOptions(
-        size=args.size,
-        cloud=CloudOptions(args.points_from, args.drop, args.max_points),
+        size=size,
+        cloud=cloud,
         moving=moving_of(prediction, args.moving),
         keep_moving=args.keep_moving,
         images=args.images,
@@ -54,10 +59,17 @@ def run(args: argparse.Namespace) -> int:
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         written = export(prediction, folder, list(dict.fromkeys(args.format)), options)
         listing = {name: [str(p.relative_to(folder)) for p in paths] for name, paths in written.items()}
-        record = {"source": str(args.prediction), "unit": unit_of(prediction), "size": args.size, "files": listing}
+        record = {"source": str(args.prediction), "unit": unit_of(prediction), "size": size, "files": listing}
         (folder / MARKER).write_text(json.dumps(record | {"scale": prediction.meta.get("scale")}, indent=1))
     for name, paths in listing.items():
         print(f"{name}: {args.out / paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
-    if {"colmap", "colmap-bin"} & listing.keys() and args.size == "original" and args.images is None:
+    if colmap and size == "original":
         print(f"colmap: put the original images into {args.out / 'images'} (or pass --images FOLDER, or --size input)")
+    elif colmap and args.size is None:
+        print("all at the network's size: frames of a video have no image files (or pass --images FOLDER with them)")
     return 0
+
+
+def have_files(prediction: Prediction) -> bool:
+    """Whether the frames are named like image files; those of a video or a tensor are not."""
+    return all(Path(name).suffix for name in prediction.frame_names)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from page4d.io.metric_scale import MetricScale
 
+SENSOR_SUFFIXES = (".png", ".pgm", ".npy")
 MOVING_CHOICES = ("auto", "geometric", "model", "none")
 
 
@@ -62,11 +63,11 @@ def read_prediction(args: argparse.Namespace) -> Prediction:
 
 def moving_of(prediction: Prediction, choice: str) -> NDArray[np.bool_] | None:
     """The moving mask that was asked for; "auto" is the better method where it can be used, else none."""
-    from page4d.motion import best_method, moving_mask
+    from page4d.motion import moving_mask
 
     if choice == "none":
         return None
-    if choice == "auto" and best_method(prediction) == "geometric" and len(prediction) < 2:
+    if choice == "auto" and len(prediction) < 2:
         return None  # a single frame says nothing about motion, and nobody asked for it
     return moving_mask(prediction, choice)
 
@@ -101,6 +102,8 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
             frame, x1, y1, x2, y2, metres = (float(word) for word in rest.split(","))
         except ValueError as error:
             raise UserError(f"--scale-from {text!r}: needed distance:FRAME,X1,Y1,X2,Y2,METRES") from error
+        if frame != int(frame):
+            raise UserError(f"--scale-from {text!r}: frame {frame:g} is no whole number; frames count from 0")
         return scale_from_distance(prediction, int(frame), (x1, y1), (x2, y2), metres)
     if kind == "depth" and rest:
         return _scale_from_depth_folder(prediction, rest)
@@ -113,8 +116,6 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
 
 def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
     """Sensor depth by frame name, or in order where the numbers of files and frames are equal."""
-    from page4d.io.depth_formats import read_depth_npy
-    from page4d.io.depth_png import read_depth_png
     from page4d.io.images import natural_key
     from page4d.io.metric_scale import scale_from_depth
 
@@ -125,14 +126,29 @@ def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
         folder, per_metre = Path(text), None
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder of depth frames")
-    files = sorted((p for p in folder.iterdir() if p.suffix in (".png", ".npy")), key=natural_key)
+    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in SENSOR_SUFFIXES), key=natural_key)
     by_stem = {p.stem: p for p in files}
     named = {i: by_stem[Path(n).stem] for i, n in enumerate(prediction.frame_names) if Path(n).stem in by_stem}
     if not named and len(files) == len(prediction):
         named = dict(enumerate(files))
     if not named:
         raise UserError(
-            f"{folder}: no .png or .npy is named like a frame, and {len(files)} files are not {len(prediction)}"
+            f"{folder}: no {', '.join(SENSOR_SUFFIXES)} is named like a frame, and {len(files)} such files are not "
+            f"{len(prediction)}, one a frame"
         )
-    read = {i: read_depth_npy(p) if p.suffix == ".npy" else read_depth_png(p, per_metre) for i, p in named.items()}
-    return scale_from_depth(prediction, read)
+    return scale_from_depth(prediction, {i: _read_sensor(p, per_metre) for i, p in named.items()})
+
+
+def _read_sensor(path: Path, per_metre: float | None) -> NDArray[np.float32]:
+    from page4d.data.datasets.formats import read_pgm16
+    from page4d.io.depth_formats import read_depth_npy
+    from page4d.io.depth_png import read_depth_png
+
+    kind = path.suffix.lower()
+    if kind == ".npy":
+        return read_depth_npy(path)
+    if kind == ".png":
+        return read_depth_png(path, per_metre)
+    if per_metre is None:
+        raise UserError(f"{path} does not say its depth scale; write depth:FOLDER,UNITS_PER_METRE, for example 1000")
+    return (read_pgm16(path) / per_metre).astype("float32")

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d view`."""
     add_prediction_arguments(parser)
     add = parser.add_argument
-    add("--html", type=Path, help="file to write (default: the prediction's name with .html)")
+    add("--html", type=Path, help="file to write (default: viewer.html in a folder, else the file's name + .html)")
     add("--max-points", type=int, default=200_000, help="points of one frame (default: %(default)s)")
     add("--background-points", type=int, default=200_000, help="points of the still background (default: %(default)s)")
     add("--fps", type=float, help="frames a second when playing (default: as recorded, else 10)")

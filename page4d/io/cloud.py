@@ -89,10 +89,11 @@ def valid_pixels(prediction: Prediction) -> NDArray[np.bool_]:
         bad = ~np.isfinite(value).reshape(len(value), -1).all(1)
         if bad.any():
             names = [prediction.frame_names[i] for i in np.flatnonzero(bad)[:5]]
-            raise UserError(
-                f"{name} of {int(bad.sum())} of {len(bad)} frames is not finite (NaN or infinite), first {names}; "
-                "predict again, in float32 if this was half precision; a missing depth is written as 0"
-            )
+            hint = "predict again, in float32 if this was half precision; a missing depth is written as 0"
+            if name == "K":
+                hint = "a field of view of 0, which hardly trained weights predict; take others, or give intrinsics"
+            count = f"{int(bad.sum())} of {len(bad)} frames"
+            raise UserError(f"{name} of {count} is not finite (NaN or infinite), first {names}; {hint}")
     valid = (prediction.depth > 0) & shown_in_original(prediction)
     if not valid.any():
         raise UserError(

@@ -176,9 +176,9 @@ def open_rgb(source: ImageSource, rotate: bool = True) -> Image.Image:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the folder alone or a list of image files")
     if not path.exists():
-        raise UserError(f"{path} does not exist")
+        raise UserError(f"{path} does not exist; give image files, a folder of images or one video")
     if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes)")
+        raise UserError(f"{path} is empty (0 bytes); copy it again or leave it out")
     try:
         with Image.open(path) as image:
             image.load()

@@ -111,8 +111,8 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
 def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_gap_s: float = 0.02) -> MetricScale:
     """Scale from a known camera path in metres: the similarity that takes the predicted centres onto it.
 
-    Note:    poses are paired by time where both have one, else one to one by position. A straight path fixes the scale
-             but not the turn around it; then only the scale is kept.
+    Note:    frames with times are paired by time, whatever the counts; frames without, one to one by position. A
+             straight path fixes the scale but not the turn around it; then only the scale is kept.
     Raises:  UserError if fewer than 3 poses pair up or the predicted camera stands still.
     """
     ours, theirs = _paired(prediction, trajectory, max_gap_s)
@@ -133,17 +133,21 @@ def _paired(
     prediction: Prediction, trajectory: Trajectory, max_gap_s: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     ours, theirs, times = world_from_cam(prediction)[:, :, 3], trajectory.positions, prediction.timestamps_s
-    if len(ours) != len(theirs):
-        if np.isnan(times).any():
+    if np.isnan(times).any():
+        if len(ours) != len(theirs):
             raise UserError(
                 f"the trajectory has {len(theirs)} poses, the prediction {len(ours)} frames without times: "
                 "give one pose a frame, or predict with time stamps"
             )
-        nearest = np.abs(trajectory.stamps[None] - times[:, None]).argmin(1)
-        close = np.abs(trajectory.stamps[nearest] - times) <= max_gap_s
-        ours, theirs = ours[close], theirs[nearest[close]]
-    if len(ours) < 3:
+        if len(ours) < 3:
+            raise UserError(f"{len(ours)} poses give no scale; at least 3 are needed")
+        return ours, theirs
+    nearest = np.abs(trajectory.stamps[None] - times[:, None]).argmin(1)
+    close = np.abs(trajectory.stamps[nearest] - times) <= max_gap_s
+    if close.sum() < 3:
         raise UserError(
-            f"only {len(ours)} frames have a pose within {max_gap_s:g} s in the trajectory; at least 3 are needed"
+            f"only {close.sum()} frames have a pose within {max_gap_s:g} s in the trajectory; at least 3 are needed. "
+            f"Frames run from {times.min():g} to {times.max():g} s, poses from {trajectory.stamps.min():g} to "
+            f"{trajectory.stamps.max():g} s: bring them to one clock"
         )
-    return ours, theirs
+    return ours[close], theirs[nearest[close]]

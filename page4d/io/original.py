@@ -41,9 +41,9 @@ def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> 
     Note:    depth and poses stay as predicted: a network that misjudged the focal length has misjudged them too.
     Raises:  UserError for another shape or a focal length that is not positive.
     """
-    K = np.broadcast_to(np.asarray(K_original, np.float64), prediction.K.shape).copy()
     if np.asarray(K_original).shape not in ((3, 3), prediction.K.shape):
         raise UserError(f"intrinsics have shape {np.asarray(K_original).shape}, needed (3, 3) or {prediction.K.shape}")
+    K = np.broadcast_to(np.asarray(K_original, np.float64), prediction.K.shape).copy()
     if not np.isfinite(K).all() or (K[:, [0, 1], [0, 1]] <= 0).any():
         raise UserError("known intrinsics need finite values and positive focal lengths fx, fy (in pixels)")
     scale, corner = pixel_scale(prediction)

@@ -78,9 +78,10 @@ def _first_stream(path: Path) -> Iterator[tuple[Any, Any]]:
     import av
 
     if not path.is_file():
-        raise UserError(f"{path} does not exist" if not path.exists() else f"{path} is no file")
+        what = "is no file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {what}; give one video file")
     if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes)")
+        raise UserError(f"{path} is empty (0 bytes); copy or record it again")
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:

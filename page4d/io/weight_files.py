@@ -16,6 +16,9 @@ RUN_FILES = ("best.safetensors", "best.pt")
 HUB_FILES = ("model.safetensors", "model.pt")
 
 
+HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download", "endpoint", "etag_timeout")
+
+
 class NoSuchFileError(UserError):
     """The repository is there, the file is not."""
 
@@ -56,23 +59,36 @@ def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> Source:
     """The local file behind a source, fetched from the hub where it is not here yet.
 
     Order:   a built-in or released name; an existing file or run folder; `[datasets/]owner/name[/file]` on the hub.
-    Raises:  UserError if nothing of that name exists, here or there.
+    Raises:  UserError if nothing of that name exists, here or there, or for options that the source does not have.
     """
     name = os.fspath(source)
-    builtin = BUILTIN_FOLDER / f"{ALIASES.get(name, name)}.safetensors"
-    if os.sep not in name and builtin.is_file():
-        return Source(builtin, name)
+    if unknown := hub_options.keys() - set(HUB_OPTIONS):
+        raise UserError(f"unknown options {sorted(unknown)}; for weights of the hub there are {', '.join(HUB_OPTIONS)}")
     if name in RELEASED:
         return Source(fetch(RELEASED[name], **hub_options), name, RELEASED[name].mask)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return Source(best_of_run(path), name)
-    if path.exists():
-        return Source(path, name)
+    local = _local_weights(name)
+    if local is not None:
+        if hub_options:
+            raise UserError(f"{name} is on this machine; {', '.join(hub_options)} can be given for weights of the hub")
+        return Source(local, name)
     hub_files = parse_hub_name(name)
     by_file = {(known.repo, known.file): known for known in RELEASED.values()}
     candidates = [by_file.get((wanted.repo, wanted.file), wanted) for wanted in hub_files]
     return fetch_any(candidates, name, **hub_options)
+
+
+def _local_weights(name: str) -> Path | None:
+    builtin = builtin_file(name)
+    path = Path(name).expanduser()
+    if builtin is None and path.is_dir():
+        return best_of_run(path)
+    return builtin or (path if path.exists() else None)
+
+
+def builtin_file(name: str) -> Path | None:
+    """The file of a network that comes with the package; None if no such network has that name."""
+    path = BUILTIN_FOLDER / f"{ALIASES.get(name, name)}.safetensors"
+    return path if os.sep not in name and path.is_file() else None
 
 
 def best_of_run(folder: Path) -> Path:

@@ -109,5 +109,8 @@ class Aggregator(nn.Module):
         if len(shape) != 5 or shape[2] != 3 or shape[1] < 1:
             raise ValueError(f"images have shape {shape}, needed (S, 3, H, W) or (B, S, 3, H, W) with S >= 1")
         if shape[3] % patch or shape[4] % patch or 0 in shape:
-            raise ValueError(f"images are {shape[3]} x {shape[4]} px, needed multiples of the patch size {patch}")
+            raise ValueError(
+                f"images are {shape[3]} x {shape[4]} px, needed multiples of the patch size {patch}; load them with "
+                f"page4d.io.images.load_images(paths, size={self.config.img_size}, patch={patch}).images"
+            )
         return images

@@ -27,13 +27,16 @@ def weights_sha256(model: nn.Module) -> str:
     Note:    5 GB take seconds, so the hash is kept until a tensor is replaced or written to (torch counts writes).
     """
     tensors = sorted(model.state_dict(keep_vars=True).items())
-    versions = tuple((t.data_ptr(), t._version) for _, t in tensors)
+    # Tensors made under torch.inference_mode count no writes, so their hash cannot be kept.
+    countable = not any(t.is_inference() for _, t in tensors)
+    versions = tuple((t.data_ptr(), t._version) for _, t in tensors) if countable else ()
     known = _known.get(model)
-    if known is not None and known[0] == versions:
+    if known is not None and countable and known[0] == versions:
         return known[1]
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    _known[model] = (versions, digest.hexdigest())
+    if countable:
+        _known[model] = (versions, digest.hexdigest())
     return digest.hexdigest()

@@ -56,12 +56,14 @@ def load_pretrained(
     Source:  a built-in name ("tiny", ...); "nomask", "mask" (PAGE-4D), "vggt" (VGGT-1B); `[datasets/]owner/name[/file]`
              on the hub; a local .pt (bare or under "model") or .safetensors; a training run's folder (its best).
     Options: mask switches the mask on or off, None = as the weights were made; enable_camera, enable_depth,
-             enable_point and enable_track switch heads; others go to huggingface_hub (revision, token, cache_dir, ...).
+             enable_point and enable_track switch heads; for weights of the hub also huggingface_hub's revision, token,
+             cache_dir and the like (io.weight_files.HUB_OPTIONS).
     Shape:   from the configuration inside our own files; without one the full network. Heads that the file has no
              weights for are switched off. VGGT's files have no mask head: it is initialised, the same every time.
     Units:   weights are float32 in memory whatever the file stores.
     Raises:  UserError for a source that does not exist, a damaged or foreign file, missing, unknown or wrongly shaped
-             weights (each named), a head or mask asked for that the weights do not have, or a mask left undecided.
+             weights (each named), a head or mask asked for that the weights do not have, a mask left undecided, or
+             an option that does not exist.
     """
     enable = {name: bool(options.pop(name)) for name in list(options) if name.startswith("enable_")}
     found = find_weights(source, **options)
@@ -101,7 +103,7 @@ def read_weights(path: Path) -> Stored:
     Raises:  UserError that says what the file is instead, or what is broken in it.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist")
+        raise UserError(f"{path} does not exist; give a .pt or .safetensors file")
     with path.open("rb") as stream:
         head = stream.read(512)
     _refuse_foreign(path, head)
@@ -219,13 +221,15 @@ def _load_torch(path: Path) -> Any:
 def _refuse_foreign(path: Path, head: bytes) -> None:
     text = head.lstrip().lower()
     if not head:
-        raise UserError(f"{path} is empty (0 bytes)")
+        raise UserError(f"{path} is empty (0 bytes); download or copy it again")
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise UserError(f"{path} is a web page, not weights; the download gave an error page, fetch it again")
     if text.startswith(b"version https://git-lfs"):
         raise UserError(
             f"{path} is a git-lfs pointer, not the weights it points to; run `git lfs pull` or `page4d download`"
         )
+    if path.suffix != ".safetensors" and not head.startswith((b"PK", b"\x80")):
+        raise UserError(f"{path} is no torch checkpoint by its first bytes; give a .pt or .safetensors file of weights")
 
 
 def _has_mask_head(tensors: Iterable[str]) -> bool:

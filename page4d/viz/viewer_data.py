@@ -47,7 +47,10 @@ class ViewerOptions:
         if self.mode not in ("", "frame", "split", "all", "static"):
             raise UserError(f"the viewer's mode is {self.mode!r}; choose frame, split, all or static")
         if min(self.max_points, self.background_points, self.thumb_width) < 1 or self.fps <= 0:
-            raise UserError("the viewer needs at least 1 point, 1 px thumbnails and a positive frame rate")
+            raise UserError(
+                f"the viewer got {self.max_points} points a frame, {self.background_points} background points, "
+                f"{self.thumb_width} px thumbnails and {self.fps:g} frames a second; all must be positive"
+            )
 
 
 def viewer_data(prediction: Prediction, moving: NDArray[np.bool_] | None, options: ViewerOptions) -> dict[str, Any]:
