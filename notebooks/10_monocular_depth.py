@@ -143,14 +143,14 @@ rules = Rules(study.benchmark, study.protocol)
 compared = compared_frames(sequence, prediction, rules)[frame]
 
 # %% mystnb={"figure": {"caption": "Truth, scaled prediction and relative error of the median frame. Grey: no ground truth.", "name": "fig-mono-frame"}}
-from page4d.evaluate.metrics import aligned
+from page4d.evaluate.metrics import aligned, apply_fit, error_map, valid_pixels
 from page4d.viz.panels import Row, contact_sheet
 
 options = study.benchmark.depth_options(study.protocol, study.align)
-valid = compared.gt > 0
+valid = valid_pixels(compared.pred, compared.gt, options)
 _, fit = aligned(compared.pred[valid], compared.gt[valid], options)
-scaled = fit.scale * compared.pred + fit.shift
-relative = np.abs(scaled - compared.gt) / np.where(valid, compared.gt, np.inf)
+scaled = apply_fit(compared.pred, fit, options)
+relative = error_map(compared.pred, compared.gt, fit, options)
 limits = tuple(np.percentile(compared.gt[valid], (2, 98)))
 unit, valid, title = study.benchmark.unit, [valid], f"{sequence_name}, frame {frame}"
 rows = [

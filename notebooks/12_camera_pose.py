@@ -80,7 +80,7 @@ print("\n".join(failures(results)) or "no sequence failed")
 
 # %%
 from page4d.evaluate.pose import pose_errors
-from page4d.io.trajectories import Trajectory, world_from_camera
+from page4d.io.trajectories import Trajectory, rigid_inverse
 from page4d.schema import Prediction
 
 study, label = studies[0], weights.split(",")[-1]
@@ -88,7 +88,7 @@ pairs = {}
 for sequence in study.sequences()[:6]:
     prediction = Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
     truth = sequence.read_trajectory()
-    predicted = Trajectory(world_from_camera(prediction.cam_from_world), truth.stamps)
+    predicted = Trajectory(rigid_inverse(prediction.cam_from_world), truth.stamps)
     pairs[sequence.name] = (
         truth.positions,
         pose_errors(truth, predicted).aligned.positions,

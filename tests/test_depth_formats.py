@@ -3,25 +3,18 @@
 import struct
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from page4d.io.depth_formats import (
-    BONN_UNITS_PER_M,
-    KITTI_UNITS_PER_M,
     SINTEL_TAG,
     read_cam,
     read_depth_npy,
     read_dpt,
     read_flo,
-    read_png16,
     write_cam,
-    write_depth_npy,
     write_dpt,
     write_flo,
-    write_png16,
 )
 from page4d.schema import UserError
 
@@ -55,22 +48,9 @@ def test_cam_has_the_released_bytes(tmp_path):
     assert (tmp_path / "b.cam").read_bytes() == (tmp_path / "a.cam").read_bytes()
 
 
-@pytest.mark.parametrize("units", [BONN_UNITS_PER_M, KITTI_UNITS_PER_M])
-def test_16_bit_png_is_exact_to_half_a_unit_and_keeps_holes(units, tmp_path):
-    depth = DEPTH.copy()
-    depth[0, 0], depth[1, 1] = 0, np.nan
-    write_png16(tmp_path / "a.png", depth, units)
-    back = read_png16(tmp_path / "a.png", units)
-    assert back[0, 0] == back[1, 1] == 0
-    known = np.isfinite(depth)
-    assert np.abs(back - depth)[known].max() <= 0.5 / units + 1e-6
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.rint(np.nan_to_num(depth) * units))
-
-
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1)])
 def test_npy_takes_channel_zero(shape, tmp_path):
-    write_depth_npy(tmp_path / "a.npy", DEPTH, channel_axis=len(shape) == 3)
-    assert np.load(tmp_path / "a.npy").shape == shape
+    np.save(tmp_path / "a.npy", DEPTH.reshape(shape))
     np.testing.assert_array_equal(read_depth_npy(tmp_path / "a.npy"), DEPTH)
 
 
@@ -85,16 +65,12 @@ def damaged(folder: Path) -> dict[str, tuple[object, str]]:
         "tiny.dpt": b"\0\0",
         "huge.dpt": struct.pack("<fii", SINTEL_TAG, -1, 5) + whole[12:],
         "short.cam": struct.pack("<f", SINTEL_TAG) + b"\0" * 100,
-        "text.png": b"not a picture",
         "cut.npy": b"\x93NUMPY\x01\x00",
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    cv2.imwrite(str(folder / "8bit.png"), np.zeros((4, 4), np.uint8))
-    cv2.imwrite(str(folder / "colour.png"), np.zeros((4, 4, 3), np.uint16))
     np.save(folder / "flat.npy", np.zeros(4))
     np.save(folder / "text.npy", np.array([["a"]]))
-    png = lambda path: read_png16(path, 5000)  # noqa: E731
     return {
         "cut.dpt": (read_dpt, "has 149 bytes, needed 152 for 7 x 5"),
         "long.dpt": (read_dpt, "has 153 bytes, needed 152"),
@@ -104,10 +80,6 @@ def damaged(folder: Path) -> dict[str, tuple[object, str]]:
         "missing.dpt": (read_dpt, "cannot read"),
         "short.cam": (read_cam, "has 104 bytes, needed 172"),
         "good.dpt": (read_flo, "needed 292 for 7 x 5"),
-        "missing.png": (png, "does not exist"),
-        "text.png": (png, "no readable image"),
-        "8bit.png": (png, "8-bit image of 1 channel"),
-        "colour.png": (png, "16-bit image of 3 channel"),
         "cut.npy": (read_depth_npy, "no whole .npy file"),
         "flat.npy": (read_depth_npy, r"holds \(4,\)"),
         "text.npy": (read_depth_npy, "needed numbers"),
@@ -120,11 +92,3 @@ def test_every_kind_of_damage_is_named(tmp_path):
         with pytest.raises(UserError, match=message) as caught:
             reader(tmp_path / name)
         assert name in str(caught.value)
-
-
-def test_depth_beyond_16_bits_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(UserError, match=r"the most is 13.11 m"):
-        write_png16(tmp_path / "far.png", DEPTH + 5, BONN_UNITS_PER_M)
-    with pytest.raises(UserError, match="does not fit"):
-        write_png16(tmp_path / "far.png", -DEPTH, BONN_UNITS_PER_M)
-    assert not list(tmp_path.iterdir())

@@ -11,7 +11,6 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from page4d.evaluate.pose import (
-    last_pose_error,
     plot_axes,
     plot_trajectories,
     pose_errors,
@@ -66,10 +65,6 @@ def test_report_file_has_the_released_titles_and_values(tmp_path):
     rmse = [float(v) for v in re.findall(r"rmse\s+([\d.]+)", text)]
     ate, trans, rot = NUMBERS["extract_metrics_from_file"]
     assert rmse == [ate, rot, trans]
-
-
-def test_last_pose_error_equals_the_released_number():
-    assert last_pose_error(GT, PRED) == pytest.approx(NUMBERS["first_pose_aligned_last_pose_error"], rel=1e-8)
 
 
 def test_a_similarity_is_no_error_and_a_planted_turn_is_measured():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from page4d.data.sampling import BatchShape, ShapeRule, WindowRule, generator, relative_times, window
+from page4d.data.sampling import BatchShape, ShapeRule, WindowRule, generator, window
 from page4d.schema import UserError
 
 numbers_of = st.lists(st.integers(0, 80), min_size=1, max_size=40, unique=True).map(sorted)
@@ -95,11 +95,6 @@ def test_rules_refuse_nonsense() -> None:
     for bad in ({"strides": ()}, {"strides": (0,)}, {"step": 0}):
         with pytest.raises(UserError, match="at least 1"):
             WindowRule(**bad)  # type: ignore[arg-type]
-
-
-def test_relative_times() -> None:
-    assert relative_times([10, 12, 18]) == [-1.0, -0.5, 1.0]
-    assert relative_times([7, 7]) == [0.0, 0.0]
 
 
 # --- batch shapes -----------------------------------------------------------------------------------------------

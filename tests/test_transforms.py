@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plane_clip import NORMAL, OFFSET, plane_clip, plane_depth
 
-from page4d.data.transforms import Box, Framing, crop, image_size, mirror, nearest_index, pad, resize, turn_clockwise
+from page4d.data.transforms import Box, Framing, crop, image_size, mirror, nearest_index, pad, resize
 from page4d.geometry import invert, pixel_grid, project, transform, unproject, world_points
 from page4d.schema import Clip, UserError
 
@@ -20,8 +20,7 @@ EXACT: dict[str, Callable[[Clip], Clip]] = {
     "crop": lambda clip: crop(clip, Box(5, 3, 23, 19)),
     "pad": lambda clip: pad(clip, left=3, top=1, right=2, bottom=4),
     "mirror": mirror,
-    "turn_clockwise": turn_clockwise,
-    "all": lambda clip: turn_clockwise(mirror(pad(crop(clip, Box(2, 4, 30, 20)), left=1, top=7))),
+    "all": lambda clip: mirror(pad(crop(clip, Box(2, 4, 30, 20)), left=1, top=7)),
 }
 MIRRORED = {"mirror", "all"}
 
@@ -158,26 +157,11 @@ def test_sparse_depth_keeps_every_measurement_and_the_nearest_of_many() -> None:
     assert nearest.valid.sum() < small.valid.sum()
 
 
-def test_turning_four_times_and_mirroring_twice_change_nothing() -> None:
+def test_mirroring_twice_changes_nothing() -> None:
     clip = plane_clip(7)
-    turned = clip
-    for _ in range(4):
-        turned = turn_clockwise(turned)
-    for back in (turned, mirror(mirror(clip))):
-        for name in ("images", "depth", "K", "cam_from_world", "flow", "tracks", "moving", "instances"):
-            torch.testing.assert_close(getattr(back, name), getattr(clip, name), atol=1e-5, rtol=1e-5)
-
-
-def test_turning_matches_the_formulas() -> None:
-    clip = plane_clip(1)
-    turned = turn_clockwise(clip)
-    assert turned.K[0, 0, 2].item() == pytest.approx(30 - 1 - clip.K[0, 1, 2].item())
-    assert turned.K[0, 1, 2] == clip.K[0, 0, 2]
-    assert turned.images[0, :, 6, 30 - 1 - 9].tolist() == clip.images[0, :, 9, 6].tolist()
-    skewed = clip.K.clone()
-    skewed[:, 0, 1] = 1
-    with pytest.raises(UserError, match="skew"):
-        turn_clockwise(replace(clip, K=skewed))
+    back = mirror(mirror(clip))
+    for name in ("images", "depth", "K", "cam_from_world", "flow", "tracks", "moving", "instances"):
+        torch.testing.assert_close(getattr(back, name), getattr(clip, name), atol=1e-5, rtol=1e-5)
 
 
 def test_what_cannot_be_done_is_refused() -> None:

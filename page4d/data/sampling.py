@@ -42,12 +42,6 @@ def window(numbers: Sequence[int], first: int, stride: int, length: int) -> Wind
     return Window(tuple(frames + frames[-1:] * (length - len(frames))), len(frames) == length)
 
 
-def relative_times(frames: Sequence[int]) -> list[float]:
-    """Frame numbers mapped to [-1, 1], first to last; all 0 for a single instant."""
-    low, high = min(frames), max(frames)
-    return [2 * (f - low) / (high - low) - 1 if high > low else 0.0 for f in frames]
-
-
 @dataclass(frozen=True)
 class WindowRule:
     """How clips are cut out of the sequences of one dataset.

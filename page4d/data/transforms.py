@@ -1,4 +1,4 @@
-"""Crop, resize, pad, mirror and turn clips so that cameras, depth, tracks and flow keep telling the truth.
+"""Crop, resize, pad and mirror clips so that cameras, depth, tracks and flow keep telling the truth.
 
 Convention for all of them: pixel (0, 0) is centred at (0, 0), so a resize by s maps `c' = (c + 0.5) s - 0.5`; what
 leaves the image is invisible; depth, masks and ids are never interpolated, because a mean of two depths at an edge
@@ -170,35 +170,6 @@ def mirror(clip: Clip) -> Clip:
         flow=None if clip.flow is None else clip.flow.flip(2) * flip,
         **_maps(clip, lambda x: x.flip(-1)),
         **_moved_tracks(clip, lambda t: edge + t * flip, height, width),
-    )
-
-
-def turn_clockwise(clip: Clip) -> Clip:
-    """Turn every frame by 90 degrees clockwise and the cameras with it; the world stays.
-
-    Source:  pixel (x, y) becomes (H - 1 - y, x); the public code exchanges the formulas of the two directions and
-             leaves the poses as they were.
-    Errors:  UserError if K has skew, which a turn would move below the diagonal.
-    """
-    if bool((clip.K[..., 0, 1] != 0).any()):
-        raise UserError(f"{clip.name}: K has skew, so the frames cannot be turned; undistort to zero skew first")
-    height, width = image_size(clip)
-    K = clip.K.clone()
-    K[..., 0, 0], K[..., 1, 1] = clip.K[..., 1, 1], clip.K[..., 0, 0]
-    K[..., 0, 2], K[..., 1, 2] = height - 1 - clip.K[..., 1, 2], clip.K[..., 0, 2]
-    turned = clip.K.new_tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    edge = clip.K.new_tensor([height - 1.0, 0.0])
-
-    def turn(xy: Tensor) -> Tensor:
-        return torch.stack((-xy[..., 1], xy[..., 0]), -1)
-
-    return replace(
-        clip,
-        K=K,
-        cam_from_world=turned @ clip.cam_from_world,
-        flow=None if clip.flow is None else turn(clip.flow.rot90(-1, (1, 2))),
-        **_maps(clip, lambda x: x.rot90(-1, (-2, -1))),
-        **_moved_tracks(clip, lambda t: edge + turn(t), width, height),
     )
 
 

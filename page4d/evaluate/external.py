@@ -15,7 +15,7 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence
 from page4d.evaluate.predictions import Origin
 from page4d.io.depth_formats import read_depth_npy
-from page4d.io.trajectories import read_tum, world_from_camera
+from page4d.io.trajectories import read_tum, rigid_inverse
 from page4d.schema import Prediction, UserError
 
 
@@ -90,7 +90,7 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
             raise UserError(
                 f"{sequence.name}: {len(trajectory)} poses for {s} images; needed one row for each image, in order"
             )
-        poses = world_from_camera(trajectory.world_from_camera)
+        poses = rigid_inverse(trajectory.world_from_camera)
     h, w = depth.shape[1:]
     digest = hashlib.sha256(depth.tobytes() + poses.tobytes()).hexdigest()
     return Prediction(

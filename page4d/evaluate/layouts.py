@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from page4d.data.manifest import Manifest
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
-from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_depth_npy, read_dpt, read_png16
+from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_depth_npy, read_dpt
+from page4d.io.depth_png import read_depth_png
 from page4d.io.images import EXTENSIONS
 from page4d.io.trajectories import (
     Trajectory,
@@ -27,7 +28,7 @@ from page4d.io.trajectories import (
     read_matrices,
     read_sintel_cameras,
     read_tum,
-    world_from_camera,
+    rigid_inverse,
 )
 from page4d.schema import UserError
 
@@ -192,7 +193,7 @@ def _stamped(
         name=name or folder.name,
         images=pictures,
         image_stamps=tuple(stamp_of(p.name) for p in pictures),
-        read_depth=partial(read_png16, units_per_m=BONN_UNITS_PER_M),
+        read_depth=partial(read_depth_png, scale=BONN_UNITS_PER_M),
         read_trajectory=None if poses is None else partial(read_tum, poses),
         tolerance_s=0.04,
     )
@@ -263,7 +264,7 @@ def _dycheck_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDA
 
 def _sintel_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     K, pose = read_cam(folder / f"{image.stem}.cam")
-    return world_from_camera(pose[None])[0], K
+    return rigid_inverse(pose), K
 
 
 def kitti(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
@@ -277,7 +278,7 @@ def kitti(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eval
             image_stamps=_numbers(images, longest_number),
             depths=depths,
             depth_stamps=_numbers(depths, longest_number),
-            read_depth=partial(read_png16, units_per_m=KITTI_UNITS_PER_M),
+            read_depth=partial(read_depth_png, scale=KITTI_UNITS_PER_M),
         )
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from page4d.evaluate.layouts import EvalSequence
-from page4d.geometry import fit_similarity, unproject
-from page4d.io.trajectories import world_from_camera
+from page4d.geometry import fit_similarity, world_points
+from page4d.io.trajectories import rigid_inverse
 from page4d.schema import Prediction, UserError
 
 Array = NDArray[np.floating[Any]]
@@ -80,14 +80,12 @@ def predicted_points(prediction: Prediction) -> NDArray[np.float64]:
     """World points (S, H, W, 3): the point head's where there is one, else depth lifted by the predicted cameras."""
     if prediction.points is not None:
         return prediction.points.astype(np.float64)
-    return lifted(prediction.depth, prediction.K, world_from_camera(prediction.cam_from_world))
+    return lifted(prediction.depth, prediction.K, prediction.cam_from_world)
 
 
-def lifted(depth: Array, K: Array, poses: Array) -> NDArray[np.float64]:
-    """Depth maps (S, H, W) with K (S, 3, 3) and world_from_camera (S, 4, 4) as world points (S, H, W, 3)."""
-    local = unproject(torch.from_numpy(np.float64(depth)), torch.from_numpy(np.float64(K))).numpy()
-    turned = np.einsum("sij,shwj->shwi", poses[:, :3, :3], local)
-    return np.asarray(turned + poses[:, None, None, :3, 3])
+def lifted(depth: Array, K: Array, cam_from_world: Array) -> NDArray[np.float64]:
+    """`world_points` of arrays, in float64: (*, H, W), (*, 3, 3), (*, 3 or 4, 4) -> (*, H, W, 3)."""
+    return world_points(*(torch.from_numpy(np.float64(a)) for a in (depth, K, cam_from_world))).numpy()
 
 
 def true_points(
@@ -107,7 +105,7 @@ def true_points(
     K[0, :2] *= scale[0]
     K[1, 1] *= scale[1]
     K[:2, 2] = (K[:2, 2] + 0.5) * scale - 0.5
-    points = lifted(measured[None], K[None], pose[None])[0]
+    points = lifted(measured, K, rigid_inverse(pose))
     height, width = prediction.depth.shape[1:]
     x0, y0, x1, y1 = prediction.box_in_original[frame]
     columns = np.floor((x0 + (np.arange(width) + 0.5) * (x1 - x0) / width) * scale[0]).astype(int)

@@ -103,13 +103,6 @@ def _rmse(metric: metrics.APE | metrics.RPE) -> float:
     return float(metric.get_statistic(metrics.StatisticsType.rmse))
 
 
-def last_pose_error(gt: Trajectory, pred: Trajectory) -> float:
-    """Position error of the last pose when the first poses are made equal; no scale is fitted."""
-    first = gt.world_from_camera[0] @ np.linalg.inv(pred.world_from_camera[0])
-    last = first @ pred.world_from_camera[-1]
-    return float(np.linalg.norm(last[:3, 3] - gt.world_from_camera[-1, :3, 3]))
-
-
 def write_pose_files(
     folder: Path, prediction: Prediction, pred: Trajectory, legacy_quaternion_order: bool = False
 ) -> None:

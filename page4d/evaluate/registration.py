@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.io.trajectories import world_from_camera
+from page4d.io.trajectories import rigid_inverse
 from page4d.schema import Prediction
 
 Array = NDArray[np.floating[Any]]
@@ -23,7 +23,7 @@ def world_z(depth: Array, K: Array, cam_from_world: Array) -> NDArray[np.float64
     _, height, width = depth.shape
     u, v = np.arange(width), np.arange(height)[:, None]
     result = np.empty(depth.shape)
-    for i, pose in enumerate(world_from_camera(cam_from_world)):
+    for i, pose in enumerate(rigid_inverse(cam_from_world)):
         (fx, _, cx), (_, fy, cy) = K[i, 0].astype(np.float64), K[i, 1].astype(np.float64)
         ray_z = pose[2, 0] * (u - cx) / fx + pose[2, 1] * (v - cy) / fy + pose[2, 2]
         result[i] = ray_z * depth[i] + pose[2, 3]

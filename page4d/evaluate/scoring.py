@@ -27,7 +27,7 @@ from page4d.evaluate.points import point_errors, predicted_points, true_points
 from page4d.evaluate.predictions import Origin, same_maker
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.registration import compared_depth, placed, stretched
-from page4d.io.trajectories import Trajectory, world_from_camera, write_tum
+from page4d.io.trajectories import Trajectory, rigid_inverse, write_tum
 from page4d.schema import Prediction, Scores, SequenceScore, UserError
 from page4d.version import code_revision
 
@@ -230,7 +230,7 @@ def score_pose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
     if sequence.read_trajectory is None:
         raise UserError(f"{sequence.name} has no ground-truth trajectory; this benchmark cannot score poses")
     gt = sequence.read_trajectory()
-    poses = world_from_camera(prediction.cam_from_world)
+    poses = rigid_inverse(prediction.cam_from_world)
     # The released order: counts are compared first, so a wrong pairing of equal counts goes unnoticed (E6, E7).
     pairs = pair_frames(sequence, gt.stamps.tolist(), rules.protocol, "pose")
     by_position = rules.protocol.pairing == "position"

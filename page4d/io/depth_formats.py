@@ -1,4 +1,4 @@
-"""Depth, camera and flow files of the datasets and benchmarks: exact readers and writers, strict about damage.
+"""Depth, camera and flow files of the datasets and benchmarks: exact and strict about damage.
 
 A reader returns metres (Sintel: its own unit) as float32 with 0 where nothing was measured.
 """
@@ -9,7 +9,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,6 @@ Array = NDArray[np.floating[Any]]
 SINTEL_TAG = 202021.25
 BONN_UNITS_PER_M = 5000.0  # also TUM RGB-D
 KITTI_UNITS_PER_M = 256.0
-SCANNET_UNITS_PER_M = 1000.0
 
 
 def _tagged_bytes(path: Path | str, kind: str) -> bytes:
@@ -97,41 +95,6 @@ def write_cam(path: Path | str, K: Array, cam_from_world: Array) -> None:
         stream.write(np.asarray(K, "<f8").tobytes() + np.asarray(cam_from_world[:3], "<f8").tobytes())
 
 
-def read_png16(path: Path | str, units_per_m: float) -> NDArray[np.float32]:
-    """Read a 16-bit depth PNG: (H, W) in metres.
-
-    Units:   stored value / units_per_m; Bonn and TUM 5000, KITTI 256, ScanNet 1000.
-    Raises:  UserError if the file is missing, unreadable, 8-bit or coloured.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist; needed a 16-bit depth PNG")
-    stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if stored is None:
-        raise UserError(f"{path} is no readable image; needed a 16-bit depth PNG")
-    if stored.dtype != np.uint16 or stored.ndim != 2:
-        bits, channels = stored.dtype.itemsize * 8, 1 if stored.ndim == 2 else stored.shape[2]
-        raise UserError(f"{path} is a {bits}-bit image of {channels} channel(s); depth needs 16 bits and one channel")
-    return np.asarray(stored, np.float32) / np.float32(units_per_m)
-
-
-def write_png16(path: Path | str, depth_m: Array, units_per_m: float) -> None:
-    """Write a 16-bit depth PNG; invalid (0 or not finite) becomes 0.
-
-    Raises:  UserError if a depth does not fit into 16 bits at this unit.
-    """
-    stored = np.round(np.where(np.isfinite(depth_m), depth_m, 0) * units_per_m)
-    if stored.min() < 0 or stored.max() > 65535:
-        raise UserError(
-            f"{path}: depth {stored.max() / units_per_m:.4g} m does not fit into 16 bits at {units_per_m:g} units a "
-            f"metre; the most is {65535 / units_per_m:.4g} m"
-        )
-    whole, encoded = cv2.imencode(".png", stored.astype(np.uint16))
-    if not whole:
-        raise UserError(f"{path}: the depth {stored.shape} could not be encoded as PNG")
-    with atomic_write(path) as stream:
-        stream.write(encoded.tobytes())
-
-
 def read_depth_npy(path: Path | str) -> NDArray[np.float32]:
     """Read a `.npy` depth map (NYU, DyCheck, converted predictions): (H, W) from (H, W) or (H, W, C), channel 0.
 
@@ -146,9 +109,3 @@ def read_depth_npy(path: Path | str) -> NDArray[np.float32]:
     if not isinstance(stored, np.ndarray) or stored.ndim not in (2, 3) or stored.dtype.kind not in "fiu":
         raise UserError(f"{path} holds {getattr(stored, 'shape', type(stored))}; needed numbers (H, W) or (H, W, C)")
     return np.asarray(stored if stored.ndim == 2 else stored[..., 0], np.float32)
-
-
-def write_depth_npy(path: Path | str, depth: Array, channel_axis: bool = False) -> None:
-    """Write (H, W) float32, or (H, W, 1) as DyCheck stores it."""
-    with atomic_write(path) as stream:
-        np.save(stream, np.asarray(depth, np.float32)[..., None] if channel_axis else np.asarray(depth, np.float32))

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from page4d.geometry import invert, to_4x4
 from page4d.io.depth_formats import read_cam
 from page4d.schema import UserError, atomic_write
 
@@ -52,14 +54,9 @@ class Trajectory:
         return Trajectory(self.world_from_camera[indices], self.stamps[indices])
 
 
-def world_from_camera(cam_from_world: Array) -> NDArray[np.float64]:
-    """Invert rigid `[R | t]` (N, 3 or 4, 4) to (N, 4, 4) in float64."""
-    poses = np.asarray(cam_from_world, np.float64)
-    inverse = np.tile(np.eye(4), (len(poses), 1, 1))
-    rotation = poses[:, :3, :3].transpose(0, 2, 1)
-    inverse[:, :3, :3] = rotation
-    inverse[:, :3, 3] = -(rotation @ poses[:, :3, 3:])[..., 0]
-    return inverse
+def rigid_inverse(pose: Array) -> NDArray[np.float64]:
+    """Inverse of rigid transforms `[R | t]`, such as world from camera: (*, 3 or 4, 4) -> (*, 4, 4) in float64."""
+    return to_4x4(invert(torch.from_numpy(np.array(pose, np.float64)))).numpy()
 
 
 def quaternions(world_from_camera: Array) -> NDArray[np.float64]:
@@ -126,12 +123,6 @@ def read_matrices(path: Path | str) -> Trajectory:
     return Trajectory(poses, np.arange(len(rows), dtype=np.float64))
 
 
-def write_matrices(path: Path | str, trajectory: Trajectory) -> None:
-    """Write 16 numbers a row, row-major camera-to-world."""
-    with atomic_write(path, "w") as stream:
-        np.savetxt(stream, trajectory.world_from_camera.reshape(-1, 16), fmt="%.12g")
-
-
 def last_number(name: str) -> int:
     """The last run of digits in a file's stem: 7 of `frame_0007.cam`, 12 of `0_00012.json`."""
     found = re.findall(r"\d+", Path(name).stem)
@@ -146,7 +137,7 @@ def read_sintel_cameras(folder: Path | str) -> tuple[Trajectory, NDArray[np.floa
     if not paths:
         raise UserError(f"{folder} holds no .cam file; needed MPI Sintel's camdata_left/<sequence>")
     pairs = [read_cam(p) for p in paths]
-    poses = world_from_camera(np.stack([pose for _, pose in pairs]))
+    poses = rigid_inverse(np.stack([pose for _, pose in pairs]))
     return Trajectory(poses, np.array([float(last_number(p.name)) for p in paths])), np.stack([k for k, _ in pairs])
 
 

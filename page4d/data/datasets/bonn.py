@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from page4d.data.association import Entry, associate, read_index
 from page4d.data.datasets.base import DepthOptions, Source
-from page4d.data.datasets.calibration import Calibration, pose_from_tum, rigid_inverse
+from page4d.data.datasets.calibration import Calibration, pose_from_tum
 from page4d.data.datasets.paired import PairedSequences, Triple
+from page4d.io.trajectories import rigid_inverse
 from page4d.schema import UserError
 
 PUBLIC_SEQUENCES = tuple(

@@ -82,14 +82,6 @@ def _remap(picture: NDArray[Any], maps: Any, how: int) -> NDArray[Any]:
     return np.asarray(cv2.remap(picture, maps[0], maps[1], how, borderMode=cv2.BORDER_CONSTANT))
 
 
-def rigid_inverse(pose: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse of a rigid (3 or 4, 4) transform as (4, 4), in float64."""
-    inverse = np.eye(4)
-    inverse[:3, :3] = pose[:3, :3].T
-    inverse[:3, 3] = -pose[:3, :3].T @ pose[:3, 3]
-    return inverse
-
-
 def rotation_from_quaternion(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotation (3, 3) from x, y, z, w of any non-zero length, in float64.
 

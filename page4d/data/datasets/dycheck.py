@@ -27,9 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.calibration import rigid_inverse
 from page4d.data.datasets.formats import read_npy, read_rgb
-from page4d.io.trajectories import read_dycheck_camera
+from page4d.io.trajectories import read_dycheck_camera, rigid_inverse
 from page4d.schema import UserError
 
 FACTORS = {"1x": 1, "2x": 2}

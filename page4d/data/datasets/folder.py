@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.calibration import pose_from_tum, rigid_inverse
-from page4d.data.datasets.formats import read_mask, read_npy, read_pgm16, read_rgb, read_table
+from page4d.data.datasets.calibration import pose_from_tum
+from page4d.data.datasets.formats import numbered, read_mask, read_npy, read_pgm16, read_rgb, read_table
 from page4d.io.depth_png import read_depth_png
+from page4d.io.trajectories import rigid_inverse
 from page4d.schema import UserError
+
+IMAGES = ("*.png", "*.jpg", "*.jpeg")
 
 
 class Folder(SceneDataset):
@@ -53,7 +55,7 @@ class Folder(SceneDataset):
     def _scan(self) -> dict[str, list[int]]:
         for table in sorted(self.root.glob("*/poses.txt")):
             name = table.parent.name
-            self._images[name] = numbered(table.parent / "images")
+            self._images[name] = numbered(p for kind in IMAGES for p in (table.parent / "images").glob(kind))
             self._poses[name] = {int(row[0]): pose_from_tum(row[1:]) for row in read_table(table, 8)}
         return {name: sorted(images.keys() & self._poses[name].keys()) for name, images in self._images.items()}
 
@@ -94,16 +96,3 @@ def read_depth(stem: Path, per_unit: float) -> NDArray[np.float32]:
     if not path.is_file():
         raise UserError(f"{path} is missing, and so are .pgm and .npy; the image of this name has no depth map")
     return read_depth_png(path, per_unit)
-
-
-def numbered(folder: Path) -> dict[int, Path]:
-    """Images of a folder by the last number in their name.
-
-    Errors:  UserError if two images have the same number.
-    """
-    found: dict[int, Path] = {}
-    for path in sorted(p for kind in ("*.png", "*.jpg", "*.jpeg") for p in folder.glob(kind)):
-        digits = re.findall(r"\d+", path.stem)
-        if digits and found.setdefault(int(digits[-1]), path) != path:
-            raise UserError(f"{path} and {found[int(digits[-1])].name} have the same number; rename one")
-    return found

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source, Tracks
-from page4d.data.datasets.calibration import rigid_inverse, rotation_from_quaternion
+from page4d.data.datasets.calibration import rotation_from_quaternion
 from page4d.data.datasets.formats import read_json, read_labels, read_npy, read_rgb, read_tiff
+from page4d.io.trajectories import rigid_inverse
 from page4d.schema import UserError
 
 BEYOND_M = 1e6

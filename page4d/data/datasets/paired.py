@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset
-from page4d.data.datasets.calibration import Calibration, rigid_inverse
+from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.formats import read_rgb
 from page4d.io.depth_png import read_depth_png
+from page4d.io.trajectories import rigid_inverse
 
 DEPTH_PER_METRE = 5000.0
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.formats import read_json, read_labels, read_npz, read_rgb, reading
+from page4d.data.datasets.formats import numbered, read_json, read_labels, read_npz, read_rgb, reading
 from page4d.schema import UserError
 
 CAMERAS = ("front", "overhead", "left_shoulder", "right_shoulder", "wrist")
@@ -141,7 +140,7 @@ class RLBench(SceneDataset):
 
     def _add(self, name: str, folder: Path, cameras: Path, kinds: tuple[str, str, str]) -> None:
         for camera in self.cameras:
-            images, depths, masks = (_numbered(folder / f"{camera}_{kind}") for kind in kinds)
+            images, depths, masks = (numbered((folder / f"{camera}_{kind}").glob("*")) for kind in kinds)
             if images and self.depth_options.load and images.keys() != depths.keys():
                 odd = sorted(images.keys() ^ depths.keys())[:5]
                 raise UserError(f"{folder}: {camera} has frames {odd} with an image or a depth file, but not both")
@@ -210,11 +209,3 @@ def _exported_camera(view: View) -> Camera:
     except (KeyError, TypeError) as error:
         raise UserError(f"{view.cameras} has no Extrinsic and Intrinsic of {view.camera!r} ({error})") from error
     return Camera(extrinsic[:3], intrinsic)
-
-
-def _numbered(folder: Path) -> dict[int, Path]:
-    """Files of a folder by the last number in their name; none if there is no such folder."""
-    if not folder.is_dir():
-        return {}
-    found = {path: re.findall(r"\d+", path.stem) for path in sorted(folder.iterdir())}
-    return {int(digits[-1]): path for path, digits in found.items() if digits}

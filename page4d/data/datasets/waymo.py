@@ -35,10 +35,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.calibration import Calibration, rigid_inverse
+from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.waymo_boxes import draw_boxes, moving_boxes
 from page4d.data.datasets.waymo_lidar import laser_points
 from page4d.data.datasets.waymo_tables import read_component
+from page4d.io.trajectories import rigid_inverse
 from page4d.schema import UserError
 
 CAMERAS = {"FRONT": 1, "FRONT_LEFT": 2, "FRONT_RIGHT": 3, "SIDE_LEFT": 4, "SIDE_RIGHT": 5}

@@ -24,7 +24,7 @@ def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> l
     path = folder / "trajectory.txt"
     times = prediction.timestamps_s
     stamps = np.arange(len(times), dtype=np.float64) if np.isnan(times).any() else times
-    poses = trajectories.world_from_camera(prediction.cam_from_world)
+    poses = trajectories.rigid_inverse(prediction.cam_from_world)
     trajectories.write_tum(path, trajectories.Trajectory(poses, stamps))
     return [path]
 
