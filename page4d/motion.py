@@ -23,7 +23,7 @@ from page4d.schema import Prediction, UserError
 
 METHODS = ("geometric", "model")
 # Exact geometry finds most of what moves (chapter "Seeing it in 4-D"); a slow test holds this choice to be the better
-# one on predictions of the built-in masked network. A prediction without mask gets the geometric one in any case.
+# one on predictions of the built-in masked network.
 DEFAULT_METHOD = "geometric"
 
 
@@ -54,25 +54,20 @@ class MotionOptions:
 def moving_mask(
     prediction: Prediction, method: str = "auto", options: MotionOptions | None = None
 ) -> NDArray[np.bool_]:
-    """Moving pixels, bool (S, H, W), by the method "geometric" or "model"; "auto" takes the better that is there.
+    """Moving pixels, bool (S, H, W), by the method "geometric" or "model"; "auto" is `DEFAULT_METHOD`.
 
     Note:    a single frame says nothing about motion, so "auto" then calls everything still.
     Raises:  UserError for another method, "model" without a mask in the prediction, "geometric" with a single frame.
     """
     if method == "auto" and len(prediction) < 2:
         return np.zeros(prediction.depth.shape, np.bool_)
-    method = best_method(prediction) if method == "auto" else method
+    method = DEFAULT_METHOD if method == "auto" else method
     if method == "model":
         return model_score(prediction) > 0
     if method != "geometric":
         raise UserError(f"moving mask by {method!r}: choose one of {', '.join(METHODS)}")
     options = options or MotionOptions()
     return clean_mask(geometric_score(prediction, options) > options.threshold, options.smallest_share)
-
-
-def best_method(prediction: Prediction) -> str:
-    """The default method where the prediction allows it."""
-    return DEFAULT_METHOD if prediction.mask is not None else "geometric"
 
 
 def model_score(prediction: Prediction) -> NDArray[np.float32]:
