@@ -1,7 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -62,7 +69,8 @@ sheet = contact_sheet(rows)
 #
 # $\mathbf{t}$ is where the world's origin lies as seen from the camera; the camera itself stands at $\mathbf{c}$.
 # Mixing the two up is the most frequent mistake with poses, so names carry both ends: `compose(a_from_b, b_from_c)`
-# is `a_from_c`, and `invert(a_from_b)` is `b_from_a`. The world is always the first camera.
+# is `a_from_c`, and `invert(a_from_b)` is `b_from_a`. In data the world is the first camera; in
+# a network's answer it is close to it, because the first pose is predicted like the others.
 
 # %%
 import pandas as pd

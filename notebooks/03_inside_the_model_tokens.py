@@ -100,7 +100,8 @@ for name, order in {"later frames": later, "first frame": other}.items():
     print(f"{name} swapped: cameras differ by {gap:.1e}")
 
 # %% [markdown]
-# The first number is rounding, the second is not.
+# The first number is rounding, the second is not. It takes three frames or more: of two only one is a later frame, and
+# there is nothing to swap.
 #
 # ## Two kinds of attention, in turn
 #

@@ -30,12 +30,15 @@
 # ```bash
 # papermill notebooks/17_your_own_video.ipynb mine.ipynb -p video my.mp4 -p weights nomask -p device cuda
 # ```
+#
+# With `-p distance 0,410,620,890,640,0.9` too (frame, two pixels of your file, metres between them) it is in metres.
 
 # %% tags=["parameters"]
 video = "rendered"
 weights = "tiny"
 fps = 5.0
 max_frames = 12
+distance = ""
 device = "cpu"
 
 # %% [markdown]
@@ -83,21 +86,27 @@ figure = prediction_sheet(prediction)
 #
 # The network's unit has no length of its own. One known distance is enough: measure a door, a table, a tile. Say in
 # which frame, between which two pixels of your file, and how many metres. Depth sensor frames or a known camera path
-# do the same (`page4d view --scale-from`). Here the rendered clip's own truth stands in for the tape measure.
+# do the same (`page4d view --scale-from`). For the rendered clip its own truth stands in for the tape measure; with
+# your video and no `distance` nothing is scaled.
 
 # %%
-from page4d.io.metric_scale import apply_scale, scale_from_depth, scale_from_distance
+from math import isfinite
 
-if truth is not None:
-    sensor = {0: truth.depth[0].numpy()}
-    scale = scale_from_depth(prediction, sensor)
+from page4d.cli.prediction_input import find_scale
+from page4d.io.metric_scale import apply_scale, scale_from_depth
+
+scale = None
+if distance:
+    scale = find_scale(prediction, f"distance:{distance}")
+elif truth is not None:
+    scale = scale_from_depth(prediction, {0: truth.depth[0].numpy()})
+if scale is None:
+    print("no distance is known: lengths stay in the network's own unit")
 else:
-    height, width = prediction.original_hw[0]
-    left, right = (0.4 * width, 0.5 * height), (0.6 * width, 0.5 * height)
-    scale = scale_from_distance(prediction, 0, left, right, metres=1.0)
-prediction = apply_scale(prediction, scale)
-print(f"{scale.factor:.3f} m per unit, from {scale.source}")
-print(f"single measurements scatter by {scale.spread:.1%}")
+    prediction = apply_scale(prediction, scale)
+    print(f"{scale.factor:.3f} m per unit, from {scale.source}")
+    if isfinite(scale.spread):
+        print(f"single measurements scatter by {scale.spread:.1%}")
 
 # %% [markdown]
 # ## Look

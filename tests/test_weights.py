@@ -139,9 +139,7 @@ def test_unknown_head_option(tmp_path: Path) -> None:
 
 def test_unknown_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_weights(little_model(), tmp_path / "w.safetensors")
-    with pytest.raises(
-        UserError, match=r"unknown options \['dtype', 'msk'\]; for weights of the hub"
-    ):
+    with pytest.raises(UserError, match=r"unknown options \['dtype', 'msk'\]; for weights of the hub"):
         PAGE4D.from_pretrained(tmp_path / "w.safetensors", msk=True, dtype="x")
     for local in (tmp_path / "w.safetensors", "tiny"):
         with pytest.raises(UserError, match="is on this machine; revision can be given for weights of the hub"):

@@ -21,7 +21,7 @@ class Cloud:
 
     Shapes:  xyz (N, 3), rgb uint8 (N, 3), confidence (N,), frame (N,), pixel (N, 2) as integer (x, y), moving (N,).
     Units:   xyz in the Prediction's unit; frame is the index of the view that saw the point.
-    Frame:   OpenCV, the world is the first camera.
+    Frame:   OpenCV, the world of the Prediction (close to its first camera).
     """
 
     xyz: NDArray[np.float32]

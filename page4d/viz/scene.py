@@ -29,7 +29,7 @@ def scene_figure(
 
     Shapes:  moving bool (S, H, W) or None; moving points become a trace of their own that the legend switches.
     Units:   the Prediction's unit, written on the axes.
-    Frame:   OpenCV, the world is the first camera (x right, y down, z forward).
+    Frame:   OpenCV, the world is close to the first camera (x right, y down, z forward).
     Raises:  UserError if there is no valid point, or no such frame.
     """
     if frame is not None and not -len(prediction) <= frame < len(prediction):

@@ -2,7 +2,7 @@
 
 Axes, pixel centres and quaternion order follow the receiving tool, never ours:
 
-    ply         OpenCV axes, the world is the first camera
+    ply         OpenCV axes, the world is close to the first camera (see schema.Prediction)
     glb         glTF: x right, y up, z backward; cameras look along their -z
     colmap      camera from world, quaternion w x y z; the first pixel's centre is (0.5, 0.5)
     rerun       OpenCV axes; the first pixel's centre is (0.5, 0.5)

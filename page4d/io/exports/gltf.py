@@ -24,7 +24,7 @@ FRUSTUM_COLOUR = (31, 95, 168, 255)
 def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`scene.glb`: a point cloud, one perspective camera a frame, and line frusta for viewers that hide cameras.
 
-    Frame:   glTF (x right, y up, z backward), the world is the first camera turned over; unit as in the prediction.
+    Frame:   glTF (x right, y up, z backward), the world is the prediction's turned over; unit as in the prediction.
     Note:    glTF cameras have no principal point and no skew: the field of view is kept, an off-centre point is not.
     """
     cloud = cloud_of(prediction, options.cloud, options.moving)

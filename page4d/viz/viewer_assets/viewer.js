@@ -234,7 +234,7 @@
     state.shown = i;
     const seconds = data.times[i] === null ? "" : `, ${data.times[i].toFixed(2)} s`;
     byId("frame-name").textContent = `${i + 1} / ${data.names.length}`;
-    byId("note").textContent = `${data.names[i]}${seconds} · world = first camera, OpenCV axes · unit: ${data.unit}`;
+    byId("note").textContent = `${data.names[i]}${seconds} · world ≈ first camera, OpenCV axes · unit: ${data.unit}`;
     markStrips();
     redraw();
     decoded((i + 1) % data.names.length); // ready before it is asked for
