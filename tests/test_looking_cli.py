@@ -9,7 +9,6 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,62 +136,6 @@ def test_export_mistakes(
     error = fails(["export", str(stored), "--format", "ply", "--out", str(tmp_path / "x"), *extra], capsys)
     assert message in error
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("shape", [(2, 2), (2, 3), (3,), (5, 3, 3)])
-def test_intrinsics_of_another_shape(
-    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: tuple[int, ...]
-) -> None:
-    (tmp_path / "k.json").write_text(json.dumps({"K": np.ones(shape).tolist()}))
-    words = ["view", str(stored), "--html", str(tmp_path / "a.html"), "--intrinsics", str(tmp_path / "k.json")]
-    assert f"intrinsics have shape {shape}, needed (3, 3)" in fails(words, capsys)
-
-
-def test_colmap_model_of_a_video_has_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = tuple(f"clip_{i:06d}" for i in range(4))
-    replace(little_prediction(), frame_names=names).save(tmp_path / "p.npz")
-    words = ["export", str(tmp_path / "p.npz"), "--format", "colmap", "--moving", "none", "--out"]
-    assert main([*words, str(tmp_path / "a")]) == 0
-    assert "all at the network's size: frames of a video have no image files" in capsys.readouterr().out
-    assert sorted(p.stem for p in (tmp_path / "a" / "images").iterdir()) == list(names)
-    assert json.loads((tmp_path / "a" / "export.json").read_text())["size"] == "input"
-    assert main([*words, str(tmp_path / "b"), "--size", "original"]) == 0
-    assert "put the original images into" in capsys.readouterr().out
-    assert not (tmp_path / "b" / "images").exists()
-
-
-@pytest.mark.parametrize("suffix", [".PNG", ".pgm", ".NPY"])
-def test_scale_from_every_kind_of_sensor_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], stored: Path, suffix: str
-) -> None:
-    sensor = tmp_path / "sensor"
-    sensor.mkdir()
-    metres = little_prediction().depth[2] * 3
-    stored_mm = (metres * 1000).round().astype(np.uint16)
-    path = sensor / f"frame_0002{suffix}"
-    if suffix == ".pgm":
-        path.write_bytes(b"P5\n48 36\n65535\n" + stored_mm.astype(">u2").tobytes())
-    elif suffix == ".PNG":
-        Image.fromarray(stored_mm).save(path)
-    else:
-        with path.open("wb") as stream:
-            np.save(stream, metres)
-    words = ["export", str(stored), "--format", "cameras", "--moving", "none", "--out", str(tmp_path / "a")]
-    if suffix == ".pgm":
-        assert "does not say its depth scale" in fails([*words, "--scale-from", f"depth:{sensor}"], capsys)
-    units = "" if suffix == ".NPY" else ",1000"
-    assert main([*words, "--scale-from", f"depth:{sensor}{units}"]) == 0
-    scale = json.loads((tmp_path / "a" / "cameras.json").read_text())["scale"]
-    assert scale["factor"] == pytest.approx(3, rel=1e-3)
-
-
-def test_messages_say_what_arrived(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = ["--html", str(tmp_path / "a.html")]
-    assert "the viewer got 0 points a frame" in fails(["view", str(stored), *page, "--max-points", "0"], capsys)
-    flat = little_prediction()
-    flat.K[1, 0, 0] = np.inf
-    flat.save(tmp_path / "flat.npz")
-    assert "a field of view of 0, which hardly trained" in fails(["view", str(tmp_path / "flat.npz"), *page], capsys)
 
 
 def test_view_of_broken_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
