@@ -192,7 +192,9 @@ if arms:
 # %% tags=["hide-input"]
 from page4d.train.publish import AIMS
 
-exam = {path.stem: read_result(path)["mean"] for path in sorted(Path(exams).glob("*.json"))}
+exam = {
+    path.stem: read_result(path)["mean"] for path in sorted(Path(exams).glob("*.json"))
+}
 met = {
     f"{title}, at most {limit:.2f}": {
         name: f"{mean[score]:.3f}, {'reached' if mean[score] <= limit else 'missed'}"

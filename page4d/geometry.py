@@ -175,18 +175,17 @@ def extri_intri_to_pose_encoding(
 def pose_encoding_to_extri_intri(
     pose_encoding: Tensor,
     image_size_hw: tuple[int, int],
-    build_intrinsics: bool | str = True,
     pose_encoding_type: str = POSE_ENCODING,
+    build_intrinsics: bool = True,
 ) -> tuple[Tensor, Tensor | None]:
     """Decode the network's pose encoding to cameras.
 
     Shapes:  (*, 9) -> extrinsics (*, 3, 4) camera from world, intrinsics (*, 3, 3) or None.
     Note:    the principal point is (W / 2, H / 2) although pixel centres are integers: both public codes unproject so,
              and the weights were trained so; it is half a pixel off the image centre ((W - 1) / 2, (H - 1) / 2).
-             VGGT's callers may give the encoding's name in third place.
     Raises:  ValueError for another encoding than VGGT's "absT_quaR_FoV".
     """
-    _check_encoding(build_intrinsics if isinstance(build_intrinsics, str) else pose_encoding_type)
+    _check_encoding(pose_encoding_type)
     rotation = quaternion_to_matrix(pose_encoding[..., 3:7])
     extrinsics = torch.cat((rotation, pose_encoding[..., :3, None]), -1)
     if not build_intrinsics:

@@ -50,6 +50,13 @@ def test_depth_clearly_beats_a_constant(name: str) -> None:
     assert result["interval"]["abs_rel"][1] < 0.8 * result["interval"]["abs_rel_constant"][0]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_cameras_beat_one_that_stands_still(name: str) -> None:
+    interval = read_result(RESULTS / f"{name}.json")["interval"]
+    assert interval["rotation_ratio"][1] < 0.9
+    assert interval["translation_ratio"][1] < 1.0
+
+
 def test_moving_scenes_in_training_help_on_moving_scenes() -> None:
     before, after = (
         read_result(RESULTS / f"{name}.json")["interval"]["abs_rel"] for name in ("vggt-tiny", "page4d-tiny")

@@ -256,7 +256,8 @@ def test_encoding_round_trip(seed: int, fx: float, fy: float) -> None:
 
 
 def test_decoding_without_intrinsics() -> None:
-    assert g.pose_encoding_to_extri_intri(torch.tensor([[0.0, 0, 0, 0, 0, 0, 1, 1, 1]]), (8, 8), False)[1] is None
+    encoding = torch.tensor([[0.0, 0, 0, 0, 0, 0, 1, 1, 1]])
+    assert g.pose_encoding_to_extri_intri(encoding, (8, 8), build_intrinsics=False)[1] is None
 
 
 # --- resizing ---------------------------------------------------------------------------------------------------

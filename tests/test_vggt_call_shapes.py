@@ -98,7 +98,8 @@ def test_the_encodings_name_may_be_given() -> None:
     assert intrinsic is not None
     third = pose_encoding_to_extri_intri(encoding, (28, 42), "absT_quaR_FoV")
     named = pose_encoding_to_extri_intri(encoding, (28, 42), pose_encoding_type="absT_quaR_FoV", build_intrinsics=True)
-    for found in (third, named):
+    fourth = pose_encoding_to_extri_intri(encoding, (28, 42), "absT_quaR_FoV", True)
+    for found in (third, named, fourth):
         torch.testing.assert_close(found, (extrinsic, intrinsic), rtol=0, atol=0)
     back = extri_intri_to_pose_encoding(extrinsic, intrinsic, (28, 42), "absT_quaR_FoV")
     torch.testing.assert_close(back, encoding)

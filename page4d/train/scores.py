@@ -60,7 +60,9 @@ def score_sequences(predictions: Mapping[str, Any], targets: Targets) -> Sequenc
     if "depth" in predictions:
         depth = abs_rel(predictions["depth"][..., 0].float(), targets.depth, targets.valid)
     if "pose_enc" in predictions and targets.extrinsics.shape[1] > 1:
-        predicted, _ = pose_encoding_to_extri_intri(predictions["pose_enc"].double(), targets.image_hw, False)
+        predicted, _ = pose_encoding_to_extri_intri(
+            predictions["pose_enc"].double(), targets.image_hw, build_intrinsics=False
+        )
         predicted, true = relative_to_first(predicted), targets.extrinsics.double()
         poses = rotation_error(predicted, true)
         distance = (predicted[..., 3] - true[..., 3]).norm(dim=-1)[:, 1:].mean(1)
