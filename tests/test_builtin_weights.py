@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,15 @@ def test_exam_can_be_repeated(name: str) -> None:
 def test_depth_clearly_beats_a_constant(name: str) -> None:
     result = read_result(RESULTS / f"{name}.json")
     assert result["interval"]["abs_rel"][1] < 0.8 * result["interval"]["abs_rel_constant"][0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_log_of_every_stage_is_stored(name: str) -> None:
+    stages = re.findall(r"^- `(\w+)`: ([\d,]+) of", (BUILTIN_FOLDER / f"{name}.md").read_text(), re.MULTILINE)
+    assert stages
+    for stage, steps in stages:
+        run = read_result(RESULTS.parent / "runs" / f"{stage}.json")["run"]
+        assert f"{run['ended']['step']:,}" == steps
 
 
 @pytest.mark.parametrize("name", NAMES)
