@@ -9,7 +9,7 @@ from typing import Any
 
 from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
 from page4d.schema import atomic_write
-from page4d.train.results import finished_run
+from page4d.train.results import AIMS, finished_run
 from page4d.train.study import Exam, examine
 
 ROWS = (
@@ -18,12 +18,6 @@ ROWS = (
     ("translation error, mean point distances", "translation", "translation_identity", "a camera that stands still"),
     ("ATE, mean point distances", "ate", "ate_identity", "a camera that stands still"),
 )
-AIMS = (
-    ("depth AbsRel", "abs_rel", 0.15),
-    ("rotation error as a share of a still camera's", "rotation_ratio", 0.40),
-    ("ATE as a share of a still camera's", "ate_ratio", 0.50),
-)
-"""What the small family should reach: title, score, largest mean."""
 UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in ("progress", "workers", "threads", "resume", "tensorboard")))
 """Settings that do not change what a run computes."""
 

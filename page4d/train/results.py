@@ -22,6 +22,13 @@ RESAMPLES = 2000
 DIGITS = 5
 RATIOS = {f"{name}_ratio": (name, f"{name}_identity") for name in ("rotation", "ate", "translation")}
 
+AIMS = (
+    ("depth AbsRel", "abs_rel", 0.15),
+    ("rotation error as a share of a still camera's", "rotation_ratio", 0.40),
+    ("ATE as a share of a still camera's", "ate_ratio", 0.50),
+)
+"""What the small family should reach: title, score, largest mean."""
+
 Table = Mapping[str, NDArray[np.float64]]
 
 
