@@ -217,8 +217,10 @@ def test_interrupt_and_full_disk_leave_the_old_result(
     assert leftovers(tmp_path) == []
 
 
+# A shell starts background jobs with SIGINT ignored, and children inherit that: the tests may run in one.
 WRITES_FOREVER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from page4d.cli import main, predict
 def half(prediction, folder, *options):
     (folder / "prediction.npz").write_bytes(b"half")

@@ -24,6 +24,7 @@ from page4d.cli.demo import build_page, launch_options
 from page4d.cli.demo_jobs import DemoSettings, check_upload, run_job
 from page4d.cli.export import FORMAT_NAMES
 from page4d.cli.features import numbered
+from page4d.cli.prediction_input import parse_intrinsics
 from page4d.io.exports import FORMATS
 from page4d.io.images import load_images
 from page4d.model import PAGE4D
@@ -385,3 +386,12 @@ def test_demo_page_builds(model: PAGE4D, tmp_path: Path) -> None:
     gradio = pytest.importorskip("gradio", reason="the page itself needs the extra 'demo'")
     page = build_page(gradio, model, DemoSettings(), tmp_path)
     assert any(component["type"] == "html" for component in page.config["components"])
+
+
+@pytest.mark.parametrize("stored", ["[[2,0,1],[0,3,1],[0,0,1]]", '{"K": [[2,0,1],[0,3,1],[0,0,1]]}'])
+def test_intrinsics_from_json(tmp_path: Path, stored: str) -> None:
+    (tmp_path / "k.json").write_text(stored)
+    np.testing.assert_array_equal(parse_intrinsics(str(tmp_path / "k.json")), [[2, 0, 1], [0, 3, 1], [0, 0, 1]])
+    (tmp_path / "k.json").write_text('{"fx": 2}')
+    with pytest.raises(UserError, match="holds no intrinsics"):
+        parse_intrinsics(str(tmp_path / "k.json"))

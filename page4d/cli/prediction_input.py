@@ -73,17 +73,18 @@ def moving_of(prediction: Prediction, choice: str) -> NDArray[np.bool_] | None:
 
 
 def parse_intrinsics(text: str) -> NDArray[np.float64]:
-    """K (3, 3) or (S, 3, 3) from `FX,FY,CX,CY` or a JSON file with K, or with frames that have one each."""
+    """K (3, 3) or (S, 3, 3) from `FX,FY,CX,CY` or a JSON file: K itself, {"K": ...}, or frames with one each."""
     import numpy as np
 
     if Path(text).is_file():
         try:
             stored = json.loads(Path(text).read_text(encoding="utf-8"))
-            rows = stored["K"] if "K" in stored else [frame["K"] for frame in stored["frames"]]
-            return np.asarray(rows, np.float64)
+            if not isinstance(stored, list):
+                stored = stored["K"] if "K" in stored else [frame["K"] for frame in stored["frames"]]
+            return np.asarray(stored, np.float64)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{text} holds no intrinsics: needed JSON with K, or frames with K each ({error})"
+                f"{text} holds no intrinsics: needed JSON with K, or frames with K each ({error!r})"
             ) from error
     try:
         fx, fy, cx, cy = (float(word) for word in text.split(","))
