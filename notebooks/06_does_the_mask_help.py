@@ -69,13 +69,14 @@ made = {
         "seed": d["about"]["seed"],
         "sequences": d["n"],
         "frames": d["about"]["frames"],
-        "hardware": d["provenance"]["hardware"],
         "date": d["provenance"]["date"],
         "code": d["provenance"]["code_revision"][:10],
         "weights": d["weights_sha256"][:10],
     }
     for name, d in documents.items()
 }
+for hardware in sorted({d["provenance"]["hardware"] for d in documents.values()}):
+    print("examined on", hardware)
 pd.DataFrame(made).T if made else print("not run")
 
 # %% [markdown]
@@ -238,8 +239,8 @@ pd.Series(told, name="mean relative error").to_frame()
 
 # %% [markdown]
 # What moves stands close to the camera, and where it is taken for background the relative error is large. Rotation asks for
-# fine vision: in pictures of 48 pixels one degree is less than a pixel, and a patch has eight. Both improve with longer
-# training; the commands are ready, and the cards say how long these networks had.
+# fine vision: in pictures of 48 pixels one degree is less than a pixel, and a patch has eight. The cards say how long
+# these networks were trained; the commands are ready for longer runs.
 
 # %% [markdown]
 # ## Reading
