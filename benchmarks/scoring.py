@@ -25,7 +25,8 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.harness import Study
 from page4d.evaluate.predictions import Origin
 from page4d.evaluate.protocol import protocol_of
-from page4d.io.depth_formats import BONN_UNITS_PER_M, write_png16
+from page4d.io.depth_formats import BONN_UNITS_PER_M
+from page4d.io.depth_png import write_depth_png
 from page4d.schema import Prediction
 
 NAME = "videodepth-bonn"
@@ -44,7 +45,7 @@ def write_sequence(root: Path, frames: int) -> None:
         (folder / "rgb_110" / f"{stamp}.png").touch()
         depth = 1 + 5 * cv2.resize(rng.random((12, 16)), (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
         depth[rng.random(depth.shape) < 0.1] = 0
-        write_png16(folder / "depth_110" / f"{stamp}.png", depth, BONN_UNITS_PER_M)
+        write_depth_png(folder / "depth_110" / f"{stamp}.png", depth.astype(np.float32), BONN_UNITS_PER_M)
 
 
 def write_prediction(study: Study) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import json
 import re
 import subprocess
@@ -45,6 +47,17 @@ def test_types_are_strict() -> None:
 
 def test_imports_point_downwards() -> None:
     run("lint-imports", "--no-cache")
+
+
+def test_benchmarks_import_what_exists() -> None:
+    """They run by hand only, so that nothing else would notice."""
+    missing = []
+    for path in tracked("benchmarks/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("page4d"):
+                module = importlib.import_module(str(node.module))
+                missing += [f"{path.name}: {node.module}.{a.name}" for a in node.names if not hasattr(module, a.name)]
+    assert missing == []
 
 
 def test_files_are_short() -> None:
