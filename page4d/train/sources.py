@@ -35,8 +35,8 @@ class Source(Protocol):
 class Curriculum:
     """How a synthetic run gets harder; steps are iterations, empty = the world's own setting throughout.
 
-    Fields:  frames and batch_size are stairs of [step, value]; camera_speed, moving_share and body_speed are ramps of
-             [step, factor] on the world's ranges, so 0.1 begins with a tenth of the speed.
+    Fields:  frames and batch_size are stairs of [step, value]; camera_speed, moving_share, body_speed and
+             frame_stride are ramps of [step, factor] on the world's ranges, so 0.1 begins with a tenth of the speed.
     """
 
     frames: tuple[tuple[int, float], ...] = ()
@@ -44,13 +44,14 @@ class Curriculum:
     camera_speed: tuple[tuple[int, float], ...] = ()
     moving_share: tuple[tuple[int, float], ...] = ()
     body_speed: tuple[tuple[int, float], ...] = ()
+    frame_stride: tuple[tuple[int, float], ...] = ()
 
     def world(self, config: WorldConfig, iteration: int) -> WorldConfig:
         """The world as it is at an iteration."""
         changes: dict[str, Any] = {}
         if self.frames:
             changes["frames"] = int(stairs(iteration, self.frames))
-        for name in ("camera_speed", "moving_share", "body_speed"):
+        for name in ("camera_speed", "moving_share", "body_speed", "frame_stride"):
             points = getattr(self, name)
             if points:
                 changes[name] = _scaled(getattr(config, name), ramp(iteration, points))
