@@ -29,7 +29,7 @@ def page4d(*arguments: str, processes: int = 1) -> subprocess.CompletedProcess[s
     """Run the command, under torchrun for several processes."""
     launcher = ["--nproc_per_node", str(processes), "--no-python", str(BIN / "page4d")]
     command = [str(BIN / "torchrun"), "--standalone", *launcher] if processes > 1 else [str(BIN / "page4d")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run([*command, *arguments], capture_output=True, text=True, env=environment, check=False)
 
 
@@ -48,7 +48,8 @@ def accumulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("fsdp", [False, True])
 def test_two_processes_equal_one_that_accumulates(tmp_path: Path, accumulated: Path, fsdp: bool) -> None:
-    more = ["data.val.dynamic-val.batches=3", f"trainer.fsdp={str(fsdp).lower()}"]
+    # "auto" must find the other process on a machine without an accelerator, too.
+    more = ["data.val.dynamic-val.batches=3", f"trainer.fsdp={str(fsdp).lower()}", "trainer.device=auto"]
     done = page4d(*words(tmp_path, *more), processes=2)
     assert done.returncode == 0, done.stderr
     for phase in ("train", "val"):

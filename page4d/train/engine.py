@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,14 +26,18 @@ def make_accelerator(config: TrainerConfig) -> Accelerator:
     """Processes and precision; launched by `torchrun` or `accelerate launch`, or alone.
 
     Note:    bfloat16 needs no loss scaler and gets none (the public trainer scaled it all the same, T3).
+             Several processes on a machine without an accelerator must be told to use the CPU: accelerate would
+             start each of them alone, all writing to one run folder.
     """
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    cpu = config.device == "cpu" or (several and not torch.accelerator.is_available())
     fsdp = None
     if config.fsdp:
         fsdp = FullyShardedDataParallelPlugin(
             fsdp_version=2, auto_wrap_policy="transformer_based_wrap", transformer_cls_names_to_wrap=[WHOLE_BLOCKS]
         )
     return Accelerator(
-        cpu=config.device == "cpu",
+        cpu=cpu,
         mixed_precision=config.precision,
         fsdp_plugin=fsdp,
         # The mask head has no gradient once its schedule is over.
