@@ -205,11 +205,10 @@ exam = {
     path.stem: read_result(path)["mean"] for path in sorted(Path(exams).glob("*.json"))
 }
 met = {
-    f"{title}, at most {limit:.2f}": {
-        name: f"{mean[score]:.3f}, {'reached' if mean[score] <= limit else 'missed'}"
-        for name, mean in exam.items()
+    f"{aim.title}, at most {aim.limit:.2f}": {
+        name: aim.verdict(mean) for name, mean in exam.items()
     }
-    for title, score, limit in AIMS
+    for aim in AIMS
 }
 pd.DataFrame(met).T if exam else print(f"no exams in {exams}")
 

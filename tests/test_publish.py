@@ -33,7 +33,8 @@ def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "results" / "small.json").read_text())
     assert f"| {result['mean']['abs_rel']:.3f} (" in text
     assert "The mask is off" in text
-    assert text.count(" wanted, ") == len(AIMS)
+    assert "planned steps of 2 clips" in text, "one process of batch size 2"
+    assert text.count(" wanted; ") == len(AIMS)
     PAGE4D.from_pretrained(tmp_path / "builtin" / "small.safetensors")
     (moved / "first" / "run.json").unlink()
     with pytest.raises(UserError, match="first holds no finished run"):

@@ -17,14 +17,14 @@ from PIL import Image
 from torch import Tensor
 from training import MICRO, clips, make_trainer, settings
 
-from page4d.data.loader import Share
+from page4d.data.loader import Share, made_ahead
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train import loop
 from page4d.train.batch import TrainBatch, stack, targets_of
 from page4d.train.record import read_scalars
 from page4d.train.settings import OptimConfig, Settings, StartConfig
-from page4d.train.sources import ClipSource, Curriculum, SyntheticSource, feed
+from page4d.train.sources import ClipSource, Curriculum, SyntheticSource
 
 
 class Broken:
@@ -100,7 +100,7 @@ def test_one_optimizer_step_an_iteration_after_clipping(tmp_path: Path, monkeypa
         original(*args)
 
     monkeypatch.setattr(trainer.optimizer, "step", spy)
-    batches = feed(trainer.source, Share(accumulate=3), 0, 9, 0)
+    batches = made_ahead(trainer.source.batch, Share(accumulate=3), 0, 9, 0)
     values = trainer.iteration(batches)
     assert values is not None
     assert values["grad_norm/all"] > 1.0, "the case needs something to clip"
@@ -284,21 +284,24 @@ def test_synthetic_source_curriculum_and_seeds() -> None:
     assert late.images.shape[:2] == (2, 3)
     assert not set(early.names) & set(late.names)
     assert curriculum.world(world, 5).camera_speed == pytest.approx((0.1, 1.0))
+    wide = Curriculum(frame_stride=((0, 2.0), (10, 1.0)))
+    assert wide.world(world, 0).frame_stride == pytest.approx((2.0, 6.0))
+    assert wide.world(world, 10) == world
     motion = early.cam_from_world[:, 1, :, 3] - early.cam_from_world[:, 0, :, 3]
     assert motion.norm(dim=-1).max() < 0.05, "a tripod, but for a hand's shake"
     assert torch.equal(source.batch(1, 5).images, late.images)
 
 
-def test_feed_gives_each_number_once_over_processes() -> None:
+def test_batches_give_each_number_once_over_processes() -> None:
     numbers = [Share(rank, 2, 3).numbers(4) for rank in range(2)]
     assert sorted(numbers[0] + numbers[1]) == list(range(24, 30))
     assert Share(accumulate=6).numbers(4) == list(range(24, 30)), "one process that accumulates sees the same"
 
 
-def test_feed_from_a_worker_is_the_same() -> None:
+def test_batches_from_a_worker_are_the_same() -> None:
     source = ClipSource(clips(), 2)
-    here = [b.names for b in feed(source, Share(), 2, 5, workers=0)]
-    there: Iterator[TrainBatch] = feed(source, Share(), 2, 5, workers=1)
+    here = [b.names for b in made_ahead(source.batch, Share(), 2, 5, workers=0)]
+    there: Iterator[TrainBatch] = made_ahead(source.batch, Share(), 2, 5, workers=1)
     assert [b.names for b in there] == here
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
 from page4d.schema import Clip, UserError
+
+T = TypeVar("T")
 
 
 class Numbered(Protocol):
@@ -37,16 +40,18 @@ class Share:
         return [first + m * self.world + self.rank for m in range(self.accumulate)]
 
 
-class _Batches(Dataset[list[Clip]]):
-    def __init__(self, source: Numbered) -> None:
-        self.source = source
+class _Made(Dataset[T]):
+    """A function of (batch number, iteration) as a torch Dataset."""
 
-    def __getitem__(self, key: tuple[int, int]) -> list[Clip]:
-        return self.source.clips(*key)
+    def __init__(self, make: Callable[[int, int], T]) -> None:
+        self.make = make
+
+    def __getitem__(self, key: tuple[int, int]) -> T:
+        return self.make(*key)
 
 
 class _Keys:
-    """(batch number, iteration) in order."""
+    """(batch number, iteration) of every batch in order, without holding them all."""
 
     def __init__(self, share: Share, first: int, last: int) -> None:
         self.share, self.first, self.last = share, first, last
@@ -57,8 +62,36 @@ class _Keys:
                 yield number, iteration
 
 
-def _as_it_is(clips: list[Clip]) -> list[Clip]:
-    return clips
+def _as_it_is(batch: T) -> T:
+    return batch
+
+
+def _ignore_sigterm(worker: int) -> None:
+    """A cluster sends SIGTERM to the whole process group; a worker that died of it would break the batch in hand."""
+    del worker
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def made_ahead(
+    make: Callable[[int, int], T], share: Share, first: int, last: int, workers: int, prefetch: int = 4
+) -> Generator[T]:
+    """`make(number, iteration)` for iterations `first` to `last`, in `workers` processes (0: in this one).
+
+    Note:    each worker holds `prefetch` batches ready; what comes does not depend on the number of workers.
+    """
+    keys = _Keys(share, first, last)
+    if workers == 0:
+        yield from (make(*key) for key in keys)
+        return
+    yield from DataLoader(
+        _Made(make),
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        prefetch_factor=prefetch,
+        collate_fn=_as_it_is,
+        worker_init_fn=_ignore_sigterm,
+    )
 
 
 class ClipLoader:
@@ -82,15 +115,7 @@ class ClipLoader:
     def __iter__(self) -> Iterator[list[Clip]]:
         start, skip = divmod(self.batches_done, self.share.accumulate)
         end = 2**62 if self.iterations is None else self.iterations
-        options: dict[str, Any] = {"prefetch_factor": 2} if self.workers else {}
-        made = DataLoader(
-            _Batches(self.source),
-            batch_size=None,
-            sampler=_Keys(self.share, start, end),
-            num_workers=self.workers,
-            collate_fn=_as_it_is,
-            **options,
-        )
+        made = made_ahead(self.source.clips, self.share, start, end, self.workers, prefetch=2)
         for position, clips in enumerate(made):
             if position >= skip:
                 self.batches_done += 1

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from page4d.data.loader import Share
+from page4d.data.loader import Share, made_ahead
 from page4d.losses import LossConfig, Targets, total_loss
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
@@ -37,7 +37,7 @@ from page4d.train.results import RATIOS
 from page4d.train.schedules import ramp
 from page4d.train.scores import SCORE_NAMES
 from page4d.train.settings import Settings
-from page4d.train.sources import Source, feed
+from page4d.train.sources import Source
 from page4d.train.start import begin
 from page4d.train.validation import Validation, validate
 from page4d.version import code_revision
@@ -117,7 +117,9 @@ class Trainer:
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
         share = Share(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
-        batches: Generator[TrainBatch] = feed(self.source, share, self.position.iteration, ENDLESS, trainer.workers)
+        batches: Generator[TrainBatch] = made_ahead(
+            self.source.batch, share, self.position.iteration, ENDLESS, trainer.workers
+        )
         bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
         self.module.train()
         try:

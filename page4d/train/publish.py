@@ -18,7 +18,8 @@ ROWS = (
     ("translation error, mean point distances", "translation", "translation_identity", "a camera that stands still"),
     ("ATE, mean point distances", "ate", "ate_identity", "a camera that stands still"),
 )
-UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in ("progress", "workers", "threads", "resume", "tensorboard")))
+_QUIET = ("progress", "workers", "threads", "resume", "tensorboard", "log_every", "image_every", "save_every")
+UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in _QUIET))
 """Settings that do not change what a run computes."""
 
 
@@ -102,20 +103,17 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
 
 def aims(mean: Mapping[str, float]) -> list[str]:
     """One line for each aim: what was wanted, what came, and whether that is reached."""
-    return [
-        f"- {title}: at most {limit:.2f} wanted, {mean[score]:.3f} measured, "
-        f"{'reached' if mean[score] <= limit else 'missed'}."
-        for title, score, limit in AIMS
-    ]
+    return [f"- {aim.title}: at most {aim.limit:.2f} wanted; {aim.verdict(mean)}." for aim in AIMS]
 
 
 def stage_text(run: Mapping[str, Any]) -> str:
     """One stage of training as a line of the card."""
     config, made, ended = run["config"], run["provenance"], run["ended"]
     data, minutes = config["data"], ended["seconds"] / 60
+    clips = data["batch_size"] * run["processes"] * config["trainer"]["accumulate"]
     return (
         f"- `{config['paths']['name']}`: {ended['step']:,} of {config['trainer']['max_steps']:,} planned steps of "
-        f"{data['batch_size']} clips of `{data['split']}`, {minutes:.0f} minutes on {made['hardware']} "
+        f"{clips} clips of `{data['split']}`, {minutes:.0f} minutes on {made['hardware']} "
         f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}.{changes_text(run)}"
     )
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,24 @@ RESAMPLES = 2000
 DIGITS = 5
 RATIOS = {f"{name}_ratio": (name, f"{name}_identity") for name in ("rotation", "ate", "translation")}
 
+
+class Aim(NamedTuple):
+    """What the small family should reach: the mean of a score, at most `limit`."""
+
+    title: str
+    score: str
+    limit: float
+
+    def verdict(self, mean: Mapping[str, float]) -> str:
+        """What was measured, and whether that reaches the limit."""
+        return f"{mean[self.score]:.3f}, {'reached' if mean[self.score] <= self.limit else 'missed'}"
+
+
 AIMS = (
-    ("depth AbsRel", "abs_rel", 0.15),
-    ("rotation error as a share of a still camera's", "rotation_ratio", 0.40),
-    ("ATE as a share of a still camera's", "ate_ratio", 0.50),
+    Aim("depth AbsRel", "abs_rel", 0.15),
+    Aim("rotation error as a share of a still camera's", "rotation_ratio", 0.40),
+    Aim("ATE as a share of a still camera's", "ate_ratio", 0.50),
 )
-"""What the small family should reach: title, score, largest mean."""
 
 Table = Mapping[str, NDArray[np.float64]]
 

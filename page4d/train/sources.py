@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset
 
-from page4d.data.loader import Share
 from page4d.data.mixing import Mix
 from page4d.data.synthetic import WorldConfig, render_batch, split_config, split_seeds
 from page4d.schema import Clip, UserError
@@ -166,59 +163,3 @@ class MixSource:
     def batch(self, index: int, iteration: int) -> TrainBatch:
         """The clips of batch `index`, stacked."""
         return replace(stack(self.mix.clips(index, iteration)), dataset=self.mix.name)
-
-
-class _Numbered(Dataset[TrainBatch]):
-    """A source as a torch Dataset whose keys are (batch number, iteration)."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __getitem__(self, key: tuple[int, int]) -> TrainBatch:
-        return self.source.batch(*key)
-
-
-def _identity(batch: Any) -> Any:
-    return batch
-
-
-def _ignore_sigterm(worker: int) -> None:
-    """A cluster sends SIGTERM to the whole process group; a worker that died of it would break the batch in hand."""
-    del worker
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def feed(source: Source, share: Share, first: int, last: int, workers: int) -> Generator[TrainBatch]:
-    """Batches of iterations `first` to `last`, made ahead of time in `workers` processes (0: in this one).
-
-    Note:  worker processes render while the network computes; what they give does not depend on their number.
-    """
-    if workers == 0:
-        for number, iteration in _Keys(share, first, last):
-            yield source.batch(number, iteration)
-        return
-    loader = DataLoader(
-        _Numbered(source),
-        batch_size=None,
-        sampler=_Keys(share, first, last),
-        num_workers=workers,
-        prefetch_factor=4,
-        collate_fn=_identity,
-        worker_init_fn=_ignore_sigterm,
-    )
-    yield from loader
-
-
-class _Keys:
-    """(batch number, iteration) of every micro-batch in order, without holding them all."""
-
-    def __init__(self, share: Share, first: int, last: int) -> None:
-        self.share, self.first, self.last = share, first, last
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        for iteration in range(self.first, self.last):
-            for number in self.share.numbers(iteration):
-                yield number, iteration
-
-    def __len__(self) -> int:
-        return (self.last - self.first) * self.share.accumulate
