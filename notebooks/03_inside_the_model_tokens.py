@@ -207,8 +207,7 @@ pd.DataFrame(table, columns=["head", "reads", "returns", "meaning"]).set_index("
 
 # %% [markdown]
 # The camera head refines: it predicts, feeds its prediction back and corrects it, with the same weights each time.
-# All iterations are returned; the last one counts. A small network's cameras hardly leave the identity, so its corrections
-# are small too, and need not shrink every time.
+# All iterations are returned; the last one counts. Nothing forces a correction to be smaller than the one before it.
 
 # %% mystnb={"figure": {"caption": "How far each iteration of the camera head is from the last one, mean over frames.", "name": "fig-iterations"}}
 gaps = torch.stack([(e - encodings[-1])[0].abs().mean(0) for e in encodings]).cpu()

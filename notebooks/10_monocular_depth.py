@@ -86,8 +86,9 @@ table = beside_quoted(results, quoted_rows("monodepth"))
 table.reset_index(drop=True).round(3)
 
 # %% [markdown]
-# Rows marked as quoted are published ones. A measured row says when and on what it was made, and how many sequences
-# its mean holds. Rows of different data sets do not compare with each other.
+# Rows marked as quoted are published ones; *unchecked* means that nobody here has compared the number with the paper's
+# own PDF yet. A measured row says when and on what it was made, and how many sequences its mean holds. Rows of
+# different data sets do not compare with each other.
 
 # %% tags=["hide-input"]
 print(measured_on(results))

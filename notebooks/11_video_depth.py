@@ -134,7 +134,7 @@ table = beside_quoted(scaled + results_public, quoted_rows("videodepth", align="
 table.reset_index(drop=True).round(3)
 
 # %% [markdown]
-# The published rows with scale and shift:
+# Quoted rows are published ones; *unchecked*: not yet compared with the paper's own PDF. Those with scale and shift:
 
 # %%
 from page4d.evaluate.tables import quoted_table

@@ -62,7 +62,8 @@ for name in weights.split(","):
 #
 # The estimate is moved onto the truth by a similarity (rotation, shift and scale; Umeyama). ATE is then the root mean
 # square distance of camera positions. RPE compares each step between neighbouring frames: its translation error in
-# the unit of the truth, its rotation error in degrees. evo computes all three.
+# the unit of the truth, its rotation error in degrees. evo computes all three. Quoted rows are published ones;
+# *unchecked*: not yet compared with the paper's own PDF.
 
 # %%
 table = beside_quoted(results, quoted_rows("pose"))

@@ -74,7 +74,7 @@ from page4d.evaluate.tables import quoted_table, scores_table
 scores_table(results).round(3).T
 
 # %% [markdown]
-# The published rows, for orientation:
+# The published rows, for orientation; *unchecked*: not yet compared with the paper's own PDF.
 
 # %%
 quoted_table(quoted_rows("points")).round(3)

@@ -81,7 +81,7 @@ def test_quoted_rows_are_marked_and_complete():
     assert "2510.17568" in row.source
     assert not row.checked
     table = quoted_table(quoted_rows("pose"))
-    assert set(table["status"]) == {"quoted, not yet checked against the PDF"}
+    assert set(table["status"]) == {"quoted, unchecked"}
     assert len(table) == 4
 
 

@@ -107,7 +107,7 @@ def quoted_table(rows: Sequence[Quoted]) -> pd.DataFrame:
     metrics = list(dict.fromkeys(m for row in rows for m in row.values))
     table = []
     for row in rows:
-        status = "quoted" if row.checked else "quoted, not yet checked against the PDF"
+        status = "quoted" if row.checked else "quoted, unchecked"
         left = {"dataset": row.dataset, "method": row.method, "align": row.align, "variant": row.variant}
         table.append(left | {HEADINGS.get(m, m): row.values.get(m) for m in metrics} | {"status": status})
     frame = pd.DataFrame(table)
