@@ -95,7 +95,11 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
     ]
     lines += ["", "## Aims", "", *aims(mean)]
     minutes = sum(run["ended"]["seconds"] for run in history) / 60
-    lines += ["", f"All stages together took {minutes:.0f} minutes."]
+    seen = sum(run["ended"]["step"] * clips_per_step(run) for run in history)
+    lines += [
+        "",
+        f"All stages together saw {seen:,} clips in {minutes:.0f} minutes. Chapter 6 shows where the error sits.",
+    ]
     made = result["provenance"]
     lines += ["", f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
     return "\n".join(lines)
@@ -106,14 +110,19 @@ def aims(mean: Mapping[str, float]) -> list[str]:
     return [f"- {aim.title}: at most {aim.limit:.2f} wanted; {aim.verdict(mean)}." for aim in AIMS]
 
 
+def clips_per_step(run: Mapping[str, Any]) -> int:
+    """How many clips one optimizer step saw, over all processes."""
+    config = run["config"]
+    return int(config["data"]["batch_size"] * run["processes"] * config["trainer"]["accumulate"])
+
+
 def stage_text(run: Mapping[str, Any]) -> str:
     """One stage of training as a line of the card."""
     config, made, ended = run["config"], run["provenance"], run["ended"]
     data, minutes = config["data"], ended["seconds"] / 60
-    clips = data["batch_size"] * run["processes"] * config["trainer"]["accumulate"]
     return (
         f"- `{config['paths']['name']}`: {ended['step']:,} of {config['trainer']['max_steps']:,} planned steps of "
-        f"{clips} clips of `{data['split']}`, {minutes:.0f} minutes on {made['hardware']} "
+        f"{clips_per_step(run)} clips of `{data['split']}`, {minutes:.0f} minutes on {made['hardware']} "
         f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}.{changes_text(run)}"
     )
 
