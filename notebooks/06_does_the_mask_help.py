@@ -85,8 +85,8 @@ pd.DataFrame(made).T if made else print("not run")
 # Depth: AbsRel after one median scale a clip. Rotation: mean angle to the true rotation relative to the first frame. ATE:
 # distance of the camera centres after the best similarity. Poses are given as ratios to what a camera that never moves
 # would score. For rotation 1 is knowing nothing; for ATE the fit alone brings scattered guesses below 1, so arms can be
-# compared with each other but not with 1. Intervals are 95 %, by resampling sequences; arms with several seeds pool their
-# sequences.
+# compared with each other but not with 1. A sequence's score is the mean over the seeds of its arm; intervals are 95 %,
+# by resampling sequences. They do not hold the luck of a seed, so the seeds are shown one by one below.
 
 # %%
 import numpy as np
@@ -97,12 +97,12 @@ for document in documents.values():
     about = document["about"]
     tables.setdefault(about["variant"], []).append(stored_table(document))
     labels[about["variant"]] = about["label"]
-pooled = {
-    arm: {name: np.concatenate([t[name] for t in parts]) for name in parts[0]}
+averaged = {
+    arm: {name: np.mean([t[name] for t in parts], 0) for name in parts[0]}
     for arm, parts in tables.items()
 }
 order = ["pretrained", "all", "middle", "mask", "mask_kept"]
-arms = [arm for arm in order if arm in pooled]
+arms = [arm for arm in order if arm in averaged]
 
 # %% mystnb={"figure": {"caption": "Each arm on the unseen moving scenes: depth, rotation and trajectory error with 95 % intervals. Lower is better.", "name": "fig-study-arms"}}
 from page4d.viz.training import estimates_figure
@@ -111,7 +111,7 @@ quantities = {"AbsRel": "abs_rel", "rotation ratio": "rotation_ratio"}
 quantities |= {"ATE ratio": "ate_ratio"}
 panels = {
     title: {
-        labels[arm]: (mean_of(pooled[arm], name), *interval(pooled[arm], name))
+        labels[arm]: (mean_of(averaged[arm], name), *interval(averaged[arm], name))
         for arm in arms
     }
     for title, name in quantities.items()
@@ -128,45 +128,61 @@ numbers = {
 pd.DataFrame(numbers) if arms else print("not run")
 
 # %% [markdown]
+# Seed by seed:
+
+# %% tags=["hide-input"]
+by_seed = {
+    title: {
+        labels[arm]: ", ".join(f"{mean_of(t, name):.3f}" for t in tables[arm])
+        for arm in arms
+    }
+    for title, name in quantities.items()
+}
+pd.DataFrame(by_seed) if arms else print("not run")
+
+# %% [markdown]
 # ## The difference the mask makes
 #
 # Every arm saw the same sequences, so differences are taken sequence by sequence: that removes what makes one
 # sequence harder than another. An interval that holds 0 is no evidence either way.
 
 # %%
-others = [arm for arm in arms if arm != reference and reference in pooled]
+others = [arm for arm in arms if arm != reference and reference in averaged]
 seeds = {arm: len(tables[arm]) for arm in arms}
 
 
-def paired(arm, name):
-    """Against the reference on the same sequences, as often as the larger of the two was run."""
+def by_seeds(arm, name):
+    """The change of every seed; an arm without seeds of its own meets all of the other's."""
     n = max(seeds[arm], seeds[reference])
-    ours, base = (
-        {k: np.concatenate([t[k] for t in (tables[a] * n)[:n]]) for k in pooled[a]}
-        for a in (arm, reference)
-    )
-    return difference(ours, base, name)
+    pairs = zip((tables[arm] * n)[:n], (tables[reference] * n)[:n], strict=True)
+    return [mean_of(ours, name) - mean_of(base, name) for ours, base in pairs]
 
 
 # %% mystnb={"figure": {"caption": "Change against the arm that trains the same blocks without a mask, paired by sequence, with 95 % intervals. Left of 0 is better.", "name": "fig-study-difference"}}
 changes = {
-    title: {labels[arm]: paired(arm, name) for arm in others}
+    title: {
+        labels[arm]: difference(averaged[arm], averaged[reference], name)
+        for arm in others
+    }
     for title, name in quantities.items()
 }
 sheet = estimates_figure(changes, zero=True) if others else None
 
 # %% [markdown]
-# In words, made from the same numbers:
+# In words, made from the same numbers. A change counts as better or worse if its interval leaves out 0 and all seeds
+# agree in sign:
 
 # %% tags=["hide-input"]
-for title, row in changes.items():
-    base = mean_of(pooled[reference], quantities[title])
-    for arm, (value, low, high) in row.items():
-        verdict = (
-            "better" if high < 0 else "worse" if low > 0 else "no clear difference"
-        )
+for title, name in quantities.items() if others else ():
+    base = mean_of(averaged[reference], name)
+    for arm in others:
+        value, low, high = changes[title][labels[arm]]
+        each = by_seeds(arm, name)
+        better, worse = high < 0 and max(each) < 0, low > 0 and min(each) > 0
+        verdict = "better" if better else "worse" if worse else "no clear difference"
         span = f"{value / base:+.1%} ({low / base:+.1%} to {high / base:+.1%})"
-        print(f"{title}, {arm}: {span}, {verdict}")
+        told = ", ".join(f"{change / base:+.1%}" for change in each)
+        print(f"{title}, {labels[arm]}: {span}, {verdict}; seeds {told}")
 if others and max(seeds.values()) == 1:
     print("\nEach arm was run with one seed, and no interval holds the luck of a seed:")
     print("a difference of about a percent says nothing.")
@@ -183,14 +199,13 @@ if not others:
 from page4d.viz.training import binned_figure
 
 if arms:
-    share = pooled[arms[0]]["moving_share"]
+    share = averaged[arms[0]]["moving_share"]
     edges = np.linspace(0, float(np.nanquantile(share, 0.99)), 6)
-    single = {labels[arm]: tables[arm][0]["rotation"] for arm in arms}
-    first = tables[arms[0]][0]["moving_share"]
-    single["a camera that never turns"] = tables[arms[0]][0]["rotation_identity"]
-    sheet = binned_figure(
-        first, single, list(edges), "share of moving pixels", "rotation error (degrees)"
-    )
+    single = {labels[arm]: averaged[arm]["rotation"] for arm in arms}
+    still = averaged[arms[0]]["rotation_identity"]
+    single["a camera that never turns"] = still
+    axes = "share of moving pixels", "rotation error (degrees)"
+    sheet = binned_figure(share, single, list(edges), *axes)
 
 # %% [markdown]
 # ## What the small family was to reach
