@@ -200,8 +200,8 @@ print("equal to the last bit:", repeated == records)
 # %% [markdown]
 # ## Full runs
 #
-# The networks that come with this package were trained by the same commands with more steps, in minutes on a CPU. What
-# follows is read from stored logs; the table says how far each went, which code made it, on what, and when.
+# The networks that come with this package were trained by the same commands with more steps, on a CPU. What follows is
+# read from stored logs; the table says how far each went, how long it took, which code made it, on what, and when.
 
 # %% tags=["hide-input"]
 from pathlib import Path
