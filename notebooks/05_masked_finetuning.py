@@ -202,6 +202,16 @@ print("equal to the last bit:", repeated == records)
 #
 # The networks that come with this package were trained by the same commands with more steps, on a CPU. What follows is
 # read from stored logs; the table says how far each went, how long it took, which code made it, on what, and when.
+#
+# ```bash
+# page4d train experiment=tiny_match
+# page4d train experiment=tiny_pretrain                    # vggt-tiny
+# torchrun --nproc_per_node=2 --no-python page4d train experiment=tiny_finetune_long
+# page4d train experiment=tiny_finetune_mask start.weights=runs/tiny_finetune_long
+# ```
+#
+# The last stage of the two networks that ship was shorter; its exact words stand in
+# `conf/experiment/tiny_finetune_long.yaml`.
 
 # %% tags=["hide-input"]
 from pathlib import Path
@@ -217,12 +227,15 @@ about = {
         "minutes": round(run["run"]["ended"]["seconds"] / 60),
         "date": run["run"]["provenance"]["date"],
         "code": run["run"]["provenance"]["code_revision"][:10],
-        "settings changed on the way": changes_text(run["run"]).strip() or "no",
+        "processes": run["run"]["processes"],
     }
     for name, run in stored.items()
 }
 for hardware in sorted({d["run"]["provenance"]["hardware"] for d in stored.values()}):
     print("trained on", hardware)
+for name, run in stored.items():
+    if changes := changes_text(run["run"]):
+        print(f"settings of {name} changed on the way.{changes}")
 pd.DataFrame(about).T if about else print(f"no stored runs in {results}")
 
 # %% mystnb={"figure": {"caption": "Validation on unseen moving scenes during the stored runs. A ratio of 1 is what a camera that never moves would score. tiny_match has no depth head.", "name": "fig-stored-runs"}}
