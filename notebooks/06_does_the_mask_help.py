@@ -170,7 +170,8 @@ sheet = estimates_figure(changes, zero=True) if others else None
 
 # %% [markdown]
 # In words, made from the same numbers. A change counts as better or worse if its interval leaves out 0 and all seeds
-# agree in sign:
+# agree in sign. Three seeds of no effect agree one time in four, so read the size before the verdict: below a percent
+# it is of no use to anyone.
 
 # %% tags=["hide-input"]
 for title, name in quantities.items() if others else ():
