@@ -216,7 +216,6 @@ print("equal to the last bit:", repeated == records)
 # %% tags=["hide-input"]
 from pathlib import Path
 
-from page4d.train.publish import changes_text
 from page4d.train.results import read_result
 
 stored = {path.stem: read_result(path) for path in sorted(Path(results).glob("*.json"))}
@@ -231,12 +230,16 @@ about = {
     }
     for name, run in stored.items()
 }
+pd.DataFrame(about).T if about else print(f"no stored runs in {results}")
+
+# %% tags=["hide-input"]
+from page4d.train.publish import changes_text
+
 for hardware in sorted({d["run"]["provenance"]["hardware"] for d in stored.values()}):
     print("trained on", hardware)
 for name, run in stored.items():
     if changes := changes_text(run["run"]):
         print(f"settings of {name} changed on the way.{changes}")
-pd.DataFrame(about).T if about else print(f"no stored runs in {results}")
 
 # %% mystnb={"figure": {"caption": "Validation on unseen moving scenes during the stored runs. A ratio of 1 is what a camera that never moves would score. tiny_match has no depth head.", "name": "fig-stored-runs"}}
 runs = {name: run["records"] for name, run in stored.items()}
