@@ -151,7 +151,7 @@ others = [arm for arm in arms if arm != reference and reference in averaged]
 seeds = {arm: len(tables[arm]) for arm in arms}
 
 
-def by_seeds(arm, name):
+def seed_changes(arm, name):
     """The change of every seed; an arm without seeds of its own meets all of the other's."""
     n = max(seeds[arm], seeds[reference])
     pairs = zip((tables[arm] * n)[:n], (tables[reference] * n)[:n], strict=True)
@@ -178,7 +178,7 @@ for title, name in quantities.items() if others else ():
     base = mean_of(averaged[reference], name)
     for arm in others:
         value, low, high = changes[title][labels[arm]]
-        each = by_seeds(arm, name)
+        each = seed_changes(arm, name)
         better, worse = high < 0 and max(each) < 0, low > 0 and min(each) > 0
         verdict = "better" if better else "worse" if worse else "no clear difference"
         span = f"{value / base:+.1%} ({low / base:+.1%} to {high / base:+.1%})"
