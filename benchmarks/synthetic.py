@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from page4d.data.synthetic import render_scenes, sample_scene, split_config, split_seeds
+from page4d.world import render_scenes, sample_scene, split_config, split_seeds
 
 TARGET_FRAMES_PER_S = 60.0
 

@@ -26,12 +26,12 @@ import numpy as np
 import plotly.graph_objects as go
 from playwright.sync_api import Page, sync_playwright
 
-from page4d.data.exact import prediction_from_clip
-from page4d.data.synthetic import split_clip
-from page4d.io.cloud import CloudOptions, cloud_of
+from page4d.result.cloud import CloudOptions, cloud_of
+from page4d.result.exact import prediction_from_clip
 from page4d.schema import Prediction
 from page4d.viz.viewer import write_viewer
 from page4d.viz.viewer_data import ViewerOptions
+from page4d.world import split_clip
 
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 WINDOWS = {"window_1280": (1280, 860), "window_640": (640, 640)}

@@ -47,7 +47,7 @@ device = "cpu"
 # %%
 import page4d
 from page4d.data.views import open_views
-from page4d.motion import moving_mask
+from page4d.result.motion import moving_mask
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 views = open_views(
@@ -140,7 +140,7 @@ if errors:
 # `page4d/model/builtin/page4d-tiny.md` holds the same comparison on many more, with intervals.
 
 # %% mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}} tags=["remove-input"]
-from page4d.data.exact import prediction_from_clip
+from page4d.result.exact import prediction_from_clip
 
 scene_figure(prediction_from_clip(views.truth)) if views.truth else None
 

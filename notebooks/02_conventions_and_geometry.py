@@ -38,8 +38,8 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.data.exact import prediction_from_clip
 from page4d.data.views import open_views
+from page4d.result.exact import prediction_from_clip
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 views = open_views(images, size=size, patch=model.config.patch_size, frames=frames)
@@ -49,7 +49,7 @@ else:
     scene = page4d.predict(model, views.frames)
 
 # %% mystnb={"figure": {"caption": "The scene of this chapter: pictures and z-depth, one colour scale for all frames.", "name": "fig-geometry-scene"}}
-from page4d.io.cloud import unit_of
+from page4d.result.cloud import unit_of
 from page4d.viz.panels import Row, contact_sheet
 
 unit = unit_of(scene)

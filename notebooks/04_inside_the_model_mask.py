@@ -121,9 +121,9 @@ sheet = contact_sheet(shown)
 # still patch, drawn at random, how often has the moving one the lower $m$? Chance is 0.5.
 
 # %%
-from page4d.data.synthetic import split_clip
 from page4d.data.views import SPLIT
-from page4d.motion import moving_auc, patches_moving
+from page4d.result.motion import moving_auc, patches_moving
+from page4d.world import split_clip
 
 held_out = [
     split_clip(SPLIT, i, height=H, width=W, frames=frames)

@@ -48,7 +48,7 @@ results = "book/results/runs"
 # %%
 import tempfile
 
-from page4d.cli.hydra_config import compose
+from page4d.config import compose
 
 folder = folder or tempfile.mkdtemp(prefix="masked_finetuning_")
 short = [f"trainer.max_steps={steps}", f"data.batch_size={batch_size}"]
@@ -111,7 +111,7 @@ sheet = schedule_figure(at, rates, [mask_alpha(step, *ends) for step in at])
 
 # %%
 import torch
-from page4d.data.synthetic import split_clip
+from page4d.world import split_clip
 
 clip = split_clip("dynamic-val", 3, height=48, width=48, frames=4)
 
@@ -171,7 +171,7 @@ rows += [Row(moving.astype(float), "moving", "0 still, 1 moving", "magma", (0, 1
 sheet = contact_sheet(rows)
 
 # %%
-from page4d.motion import moving_auc, patches_moving
+from page4d.result.motion import moving_auc, patches_moving
 
 if after is not None:
     patches = patches_moving(moving, *after.shape[1:])

@@ -232,9 +232,9 @@ pd.DataFrame(met).T if exam else print(f"no exams in {exams}")
 # Why depth misses its aim can be seen where the error sits. The next cell splits it by what the pixel shows.
 
 # %%
-from page4d.data.synthetic import split_clip
 from page4d.inference import predict
 from page4d.model import PAGE4D
+from page4d.world import split_clip
 
 model = PAGE4D.from_pretrained(weights)
 size = model.config.img_size

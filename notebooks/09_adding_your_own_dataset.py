@@ -84,8 +84,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from page4d.data.synthetic import split_clip
 from page4d.io.depth_png import write_depth_png
+from page4d.world import split_clip
 from PIL import Image
 
 filmed = not root

@@ -99,8 +99,8 @@ layer_slider(maps["PAGE-4D"].frame, maps["PAGE-4D"].global_, pictures)
 # Intervals are 95 % bootstrap intervals over clips.
 
 # %%
-from page4d.data.synthetic import split_clip
-from page4d.motion import moving_auc, patches_moving
+from page4d.result.motion import moving_auc, patches_moving
+from page4d.world import split_clip
 
 scores = {}
 for index in range(clips):

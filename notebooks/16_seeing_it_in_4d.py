@@ -44,8 +44,8 @@ device = "cpu"
 # stands still from all frames and adds what moves frame by frame.
 
 # %%
-from page4d.data.exact import prediction_from_clip
-from page4d.data.synthetic import split_clip
+from page4d.result.exact import prediction_from_clip
+from page4d.world import split_clip
 
 clip = split_clip("dynamic-test", 3, height=140, width=196, frames=frames)
 exact = prediction_from_clip(clip)
@@ -79,7 +79,7 @@ notebook_viewer(exact, clip.moving.numpy())
 # %%
 import page4d
 from page4d.data.views import open_views
-from page4d.motion import moving_mask
+from page4d.result.motion import moving_mask
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 size, patch = model.config.img_size, model.config.patch_size
@@ -106,7 +106,7 @@ figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 # the method's fault, the rest is the network's.
 
 # %%
-from page4d.motion import geometric_score, iou, model_score, moving_auc
+from page4d.result.motion import geometric_score, iou, model_score, moving_auc
 
 found = []
 for index in range(clips):
@@ -141,7 +141,7 @@ table.groupby("mask from").agg(with_interval)
 # of the next line:
 
 # %% tags=["hide-input"]
-from page4d.motion import DEFAULT_METHOD
+from page4d.result.motion import DEFAULT_METHOD
 
 seeds = [
     split_clip("dynamic-test", i, height=size, width=size, frames=frames)

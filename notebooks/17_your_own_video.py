@@ -51,8 +51,8 @@ device = "cpu"
 import tempfile
 from pathlib import Path
 
-from page4d.data.synthetic import split_clip
 from page4d.viz.tracks import write_video
+from page4d.world import split_clip
 
 folder = Path(tempfile.mkdtemp())
 truth = None
@@ -93,7 +93,7 @@ figure = prediction_sheet(prediction)
 from math import isfinite
 
 from page4d.cli.prediction_input import find_scale
-from page4d.io.metric_scale import apply_scale, scale_from_depth
+from page4d.result.metric_scale import apply_scale, scale_from_depth
 
 scale = None
 if distance:
@@ -112,7 +112,7 @@ else:
 # ## Look
 
 # %% mystnb={"figure": {"caption": "The clip in the viewer. Still parts are gathered over all frames.", "name": "fig-own-viewer"}}
-from page4d.motion import moving_mask
+from page4d.result.motion import moving_mask
 from page4d.viz.viewer import notebook_viewer
 
 moving = moving_mask(prediction)
@@ -124,7 +124,7 @@ notebook_viewer(prediction, moving)
 # Each format follows its tool's conventions. Sizes are those of your file, not of the network's input.
 
 # %%
-from page4d.io.exports import FORMATS, ExportOptions, export
+from page4d.result.exports import FORMATS, ExportOptions, export
 
 wanted = ["ply", "glb", "colmap", "tum", "cameras", "depth-png", "masks"]
 target = folder / "exports"

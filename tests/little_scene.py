@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from page4d.data.exact import prediction_from_clip
 from page4d.geometry import invert
+from page4d.result.exact import prediction_from_clip
 from page4d.schema import Clip, Prediction
 
 # Every number differs from its mirror image, so a swapped axis or a transposed matrix cannot pass.

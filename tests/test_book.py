@@ -13,8 +13,7 @@ import pytest
 import yaml
 from book_project import CHAPTER, ROOT, write_project
 
-from page4d.cli import main
-from page4d.cli.book_chapters import (
+from page4d.book.chapters import (
     Execution,
     assign_parameters,
     execution_key,
@@ -23,8 +22,9 @@ from page4d.cli.book_chapters import (
     reusable,
     toc_entries,
 )
-from page4d.cli.book_site import external_references, only_chapters, status_page
-from page4d.cli.book_sphinx import figure_html
+from page4d.book.site import external_references, only_chapters, status_page
+from page4d.book.sphinx import figure_html
+from page4d.cli import main
 from page4d.schema import UserError
 
 

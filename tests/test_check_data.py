@@ -25,10 +25,10 @@ from page4d.check.measure import measure
 from page4d.cli import check_data, main
 from page4d.data.mixing import Ingredient
 from page4d.data.sampling import WindowRule
-from page4d.data.synthetic import render_clip, sample_scene, split_config, split_seeds
 from page4d.data.transforms import Framing
 from page4d.geometry import invert
 from page4d.schema import Clip, UserError
+from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
 KEEP = Framing(mode="stretch", centred=False)
 

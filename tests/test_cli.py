@@ -207,7 +207,7 @@ def test_interrupt_and_full_disk_leave_the_old_result(
     def fail(*_: object) -> None:
         raise error
 
-    module = "pointcloud" if stage == "write_ply" else "depth_png"
+    module = "point_files" if stage == "write_ply" else "depth_png"
     monkeypatch.setattr(f"page4d.io.{module}.{stage}", fail)
     code = predict(weights, out, images, "--overwrite")
     assert code == (130 if isinstance(error, KeyboardInterrupt) else 2)

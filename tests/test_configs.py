@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from page4d.cli import main
-from page4d.cli.hydra_config import choices, compose, conf_folder, keys_of
+from page4d.config import choices, compose, conf_folder, keys_of
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.engine import Trainee, clip_groups, make_optimizer
@@ -164,11 +164,11 @@ def test_keys_and_folder() -> None:
 
 
 def test_installed_package_finds_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from page4d.cli import hydra_config
+    from page4d import config as hydra_config
 
     package = tmp_path / "site-packages" / "page4d"
     (package / "cli").mkdir(parents=True)
-    monkeypatch.setattr(hydra_config, "__file__", str(package / "cli" / "hydra_config.py"))
+    monkeypatch.setattr(hydra_config, "__file__", str(package / "config.py"))
     with pytest.raises(UserError, match="reinstall"):
         conf_folder()
     (package / "conf").mkdir()

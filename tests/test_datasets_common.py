@@ -30,7 +30,7 @@ from writers import (
 )
 from writers.scene import FRAMES, symmetric
 
-from page4d.cli.hydra_config import choices, compose
+from page4d.config import choices, compose
 from page4d.data.configured import dataset_from, mix_from
 from page4d.data.datasets import DATASETS, DepthOptions, SceneDataset, dataset_class
 from page4d.data.datasets.bonn import Bonn

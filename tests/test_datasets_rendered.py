@@ -16,9 +16,9 @@ from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import FRAMES, HEIGHT, WIDTH, outdoors, room, symmetric, tracked
 
 from page4d.data.datasets import DepthOptions, DynamicReplica, Kubric, PointOdyssey, Spring
-from page4d.data.synthetic import render_clip
 from page4d.geometry import project, transform, world_points
 from page4d.schema import UserError
+from page4d.world import render_clip
 
 FRAME_LIST = range(FRAMES)
 SKEWED = {"anisotropy": 0.1, "centre_offset": (0.03, -0.02)}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from page4d.io.depth_png import depth_png_scale, read_depth_png, write_depth_png
-from page4d.io.pointcloud import write_ply
+from page4d.io.point_files import write_ply
 from page4d.schema import UserError
 
 

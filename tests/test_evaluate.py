@@ -14,12 +14,12 @@ from little_benchmarks import CONF, micro
 from writers.benchmarks import WRITERS
 from writers.scene import room
 
-from page4d.data.exact import prediction_from_clip
 from page4d.evaluate.benchmark import METRICS_OF, Benchmark
 from page4d.evaluate.harness import Study
 from page4d.evaluate.predictions import Origin
 from page4d.evaluate.protocol import PUBLIC, STANDARD, with_options
 from page4d.evaluate.registration import world_z
+from page4d.result.exact import prediction_from_clip
 from page4d.schema import Clip, Prediction, UserError
 
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))

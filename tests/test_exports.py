@@ -18,9 +18,9 @@ from evo.tools import file_interface
 from little_scene import little_clip, little_prediction
 from PIL import Image
 
-from page4d.io.cloud import CloudOptions, cloud_of
-from page4d.io.exports import FORMATS, ExportOptions, export
-from page4d.io.original import depth_in_original, intrinsics_in_original, mask_in_original, with_intrinsics
+from page4d.result.cloud import CloudOptions, cloud_of
+from page4d.result.exports import FORMATS, ExportOptions, export
+from page4d.result.original import depth_in_original, intrinsics_in_original, mask_in_original, with_intrinsics
 from page4d.schema import Prediction, UserError
 
 ALL = CloudOptions(drop=0.0)

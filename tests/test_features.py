@@ -12,7 +12,7 @@ from PIL import Image
 
 from page4d.features import camera_attention, feature_maps
 from page4d.model import PAGE4D
-from page4d.motion import moving_auc, patches_moving
+from page4d.result.motion import moving_auc, patches_moving
 from page4d.schema import UserError
 from page4d.viz.feature_maps import feature_figure, layer_slider, map_picture, normalise_map, write_feature_pictures
 

@@ -25,11 +25,11 @@ from page4d.cli.demo_jobs import DemoSettings, check_upload, run_job
 from page4d.cli.export import FORMAT_NAMES
 from page4d.cli.features import numbered
 from page4d.cli.prediction_input import parse_intrinsics
-from page4d.io.exports import FORMATS
 from page4d.io.images import load_images
 from page4d.model import PAGE4D
 from page4d.model.weights import save_weights
 from page4d.point_tracks import follow_points, grid_points, input_tracks
+from page4d.result.exports import FORMATS
 from page4d.schema import UserError
 from page4d.viz.tracks import draw_tracks, write_video
 
@@ -113,7 +113,7 @@ def test_scale_from_files(stored: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def _path_file(folder: Path) -> Path:
-    from page4d.io.exports import export
+    from page4d.result.exports import export
 
     return export(little_prediction(), folder, ["tum"])["tum"][0]
 

@@ -9,15 +9,15 @@ import pytest
 from little_scene import little_prediction
 from scipy.spatial.transform import Rotation
 
-from page4d.io.cloud import unit_of
-from page4d.io.metric_scale import (
+from page4d.io.trajectories import Trajectory, rigid_inverse
+from page4d.result.cloud import unit_of
+from page4d.result.metric_scale import (
     apply_scale,
     scale_from_depth,
     scale_from_distance,
     scale_from_trajectory,
 )
-from page4d.io.original import depth_in_original
-from page4d.io.trajectories import Trajectory, rigid_inverse
+from page4d.result.original import depth_in_original
 from page4d.schema import Prediction, UserError
 
 FACTOR = 2.75

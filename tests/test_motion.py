@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from little_scene import little_clip, little_prediction
 
-from page4d.data.exact import prediction_from_clip
-from page4d.data.synthetic import split_clip
 from page4d.inference import predict
 from page4d.model import PAGE4D
-from page4d.motion import (
+from page4d.result.exact import prediction_from_clip
+from page4d.result.motion import (
     DEFAULT_METHOD,
     METHODS,
     MotionOptions,
@@ -24,6 +23,7 @@ from page4d.motion import (
     moving_mask,
 )
 from page4d.schema import UserError
+from page4d.world import split_clip
 
 
 def test_still_world_has_nothing_moving() -> None:

@@ -94,7 +94,7 @@ def run_outside(unpacked: Path, code: str) -> str:
 
 
 def test_configuration_is_found_in_an_installed_wheel(unpacked: Path) -> None:
-    found = run_outside(unpacked, "from page4d.cli.hydra_config import conf_folder; print(conf_folder())")
+    found = run_outside(unpacked, "from page4d.config import conf_folder; print(conf_folder())")
     assert Path(found).resolve() == (unpacked / "page4d" / "conf").resolve()
 
 

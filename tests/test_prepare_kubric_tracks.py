@@ -14,10 +14,10 @@ from writers import kubric
 
 from page4d.cli import main
 from page4d.data.datasets import Kubric
-from page4d.data.synthetic import Scene, WorldConfig, query_tracks, render_clip, sample_scene
 from page4d.prepare.kubric_tracks import TrackOptions, plan_scene
 from page4d.prepare.publish import publish
 from page4d.schema import Clip, UserError
+from page4d.world import Scene, WorldConfig, query_tracks, render_clip, sample_scene
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 4
 

@@ -11,10 +11,10 @@ import torch
 from page4d.cli import main
 from page4d.data.datasets import TUM
 from page4d.data.datasets.calibration import Calibration
-from page4d.data.synthetic import render_clip, sample_scene, split_config, split_seeds
 from page4d.prepare import synthetic
 from page4d.prepare.synthetic import SyntheticOptions, plan_scenes, sequence_name
 from page4d.schema import UserError
+from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
 NAME = sequence_name("dynamic-test", 1)
 WORDS = ["prepare", "synthetic", "dynamic-test", "--scenes", "2", "--frames", "3", "--height", "32", "--width", "48"]

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from page4d.data.synthetic import (
+from page4d.geometry import pixel_grid, project, transform
+from page4d.schema import UserError
+from page4d.world import (
     SPLITS,
     Batch,
     SyntheticDataset,
@@ -23,8 +25,6 @@ from page4d.data.synthetic import (
     split_config,
     split_seeds,
 )
-from page4d.geometry import pixel_grid, project, transform
-from page4d.schema import UserError
 
 # Every odd thing at once, so that a swapped axis or focal length shows.
 ODD = WorldConfig(height=36, width=52, frames=3, anisotropy=0.3, centre_offset=(0.07, -0.05), frame_stride=1.0)

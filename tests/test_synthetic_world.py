@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from page4d.data.synthetic import WorldConfig, render_scenes, sample_scene
-from page4d.data.world.bodies import VERTICAL, Body, Joint, Part, Path, place_parts, walker
-from page4d.data.world.cameras import Camera
-from page4d.data.world.draw import Array, Draw, rotate, turn
-from page4d.data.world.hits import rays
-from page4d.data.world.scenes import Scene, Weather, assemble
-from page4d.data.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID, PLANE, bounding_cone, first_hit, normals
-from page4d.data.world.tables import affine_compose, affine_inverse, tables
-from page4d.data.world.textures import CELLS, Paint, noise
 from page4d.geometry import pixel_grid
 from page4d.schema import UserError
+from page4d.world import WorldConfig, render_scenes, sample_scene
+from page4d.world.bodies import VERTICAL, Body, Joint, Part, Path, place_parts, walker
+from page4d.world.cameras import Camera
+from page4d.world.draw import Array, Draw, rotate, turn
+from page4d.world.hits import rays
+from page4d.world.scenes import Scene, Weather, assemble
+from page4d.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID, PLANE, bounding_cone, first_hit, normals
+from page4d.world.tables import affine_compose, affine_inverse, tables
+from page4d.world.textures import CELLS, Paint, noise
 
 CONFIG = WorldConfig(height=41, width=61, frames=1)
 K = np.array([[50.0, 0, 30], [0, 40.0, 20], [0, 0, 1]])

@@ -274,7 +274,7 @@ def test_clip_source_order_and_size() -> None:
 
 
 def test_synthetic_source_curriculum_and_seeds() -> None:
-    from page4d.data.synthetic import split_config
+    from page4d.world import split_config
 
     world = split_config("static-train", height=16, width=16, frames=2)
     curriculum = Curriculum(frames=((0, 2), (5, 3)), batch_size=((0, 3), (5, 2)), camera_speed=((0, 0.0), (10, 1.0)))

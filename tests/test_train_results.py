@@ -154,7 +154,7 @@ def test_examine_and_store_a_run(tmp_path: Path) -> None:
 
 
 def test_study_settings() -> None:
-    from page4d.cli.hydra_config import compose
+    from page4d.config import compose
 
     study = build(StudyConfig, compose(config_name="study"), "study")
     assert list(study.variants) == ["pretrained", "all", "middle", "mask", "mask_kept"]

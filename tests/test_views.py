@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from page4d.data.exact import prediction_from_clip
 from page4d.data.views import open_views
 from page4d.evaluate.held_out import ViewErrors, mean_errors, view_errors
 from page4d.geometry import quaternion_to_matrix, relative_to_first
+from page4d.result.exact import prediction_from_clip
 from page4d.schema import Clip, UserError
 
 

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from page4d.data.synthetic import split_clip
 from page4d.model import PAGE4DConfig
 from page4d.schema import Clip
 from page4d.train.loop import Trainer
 from page4d.train.settings import AidConfig, Settings, TrainerConfig
 from page4d.train.sources import ClipSource
 from page4d.train.validation import Validation
+from page4d.world import split_clip
 
 MICRO = PAGE4DConfig(
     img_size=16,

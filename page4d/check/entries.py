@@ -10,9 +10,9 @@ import torch
 
 from page4d.data.configured import entries_of, ingredient_from
 from page4d.data.mixing import Ingredient
-from page4d.data.synthetic import render_clip, sample_scene, split_config, split_seeds
 from page4d.data.transforms import Framing
 from page4d.schema import Clip, UserError
+from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
 SYNTHETIC_FRAMES, SYNTHETIC_SCENES, TRACKS = 24, 6, 64
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from page4d.geometry import unproject, world_points
-from page4d.io.pointcloud import write_ply
+from page4d.io.point_files import write_ply
 from page4d.schema import Clip, UserError, atomic_write
 
 Picture = NDArray[np.uint8]

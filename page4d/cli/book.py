@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Execute, then build; 0 if the book stands, 1 if a chapter or the build failed."""
-    from page4d.cli.book_chapters import (
+    from page4d.book.chapters import (
         ChapterError,
         assign_parameters,
         execute,
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         find_chapters,
         reusable,
     )
-    from page4d.cli.book_site import SiteError, build_site
+    from page4d.book.site import SiteError, build_site
 
     chapters = find_chapters(args.root, args.chapters)
     parameters = assign_parameters(chapters, dict(args.parameters))

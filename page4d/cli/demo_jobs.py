@@ -87,8 +87,8 @@ def run_job(
     """
     from page4d.cli.prediction_input import moving_of
     from page4d.inference import predict
-    from page4d.io.exports import ExportOptions, export
     from page4d.io.video import FrameOptions, is_video, load_frames
+    from page4d.result.exports import ExportOptions, export
     from page4d.viz.viewer import about, write_viewer
     from page4d.viz.viewer_data import ViewerOptions, recorded_fps
 

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """conf/evaluate.yaml with the overrides and flags of the command line."""
-    from page4d.cli.hydra_config import compose
+    from page4d.config import compose
 
     flags = ["legacy_quaternion_order=true"] if args.legacy_quaternion_order else []
     words = [re.sub(r"^align=scale(&|_and_)shift$", "align='scale&shift'", word) for word in args.overrides]
@@ -60,7 +60,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
-    from page4d.cli.hydra_config import choices
+    from page4d.config import choices
 
     if args.list:
         print("\n".join(choices("benchmark")))
@@ -111,7 +111,7 @@ def open_study(
     """The study of a task on a dataset with the shipped benchmark settings; an empty `out` is a fresh folder."""
     import tempfile
 
-    from page4d.cli.hydra_config import compose
+    from page4d.config import compose
     from page4d.evaluate.harness import benchmark_name
 
     config = compose([f"benchmark={benchmark_name(task, dataset)}", f"protocol={protocol}"], "evaluate")

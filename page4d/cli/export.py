@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
 
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.cli.prediction_input import moving_of, read_prediction
-    from page4d.io.cloud import CloudOptions, unit_of
-    from page4d.io.exports import ExportOptions, export
+    from page4d.result.cloud import CloudOptions, unit_of
+    from page4d.result.exports import ExportOptions, export
 
     check_out(args.out, args.overwrite, MARKER)
     if args.size == "input" and args.images is not None:

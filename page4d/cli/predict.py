@@ -10,7 +10,7 @@ from page4d.schema import UserError
 
 if TYPE_CHECKING:
     from page4d.inference import Windows
-    from page4d.io.cloud import CloudOptions
+    from page4d.result.cloud import CloudOptions
     from page4d.schema import Prediction
 
 PREDICTION_FILE = "prediction.npz"
@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write; 0 when the folder stands."""
     from page4d.cli.outfolder import check_out, whole_folder
-    from page4d.io.cloud import CloudOptions
     from page4d.io.weight_files import builtin_names
+    from page4d.result.cloud import CloudOptions
 
     check_out(args.out, args.overwrite, PREDICTION_FILE)
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
@@ -98,9 +98,9 @@ def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -
     """Write prediction.npz, points.ply and depth/*.png; returns the number of points."""
     from tqdm import tqdm
 
-    from page4d.io.cloud import cloud_of
     from page4d.io.depth_png import depth_png_scale, write_depth_png
-    from page4d.io.pointcloud import write_ply
+    from page4d.io.point_files import write_ply
+    from page4d.result.cloud import cloud_of
 
     cloud = cloud_of(prediction, options)
     prediction.save(folder / PREDICTION_FILE)
@@ -120,7 +120,7 @@ def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -
 
 def _depth_stems(prediction: Prediction) -> list[str]:
     """Names as `export` gives them; numbered where two frames, of different folders, have one name."""
-    from page4d.io.exports.options import file_stems
+    from page4d.result.exports.options import file_stems
 
     stems = file_stems(prediction)
     return stems if len(set(stems)) == len(stems) else [f"{i:05d}_{stem}" for i, stem in enumerate(stems)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from page4d.io.metric_scale import MetricScale
+    from page4d.result.metric_scale import MetricScale
 
 SENSOR_SUFFIXES = (".png", ".pgm", ".npy")
 MOVING_CHOICES = ("auto", "geometric", "model", "none")
@@ -48,11 +48,11 @@ def read_prediction(args: argparse.Namespace) -> Prediction:
     path: Path = args.prediction
     prediction = Prediction.load(path / "prediction.npz" if path.is_dir() else path)
     if args.intrinsics:
-        from page4d.io.original import with_intrinsics
+        from page4d.result.original import with_intrinsics
 
         prediction = with_intrinsics(prediction, parse_intrinsics(args.intrinsics))
     if args.scale_from:
-        from page4d.io.metric_scale import apply_scale
+        from page4d.result.metric_scale import apply_scale
 
         scale = find_scale(prediction, args.scale_from)
         prediction = apply_scale(prediction, scale)
@@ -63,7 +63,7 @@ def read_prediction(args: argparse.Namespace) -> Prediction:
 
 def moving_of(prediction: Prediction, choice: str) -> NDArray[np.bool_] | None:
     """The moving mask that was asked for; "auto" is the better method where it can be used, else none."""
-    from page4d.motion import moving_mask
+    from page4d.result.motion import moving_mask
 
     if choice == "none":
         return None
@@ -95,7 +95,7 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
 
 def find_scale(prediction: Prediction, text: str) -> MetricScale:
     """The scale that `--scale-from` asks for."""
-    from page4d.io.metric_scale import scale_from_distance, scale_from_trajectory
+    from page4d.result.metric_scale import scale_from_distance, scale_from_trajectory
 
     kind, _, rest = text.partition(":")
     if kind == "distance":
@@ -118,7 +118,7 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
 def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
     """Sensor depth by frame name, or in order where the numbers of files and frames are equal."""
     from page4d.io.images import natural_key
-    from page4d.io.metric_scale import scale_from_depth
+    from page4d.result.metric_scale import scale_from_depth
 
     folder_text, comma, units = text.rpartition(",")
     try:

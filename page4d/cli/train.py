@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compose, train, and say where the weights are; 143 if SIGTERM ended the run."""
-    from page4d.cli.hydra_config import choices, compose
+    from page4d.config import choices, compose
 
     if args.list:
         print("\n".join(choices("experiment")))
@@ -97,7 +97,7 @@ def _study(values: dict[str, Any]) -> int:
 
 
 def _arm(study: StudyConfig, name: str, variant: Variant, seed: int) -> tuple[int, str]:
-    from page4d.cli.hydra_config import compose
+    from page4d.config import compose
 
     place = [f"paths.root={study.runs}", f"paths.name={name}-seed{seed}", f"trainer.seed={seed}"]
     # Another seed also sees other scenes.

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from page4d.data.synthetic import split_clip
 from page4d.evaluate.metrics import DepthOptions, depth_errors
 from page4d.geometry import relative_to_first, rotation_angle_deg
 from page4d.inference import predict
 from page4d.model import PAGE4D
 from page4d.schema import Clip, Prediction
+from page4d.world import split_clip
 
 STANDING_STILL_M = 0.02  # below this the direction of a camera's motion means nothing
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from page4d.data import synthetic
+from page4d import world
 from page4d.io.depth_formats import write_cam, write_dpt, write_flo
 from page4d.schema import Clip, UserError, atomic_write
 
@@ -35,9 +35,8 @@ class SyntheticSettings:
 @cache
 def _world_code() -> str:
     """Hash of the world's source files: rendered folders of another version must not be taken for this one's."""
-    folder = Path(synthetic.__file__).parent
-    sources = [folder / "synthetic.py", *sorted((folder / "world").glob("*.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    folder = Path(world.__file__).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
 
 
 def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
@@ -52,8 +51,8 @@ def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
         name = f"scene_{index:02d}"
         done = root / "training" / "final" / name / ".complete"
         if not done.exists():
-            world = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.world.items()}
-            write_sintel_layout(synthetic.split_clip(settings.split, index, **world), root, name)
+            changes = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.world.items()}
+            write_sintel_layout(world.split_clip(settings.split, index, **changes), root, name)
             done.touch()
     return root
 

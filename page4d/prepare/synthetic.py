@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.data.manifest import FrameRow, Manifest
-from page4d.data.synthetic import render_clip, sample_scene, split_config, split_seeds
 from page4d.geometry import invert, matrix_to_quaternion
 from page4d.prepare.publish import Plan, Source, sha256_of
 from page4d.schema import Clip, UserError
+from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
 DEPTH_PER_METRE = 5000
 START_S = 1_700_000_000.0

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from page4d.data.configured import mix_from
-from page4d.data.synthetic import WorldConfig, split_config
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
 from page4d.train.loop import Trainer
 from page4d.train.settings import Settings, build
 from page4d.train.sources import Curriculum, MixSource, Source, SyntheticSource
 from page4d.train.validation import Validation
+from page4d.world import WorldConfig, split_config
 
 SETTINGS = ("trainer", "optim", "loss", "aid", "start")
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import torch
 
 from page4d.data.mixing import Mix
-from page4d.data.synthetic import WorldConfig, render_batch, split_config, split_seeds
 from page4d.schema import Clip, UserError
 from page4d.train.batch import TrainBatch, stack
 from page4d.train.schedules import ramp, stairs
+from page4d.world import WorldConfig, render_batch, split_config, split_seeds
 
 
 class Source(Protocol):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from page4d.io.cloud import unit_of
+from page4d.result.cloud import unit_of
 from page4d.schema import Clip, Prediction, UserError
 
 Array = NDArray[np.generic]

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from PIL import Image
 
-from page4d.io.cloud import Cloud, CloudOptions, cloud_of, unit_of
-from page4d.io.frusta import frustum_corners, frustum_size
+from page4d.result.cloud import Cloud, CloudOptions, cloud_of, frustum_corners, frustum_size, unit_of
 from page4d.schema import Prediction, UserError
 
 _PALETTE = 256

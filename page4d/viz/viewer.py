@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.io.cloud import unit_of
+from page4d.result.cloud import unit_of
 from page4d.schema import Prediction, UserError, atomic_write
 from page4d.viz.viewer_data import ViewerOptions, viewer_data
 

@@ -17,8 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from page4d.io.cloud import CloudOptions, check_moving, cloud_of, confidence_rank, unit_of, valid_pixels, world_from_cam
-from page4d.io.frusta import frustum_corners, frustum_size
+from page4d.result.cloud import (
+    CloudOptions,
+    check_moving,
+    cloud_of,
+    confidence_rank,
+    frustum_corners,
+    frustum_size,
+    unit_of,
+    valid_pixels,
+    world_from_cam,
+)
 from page4d.schema import Prediction, UserError
 
 DEPTH_LEVELS = 65535

@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.linalg import polar
 from scipy.spatial.transform import Rotation
 
-from page4d.data.synthetic import Scene
 from page4d.schema import Clip
+from page4d.world import Scene
 from writers.scene import images_u8, poses_4x4, save_image
 
 

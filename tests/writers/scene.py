@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from page4d.data.synthetic import Scene, WorldConfig, query_tracks, render_clip, sample_scene
 from page4d.geometry import pixel_grid
 from page4d.schema import Clip
+from page4d.world import Scene, WorldConfig, query_tracks, render_clip, sample_scene
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 8
 

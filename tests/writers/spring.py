@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from page4d.data.synthetic import Scene
 from page4d.schema import Clip
+from page4d.world import Scene
 from writers.scene import images_u8, poses_4x4, save_image
 
 BASELINE = 0.065

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from page4d.data.world.scenes import Scene
-from page4d.data.world.solids import KINDS, PLANE, Solids, bounding_cone
+from page4d.world.scenes import Scene
+from page4d.world.solids import KINDS, PLANE, Solids, bounding_cone
 
 # An empty slot is a solid far away and immense: no ray meets it before the world ends.
 _NOTHING = ((1e6, 0.0, 0.0, -3e6), (0.0, 1e6, 0.0, -3e6), (0.0, 0.0, 1e6, -3e6))

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from page4d.data.world.config import Range, as_range
 from page4d.schema import UserError
+from page4d.world.config import Range, as_range
 
 Array = NDArray[np.float64]
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Compose configurations from conf/, the only place that knows Hydra."""
+"""Compose configurations from conf/: the one room that knows Hydra."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def conf_folder() -> Path:
 
     Raises:  UserError if neither is there.
     """
-    package = Path(__file__).resolve().parent.parent
+    package = Path(__file__).resolve().parent
     for folder in (package.parent / "conf", package / "conf"):
         if (folder / "config.yaml").is_file():
             return folder

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import fit_similarity
-from page4d.io.cloud import points_in_world, world_from_cam
-from page4d.io.original import depth_in_original, pixel_scale
 from page4d.io.trajectories import Trajectory
+from page4d.result.cloud import points_in_world, world_from_cam
+from page4d.result.original import depth_in_original, pixel_scale
 from page4d.schema import Prediction, UserError
 
 Pixel = tuple[float, float]

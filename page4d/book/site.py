@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from page4d.cli.book_chapters import Execution, toc_entries
+from page4d.book.chapters import Execution, toc_entries
 from page4d.schema import atomic_write
 from page4d.version import code_revision
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from page4d.io.cloud import cloud_of
-from page4d.io.exports.options import ExportOptions
-from page4d.io.pointcloud import write_ply
+from page4d.io.point_files import write_ply
+from page4d.result.cloud import cloud_of
+from page4d.result.exports.options import ExportOptions
 from page4d.schema import Prediction
 
 

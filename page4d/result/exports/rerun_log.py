@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from page4d.io.cloud import cloud_of, world_from_cam
-from page4d.io.exports.options import ExportOptions
+from page4d.result.cloud import cloud_of, world_from_cam
+from page4d.result.exports.options import ExportOptions
 from page4d.schema import Prediction, UserError, atomic_write
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from page4d.data.world.config import WorldConfig, as_range
-from page4d.data.world.draw import Array, Draw, rotate, turn
+from page4d.world.config import WorldConfig, as_range
+from page4d.world.draw import Array, Draw, rotate, turn
 
 STEP_M = 0.75
 UP = np.array([0.0, -1.0, 0.0])

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from page4d.data.world.bodies import ZERO, Body, Part, Path, place_parts
-from page4d.data.world.cameras import Camera, camera_path
-from page4d.data.world.config import WorldConfig
-from page4d.data.world.draw import Array, Draw
-from page4d.data.world.placing import Stage, place_bodies
-from page4d.data.world.solids import KINDS, PLANE
-from page4d.data.world.textures import Paint, draw_colour, draw_paint
+from page4d.world.bodies import ZERO, Body, Part, Path, place_parts
+from page4d.world.cameras import Camera, camera_path
+from page4d.world.config import WorldConfig
+from page4d.world.draw import Array, Draw
+from page4d.world.placing import Stage, place_bodies
+from page4d.world.solids import KINDS, PLANE
+from page4d.world.textures import Paint, draw_colour, draw_paint
 
 SUN_M = 60.0
 

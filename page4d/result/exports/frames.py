@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.io import trajectories
-from page4d.io.cloud import unit_of
 from page4d.io.depth_png import depth_png_scale
 from page4d.io.depth_png import write_depth_png as write_png
-from page4d.io.exports.options import ExportOptions, file_stems, subfolder
+from page4d.result.cloud import unit_of
+from page4d.result.exports.options import ExportOptions, file_stems, subfolder
 from page4d.schema import Prediction, UserError, atomic_write
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from page4d.data.world.bodies import ZERO, Body, Part, Path, jelly, thing, walker, worm
-from page4d.data.world.cameras import Camera
-from page4d.data.world.config import WorldConfig
-from page4d.data.world.draw import Array, Draw, turn
-from page4d.data.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
+from page4d.world.bodies import ZERO, Body, Part, Path, jelly, thing, walker, worm
+from page4d.world.cameras import Camera
+from page4d.world.config import WorldConfig
+from page4d.world.draw import Array, Draw, turn
+from page4d.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
 
 TRIES = 40
 CLEAR_M = 0.35

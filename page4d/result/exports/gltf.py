@@ -10,9 +10,8 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from page4d.io.cloud import cloud_of, world_from_cam
-from page4d.io.exports.options import ExportOptions
-from page4d.io.frusta import frustum_corners, frustum_size
+from page4d.result.cloud import cloud_of, frustum_corners, frustum_size, world_from_cam
+from page4d.result.exports.options import ExportOptions
 from page4d.schema import Prediction, atomic_write
 
 # OpenCV (x right, y down, z forward) to glTF (x right, y up, z backward); its own inverse.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from page4d.data.world.draw import Array, Draw
+from page4d.world.draw import Array, Draw
 
 CELLS = 32
 OCTAVES = 4

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.io.cloud import Cloud, CloudOptions, check_moving, cloud_of, valid_pixels
-from page4d.io.original import depth_in_original, intrinsics_in_original, mask_in_original
+from page4d.result.cloud import Cloud, CloudOptions, check_moving, cloud_of, valid_pixels
+from page4d.result.original import depth_in_original, intrinsics_in_original, mask_in_original
 from page4d.schema import Prediction, UserError
 
 

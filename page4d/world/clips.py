@@ -14,19 +14,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from page4d.data.world.config import WorldConfig
-from page4d.data.world.draw import SEEDS
-from page4d.data.world.render import render
-from page4d.data.world.scenes import Scene, sample_scene
-from page4d.data.world.tables import tables
-from page4d.data.world.tracks import follow
 from page4d.geometry import world_points
 from page4d.schema import Clip, UserError
-
-__all__ = [
-    "SPLITS", "Batch", "Scene", "SyntheticDataset", "WorldConfig", "query_tracks", "render_batch", "render_clip",
-    "render_scenes", "sample_scene", "split_clip", "split_config", "split_seeds",
-]  # fmt: skip
+from page4d.world.config import WorldConfig
+from page4d.world.draw import SEEDS
+from page4d.world.render import render
+from page4d.world.scenes import Scene, sample_scene
+from page4d.world.tables import tables
+from page4d.world.tracks import follow
 
 SEEDS_PER_SPLIT = SEEDS // 8
 

@@ -10,6 +10,6 @@ Axes, pixel centres and quaternion order follow the receiving tool, never ours:
     depth-*     z in the frame's own camera, at the original image size
 """
 
-from page4d.io.exports.registry import FORMATS, ExportOptions, export
+from page4d.result.exports.registry import FORMATS, ExportOptions, export
 
 __all__ = ["FORMATS", "ExportOptions", "export"]

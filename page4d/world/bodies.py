@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from page4d.data.world.draw import Array, Draw, rotate, turn
-from page4d.data.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
+from page4d.world.draw import Array, Draw, rotate, turn
+from page4d.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
 
 ZERO = np.zeros(3)
 UNIT = np.eye(3)

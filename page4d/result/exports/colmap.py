@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.geometry import matrix_to_quaternion, project, transform
-from page4d.io.cloud import Cloud
-from page4d.io.exports.options import ExportOptions, file_names, subfolder
 from page4d.io.images import open_rgb
-from page4d.io.original import pixel_scale
+from page4d.result.cloud import Cloud
+from page4d.result.exports.options import ExportOptions, file_names, subfolder
+from page4d.result.original import pixel_scale
 from page4d.schema import Prediction, UserError, atomic_write
 
 _PINHOLE = 1  # model id in the binary format; parameters fx, fy, cx, cy

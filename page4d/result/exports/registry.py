@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from page4d.io.exports import colmap, frames, gltf, points, rerun_log
-from page4d.io.exports.options import ExportOptions
+from page4d.result.exports import colmap, frames, gltf, points, rerun_log
+from page4d.result.exports.options import ExportOptions
 from page4d.schema import Prediction, UserError
 
 __all__ = ["FORMATS", "ExportOptions", "export"]

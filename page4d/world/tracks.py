@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from page4d.data.world.hits import per_ray, project_local, rays, trace
-from page4d.data.world.solids import first_hit
-from page4d.data.world.tables import Tables
+from page4d.world.hits import per_ray, project_local, rays, trace
+from page4d.world.solids import first_hit
+from page4d.world.tables import Tables
 
 # A point is seen where the first hit along its ray is no nearer than itself by more than this share of its depth.
 _SLACK = {torch.float32: 1e-3, torch.float64: 1e-6}

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from page4d.data.world.hits import Hits, apply_maps, per_ray, project_local, rays, trace
-from page4d.data.world.solids import FAR_M, normals, shadowed
-from page4d.data.world.tables import Tables
-from page4d.data.world.textures import paint
 from page4d.geometry import pixel_grid
+from page4d.world.hits import Hits, apply_maps, per_ray, project_local, rays, trace
+from page4d.world.solids import FAR_M, normals, shadowed
+from page4d.world.tables import Tables
+from page4d.world.textures import paint
 
 # Rays at once: on a CPU what stays in the cache, on a GPU what fits beside a model in training.
 CHUNK_RAYS_CPU = 1 << 16

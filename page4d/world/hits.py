@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from page4d.data.world.solids import first_hit
-from page4d.data.world.tables import Tables
+from page4d.world.solids import first_hit
+from page4d.world.tables import Tables
 
 
 def rays(K: Tensor, pixels: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Running the chapters and building the book from their executed copies."""

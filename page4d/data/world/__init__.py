@@ -1,1 +1,0 @@
-"""The pieces of the synthetic world; use them through `page4d.data.synthetic`."""

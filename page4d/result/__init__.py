@@ -1,0 +1,1 @@
+"""What is done to a finished Prediction: clouds, the map to the original pixels, metric scale, motion, exports."""
