@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from itertools import pairwise
 
@@ -20,7 +21,9 @@ from page4d.world import (
     render_batch,
     render_clip,
     render_scenes,
+    render_tables,
     sample_scene,
+    scene_tables,
     split_clip,
     split_config,
     split_seeds,
@@ -82,6 +85,14 @@ def test_a_batch_is_its_clips() -> None:
         same = (alone.depth - together.depth).abs() < 1e-4
         assert same.float().mean() > 0.999
         torch.testing.assert_close(alone.tracks, together.tracks, atol=1e-2, rtol=1e-4)
+
+
+def test_tables_pickle_and_render_as_their_seeds_do(odd: Batch) -> None:
+    sent = pickle.loads(pickle.dumps(scene_tables(SEEDS, ODD, torch.float64)))
+    done = render_tables(sent, tracks=64)
+    assert done.seeds == tuple(SEEDS)
+    for name in ("images", "depth", "moving", "instances", "flow", "tracks", "tracks_visible", "cam_from_world", "K"):
+        assert torch.equal(getattr(done, name), getattr(odd, name)), name
 
 
 def test_static_pixels_reproject_into_the_next_frame(odd: Batch) -> None:

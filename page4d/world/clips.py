@@ -20,7 +20,7 @@ from page4d.world.config import WorldConfig
 from page4d.world.draw import SEEDS
 from page4d.world.render import render
 from page4d.world.scenes import Scene, sample_scene
-from page4d.world.tables import tables
+from page4d.world.tables import Tables, tables
 from page4d.world.tracks import follow
 
 SEEDS_PER_SPLIT = SEEDS // 8
@@ -63,10 +63,35 @@ class Batch:
         return Clip(**values, frame_numbers=frames, name=f"seed-{self.seeds[index]}", dataset="synthetic")
 
 
-def _first_pixels(scene: Scene, count: int) -> Tensor:
+def _first_pixels(seed: int, height: int, width: int, count: int) -> Tensor:
     """Pixel centres (count, 2) spread over a scene's picture at random, the same for every device."""
-    chosen = torch.rand((count, 2), generator=torch.Generator().manual_seed(scene.seed), dtype=torch.float64)
-    return (chosen * torch.tensor([scene.width, scene.height])).floor()
+    chosen = torch.rand((count, 2), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (chosen * torch.tensor([width, height])).floor()
+
+
+def scene_tables(seeds: Sequence[int], config: WorldConfig | None = None, dtype: torch.dtype = torch.float32) -> Tables:
+    """All that rendering the scenes of several seeds needs: the CPU's half of `render_batch`.
+
+    Note:    the result pickles and is small, so worker processes can draw scenes while one process renders them on
+             a GPU: `render_tables(scene_tables(seeds, config).to("cuda"))`.
+    Raises:  UserError if there is no seed.
+    """
+    if len(seeds) == 0:
+        raise UserError("scene_tables: no seeds given; expected at least one")
+    return tables([sample_scene(int(seed), config) for seed in seeds], dtype=dtype)
+
+
+def render_tables(table: Tables, tracks: int = 0) -> Batch:
+    """Render tables where they lie, with `tracks` tracks from random pixels of the first frame."""
+    done = render(table)
+    values = {name: getattr(done, name) for name in ("images", "depth", "moving", "instances", "flow")}
+    values |= {"cam_from_world": table.cam_from_world, "K": table.K}
+    values = {name: value.unflatten(0, (-1, table.frames)) for name, value in values.items()}
+    values["flow"] = values["flow"][:, :-1]
+    if tracks:
+        xy = torch.stack([_first_pixels(seed, table.height, table.width, tracks) for seed in table.seeds])
+        values["tracks"], values["tracks_visible"] = follow(table, 0, xy.to(table.K.device, table.K.dtype))
+    return Batch(**values, seeds=table.seeds)
 
 
 def render_scenes(
@@ -78,17 +103,8 @@ def render_scenes(
     """
     shapes = {(s.height, s.width, len(s.times)) for s in scenes}
     if len(shapes) != 1:
-        raise UserError(f"render: got scenes of (height, width, frames) {sorted(shapes)}; needed one size for all")
-    table = tables(scenes, device, dtype)
-    done = render(table)
-    values = {name: getattr(done, name) for name in ("images", "depth", "moving", "instances", "flow")}
-    values |= {"cam_from_world": table.cam_from_world, "K": table.K}
-    values = {name: value.unflatten(0, (len(scenes), table.frames)) for name, value in values.items()}
-    values["flow"] = values["flow"][:, :-1]
-    if tracks:
-        xy = torch.stack([_first_pixels(scene, tracks) for scene in scenes]).to(device, dtype)
-        values["tracks"], values["tracks_visible"] = follow(table, 0, xy)
-    return Batch(**values, seeds=tuple(scene.seed for scene in scenes))
+        raise UserError(f"render: got scenes of (height, width, frames) {sorted(shapes)}; expected one size for all")
+    return render_tables(tables(scenes, device, dtype), tracks)
 
 
 def render_batch(
@@ -102,9 +118,7 @@ def render_batch(
 
     Raises:  UserError if there is no seed.
     """
-    if len(seeds) == 0:
-        raise UserError("render_batch: no seeds given; needed at least one")
-    return render_scenes([sample_scene(int(seed), config) for seed in seeds], device, dtype, tracks)
+    return render_tables(scene_tables(seeds, config, dtype).to(device), tracks)
 
 
 def render_clip(

@@ -50,7 +50,7 @@ def _direct_light(table: Tables, hits: Hits, normal: Tensor, shadow_depth: Tenso
     from_light = hits.rays * hits.depth - table.light.T.repeat_interleave(len(hits.depth) // f, dim=1)
     beam, distance = _unit(from_light)
     cosine = (beam * normal).sum(0).neg_().clamp_(min=0)
-    if not bool((table.air[:, 2] > 0).any()):
+    if not table.shadows:
         return cosine
     limit = 1.0 - SHADOW_BIAS_M / distance.clamp(min=1.0)
     facing = (cosine > 0) & hits.found

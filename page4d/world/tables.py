@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,8 @@ class Tables:
              look (F, N + 1, 27): paint matrix, colours, pattern; air (F, 10); K (F, 3, 3); cam_from_world (F, 3, 4).
     Note:    next_from_local leads to the camera of the next frame (of the same frame in each clip's last). The sky is
              at infinity: its local coordinates are world directions, its maps have no translation.
+             A Tables is made on the CPU, pickles, and may travel: workers sample, the process with the GPU renders.
+             shadows is false where no scene casts any, so that the renderer need not ask the device.
     """
 
     local_from_cam: Tensor
@@ -47,16 +49,30 @@ class Tables:
     frames: int
     height: int
     width: int
+    seeds: tuple[int, ...]
+    shadows: bool
 
     @property
     def solids(self) -> int:
         """N, without the sky."""
         return sum(self.counts)
 
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Tables:
+        """The tables with every tensor changed."""
+        changed: dict[str, Any] = {k: change(v) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **changed)
+
     def rows(self, index: slice | Tensor) -> Tables:
         """Some of the frames."""
-        chosen: dict[str, Any] = {k: v[index] for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **chosen)
+        return self._each(lambda value: value[index])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Tables:
+        """The tables on a device; `non_blocking` overlaps the copy with work if they were pinned."""
+        return self._each(lambda value: value.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Tables:
+        """The tables in page-locked memory; a DataLoader with pin_memory calls this by itself."""
+        return self._each(Tensor.pin_memory)
 
     def from_camera(self) -> Solids:
         """The solids as the cameras' rays meet them."""
@@ -167,4 +183,12 @@ def tables(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: t
         "cam_from_world": cam_from_world,
     }
     flat = {k: v.flatten(0, 1).to(device, dtype if v.is_floating_point() else v.dtype) for k, v in values.items()}
-    return Tables(**flat, counts=layout.counts, frames=s, height=scenes[0].height, width=scenes[0].width)
+    return Tables(
+        **flat,
+        counts=layout.counts,
+        frames=s,
+        height=scenes[0].height,
+        width=scenes[0].width,
+        seeds=tuple(scene.seed for scene in scenes),
+        shadows=bool((layout.stack("air")[:, 2] > 0).any()),
+    )
