@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.encoder import DinoEncoder
 from page4d.model.layers import NUM_SPECIAL, Attention, rope_2d, rotate
-from page4d.model.mask import MASK_STRENGTH, SpatialMaskHead, mask_alpha, special_row_bias
+from page4d.model.mask import MASK_STRENGTH, SpatialMaskHead, key_bias, mask_alpha, true_mask
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = PAGE4DConfig(
@@ -94,7 +95,7 @@ def test_mask_values(run: Any, golden: dict[str, Tensor]) -> None:
     if name == "nomask":
         assert out.mask is None
         return
-    bias = special_row_bias(out.mask.flatten(2), 1.0) / MASK_STRENGTH
+    bias = key_bias(out.mask.flatten(2), 1.0) / MASK_STRENGTH
     close(bias, golden["mask.key"][:, 0])
     row = torch.zeros(2, 3, 115)
     row[:, :, :NUM_SPECIAL] = MASK_STRENGTH
@@ -172,26 +173,47 @@ def test_mask_changes_special_rows_only() -> None:
     torch.manual_seed(0)
     attention = Attention(16, 2, qk_norm=True)
     x, frames, patches = torch.randn(1, 2 * (NUM_SPECIAL + 6), 16), 2, 6
-    bias = special_row_bias(torch.rand(1, frames, patches) - 0.5, 1.0)
+    bias = key_bias(torch.rand(1, frames, patches) - 0.5, 1.0)
     plain, masked = attention(x), attention(x, None, bias, frames)
     changed = (plain - masked).abs().amax(-1).view(frames, -1) > 1e-6
     assert changed[:, :NUM_SPECIAL].all()
     assert not changed[:, NUM_SPECIAL:].any()
 
 
-def test_masked_attention_equals_the_formula() -> None:
+@pytest.mark.parametrize("all_rows", [False, True])
+def test_masked_attention_equals_the_formula(all_rows: bool) -> None:
     torch.manual_seed(0)
-    attention = Attention(16, 2, qk_norm=True)
+    attention = Attention(16, 2, qk_norm=True, bias_all_rows=all_rows)
     frames, patches = 2, 6
     x = torch.randn(1, frames * (NUM_SPECIAL + patches), 16)
     m = torch.rand(1, frames, patches) - 0.5
     q, k, v = attention.queries_keys_values(x, None)
     r = torch.zeros(1, frames, NUM_SPECIAL + patches)
-    r[:, :, :NUM_SPECIAL] = 64.0
+    r[:, :, : None if all_rows else NUM_SPECIAL] = 64.0
     key = torch.nn.functional.pad(m, (NUM_SPECIAL, 0)).flatten(1)
     logits = q @ k.mT / 8**0.5 + r.flatten(1)[:, None, :, None] * key[:, None, None]
     expected = attention.proj((logits.softmax(-1) @ v).transpose(1, 2).flatten(2))
-    torch.testing.assert_close(attention(x, None, special_row_bias(m, 1.0), frames), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(attention(x, None, key_bias(m, 1.0), frames), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_true_mask_marks_patches_that_move_by_a_quarter() -> None:
+    moving = torch.zeros(1, 2, 8, 16, dtype=torch.bool)
+    moving[0, 1, :4, 8:12] = True  # 16 of the 64 pixels of the second patch
+    moving[0, 0, 0, :7] = True
+    assert true_mask(moving, 8).tolist() == [[[[0.0, 0.0]], [[0.0, -0.5]]]]
+
+
+def test_a_given_mask_acts_in_place_of_the_learned_one() -> None:
+    torch.manual_seed(0)
+    model = PAGE4D(replace(SMALL, enable_track=False, mask_hold_start=1, mask_hold_end=1)).eval()
+    images = torch.rand(1, 2, 3, 28, 42)
+    with torch.no_grad():
+        learned = model(images)
+        same = model(images, given_mask=learned["mask"])
+        other = model(images, given_mask=torch.zeros_like(learned["mask"]))
+    torch.testing.assert_close(same["pose_enc"], learned["pose_enc"])
+    assert torch.equal(other["mask"], learned["mask"]), "what the head says is returned all the same"
+    assert not torch.allclose(other["pose_enc"], learned["pose_enc"], atol=1e-7)
 
 
 def test_rope_is_relative_and_leaves_special_tokens() -> None:

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from page4d.model.config import PAGE4DConfig
 from page4d.model.encoder import build_encoder
 from page4d.model.layers import NUM_SPECIAL, Block, Rope, rope_2d
-from page4d.model.mask import SpatialMaskHead, mask_alpha, special_row_bias
+from page4d.model.mask import SpatialMaskHead, key_bias, mask_alpha
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -42,7 +42,10 @@ class Aggregator(nn.Module):
         width, heads = config.embed_dim, config.num_heads
         self.patch_embed = build_encoder(config)
         self.frame_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
-        self.global_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
+        all_rows = config.mask_rows == "all"
+        self.global_blocks = nn.ModuleList(
+            Block(width, heads, qk_norm=True, bias_all_rows=all_rows) for _ in range(config.depth)
+        )
         # torch.normal, not randn times a number: on the meta device a product makes torch import its compiler.
         self.camera_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, 1, width)))
         self.register_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, NUM_SPECIAL - 1, width)))
@@ -64,8 +67,13 @@ class Aggregator(nn.Module):
         specials = torch.cat((first, others), 1).expand(batch, -1, -1, -1)
         return torch.cat((specials.to(patches.dtype), patches), 2)
 
-    def run(self, images: Tensor, keep: Collection[int] | None = None) -> AggregatorOutput:
-        """As `forward`, but keeps only the pairs named, and returns the mask as well."""
+    def run(
+        self, images: Tensor, keep: Collection[int] | None = None, given_mask: Tensor | None = None
+    ) -> AggregatorOutput:
+        """As `forward`, but keeps only the pairs named, and returns the mask as well.
+
+        Note:    given_mask (B, S, h, w) acts in place of the learned m, which is returned all the same.
+        """
         batch, frames, _, height, width = images.shape
         patch, alpha = self.config.patch_size, self.alpha
         rows, columns = height // patch, width // patch
@@ -80,7 +88,7 @@ class Aggregator(nn.Module):
             if pair == self.config.mask_source and alpha > 0:
                 m = self.spatial_mask_head(frame_out[:, :, NUM_SPECIAL:].flatten(0, 1), rows, columns)
                 m = m.unflatten(0, (batch, frames))
-                bias = special_row_bias(m, alpha)
+                bias = key_bias(m if given_mask is None else given_mask.flatten(2), alpha)
             pair_bias = bias if pair in self.config.masked_pairs else None
             x = self._block(self.global_blocks[pair], frame_out.flatten(1, 2), rope_all, pair_bias, frames)
             x = x.unflatten(1, (frames, -1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
+
+MaskRows = Literal["special", "all"]
 
 # DINOv2 with registers: width, depth, heads of each size.
 ENCODERS: dict[str, tuple[int, int, int]] = {
@@ -20,7 +22,9 @@ class PAGE4DConfig:
 
     Fields:  masked_pairs and dpt_pairs are zero-based block pairs; mask_source is the pair after whose frame attention
              the mask head reads; the mask is at full strength before step mask_hold_start and off from mask_hold_end
-             on, so 0, 0 is the mask-free network (VGGT's) and anything positive is the masked one at step 0.
+             on, so 0, 0 is the mask-free network (VGGT's) and anything positive is the masked one at step 0;
+             mask_rows says whose attention the mask bends: the special tokens' ("special", as published) or that
+             of every token ("all", an option of ours for research).
     Errors:  ValueError naming the field and both values where the shape is impossible.
     """
 
@@ -45,6 +49,7 @@ class PAGE4DConfig:
     track_hidden: int = 384
     mask_hold_start: int = 0
     mask_hold_end: int = 0
+    mask_rows: MaskRows = "special"
 
     def __post_init__(self) -> None:
         for name in ("masked_pairs", "dpt_channels", "dpt_pairs"):
@@ -61,6 +66,7 @@ class PAGE4DConfig:
                 all(self.mask_source < pair < self.depth for pair in self.masked_pairs),
                 f"pairs after mask_source {self.mask_source} and below depth {self.depth}",
             ),
+            "mask_rows": (self.mask_rows in ("special", "all"), "special or all"),
             "mask_hold_start": (0 <= self.mask_hold_start <= self.mask_hold_end, "0 <= start <= mask_hold_end"),
         }
         for name, (fine, needed) in needs.items():

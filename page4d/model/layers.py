@@ -67,15 +67,15 @@ class LayerScale(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention through PyTorch's fused kernel, with optional q/k norm, RoPE and a bias on the special rows.
+    """Self-attention through PyTorch's fused kernel, with optional q/k norm, RoPE and a bias on some rows.
 
-    Bias:    `special_bias` (B, keys) is added to the logits of the special tokens' rows only. Patch rows stay
-             on the plain kernel; only NUM_SPECIAL of P rows a frame take the slower one.
+    Note:    `bias` (B, keys) is added to the logits of the special tokens' rows only. Patch rows stay on the plain
+             kernel; only NUM_SPECIAL of P rows per frame take the slower one. With `bias_all_rows` every row gains it.
     """
 
-    def __init__(self, width: int, heads: int, qk_norm: bool) -> None:
+    def __init__(self, width: int, heads: int, qk_norm: bool, bias_all_rows: bool = False) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.bias_all_rows = heads, bias_all_rows
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.q_norm = nn.LayerNorm(width // heads) if qk_norm else nn.Identity()
@@ -89,16 +89,15 @@ class Attention(nn.Module):
             q, k = rotate(q, rope), rotate(k, rope)
         return q, k, v
 
-    def forward(
-        self, x: Tensor, rope: Rope | None = None, special_bias: Tensor | None = None, frames: int = 1
-    ) -> Tensor:
+    def forward(self, x: Tensor, rope: Rope | None = None, bias: Tensor | None = None, frames: int = 1) -> Tensor:
         q, k, v = self.queries_keys_values(x, rope)
-        if special_bias is None:
-            out = F.scaled_dot_product_attention(q, k, v)
+        if bias is not None:
+            bias = bias[:, None, None].to(q.dtype)
+        if bias is None or self.bias_all_rows:
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         else:
             by_frame = q.unflatten(2, (frames, -1))
             special, patches = by_frame[:, :, :, :NUM_SPECIAL], by_frame[:, :, :, NUM_SPECIAL:]
-            bias = special_bias[:, None, None].to(q.dtype)
             biased = F.scaled_dot_product_attention(special.flatten(2, 3), k, v, attn_mask=bias)
             plain = F.scaled_dot_product_attention(patches.flatten(2, 3), k, v)
             out = torch.cat((biased.unflatten(2, (frames, -1)), plain.unflatten(2, (frames, -1))), 3).flatten(2, 3)
@@ -109,18 +108,22 @@ class Block(nn.Module):
     """Pre-norm transformer block with LayerScale: `x += ls1(attn(norm1 x))`, `x += ls2(mlp(norm2 x))`."""
 
     def __init__(
-        self, width: int, heads: int, qk_norm: bool = False, scale_init: float = 0.01, eps: float = 1e-5
+        self,
+        width: int,
+        heads: int,
+        qk_norm: bool = False,
+        scale_init: float = 0.01,
+        eps: float = 1e-5,
+        bias_all_rows: bool = False,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=eps)
-        self.attn = Attention(width, heads, qk_norm)
+        self.attn = Attention(width, heads, qk_norm, bias_all_rows)
         self.ls1 = LayerScale(width, scale_init)
         self.norm2 = nn.LayerNorm(width, eps=eps)
         self.mlp = Mlp(width, 4 * width)
         self.ls2 = LayerScale(width, scale_init)
 
-    def forward(
-        self, x: Tensor, rope: Rope | None = None, special_bias: Tensor | None = None, frames: int = 1
-    ) -> Tensor:
-        x = x + self.ls1(self.attn(self.norm1(x), rope, special_bias, frames))
+    def forward(self, x: Tensor, rope: Rope | None = None, bias: Tensor | None = None, frames: int = 1) -> Tensor:
+        x = x + self.ls1(self.attn(self.norm1(x), rope, bias, frames))
         return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]

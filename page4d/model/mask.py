@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from page4d.model.layers import NUM_SPECIAL
 
 MASK_STRENGTH = 64.0  # whatever the head dimension: the bias is not divided by sqrt(head_dim)
+MOVING_SHARE = 0.25
 HIDDEN = 256  # at any width of the network
 
 
@@ -52,7 +53,19 @@ class SpatialMaskHead(nn.Module):
         return torch.sigmoid(logits).flatten(1) - 0.5
 
 
-def special_row_bias(m: Tensor, alpha: float) -> Tensor:
-    """What the special rows' logits gain a key: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
+def key_bias(m: Tensor, alpha: float) -> Tensor:
+    """What bent rows' logits gain per key: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
     padded = torch.nn.functional.pad(m, (NUM_SPECIAL, 0))
     return (MASK_STRENGTH * alpha * padded).flatten(1)
+
+
+def true_mask(moving: Tensor, patch_size: int) -> Tensor:
+    """The mask m that a head would give if it knew what moves: -0.5 for patches that move, 0 for those that do not.
+
+    Shapes:  moving bool (*, H, W) -> (*, h, w).
+    Note:    ours, an upper bound for research: with MASK_STRENGTH a moving patch's key loses 32, and a quarter of a
+             patch is enough to make it one.
+    """
+    share = torch.nn.functional.avg_pool2d(moving.float().flatten(0, -3)[:, None], patch_size)
+    moves: Tensor = share.squeeze(1).unflatten(0, moving.shape[:-2]) >= MOVING_SHARE
+    return -0.5 * moves.float()

@@ -16,6 +16,8 @@ from page4d.model.heads.camera import CameraHead
 from page4d.model.heads.dpt import DepthHead, PointHead
 from page4d.model.heads.track import TrackHead
 
+ALL_FRAMES = slice(None)
+
 
 class PAGE4D(nn.Module):
     """VGGT with a dynamics-aware mask.
@@ -48,11 +50,14 @@ class PAGE4D(nn.Module):
         dense = self.config.enable_depth or self.config.enable_point or self.config.enable_track
         return {self.config.depth - 1} | (set(self.config.dpt_pairs) if dense else set())
 
-    def forward(self, images: Tensor, query_points: Tensor | None = None) -> dict[str, Any]:
+    def forward(
+        self, images: Tensor, query_points: Tensor | None = None, given_mask: Tensor | None = None
+    ) -> dict[str, Any]:
         """Predict cameras, depth and points of the frames of one or several scenes.
 
         Shapes:  images (S, 3, H, W) or (B, S, 3, H, W) in [0, 1], sides multiples of the patch size;
-                 query_points (Q, 2) or (B, Q, 2), (x, y) in pixels of the first frame.
+                 query_points (Q, 2) or (B, Q, 2), (x, y) in pixels of the first frame;
+                 given_mask (B, S, h, w), values of m that act in place of the learned mask while that is on.
         Returns: VGGT's keys: pose_enc (B, S, 9), pose_enc_list, depth (B, S, H, W, 1), depth_conf (B, S, H, W),
                  world_points (B, S, H, W, 3), world_points_conf, images (eval mode only); with query points track,
                  track_list, vis, conf; and `mask` (B, S, h, w) where the mask is on. Keys of absent heads are absent.
@@ -62,22 +67,30 @@ class PAGE4D(nn.Module):
         images = self.aggregator.check_images(images)
         if query_points is not None and self.track_head is None:
             raise ValueError("query points were given, but this network has no track head; VGGT's weights have one")
-        out = self.aggregator.run(images, keep=self.pairs_read())
+        out = self.aggregator.run(images, keep=self.pairs_read(), given_mask=given_mask)
         with torch.autocast(images.device.type, enabled=False):
             return self.read_heads(out, images, query_points)
 
-    def read_heads(self, out: AggregatorOutput, images: Tensor, query_points: Tensor | None = None) -> dict[str, Any]:
-        """Run every head that is switched on over the aggregator's output."""
+    def read_heads(
+        self,
+        out: AggregatorOutput,
+        images: Tensor,
+        query_points: Tensor | None = None,
+        dense_frames: slice = ALL_FRAMES,
+    ) -> dict[str, Any]:
+        """Run every head that is switched on over the aggregator's output; depth and points of `dense_frames` only."""
         tokens: Sequence[Tensor | None] = out.tokens
         start = out.patch_start
+        dense = [None if level is None else level[:, dense_frames] for level in tokens]
+        pictures = images[:, dense_frames]
         predictions: dict[str, Any] = {} if out.mask is None else {"mask": out.mask}
         if self.camera_head is not None:
             predictions["pose_enc_list"] = self.camera_head(tokens)
             predictions["pose_enc"] = predictions["pose_enc_list"][-1]
         if self.depth_head is not None:
-            predictions["depth"], predictions["depth_conf"] = self.depth_head(tokens, images, start)
+            predictions["depth"], predictions["depth_conf"] = self.depth_head(dense, pictures, start)
         if self.point_head is not None:
-            predictions["world_points"], predictions["world_points_conf"] = self.point_head(tokens, images, start)
+            predictions["world_points"], predictions["world_points_conf"] = self.point_head(dense, pictures, start)
         if self.track_head is not None and query_points is not None:
             queries = query_points if query_points.ndim == 3 else query_points[None]
             tracks, visible, confidence = self.track_head(tokens, images, start, query_points=queries)
