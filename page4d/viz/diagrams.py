@@ -111,7 +111,7 @@ def attention_diagram(frames: int = 3) -> Diagram:
     cell = side / (frames * per_frame)
     titles: list[tuple[Ink, float, str, str]] = [
         ("frame", 46, "frame attention", f"S matrices of P {TIMES} P"),
-        ("global", 226, "global attention", f"one of SP {TIMES} SP"),
+        ("global", 226, "global attention", f"1 matrix of SP {TIMES} SP"),
     ]
     for ink, left, title, count in titles:
         d.words((left + side / 2, 16), title, ink=ink, strong=True)
