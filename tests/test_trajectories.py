@@ -9,7 +9,6 @@ import pytest
 from page4d.io.depth_formats import write_cam
 from page4d.io.trajectories import (
     Trajectory,
-    last_number,
     quaternions,
     read_dycheck_camera,
     read_dycheck_cameras,
@@ -137,7 +136,5 @@ def test_missing_and_foreign_files_are_named(tmp_path):
     (tmp_path / "0_00001.json").write_text('{"orientation": []}')
     with pytest.raises(UserError, match="is no DyCheck camera"):
         read_dycheck_cameras(tmp_path)
-    with pytest.raises(UserError, match="no frame number"):
-        last_number("frame.png")
     with pytest.raises(ValueError, match="poses for"):
         Trajectory(np.zeros((2, 3, 4)), np.zeros(2))

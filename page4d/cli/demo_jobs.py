@@ -57,7 +57,8 @@ def check_upload(paths: Sequence[Path], settings: DemoSettings) -> list[Path]:
 
     Raises:  UserError for nothing, too many files, too many megabytes, or a mixture of videos and images.
     """
-    from page4d.io.images import EXTENSIONS, natural_key
+    from page4d.io.images import EXTENSIONS
+    from page4d.io.names import natural_key
     from page4d.io.video import is_video
 
     if not paths:

@@ -132,11 +132,11 @@ def numbered(files: list[Path], first: int | None, gap: int, count: int | None) 
     """
     if first is None:
         return files[::gap][:count]
-    from page4d.io.trajectories import last_number
+    from page4d.io.names import frame_number
 
     by_number: dict[int, Path] = {}
     for path in files:
-        number = last_number(path.stem) if any(c.isdigit() for c in path.stem) else -1
+        number = frame_number(path) if any(c.isdigit() for c in path.stem) else -1
         if number in by_number and number >= 0:
             raise UserError(f"{path.name} and {by_number[number].name} have one number; name the images one by one")
         by_number[int(number)] = path

@@ -117,7 +117,7 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
 
 def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
     """Sensor depth by frame name, or in order where the numbers of files and frames are equal."""
-    from page4d.io.images import natural_key
+    from page4d.io.names import list_files
     from page4d.result.metric_scale import scale_from_depth
 
     folder_text, comma, units = text.rpartition(",")
@@ -127,7 +127,7 @@ def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
         folder, per_metre = Path(text), None
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder of depth frames")
-    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in SENSOR_SUFFIXES), key=natural_key)
+    files = list_files(folder, SENSOR_SUFFIXES)
     by_stem = {p.stem: p for p in files}
     named = {i: by_stem[Path(n).stem] for i, n in enumerate(prediction.frame_names) if Path(n).stem in by_stem}
     if not named and len(files) == len(prediction):

@@ -20,9 +20,9 @@ from page4d.evaluate.protocol import Protocol
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_depth_npy, read_dpt
 from page4d.io.depth_png import read_depth_png
 from page4d.io.images import EXTENSIONS
+from page4d.io.names import frame_number, list_files, time_stamp_s
 from page4d.io.trajectories import (
     Trajectory,
-    last_number,
     read_dycheck_camera,
     read_dycheck_cameras,
     read_matrices,
@@ -131,15 +131,15 @@ def _by_stamp(stamps: Sequence[float], truth: Sequence[float], tolerance_s: floa
     return [(i, where[stamp]) for i, stamp in enumerate(stamps) if stamp in where]
 
 
-def _images(folder: Path, pattern: str = "*") -> tuple[Path, ...]:
-    return tuple(sorted(p for p in folder.glob(pattern) if p.suffix.lower() in EXTENSIONS and p.name[0] != "."))
+def _images(folder: Path, start: str = "") -> tuple[Path, ...]:
+    return tuple(list_files(folder, EXTENSIONS, start))
 
 
 def _folders(parent: Path) -> list[Path]:
     return sorted(p for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
 
 
-def _numbers(paths: Iterable[Path], number: Callable[[str], float] = last_number) -> tuple[float, ...]:
+def _numbers(paths: Iterable[Path], number: Callable[[str], float] = frame_number) -> tuple[float, ...]:
     return tuple(float(number(p.name)) for p in paths)
 
 
@@ -151,22 +151,12 @@ def longest_number(name: str) -> int:
     return int(max(reversed(runs), key=len))
 
 
-def stamp_of(name: str) -> float:
-    """A file named by its time stamp in seconds, as in TUM and Bonn."""
-    try:
-        return float(Path(name).stem)
-    except ValueError as error:
-        raise UserError(
-            f"{name} is not named by a time stamp in seconds; needed such as 1311868164.363181.png"
-        ) from error
-
-
 def sintel(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`training/{final,depth,camdata_left}/<sequence>/frame_0001.{png,dpt,cam}`."""
     training = root / "training"
     for folder in _folders(training / "final"):
         images = _images(folder)
-        depths = tuple(sorted((training / "depth" / folder.name).glob("*.dpt")))
+        depths = tuple(list_files(training / "depth" / folder.name, {".dpt"}))
         cameras = training / "camdata_left" / folder.name
         yield EvalSequence(
             name=folder.name,
@@ -192,14 +182,14 @@ def _stamped(
     sequence = EvalSequence(
         name=name or folder.name,
         images=pictures,
-        image_stamps=tuple(stamp_of(p.name) for p in pictures),
+        image_stamps=tuple(time_stamp_s(p.name) for p in pictures),
         read_depth=partial(read_depth_png, scale=BONN_UNITS_PER_M),
         read_trajectory=None if poses is None else partial(read_tum, poses),
         tolerance_s=0.04,
     )
     if not manifest.is_file():
         truth = _images(folder / depths)
-        return replace(sequence, depths=truth, depth_stamps=tuple(stamp_of(p.name) for p in truth))
+        return replace(sequence, depths=truth, depth_stamps=tuple(time_stamp_s(p.name) for p in truth))
     rows = Manifest.load(manifest).frames
     with_depth = [row for row in rows if row.depth is not None]
     return replace(
@@ -242,14 +232,14 @@ def dyncheck(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[E
     """`<scene>/{rgb/1x,depth/1x,camera}/0_00000.{png,npy,json}`: camera 0 moves, the others are for validation."""
     for folder in _folders(root):
         mixed = benchmark.task == "pose" and protocol.dyncheck_camera == "all"
-        images = _images(folder / "rgb" / "1x", "*" if mixed else "0_*")
-        depths = tuple(sorted((folder / "depth" / "1x").glob("0_*.npy"), key=lambda p: last_number(p.name)))
+        images = _images(folder / "rgb" / "1x", "" if mixed else "0_")
+        depths = tuple(list_files(folder / "depth" / "1x", {".npy"}, "0_"))
         if images:
             yield EvalSequence(
                 name=folder.name,
                 images=images,
                 # The truth is camera 0's; an image of another camera has no partner of its name.
-                image_stamps=tuple(float(last_number(p.name)) if p.name[:2] == "0_" else np.nan for p in images),
+                image_stamps=tuple(float(frame_number(p.name)) if p.name[:2] == "0_" else np.nan for p in images),
                 depths=depths,
                 depth_stamps=_numbers(depths),
                 read_trajectory=partial(read_dycheck_cameras, folder / "camera"),
@@ -285,7 +275,7 @@ def kitti(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eval
 def nyu(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`nyu_images/*.png` and `nyu_depths/*.npy`: one list, cut into parts of 50 images."""
     images = _images(root / "nyu_images")
-    depths = tuple(sorted((root / "nyu_depths").glob("*.npy")))
+    depths = tuple(list_files(root / "nyu_depths", {".npy"}))
     by_position = protocol.pairing == "position"
     for k in range(0, len(images), NYU_PART):
         part = images[k : k + NYU_PART]

@@ -10,7 +10,6 @@ Three ways of fitting an image to the network, all with PIL's bicubic filter (wh
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from page4d.io.names import list_files
 from page4d.schema import UserError
 
 Mode = Literal["crop", "pad", "square"]
@@ -150,19 +150,10 @@ def list_images(folder: os.PathLike[str] | str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; give a folder of images, image files or one video")
-    found = [
-        p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and not p.name.startswith(".") and p.is_file()
-    ]
+    found = list_files(folder, EXTENSIONS)
     if not found:
         raise UserError(f"{folder} holds no image; looked for {' '.join(sorted(EXTENSIONS))}")
-    return sorted(found, key=natural_key)
-
-
-def natural_key(path: Path | str) -> tuple[object, ...]:
-    """Sort key that compares runs of digits as numbers, then the plain name so that 01 and 1 have a fixed order."""
-    name = Path(path).name
-    parts = re.split(r"(\d+)", name.lower())
-    return (tuple((1, int(p), "") if p.isdecimal() else (0, 0, p) for p in parts), name)
+    return found
 
 
 def open_rgb(source: ImageSource, rotate: bool = True) -> Image.Image:

@@ -6,7 +6,6 @@ Every reader returns camera-to-world 4x4 matrices in the file's own unit, which 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from page4d.geometry import invert, to_4x4
 from page4d.io.depth_formats import read_cam
+from page4d.io.names import by_number, list_files
 from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
@@ -123,22 +123,14 @@ def read_matrices(path: Path | str) -> Trajectory:
     return Trajectory(poses, np.arange(len(rows), dtype=np.float64))
 
 
-def last_number(name: str) -> int:
-    """The last run of digits in a file's stem: 7 of `frame_0007.cam`, 12 of `0_00012.json`."""
-    found = re.findall(r"\d+", Path(name).stem)
-    if not found:
-        raise UserError(f"{name} has no frame number in its name; needed one such as frame_0001")
-    return int(found[-1])
-
-
 def read_sintel_cameras(folder: Path | str) -> tuple[Trajectory, NDArray[np.float64]]:
     """Read a folder of `.cam` files in frame order: trajectory and K (N, 3, 3); stamps are frame numbers."""
-    paths = sorted(Path(folder).glob("*.cam"), key=lambda p: last_number(p.name))
+    paths = by_number(list_files(Path(folder), {".cam"}))
     if not paths:
-        raise UserError(f"{folder} holds no .cam file; needed MPI Sintel's camdata_left/<sequence>")
-    pairs = [read_cam(p) for p in paths]
+        raise UserError(f"{folder} holds no .cam file; expected MPI Sintel's camdata_left/<sequence>")
+    pairs = [read_cam(path) for path in paths.values()]
     poses = rigid_inverse(np.stack([pose for _, pose in pairs]))
-    return Trajectory(poses, np.array([float(last_number(p.name)) for p in paths])), np.stack([k for k, _ in pairs])
+    return Trajectory(poses, np.array(list(paths), np.float64)), np.stack([k for k, _ in pairs])
 
 
 @dataclass(frozen=True)
@@ -183,8 +175,8 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
 
 def read_dycheck_cameras(folder: Path | str, camera: str = "0") -> Trajectory:
     """Read `<camera>_<frame>.json` files in frame order; stamps are frame numbers."""
-    paths = sorted(Path(folder).glob(f"{camera}_*.json"), key=lambda p: last_number(p.name))
+    paths = by_number(list_files(Path(folder), {".json"}, f"{camera}_"))
     if not paths:
-        raise UserError(f"{folder} holds no {camera}_*.json; needed a DyCheck camera folder")
-    stamps = np.array([float(last_number(p.name)) for p in paths])
-    return Trajectory(np.stack([read_dycheck_camera(p).world_from_camera for p in paths]), stamps)
+        raise UserError(f"{folder} holds no {camera}_*.json; expected a DyCheck camera folder")
+    poses = [read_dycheck_camera(path).world_from_camera for path in paths.values()]
+    return Trajectory(np.stack(poses), np.array(list(paths), np.float64))

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
 from page4d.data.datasets.calibration import pose_from_tum
-from page4d.data.datasets.formats import numbered, read_mask, read_npy, read_pgm16, read_rgb, read_table
+from page4d.data.datasets.formats import read_mask, read_npy, read_pgm16, read_rgb, read_table
 from page4d.io.depth_png import read_depth_png
+from page4d.io.names import by_number
 from page4d.io.trajectories import rigid_inverse
 from page4d.schema import UserError
 
@@ -55,7 +56,7 @@ class Folder(SceneDataset):
     def _scan(self) -> dict[str, list[int]]:
         for table in sorted(self.root.glob("*/poses.txt")):
             name = table.parent.name
-            self._images[name] = numbered(p for kind in IMAGES for p in (table.parent / "images").glob(kind))
+            self._images[name] = by_number(p for kind in IMAGES for p in (table.parent / "images").glob(kind))
             self._poses[name] = {int(row[0]): pose_from_tum(row[1:]) for row in read_table(table, 8)}
         return {name: sorted(images.keys() & self._poses[name].keys()) for name, images in self._images.items()}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,19 +36,6 @@ def reading(path: Path, what: str) -> Iterator[None]:
         raise
     except _BROKEN as error:
         raise UserError(f"{path} cannot be read as {what} ({error}); extract or download it again") from error
-
-
-def numbered(paths: Iterable[Path]) -> dict[int, Path]:
-    """Files by the last number in their name; those without one are left out.
-
-    Errors:  UserError if two files have the same number.
-    """
-    found: dict[int, Path] = {}
-    for path in sorted(paths):
-        digits = re.findall(r"\d+", path.stem)
-        if digits and found.setdefault(int(digits[-1]), path) != path:
-            raise UserError(f"{path} and {found[int(digits[-1])].name} have the same number; rename one")
-    return found
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:

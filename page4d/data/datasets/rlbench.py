@@ -32,7 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.formats import numbered, read_json, read_labels, read_npz, read_rgb, reading
+from page4d.data.datasets.formats import read_json, read_labels, read_npz, read_rgb, reading
+from page4d.io.names import by_number
 from page4d.schema import UserError
 
 CAMERAS = ("front", "overhead", "left_shoulder", "right_shoulder", "wrist")
@@ -140,7 +141,7 @@ class RLBench(SceneDataset):
 
     def _add(self, name: str, folder: Path, cameras: Path, kinds: tuple[str, str, str]) -> None:
         for camera in self.cameras:
-            images, depths, masks = (numbered((folder / f"{camera}_{kind}").glob("*")) for kind in kinds)
+            images, depths, masks = (by_number((folder / f"{camera}_{kind}").glob("*")) for kind in kinds)
             if images and self.depth_options.load and images.keys() != depths.keys():
                 odd = sorted(images.keys() ^ depths.keys())[:5]
                 raise UserError(f"{folder}: {camera} has frames {odd} with an image or a depth file, but not both")
