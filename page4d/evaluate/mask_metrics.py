@@ -97,4 +97,4 @@ def outline(mask: Masks) -> Masks:
     """
     padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
     right, below, diagonal = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
-    return (mask != right) | (mask != below) | (mask != diagonal)
+    return np.asarray((mask != right) | (mask != below) | (mask != diagonal))
