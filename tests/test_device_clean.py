@@ -1,0 +1,63 @@
+"""Nothing is left on the CPU and nothing waits for the device: the network on fake CUDA tensors, no GPU needed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fake_cuda import fake_cuda, on_device, stray
+from little_model import little_model
+from torch._subclasses.fake_tensor import DataDependentOutputException
+
+
+@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bf16 autocast"])
+def test_forward_stays_on_the_device(mask: bool, half: bool) -> None:
+    model = little_model(mask_hold_start=int(mask), mask_hold_end=int(mask))
+    with fake_cuda() as device, torch.inference_mode():
+        images = torch.rand(1, 2, 3, 32, 64, device=device)
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            out = on_device(model)(images)
+    assert ("mask" in out) == mask
+    assert not stray(out)
+
+
+def test_tracks_stay_on_the_device() -> None:
+    model = little_model(enable_track=True, patch_size=14, img_size=140)
+    with fake_cuda() as device, torch.inference_mode():
+        queries = torch.rand(3, 2, device=device)
+        out = on_device(model)(torch.rand(2, 3, 140, 140, device=device), query_points=queries)
+    assert out["track"].shape == (1, 2, 3, 2)
+    assert not stray(out)
+
+
+def test_training_pass_stays_on_the_device() -> None:
+    model = little_model(mask_hold_start=1, mask_hold_end=1).train()
+    with fake_cuda() as device:
+        out = on_device(model)(torch.rand(1, 2, 3, 32, 64, device=device))
+        (out["depth"].mean() + out["pose_enc"].mean() + out["world_points"].mean()).backward()
+        missing = [name for name, weight in model.named_parameters() if weight.grad is None]
+        assert not missing
+        assert not stray([weight.grad for weight in model.parameters()])
+
+
+def test_the_stand_in_for_autograds_engine_gives_its_gradients() -> None:
+    from fake_cuda import _backward
+
+    torch.manual_seed(0)
+    model = little_model(mask_hold_start=1, mask_hold_end=1).train()
+    images, gradients = torch.rand(1, 2, 3, 32, 64), []
+    for backward in (torch.Tensor.backward, _backward):
+        model.zero_grad()
+        out = model(images)
+        backward(out["depth"].mean() + out["pose_enc"].square().mean())
+        gradients.append({name: w.grad for name, w in model.named_parameters() if w.grad is not None})
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_the_fake_device_finds_what_it_is_for() -> None:
+    with fake_cuda() as device:
+        here = torch.rand(3, device=device)
+        with pytest.raises(RuntimeError, match="device"):
+            here + torch.rand(3)
+        with pytest.raises(DataDependentOutputException):
+            here.sum().item()
