@@ -46,15 +46,14 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.data.views import open_views
-from page4d.result.motion import moving_mask
+from page4d.data import open_views
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 views = open_views(
     images, size=model.config.img_size, patch=model.config.patch_size, frames=frames
 )
 prediction = page4d.predict(model, views.frames)
-moving = moving_mask(prediction)
+moving = page4d.moving_mask(prediction)
 
 # %% [markdown]
 # A `Prediction` holds plain numpy arrays, `S` frames of `H` x `W` pixels. It also remembers which weights, which
@@ -84,7 +83,7 @@ pd.DataFrame({"shape": shapes, "meaning": {name: meaning[name] for name in shape
 # ## What the network saw and said
 
 # %% mystnb={"figure": {"caption": "The pictures, the predicted depth with one colour scale for all frames, the confidence, and what was judged to move.", "name": "fig-quickstart-sheet"}}
-from page4d.viz.panels import prediction_sheet
+from page4d.viz import prediction_sheet
 
 sheet = prediction_sheet(prediction, moving)
 
@@ -93,7 +92,7 @@ sheet = prediction_sheet(prediction, moving)
 # the cameras or what moves. The pyramids are the cameras that the network found; the line joins their centres.
 
 # %% mystnb={"figure": {"caption": "The predicted points of all frames, the least confident tenth left out, and the predicted cameras. Axes as in the first camera: x right, y down, z forward, in the network's own unit.", "name": "fig-quickstart-scene"}}
-from page4d.viz.scene import scene_figure
+from page4d.viz import scene_figure
 
 scene_figure(prediction, moving=moving)
 
@@ -105,7 +104,7 @@ scene_figure(prediction, moving=moving)
 # of its own, so each clip's depth is first scaled by one number, the ratio of the medians.
 
 # %%
-from page4d.evaluate.held_out import held_out_errors
+from page4d.evaluate import held_out_errors
 
 errors = held_out_errors(model, clips=8, frames=frames) if views.truth else None
 
@@ -140,7 +139,7 @@ if errors:
 # `page4d/model/builtin/page4d-tiny.md` holds the same comparison on many more, with intervals.
 
 # %% mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}} tags=["remove-input"]
-from page4d.result.exact import prediction_from_clip
+from page4d.result import prediction_from_clip
 
 scene_figure(prediction_from_clip(views.truth)) if views.truth else None
 

@@ -38,8 +38,8 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.data.views import open_views
-from page4d.result.exact import prediction_from_clip
+from page4d.data import open_views
+from page4d.result import prediction_from_clip
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 views = open_views(images, size=size, patch=model.config.patch_size, frames=frames)
@@ -49,8 +49,8 @@ else:
     scene = page4d.predict(model, views.frames)
 
 # %% mystnb={"figure": {"caption": "The scene of this chapter: pictures and z-depth, one colour scale for all frames.", "name": "fig-geometry-scene"}}
-from page4d.result.cloud import unit_of
-from page4d.viz.panels import Row, contact_sheet
+from page4d.result import unit_of
+from page4d.viz import Row, contact_sheet
 
 unit = unit_of(scene)
 rows = [
@@ -236,6 +236,6 @@ print(
 )
 
 # %% mystnb={"figure": {"caption": "Still and moving points of all frames with their cameras. Hide a group by a click in the legend.", "name": "fig-geometry-world"}}
-from page4d.viz.scene import scene_figure
+from page4d.viz import scene_figure
 
 scene_figure(scene, moving=views.truth.moving.numpy() if views.truth else None)

@@ -37,7 +37,7 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.data.views import open_views
+from page4d.data import open_views
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 config = model.config
@@ -174,7 +174,7 @@ bar = figure.colorbar(shown, ax=axes[0].tolist(), label="share of attention")
 
 # %% mystnb={"figure": {"caption": "Channel mean of the patch tokens after the frame and the global block, at the pairs that the dense heads read. Each map has its own scale.", "name": "fig-pairs"}}
 from page4d.features import feature_maps
-from page4d.viz.feature_maps import feature_figure
+from page4d.viz import feature_figure
 
 maps = feature_maps(model, pictures)
 shown = (pictures.permute(0, 2, 3, 1) * 255).byte().cpu().numpy()

@@ -40,7 +40,7 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.data.views import open_views
+from page4d.data import open_views
 
 model = page4d.PAGE4D.from_pretrained(weights, mask=True, device=device)
 config, aggregator = model.config, model.aggregator
@@ -74,7 +74,7 @@ print(
 import math
 
 import pandas as pd
-from page4d.model.mask import MASK_STRENGTH
+from page4d.model import MASK_STRENGTH
 
 values = [-0.1, -0.05, -0.02, 0.0, 0.02, 0.05, 0.1]
 weight = {m: f"x {math.exp(MASK_STRENGTH * m):.3g}" for m in values}
@@ -90,7 +90,7 @@ pd.DataFrame(weight, index=["weight of the key"]).rename_axis("m", axis="columns
 
 # %% mystnb={"figure": {"caption": "Strength of the mask over the optimizer steps of a training run.", "name": "fig-alpha"}}
 import matplotlib.pyplot as plt
-from page4d.model.mask import mask_alpha
+from page4d.model import mask_alpha
 
 steps = range(0, hold_end + hold_start // 2, 50)
 figure, axis = plt.subplots(figsize=(5, 2.3), layout="constrained")
@@ -104,7 +104,7 @@ _ = axis.set(xlabel="optimizer step", ylabel="alpha")
 
 # %% mystnb={"figure": {"caption": "Pictures, the mask m of each patch, and, on synthetic scenes, the exact moving pixels. Blue patches lose the attention of the pose tokens, red ones gain it.", "name": "fig-mask"}}
 import torch
-from page4d.viz.panels import Row, contact_sheet
+from page4d.viz import Row, contact_sheet
 
 torch.set_grad_enabled(False)
 m = aggregator.run(pictures[None], keep=()).mask[0].cpu().numpy()
@@ -121,12 +121,11 @@ sheet = contact_sheet(shown)
 # still patch, drawn at random, how often has the moving one the lower $m$? Chance is 0.5.
 
 # %%
-from page4d.data.views import SPLIT
-from page4d.result.motion import moving_auc, patches_moving
+from page4d.result import moving_auc, patches_moving
 from page4d.world import split_clip
 
 held_out = [
-    split_clip(SPLIT, i, height=H, width=W, frames=frames)
+    split_clip("dynamic-test", i, height=H, width=W, frames=frames)
     for i in range(clips if views.truth else 0)
 ]
 areas = []
@@ -229,7 +228,7 @@ if views.truth:
 # having. Fair comparisons need two trainings.
 
 # %%
-from page4d.evaluate.held_out import held_out_errors
+from page4d.evaluate import held_out_errors
 
 found = {}
 for name, step in {"with mask": 0, "switched off": config.mask_hold_end}.items():

@@ -48,8 +48,6 @@ results = "book/results/runs"
 # %%
 import tempfile
 
-from page4d.config import compose
-
 folder = folder or tempfile.mkdtemp(prefix="masked_finetuning_")
 short = [f"trainer.max_steps={steps}", f"data.batch_size={batch_size}"]
 short += [f"model.mask_hold_start={steps * 6 // 32}"]
@@ -59,13 +57,12 @@ often += ["trainer.validate_every=0", "trainer.image_every=0"]
 place = [f"start.weights={weights}", f"trainer.seed={seed}", f"paths.run={folder}"]
 words = [f"experiment={experiment}", *place, *short, *often]
 quiet = ["trainer.progress=false", "trainer.tensorboard=false"]
-config = compose([*words, *quiet])
 print("page4d train", *words[:1], *short)
 
 # %% tags=["remove-stderr"]
-from page4d.train.setup import trainer_from
+from page4d.train import open_trainer
 
-trainer = trainer_from(config)
+trainer = open_trainer([*words, *quiet])
 print(trainer.loaded)
 
 # %% [markdown]
@@ -92,8 +89,8 @@ pd.DataFrame(sizes).T.map("{:,}".format)
 # code counts forward passes, two a step, in a number that it does not save: after a restart its mask begins anew.)
 
 # %% mystnb={"figure": {"caption": "Learning rates of the two groups, and the mask's strength alpha, over the run.", "name": "fig-finetune-schedule"}}
-from page4d.model.mask import mask_alpha
-from page4d.viz.training import schedule_figure
+from page4d.model import mask_alpha
+from page4d.viz import schedule_figure
 
 shape = trainer.model.config
 at = range(steps)
@@ -141,8 +138,8 @@ print(
 )
 
 # %% mystnb={"figure": {"caption": "Losses of the short run; thin lines are single steps, thick ones running means. The camera loss counts five times in the objective.", "name": "fig-finetune-losses"}}
-from page4d.train.record import read_scalars
-from page4d.viz.training import curves_figure
+from page4d.train import read_scalars
+from page4d.viz import curves_figure
 
 records = read_scalars(folder)
 titles = {"objective": "objective", "loss_camera": "camera", "loss_reg_depth": "depth"}
@@ -156,7 +153,7 @@ sheet = curves_figure({"this run": records}, titles, window=9)
 # The mask head got its gradient only through the pose tokens, while alpha was above 0. Nobody told it what moves.
 
 # %% mystnb={"figure": {"caption": "Pictures, the mask before and after the short run, and the pixels that truly move. Blue patches lose the attention of the pose tokens.", "name": "fig-finetune-mask"}}
-from page4d.viz.panels import Row, contact_sheet
+from page4d.viz import Row, contact_sheet
 
 after = mask_now()
 pictures = clip.images.permute(0, 2, 3, 1).numpy()
@@ -171,7 +168,7 @@ rows += [Row(moving.astype(float), "moving", "0 still, 1 moving", "magma", (0, 1
 sheet = contact_sheet(rows)
 
 # %%
-from page4d.result.motion import moving_auc, patches_moving
+from page4d.result import moving_auc, patches_moving
 
 if after is not None:
     patches = patches_moving(moving, *after.shape[1:])
@@ -192,7 +189,7 @@ if after is not None:
 # had never stopped. Here we go back to the middle of the run and repeat its second half.
 
 # %%
-again = trainer_from(compose([*words, *quiet, f"trainer.resume={steps // 2}"]))
+again = open_trainer([*words, *quiet, f"trainer.resume={steps // 2}"])
 again.run()
 repeated = read_scalars(folder)
 print("equal to the last bit:", repeated == records)
@@ -216,7 +213,7 @@ print("equal to the last bit:", repeated == records)
 # %% tags=["hide-input"]
 from pathlib import Path
 
-from page4d.train.results import read_result
+from page4d.train import read_result
 
 stored = {path.stem: read_result(path) for path in sorted(Path(results).glob("*.json"))}
 about = {
@@ -233,7 +230,7 @@ about = {
 pd.DataFrame(about).T if about else print(f"no stored runs in {results}")
 
 # %% tags=["hide-input"]
-from page4d.train.publish import changes_text
+from page4d.train import changes_text
 
 for hardware in sorted({d["run"]["provenance"]["hardware"] for d in stored.values()}):
     print("trained on", hardware)

@@ -43,7 +43,7 @@ clips = 16
 # %%
 from pathlib import Path
 
-from page4d.train.results import read_result
+from page4d.train import read_result
 
 files = sorted(Path(results).glob("*.json"))
 documents = {path.stem: read_result(path) for path in files}
@@ -90,7 +90,7 @@ pd.DataFrame(made).T if made else print("not run")
 
 # %%
 import numpy as np
-from page4d.train.results import difference, interval, mean_of, stored_table
+from page4d.train import difference, interval, mean_of, stored_table
 
 tables, labels = {}, {}
 for document in documents.values():
@@ -105,7 +105,7 @@ order = ["pretrained", "all", "middle", "mask", "mask_kept"]
 arms = [arm for arm in order if arm in averaged]
 
 # %% mystnb={"figure": {"caption": "Each arm on the unseen moving scenes: depth, rotation and trajectory error with 95 % intervals. Lower is better.", "name": "fig-study-arms"}}
-from page4d.viz.training import estimates_figure
+from page4d.viz import estimates_figure
 
 quantities = {"AbsRel": "abs_rel", "rotation ratio": "rotation_ratio"}
 quantities |= {"ATE ratio": "ate_ratio"}
@@ -197,7 +197,7 @@ if not others:
 # the picture that moves.
 
 # %% mystnb={"figure": {"caption": "Rotation error over the share of moving pixels in a sequence: mean and standard error in five bins of equal width, the number of sequences below.", "name": "fig-study-motion"}}
-from page4d.viz.training import binned_figure
+from page4d.viz import binned_figure
 
 if arms:
     share = averaged[arms[0]]["moving_share"]
@@ -215,7 +215,7 @@ if arms:
 # scenes say which aims they meet.
 
 # %% tags=["hide-input"]
-from page4d.train.results import AIMS
+from page4d.train import AIMS
 
 exam = {
     path.stem: read_result(path)["mean"] for path in sorted(Path(exams).glob("*.json"))
@@ -232,8 +232,7 @@ pd.DataFrame(met).T if exam else print(f"no exams in {exams}")
 # Why depth misses its aim can be seen where the error sits. The next cell splits it by what the pixel shows.
 
 # %%
-from page4d.inference import predict
-from page4d.model import PAGE4D
+from page4d import PAGE4D, predict
 from page4d.world import split_clip
 
 model = PAGE4D.from_pretrained(weights)

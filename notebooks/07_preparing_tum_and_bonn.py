@@ -51,8 +51,7 @@ bonn_frames = 20
 import tempfile
 from pathlib import Path
 
-from page4d.prepare.publish import publish
-from page4d.prepare.synthetic import SyntheticOptions, plan_scenes
+from page4d.prepare import SyntheticOptions, plan_scenes, publish
 
 work = Path(tempfile.mkdtemp())
 options = SyntheticOptions(scenes=1, first=2, frames=40, height=48, width=64)

@@ -42,8 +42,7 @@ width = 64
 import tempfile
 from pathlib import Path
 
-from page4d.prepare.publish import publish
-from page4d.prepare.synthetic import SyntheticOptions, plan_scenes
+from page4d.prepare import SyntheticOptions, plan_scenes, publish
 
 work = Path(tempfile.mkdtemp())
 options = SyntheticOptions(
@@ -61,7 +60,7 @@ if not root:
 
 # %%
 from page4d.check import CheckSettings, inspect, write_report
-from page4d.data.configured import ingredient_from
+from page4d.data import ingredient_from
 
 entry = {"loader": loader, "root": root or str(work / "download")}
 dataset = ingredient_from(entry)
@@ -72,7 +71,7 @@ for finding in report.findings:
     print(f"   {finding.level}: {finding.text}")
 
 # %% mystnb={"figure": {"caption": "A clip as training sees it: pictures, and depth with one colour scale.", "name": "fig-check-clip"}}
-from page4d.viz.panels import clip_sheet
+from page4d.viz import clip_sheet
 
 sheet = clip_sheet(report.samples[0].clip)
 
@@ -138,9 +137,7 @@ axis.invert_yaxis()
 from dataclasses import replace
 
 import torch
-from page4d.check import diagnose, judge, verdict
-from page4d.check.inspect import draw_clips
-from page4d.check.measure import measure
+from page4d.check import diagnose, draw_clips, judge, measure, verdict
 from page4d.geometry import invert
 
 good = draw_clips(dataset, settings)

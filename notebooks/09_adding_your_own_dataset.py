@@ -84,7 +84,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from page4d.io.depth_png import write_depth_png
+from page4d.data import write_depth_png
 from page4d.world import split_clip
 from PIL import Image
 
@@ -124,7 +124,7 @@ if filmed:
 # The loader is named `folder`. What it refuses, it says with the file and the line.
 
 # %%
-from page4d.data.configured import dataset_from
+from page4d.data import dataset_from
 
 entry = {"loader": "folder", "root": str(root)}
 entry["options"] = {"depth_per_unit": depth_per_unit}
@@ -134,7 +134,7 @@ loaded = dataset.load(sequence, numbers)
 print(f"{loaded.name}: {len(loaded)} frames of {tuple(loaded.images.shape[-2:])} px")
 
 # %% mystnb={"figure": {"caption": "The frames as the loader gives them: picture, depth in metres with one colour scale, and the moving mask where the recording has one.", "name": "fig-own-dataset-frames"}}
-from page4d.viz.panels import clip_sheet
+from page4d.viz import clip_sheet
 
 sheet = clip_sheet(loaded)
 
@@ -146,8 +146,7 @@ sheet = clip_sheet(loaded)
 # going to another frame and back by the depth found there: about half a pixel or less is right.
 
 # %%
-from page4d.check.measure import measure
-from page4d.check.verdict import diagnose, judge, verdict
+from page4d.check import diagnose, judge, measure, verdict
 
 numbers_found = measure([loaded])
 findings = judge(numbers_found, diagnose([loaded]))
@@ -190,7 +189,7 @@ for name, wrong in mistakes.items():
 # In Python the mix gives batches by number. Batch 7 is the same today, tomorrow, and on any number of workers.
 
 # %%
-from page4d.data.configured import mix_from
+from page4d.data import mix_from
 
 entry["windows"] = {"strides": [1, 2]}
 shapes = {"image_size": 112, "patch_size": 8, "frames": [2, 4], "images_per_batch": 8}
@@ -214,9 +213,9 @@ for number in range(3):
 import inspect
 
 from IPython.display import Code
-from page4d.data.datasets import folder as module
+from page4d.data import Folder
 
-Code(inspect.getsource(module.Folder), language="python")
+Code(inspect.getsource(Folder), language="python")
 
 # %% [markdown]
 # Then, in this order:

@@ -51,8 +51,13 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.cli.evaluate import open_study
-from page4d.evaluate.tables import beside_quoted, failures, measured_on, quoted_rows
+from page4d.evaluate import (
+    beside_quoted,
+    failures,
+    measured_on,
+    open_study,
+    quoted_rows,
+)
 
 studies = [
     open_study("monodepth", benchmark, protocol, root=root, out=out)
@@ -68,7 +73,7 @@ for name in weights.split(","):
 
 # %% tags=["hide-input"]
 import pandas as pd
-from page4d.evaluate.protocol import OPTIONS, differences
+from page4d.evaluate import OPTIONS, differences
 
 pd.set_option("display.max_colwidth", None)
 rows = [(o, *pair, OPTIONS[o].text) for o, pair in differences("monodepth").items()]
@@ -99,7 +104,7 @@ print("\n".join(failures(results)) or "no sequence failed")
 
 # %%
 import numpy as np
-from page4d.evaluate.metrics import depth_errors
+from page4d.evaluate import depth_errors
 
 study = studies[0]
 options = study.benchmark.depth_options(study.protocol, study.align)
@@ -119,7 +124,7 @@ print(f"AbsRel of one depth everywhere: {flat:.3f}")
 # scenes; a curve that is high everywhere is one that is coarse.
 
 # %% mystnb={"figure": {"caption": "AbsRel of every single frame, sorted. The value at 0.5 is the median frame.", "name": "fig-mono-distribution"}}
-from page4d.viz.scores import error_distribution
+from page4d.viz import error_distribution
 
 curves = error_distribution(results)
 
@@ -130,8 +135,7 @@ curves = error_distribution(results)
 # draws a slope, and on whole bodies that it puts at a wrong distance.
 
 # %%
-from page4d.evaluate.scoring import Rules, compared_frames
-from page4d.schema import Prediction
+from page4d.evaluate import Rules, compared_frames
 
 study, scores = studies[0], results[-2]
 done = [s for s in scores.sequences if s.error is None]
@@ -139,13 +143,13 @@ errors = [(e, s.name, i) for s in done for i, e in enumerate(s.items["abs_rel"])
 _, sequence_name, frame = sorted(errors)[len(errors) // 2]
 sequence = next(s for s in study.sequences() if s.name == sequence_name)
 label = weights.split(",")[-1]
-prediction = Prediction.load(study.predictions(label) / f"{sequence_name}.npz")
+prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence_name}.npz")
 rules = Rules(study.benchmark, study.protocol)
 compared = compared_frames(sequence, prediction, rules)[frame]
 
 # %% mystnb={"figure": {"caption": "Truth, scaled prediction and relative error of the median frame. Grey: no ground truth.", "name": "fig-mono-frame"}}
-from page4d.evaluate.metrics import aligned, apply_fit, error_map, valid_pixels
-from page4d.viz.panels import Row, contact_sheet
+from page4d.evaluate import aligned, apply_fit, error_map, valid_pixels
+from page4d.viz import Row, contact_sheet
 
 options = study.benchmark.depth_options(study.protocol, study.align)
 valid = valid_pixels(compared.pred, compared.gt, options)

@@ -52,8 +52,13 @@ device = "cpu"
 from dataclasses import replace
 
 import page4d
-from page4d.cli.evaluate import open_study
-from page4d.evaluate.tables import beside_quoted, failures, measured_on, quoted_rows
+from page4d.evaluate import (
+    beside_quoted,
+    failures,
+    measured_on,
+    open_study,
+    quoted_rows,
+)
 
 standard = open_study("videodepth", benchmark, root=root, out=out)
 results = []
@@ -66,7 +71,7 @@ for name in weights.split(","):
     ]
 
 # %%
-from page4d.evaluate.tables import scores_table
+from page4d.evaluate import scores_table
 
 scores_table(results).round(3)
 
@@ -82,7 +87,7 @@ scores_table(results).round(3)
 
 # %%
 import numpy as np
-from page4d.evaluate.metrics import DepthOptions, depth_errors
+from page4d.evaluate import DepthOptions, depth_errors
 
 sequence = standard.sequences()[0]
 truth = np.stack([sequence.read_depth(path) for path in sequence.depths])
@@ -112,7 +117,7 @@ legend = axis.legend()
 # One scale serves all frames, so a drift of scale shows as error that differs from frame to frame.
 
 # %% mystnb={"figure": {"caption": "AbsRel of the n-th frame under one scale for the whole sequence: mean over sequences and their middle half.", "name": "fig-video-time"}}
-from page4d.viz.scores import error_over_time
+from page4d.viz import error_over_time
 
 curves = error_over_time([s for s in results if s.protocol["align"] == "scale"])
 
@@ -137,7 +142,7 @@ table.reset_index(drop=True).round(3)
 # Quoted rows are published ones; *unchecked*: not yet compared with the paper's own PDF. Those with scale and shift:
 
 # %%
-from page4d.evaluate.tables import quoted_table
+from page4d.evaluate import quoted_table
 
 shifted = [row for row in quoted_rows("videodepth") if row.align == "scale&shift"]
 quoted_table(shifted).round(3)

@@ -45,8 +45,13 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.cli.evaluate import open_study
-from page4d.evaluate.tables import beside_quoted, failures, measured_on, quoted_rows
+from page4d.evaluate import (
+    beside_quoted,
+    failures,
+    measured_on,
+    open_study,
+    quoted_rows,
+)
 
 studies = [
     open_study("pose", benchmark, protocol, root=root, out=out)
@@ -80,14 +85,14 @@ print("\n".join(failures(results)) or "no sequence failed")
 # little.
 
 # %%
-from page4d.evaluate.pose import pose_errors
-from page4d.io.trajectories import Trajectory, rigid_inverse
-from page4d.schema import Prediction
+from page4d.evaluate import Trajectory, pose_errors, rigid_inverse
 
 study, label = studies[0], weights.split(",")[-1]
 pairs = {}
 for sequence in study.sequences()[:6]:
-    prediction = Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
+    prediction = page4d.Prediction.load(
+        study.predictions(label) / f"{sequence.name}.npz"
+    )
     truth = sequence.read_trajectory()
     predicted = Trajectory(rigid_inverse(prediction.cam_from_world), truth.stamps)
     pairs[sequence.name] = (
@@ -96,7 +101,7 @@ for sequence in study.sequences()[:6]:
     )
 
 # %% mystnb={"figure": {"caption": "True and predicted camera positions after alignment, in the two axes in which the truth moves most.", "name": "fig-pose-trajectories"}}
-from page4d.viz.scores import trajectory_panels
+from page4d.viz import trajectory_panels
 
 panels = trajectory_panels(pairs, study.benchmark.unit)
 

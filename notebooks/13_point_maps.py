@@ -59,8 +59,7 @@ device = "cpu"
 
 # %%
 import page4d
-from page4d.cli.evaluate import open_study
-from page4d.evaluate.tables import failures, measured_on, quoted_rows
+from page4d.evaluate import failures, measured_on, open_study, quoted_rows
 
 study = open_study("points", benchmark, root=root, out=out)
 results = []
@@ -69,7 +68,7 @@ for name in weights.split(","):
     results.append(study.run(model, name))
 
 # %%
-from page4d.evaluate.tables import quoted_table, scores_table
+from page4d.evaluate import quoted_table, scores_table
 
 scores_table(results).round(3).T
 
@@ -92,13 +91,12 @@ print("\n".join(failures(results)) or "no sequence failed")
 # %%
 import numpy as np
 import torch
-from page4d.evaluate.points import predicted_points, true_points
+from page4d.evaluate import predicted_points, true_points
 from page4d.geometry import fit_similarity
-from page4d.schema import Prediction
 from scipy.spatial import cKDTree
 
 sequence, label = study.sequences()[0], weights.split(",")[-1]
-prediction = Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
+prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
 points, found, true = predicted_points(prediction), [], []
 for i, (image, depth) in enumerate(zip(sequence.images, sequence.depths, strict=True)):
     gt, seen = true_points(sequence, image, depth, prediction, i)

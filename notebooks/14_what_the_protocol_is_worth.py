@@ -40,7 +40,7 @@ device = "cpu"
 
 # %%
 import pandas as pd
-from page4d.evaluate.protocol import OPTIONS, STANDARD, differences
+from page4d.evaluate import OPTIONS, STANDARD, differences
 
 pd.set_option("display.max_colwidth", None)
 rows = [
@@ -60,9 +60,7 @@ pd.DataFrame(rows, columns=columns).fillna("all")
 # %%
 from dataclasses import replace
 
-from page4d.cli.evaluate import open_study
-from page4d.evaluate.planted import Planted, plant
-from page4d.evaluate.protocol import one_at_a_time
+from page4d.evaluate import Planted, one_at_a_time, open_study, plant
 
 base = open_study("videodepth", benchmark, root=root)
 worlds = {
@@ -100,7 +98,7 @@ for name, study in studies.items():
 pd.DataFrame(perfect).round(4)
 
 # %% mystnb={"figure": {"caption": "AbsRel that the protocol alone gives a perfect network. One option of the standard protocol is switched at a time; the last row switches all.", "name": "fig-protocol-perfect"}}
-from page4d.viz.scores import option_bars
+from page4d.viz import option_bars
 
 bars = option_bars(perfect)
 
@@ -310,7 +308,7 @@ effect.rename("change of AbsRel without this sequence").round(4).to_frame()
 # In the PAGE-4D paper the VGGT row is about twice as bad as VGGT in other papers, here as the share of theirs:
 
 # %%
-from page4d.evaluate.tables import quoted_rows, quoted_table
+from page4d.evaluate import quoted_rows, quoted_table
 
 quoted_table(quoted_rows("vggt elsewhere")).round(3)
 

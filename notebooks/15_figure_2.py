@@ -49,7 +49,7 @@ device = "cpu"
 # %%
 import numpy as np
 import page4d
-from page4d.data.views import open_views
+from page4d.data import open_views
 from page4d.features import camera_attention, feature_maps, paper_layers
 
 networks = {
@@ -63,7 +63,7 @@ maps = {
 }
 
 # %% mystnb={"figure": {"caption": "Feature maps of one frame at the paper's relative depths, after frame and after global attention. Each map is scaled to its own smallest and largest value, as in the paper.", "name": "fig-figure2"}}
-from page4d.viz.feature_maps import feature_figure
+from page4d.viz import feature_figure
 
 pictures = (views.frames.images.permute(0, 2, 3, 1).numpy() * 255).astype(np.uint8)
 columns = {
@@ -79,7 +79,7 @@ figure = feature_figure(columns, pictures, layers, frame=frames // 2)
 # brightness. The slider goes through all layers of the second network.
 
 # %% mystnb={"figure": {"caption": "Every layer of the PAGE-4D network, frame attention above global attention, all frames. Move the slider.", "name": "fig-figure2-slider"}}
-from page4d.viz.feature_maps import layer_slider
+from page4d.viz import layer_slider
 
 layer_slider(maps["PAGE-4D"].frame, maps["PAGE-4D"].global_, pictures)
 
@@ -99,7 +99,7 @@ layer_slider(maps["PAGE-4D"].frame, maps["PAGE-4D"].global_, pictures)
 # Intervals are 95 % bootstrap intervals over clips.
 
 # %%
-from page4d.result.motion import moving_auc, patches_moving
+from page4d.result import moving_auc, patches_moving
 from page4d.world import split_clip
 
 scores = {}
@@ -113,7 +113,7 @@ for index in range(clips):
             scores.setdefault((name, kind), []).append(row)
 
 # %% tags=["hide-input"]
-from page4d.viz.feature_maps import bootstrap_interval
+from page4d.viz import bootstrap_interval
 
 curves = {}
 for key, rows in scores.items():
@@ -191,7 +191,7 @@ for label, at in (("with mask", step), ("without mask", model.config.mask_hold_e
 model.aggregator.mask_step = step
 
 # %% mystnb={"figure": {"caption": "Attention of the middle frame's camera token to the patches of all frames, mean over heads. One colour scale a row; values are shares of all attention.", "name": "fig-figure2-camera"}} tags=["hide-input"]
-from page4d.viz.panels import Row, contact_sheet
+from page4d.viz import Row, contact_sheet
 
 lines = [Row(pictures, "image")]
 for label, found in rows.items():

@@ -44,14 +44,14 @@ device = "cpu"
 # stands still from all frames and adds what moves frame by frame.
 
 # %%
-from page4d.result.exact import prediction_from_clip
+from page4d.result import prediction_from_clip
 from page4d.world import split_clip
 
 clip = split_clip("dynamic-test", 3, height=140, width=196, frames=frames)
 exact = prediction_from_clip(clip)
 
 # %% mystnb={"figure": {"caption": "The viewer with exact geometry. World axes are those of the first camera: x right, y down, z forward.", "name": "fig-viewer-exact"}}
-from page4d.viz.viewer import notebook_viewer
+from page4d.viz import notebook_viewer
 
 notebook_viewer(exact, clip.moving.numpy())
 
@@ -78,18 +78,17 @@ notebook_viewer(exact, clip.moving.numpy())
 
 # %%
 import page4d
-from page4d.data.views import open_views
-from page4d.result.motion import moving_mask
+from page4d.data import open_views
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 size, patch = model.config.img_size, model.config.patch_size
 views = open_views(images, size=size, patch=patch, frames=frames)
 prediction = page4d.predict(model, views.frames)
 methods = ["geometric", "model"] if prediction.mask is not None else ["geometric"]
-masks = {method: moving_mask(prediction, method) for method in methods}
+masks = {method: page4d.moving_mask(prediction, method) for method in methods}
 
 # %% mystnb={"figure": {"caption": "Moving pixels: the truth where it is known, from predicted geometry, and from the model's mask. White is moving.", "name": "fig-moving-masks"}} tags=["hide-input"]
-from page4d.viz.panels import Row, contact_sheet, pick_frames
+from page4d.viz import Row, contact_sheet, pick_frames
 
 shown = pick_frames(frames, 5)
 rows = [Row(prediction.images[shown], "image")]
@@ -106,7 +105,7 @@ figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 # the method's fault, the rest is the network's.
 
 # %%
-from page4d.result.motion import geometric_score, iou, model_score, moving_auc
+from page4d.result import geometric_score, iou, model_score, moving_auc
 
 found = []
 for index in range(clips):
@@ -120,12 +119,12 @@ for index in range(clips):
     }
     for name, (source, method, score) in tried.items():
         if method in methods:
-            overlap = iou(moving_mask(source, method), moving)
+            overlap = iou(page4d.moving_mask(source, method), moving)
             found.append((name, overlap, moving_auc(score(source), moving)))
 
 # %% tags=["hide-input"]
 import pandas as pd
-from page4d.viz.feature_maps import bootstrap_interval
+from page4d.viz import bootstrap_interval
 
 
 def with_interval(values):
@@ -141,7 +140,7 @@ table.groupby("mask from").agg(with_interval)
 # of the next line:
 
 # %% tags=["hide-input"]
-from page4d.result.motion import DEFAULT_METHOD
+from page4d.result import DEFAULT_METHOD
 
 seeds = [
     split_clip("dynamic-test", i, height=size, width=size, frames=frames)
@@ -180,4 +179,4 @@ Markdown(text)
 # ## The prediction of the small network
 
 # %% mystnb={"figure": {"caption": "The small network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
-notebook_viewer(prediction, moving_mask(prediction))
+notebook_viewer(prediction, page4d.moving_mask(prediction))

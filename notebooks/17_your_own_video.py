@@ -51,7 +51,7 @@ device = "cpu"
 import tempfile
 from pathlib import Path
 
-from page4d.viz.tracks import write_video
+from page4d.viz import write_video
 from page4d.world import split_clip
 
 folder = Path(tempfile.mkdtemp())
@@ -69,15 +69,16 @@ if video == "rendered":
 
 # %%
 import page4d
-from page4d.io.video import FrameOptions, load_frames
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 size, patch = model.config.img_size, model.config.patch_size
-frames = load_frames(video, FrameOptions("crop", size, patch, fps, max_frames))
+frames = page4d.load_frames(
+    video, page4d.FrameOptions("crop", size, patch, fps, max_frames)
+)
 prediction = page4d.predict(model, frames)
 
 # %% mystnb={"figure": {"caption": "What the network saw and said. Depth is in the network's own unit.", "name": "fig-own-sheet"}}
-from page4d.viz.panels import prediction_sheet
+from page4d.viz import prediction_sheet
 
 figure = prediction_sheet(prediction)
 
@@ -92,12 +93,13 @@ figure = prediction_sheet(prediction)
 # %%
 from math import isfinite
 
-from page4d.cli.prediction_input import find_scale
-from page4d.result.metric_scale import apply_scale, scale_from_depth
+from page4d.result import apply_scale, scale_from_depth, scale_from_distance
 
 scale = None
 if distance:
-    scale = find_scale(prediction, f"distance:{distance}")
+    frame, x1, y1, x2, y2, metres = (float(word) for word in distance.split(","))
+    ends = (x1, y1), (x2, y2)
+    scale = scale_from_distance(prediction, int(frame), *ends, metres)
 elif truth is not None:
     scale = scale_from_depth(prediction, {0: truth.depth[0].numpy()})
 if scale is None:
@@ -112,10 +114,9 @@ else:
 # ## Look
 
 # %% mystnb={"figure": {"caption": "The clip in the viewer. Still parts are gathered over all frames.", "name": "fig-own-viewer"}}
-from page4d.result.motion import moving_mask
-from page4d.viz.viewer import notebook_viewer
+from page4d.viz import notebook_viewer
 
-moving = moving_mask(prediction)
+moving = page4d.moving_mask(prediction)
 notebook_viewer(prediction, moving)
 
 # %% [markdown]
@@ -124,12 +125,12 @@ notebook_viewer(prediction, moving)
 # Each format follows its tool's conventions. Sizes are those of your file, not of the network's input.
 
 # %%
-from page4d.result.exports import FORMATS, ExportOptions, export
+from page4d.result import FORMATS
 
 wanted = ["ply", "glb", "colmap", "tum", "cameras", "depth-png", "masks"]
 target = folder / "exports"
 target.mkdir()
-written = export(prediction, target, wanted, ExportOptions(moving=moving))
+written = page4d.export(prediction, target, wanted, page4d.ExportOptions(moving=moving))
 
 # %% tags=["hide-input"]
 import pandas as pd
@@ -163,9 +164,8 @@ pd.DataFrame(
 # tokens of the four layers that the heads read, plus 5 GB of weights, a lower bound for the memory you need.
 
 # %% tags=["hide-input"]
-from page4d import PAGE4DConfig
 
-full = PAGE4DConfig()
+full = page4d.PAGE4DConfig()
 tokens = 5 + (full.img_size // full.patch_size) * (392 // full.patch_size)
 kept = 2 * full.embed_dim * len(full.dpt_pairs) * 2 / 1e9
 work = 4 * full.embed_dim * full.depth / 1e12
@@ -190,7 +190,7 @@ pd.DataFrame(
 # |predicted / true - 1| after one scale a clip; rotation errors are against the truth.
 
 # %%
-from page4d.evaluate.held_out import view_errors
+from page4d.evaluate import view_errors
 
 ways = {
     "tripod": {"camera_speed": 0.0},

@@ -4,64 +4,48 @@
     model = page4d.PAGE4D.from_pretrained("tiny")
     prediction = page4d.predict(model, ["a.jpg", "b.jpg"])
 
-The names below are imported on first use, so that `import page4d` and the command line's help stay quick.
+The names below are imported on first use, so that `import page4d` and the command line's help stay quick. The rooms
+`page4d.data`, `.world`, `.geometry` and so on are doors of the same kind: chapters and users import from these alone.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from page4d.version import __version__
+from page4d.doors import door
 
 if TYPE_CHECKING:
-    from page4d.geometry import (
-        extri_intri_to_pose_encoding,
-        pose_encoding_to_extri_intri,
-        unproject_depth_map_to_point_map,
+    from page4d import (
+        check as check,
+        data as data,
+        evaluate as evaluate,
+        features as features,
+        geometry as geometry,
+        model as model,
+        prepare as prepare,
+        result as result,
+        train as train,
+        viz as viz,
+        world as world,
     )
-    from page4d.inference import predict, track
-    from page4d.io.images import load_and_preprocess_images, load_images
-    from page4d.model import PAGE4D, PAGE4DConfig
-    from page4d.schema import Clip, Prediction
-
-_HOME = {
-    "Clip": "page4d.schema",
-    "PAGE4D": "page4d.model",
-    "PAGE4DConfig": "page4d.model",
-    "Prediction": "page4d.schema",
-    "extri_intri_to_pose_encoding": "page4d.geometry",
-    "load_and_preprocess_images": "page4d.io.images",
-    "load_images": "page4d.io.images",
-    "pose_encoding_to_extri_intri": "page4d.geometry",
-    "predict": "page4d.inference",
-    "track": "page4d.inference",
-    "unproject_depth_map_to_point_map": "page4d.geometry",
-}
-
-__all__ = [
-    "PAGE4D",
-    "Clip",
-    "PAGE4DConfig",
-    "Prediction",
-    "__version__",
-    "extri_intri_to_pose_encoding",
-    "load_and_preprocess_images",
-    "load_images",
-    "pose_encoding_to_extri_intri",
-    "predict",
-    "track",
-    "unproject_depth_map_to_point_map",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'page4d' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    from page4d.geometry import (
+        closed_form_inverse_se3 as closed_form_inverse_se3,
+        extri_intri_to_pose_encoding as extri_intri_to_pose_encoding,
+        pose_encoding_to_extri_intri as pose_encoding_to_extri_intri,
+        unproject_depth_map_to_point_map as unproject_depth_map_to_point_map,
+    )
+    from page4d.inference import Windows as Windows, predict as predict, track as track
+    from page4d.io.images import (
+        load_and_preprocess_images as load_and_preprocess_images,
+        load_and_preprocess_images_square as load_and_preprocess_images_square,
+        load_images as load_images,
+    )
+    from page4d.io.video import FrameOptions as FrameOptions, load_frames as load_frames
+    from page4d.model import PAGE4D as PAGE4D, PAGE4DConfig as PAGE4DConfig
+    from page4d.result.exports import ExportOptions as ExportOptions, export as export
+    from page4d.result.motion import moving_mask as moving_mask
+    from page4d.schema import Clip as Clip, Prediction as Prediction, Scores as Scores, UserError as UserError
+    from page4d.version import __version__ as __version__
+    from page4d.viz.viewer import view as view
+else:
+    __getattr__, __dir__, __all__ = door(__name__, __file__)

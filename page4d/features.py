@@ -21,6 +21,8 @@ from page4d.model import PAGE4D
 from page4d.model.layers import NUM_SPECIAL
 from page4d.schema import UserError
 
+__all__ = ["FeatureMaps", "camera_attention", "feature_maps", "paper_layers"]
+
 
 @dataclass(frozen=True)
 class FeatureMaps:

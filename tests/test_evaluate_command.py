@@ -17,6 +17,7 @@ import pytest
 from little_benchmarks import micro
 
 from page4d.cli import evaluate, main
+from page4d.evaluate import study_of
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_scale_and_shift_can_be_asked_for(word):
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
     config = evaluate.settings(parser.parse_args(["score", "benchmark=videodepth-sintel", word]))
-    assert evaluate.study_of(config).align == "scale&shift"
+    assert study_of(config).align == "scale&shift"
 
 
 def test_a_missing_folder_is_told_before_weights_are_loaded(tmp_path, capsys):

@@ -11,7 +11,7 @@ from PIL import Image
 from page4d.cli import main
 from page4d.data.manifest import Manifest
 from page4d.prepare.bonn import BonnOptions, plan_sequence
-from page4d.prepare.publish import publish
+from page4d.prepare.plans import publish
 from page4d.schema import UserError
 
 PUBLIC = BonnOptions(first=2, frames=4)

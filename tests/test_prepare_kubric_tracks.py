@@ -15,7 +15,7 @@ from writers import kubric
 from page4d.cli import main
 from page4d.data.datasets import Kubric
 from page4d.prepare.kubric_tracks import TrackOptions, plan_scene
-from page4d.prepare.publish import publish
+from page4d.prepare.plans import publish
 from page4d.schema import Clip, UserError
 from page4d.world import Scene, WorldConfig, query_tracks, render_clip, sample_scene
 

@@ -61,6 +61,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
     from page4d.config import choices
+    from page4d.evaluate import study_of
 
     if args.list:
         print("\n".join(choices("benchmark")))
@@ -103,36 +104,6 @@ def _last_process_standing() -> bool:
     state = PartialState(cpu=True, timeout=timedelta(days=2))
     state.wait_for_everyone()
     return bool(state.is_main_process)
-
-
-def open_study(
-    task: str, dataset: str, protocol: str = "standard", *, align: str = "scale", root: str = "", out: str | Path = ""
-) -> Study:
-    """The study of a task on a dataset with the shipped benchmark settings; an empty `out` is a fresh folder."""
-    import tempfile
-
-    from page4d.config import compose
-    from page4d.evaluate.harness import benchmark_name
-
-    config = compose([f"benchmark={benchmark_name(task, dataset)}", f"protocol={protocol}"], "evaluate")
-    folder = str(out) or tempfile.mkdtemp(prefix="page4d-evaluation-")
-    return study_of(config | {"align": align, "root": root or None, "out": folder})
-
-
-def study_of(config: dict[str, Any]) -> Study:
-    """The benchmark, protocol and folders that a configuration names."""
-    from page4d.evaluate.benchmark import Benchmark
-    from page4d.evaluate.harness import Study
-    from page4d.evaluate.protocol import protocol_of
-
-    return Study(
-        benchmark=Benchmark.from_dict(config["benchmark"]),
-        protocol=protocol_of(config["protocol"], config["options"]),
-        align=config["align"],
-        out=Path(config["out"]),
-        root=None if config["root"] is None else Path(config["root"]),
-        legacy_quaternion_order=bool(config["legacy_quaternion_order"]),
-    )
 
 
 def _model(config: dict[str, Any]) -> PAGE4D:

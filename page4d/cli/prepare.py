@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from page4d.prepare.publish import Plan
+    from page4d.prepare.plans import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +81,7 @@ def _kubric(parser: argparse.ArgumentParser) -> None:
 
 def _prepare_kubric(args: argparse.Namespace) -> int:
     from page4d.prepare.kubric_tfrecord import plan_record, read, scene_folder
-    from page4d.prepare.publish import publish
+    from page4d.prepare.plans import publish
 
     for record in read(args.source, args.first, args.scenes):
         plan = plan_record(record, args.out)
@@ -116,7 +116,7 @@ def _synthetic(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_synthetic(args: argparse.Namespace) -> int:
-    from page4d.prepare.publish import publish
+    from page4d.prepare.plans import publish
     from page4d.prepare.synthetic import SyntheticOptions, plan_scenes
 
     names = ("scenes", "first", "frames", "height", "width")
@@ -145,7 +145,7 @@ def _publish_all(plans: Iterable[Plan], unit: str = "sequence") -> int:
     """Plan every sequence before the first is written, so that one broken download leaves all others untouched."""
     from tqdm import tqdm
 
-    from page4d.prepare.publish import publish
+    from page4d.prepare.plans import publish
 
     for plan in list(tqdm(plans, desc="reading", unit=unit, disable=None, file=sys.stderr, leave=False)):
         with tqdm(

@@ -1,1 +1,46 @@
 """Benchmarks: two protocols, one harness. Predictions in, Scores and tables out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from page4d.doors import door
+
+if TYPE_CHECKING:
+    from page4d.evaluate.harness import Study as Study
+    from page4d.evaluate.held_out import (
+        ViewErrors as ViewErrors,
+        held_out_errors as held_out_errors,
+        view_errors as view_errors,
+    )
+    from page4d.evaluate.metrics import (
+        DepthOptions as DepthOptions,
+        aligned as aligned,
+        apply_fit as apply_fit,
+        depth_errors as depth_errors,
+        error_map as error_map,
+        valid_pixels as valid_pixels,
+    )
+    from page4d.evaluate.opening import open_study as open_study, study_of as study_of
+    from page4d.evaluate.planted import Planted as Planted, plant as plant
+    from page4d.evaluate.points import predicted_points as predicted_points, true_points as true_points
+    from page4d.evaluate.pose import pose_errors as pose_errors
+    from page4d.evaluate.protocol import (
+        OPTIONS as OPTIONS,
+        PUBLIC as PUBLIC,
+        STANDARD as STANDARD,
+        differences as differences,
+        one_at_a_time as one_at_a_time,
+    )
+    from page4d.evaluate.scoring import Rules as Rules, compared_frames as compared_frames
+    from page4d.evaluate.tables import (
+        beside_quoted as beside_quoted,
+        failures as failures,
+        measured_on as measured_on,
+        quoted_rows as quoted_rows,
+        quoted_table as quoted_table,
+        scores_table as scores_table,
+    )
+    from page4d.io.trajectories import Trajectory as Trajectory, rigid_inverse as rigid_inverse
+else:
+    __getattr__, __dir__, __all__ = door(__name__, __file__)

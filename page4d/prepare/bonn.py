@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from page4d.data.association import Entry, associate, nearest_within, read_entries, read_index
 from page4d.prepare.frames import Chosen, Target, plan_of
 from page4d.prepare.images import check_colour, check_depth
-from page4d.prepare.publish import Plan
+from page4d.prepare.plans import Plan
 from page4d.schema import UserError
 
 Stamped = tuple[float, Path]

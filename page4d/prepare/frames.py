@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from page4d.data.manifest import FrameRow, Manifest
-from page4d.prepare.publish import Plan, Source
+from page4d.prepare.plans import Plan, Source
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.data.manifest import Manifest
-from page4d.prepare.publish import Plan
+from page4d.prepare.plans import Plan
 from page4d.prepare.tfrecord import Values, one, parse_example, records
 from page4d.schema import UserError
 

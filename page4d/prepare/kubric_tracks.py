@@ -23,7 +23,7 @@ from page4d.data.datasets.formats import read_json
 from page4d.data.datasets.kubric import Kubric, object_pose
 from page4d.data.manifest import Manifest
 from page4d.io.trajectories import rigid_inverse
-from page4d.prepare.publish import Plan
+from page4d.prepare.plans import Plan
 from page4d.schema import Clip, UserError
 
 MANIFEST = "manifest_tracks.json"

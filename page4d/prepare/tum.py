@@ -14,7 +14,7 @@ from pathlib import Path
 from page4d.data.association import Entry, associate, nearest_within, read_index
 from page4d.prepare.frames import Chosen, Target, plan_of
 from page4d.prepare.images import check_colour, check_depth
-from page4d.prepare.publish import Plan
+from page4d.prepare.plans import Plan
 from page4d.schema import UserError
 
 INDEX_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")

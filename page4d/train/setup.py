@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from page4d.config import compose
 from page4d.data.configured import mix_from
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
@@ -50,6 +51,14 @@ class SyntheticData:
     clips: int = 0
     keep: bool = False
     device: str = "cpu"
+
+
+def open_trainer(overrides: Sequence[str]) -> Trainer:
+    """The trainer that `page4d train` makes of the same words, such as `experiment=smoke`.
+
+    Raises:  UserError naming the setting that is unknown or does not fit, with near names.
+    """
+    return trainer_from(compose(overrides))
 
 
 def trainer_from(config: Mapping[str, Any]) -> Trainer:

@@ -97,5 +97,22 @@ def notebook_viewer(
     return show(f'<div><iframe srcdoc="{page}" style="{style}" title="4-D viewer" loading="lazy"></iframe></div>')
 
 
+def view(
+    prediction: Prediction,
+    moving: NDArray[np.bool_] | None = None,
+    *,
+    file: Path | str | None = None,
+    options: ViewerOptions | None = None,
+) -> Any:
+    """Show a prediction inside a notebook or, with `file`, write it as one HTML page that any browser opens.
+
+    Raises:  UserError as `viewer_html`, or if the folder is missing or not writable.
+    """
+    if file is None:
+        return notebook_viewer(prediction, moving, options)
+    write_viewer(file, prediction, moving, options)
+    return None
+
+
 def _asset(name: str) -> str:
     return (resources.files("page4d.viz") / "viewer_assets" / name).read_text(encoding="utf-8")
