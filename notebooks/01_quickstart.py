@@ -104,9 +104,9 @@ scene_figure(prediction, moving=moving)
 # of its own, so each clip's depth is first scaled by one number, the ratio of the medians.
 
 # %%
-from page4d.evaluate import held_out_errors
+from page4d.evaluate import held_out_scores
 
-errors = held_out_errors(model, clips=8, frames=frames) if views.truth else None
+errors = held_out_scores(model, clips=8, frames=frames) if views.truth else None
 
 # %% tags=["hide-input"]
 rows = {"mean relative error of depth": ("abs_rel", "abs_rel_constant", "{:.3f}")}

@@ -228,12 +228,12 @@ if views.truth:
 # having. Fair comparisons need two trainings.
 
 # %%
-from page4d.evaluate import held_out_errors
+from page4d.evaluate import held_out_scores
 
 found = {}
 for name, step in {"with mask": 0, "switched off": config.mask_hold_end}.items():
     aggregator.mask_step = step
-    found[name] = vars(held_out_errors(model, clips, frames)) if views.truth else {}
+    found[name] = vars(held_out_scores(model, clips, frames)) if views.truth else {}
 aggregator.mask_step = 0
 pd.DataFrame(found).round(3)
 

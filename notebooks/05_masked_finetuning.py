@@ -213,7 +213,7 @@ print("equal to the last bit:", repeated == records)
 # %% tags=["hide-input"]
 from pathlib import Path
 
-from page4d.train import read_result
+from page4d.evaluate import read_result
 
 stored = {path.stem: read_result(path) for path in sorted(Path(results).glob("*.json"))}
 about = {

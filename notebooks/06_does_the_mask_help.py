@@ -43,7 +43,7 @@ clips = 16
 # %%
 from pathlib import Path
 
-from page4d.train import read_result
+from page4d.evaluate import read_result
 
 files = sorted(Path(results).glob("*.json"))
 documents = {path.stem: read_result(path) for path in files}
@@ -90,7 +90,7 @@ pd.DataFrame(made).T if made else print("not run")
 
 # %%
 import numpy as np
-from page4d.train import difference, interval, mean_of, stored_table
+from page4d.evaluate import difference, interval, mean_of, stored_table
 
 tables, labels = {}, {}
 for document in documents.values():
@@ -215,7 +215,7 @@ if arms:
 # scenes say which aims they meet.
 
 # %% tags=["hide-input"]
-from page4d.train import AIMS
+from page4d.evaluate import AIMS
 
 exam = {
     path.stem: read_result(path)["mean"] for path in sorted(Path(exams).glob("*.json"))

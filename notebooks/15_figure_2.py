@@ -113,13 +113,13 @@ for index in range(clips):
             scores.setdefault((name, kind), []).append(row)
 
 # %% tags=["hide-input"]
-from page4d.viz import bootstrap_interval
+from page4d.evaluate import interval_of_means
 
 curves = {}
 for key, rows in scores.items():
     rows = np.array(rows)
     rows = rows[~np.isnan(rows).any(1)]
-    curves[key] = (rows.mean(0), *bootstrap_interval(rows))
+    curves[key] = (rows.mean(0), *interval_of_means(rows))
 
 # %% mystnb={"figure": {"caption": "AUC of each layer's feature map against the exact moving mask. Bands are 95 % bootstrap intervals over clips; the dotted line is chance.", "name": "fig-figure2-auc"}} tags=["hide-input"]
 import matplotlib.pyplot as plt

@@ -124,11 +124,11 @@ for index in range(clips):
 
 # %% tags=["hide-input"]
 import pandas as pd
-from page4d.viz import bootstrap_interval
+from page4d.evaluate import interval_of_means
 
 
 def with_interval(values):
-    low, high = bootstrap_interval(values.dropna().to_numpy()[:, None])
+    low, high = interval_of_means(values.dropna().to_numpy()[:, None])
     return f"{values.mean():.3f}  ({low[0]:.3f} to {high[0]:.3f})"
 
 
@@ -159,7 +159,7 @@ from IPython.display import Markdown
 text = "These weights have no mask of their own."
 if "model's mask" in means:
     values = table.loc[table["mask from"] == "model's mask", "AUC"].dropna().to_numpy()
-    low, high = (float(v[0]) for v in bootstrap_interval(values[:, None]))
+    low, high = (float(v[0]) for v in interval_of_means(values[:, None]))
     verdict = "this mask finds moving pixels better than chance"
     if low <= 0.5:
         verdict = "**this mask does not mark what moves**"

@@ -190,7 +190,7 @@ pd.DataFrame(
 # |predicted / true - 1| after one scale a clip; rotation errors are against the truth.
 
 # %%
-from page4d.evaluate import view_errors
+from page4d.evaluate import score_clip
 
 ways = {
     "tripod": {"camera_speed": 0.0},
@@ -201,7 +201,7 @@ ways = {
 errors = {}
 for name, change in ways.items():
     clip = split_clip("dynamic-test", 11, height=size, width=size, frames=4, **change)
-    errors[name] = view_errors(page4d.predict(model, clip.images), clip)
+    errors[name] = score_clip(page4d.predict(model, clip.images), clip)
 
 # %% tags=["hide-input"]
 fields = {

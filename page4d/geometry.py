@@ -94,6 +94,11 @@ def compose(a_from_b: Tensor, b_from_c: Tensor) -> Tensor:
     return a_from_b[..., :3, :] @ to_4x4(b_from_c)
 
 
+def camera_centres(cam_from_world: Tensor) -> Tensor:
+    """Where cameras stand in the world: (*, 3 or 4, 4) -> (*, 3)."""
+    return invert(cam_from_world)[..., 3]
+
+
 def relative_to_first(cam_from_world: Tensor) -> Tensor:
     """Make the first camera the world: (*, S, 3 or 4, 4) -> (*, S, 3, 4), frame 0 becomes the identity."""
     world_from_first = invert(cam_from_world[..., :1, :, :])
@@ -239,19 +244,53 @@ def fit_similarity(source: Tensor, target: Tensor, with_scale: bool = True) -> S
         raise ValueError(f"fit_similarity: got {source.shape[-2]} points, needed at least 3 points")
     if not bool(source.isfinite().all() & target.isfinite().all()):
         raise ValueError("fit_similarity: some coordinates are not finite; drop those points first")
-    wide_source, wide_target = source.double(), target.double()
-    mean_source, mean_target = wide_source.mean(-2, keepdim=True), wide_target.mean(-2, keepdim=True)
-    x, y = wide_source - mean_source, wide_target - mean_target
-    u, d, vt = torch.linalg.svd(y.mT @ x / source.shape[-2])
-    if bool((d[..., 1] <= 1e-12 * d[..., 0].clamp(min=1e-300)).any()):
+    fit = _best_rotation(source.double(), target.double())
+    if bool((fit.stretch[..., 1] <= 1e-12 * fit.stretch[..., 0].clamp(min=1e-300)).any()):
         raise ValueError("fit_similarity: the points are all on one line or equal; give points that span a plane")
-    sign = torch.ones_like(d)
-    sign[..., 2] = torch.sign(torch.linalg.det(u) * torch.linalg.det(vt))
-    rotation = u * sign[..., None, :] @ vt
-    variance = (x * x).sum((-2, -1)) / source.shape[-2]
-    scale = (d * sign).sum(-1) / variance if with_scale else torch.ones_like(variance)
-    translation = mean_target.squeeze(-2) - scale[..., None] * (rotation @ mean_source.mT).squeeze(-1)
+    rotation = fit.u * fit.sign[..., None, :] @ fit.vt
+    scale = fit.stretch.sum(-1) / fit.variance_source if with_scale else torch.ones_like(fit.variance_source)
+    turned = (rotation @ fit.mean_source[..., None]).squeeze(-1)
+    translation = fit.mean_target - scale[..., None] * turned
     return Similarity(scale.to(source.dtype), rotation.to(source.dtype), translation.to(source.dtype))
+
+
+def similarity_residual(source: Tensor, target: Tensor) -> Tensor:
+    """Root mean square distance that the best similarity leaves between two point sets: (*, N, 3) twice -> (*).
+
+    Note:    the rotation itself is not needed, so straight and motionless paths, whose rotation is not determined,
+             are no special case.
+    Source:  Umeyama (1991), equation 33.
+    """
+    fit = _best_rotation(source, target)
+    explained = fit.stretch.sum(-1).square() / fit.variance_source.clamp(min=1e-24)
+    return (fit.variance_target - explained).clamp(min=0).sqrt()
+
+
+class _BestRotation(NamedTuple):
+    """What the fit of a similarity is made of; `stretch` are the singular values with the sign of a proper rotation."""
+
+    mean_source: Tensor
+    mean_target: Tensor
+    variance_source: Tensor
+    variance_target: Tensor
+    u: Tensor
+    stretch: Tensor
+    sign: Tensor
+    vt: Tensor
+
+
+def _best_rotation(source: Tensor, target: Tensor) -> _BestRotation:
+    mean_source, mean_target = source.mean(-2), target.mean(-2)
+    x, y = source - mean_source[..., None, :], target - mean_target[..., None, :]
+    n = source.shape[-2]
+    variance_source = (x * x).sum((-2, -1)) / n
+    variance_target = (y * y).sum((-2, -1)) / n
+    u, d, vt = torch.linalg.svd(y.mT @ x / n)
+    # A mirrored set is no rotation away: the least important axis then counts against the fit.
+    mirrored = torch.linalg.det(u) * torch.linalg.det(vt) < 0
+    sign = torch.ones_like(d)
+    sign[..., 2] = torch.where(mirrored, -1.0, 1.0)
+    return _BestRotation(mean_source, mean_target, variance_source, variance_target, u, d * sign, sign, vt)
 
 
 def closed_form_inverse_se3(se3: Tensor | NDArray[Any]) -> Any:

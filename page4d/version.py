@@ -1,7 +1,8 @@
-"""The release number, alone in a file so that `page4d --version` imports nothing else."""
+"""Which code this is and where it runs; nothing is imported before it is asked, so `page4d --version` stays quick."""
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -27,3 +28,31 @@ def code_revision() -> str:
         return git("rev-parse", "HEAD") + ("-changed" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return f"page4d {__version__}"  # a checkout without git, or owned by somebody else
+
+
+def provenance() -> dict[str, Any]:
+    """Where and when something was made: code revision, versions, hardware, date."""
+    import os
+    from datetime import UTC, datetime
+
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "code_revision": code_revision(),
+        "page4d": __version__,
+        "torch": str(torch.__version__),
+        "hardware": gpu or f"{os.cpu_count()} CPU cores, {_processor()}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _processor() -> str:
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return found[0] if found else platform.machine()

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from page4d.evaluate.exam_results import read_result
 from page4d.io.weight_files import BUILTIN_FOLDER, builtin_names
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import weights_sha256
-from page4d.train.results import read_result
 from page4d.train.study import Exam, score_rows
 
 RESULTS = Path(__file__).parent.parent / "book" / "results" / "builtin"

@@ -345,3 +345,24 @@ def test_fit_refuses_other_shapes_and_values() -> None:
         g.fit_similarity(torch.eye(3)[:2], torch.eye(3)[:2])
     with pytest.raises(ValueError, match="not finite"):
         g.fit_similarity(torch.eye(3), torch.full((3, 3), math.nan))
+
+
+def test_similarity_residual_is_what_the_fitted_similarity_leaves() -> None:
+    generator = torch.Generator().manual_seed(0)
+    true = torch.randn(5, 6, 3, generator=generator, dtype=torch.float64)
+    predicted = 3 * true + 0.3 * torch.randn(5, 6, 3, generator=generator, dtype=torch.float64)
+    predicted[1] = true[1] * torch.tensor([-1.0, 1, 1])  # a mirrored path is no similarity
+    fitted = g.fit_similarity(predicted, true).apply(predicted)
+    expected = (fitted - true).square().sum(-1).mean(-1).sqrt()
+    torch.testing.assert_close(g.similarity_residual(predicted, true), expected, rtol=1e-6, atol=1e-9)
+    spread = (true - true.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
+    torch.testing.assert_close(g.similarity_residual(torch.zeros_like(true), true), spread)
+
+
+def test_similarity_residual_of_straight_and_motionless_paths() -> None:
+    line = torch.arange(4.0, dtype=torch.float64)[None, :, None] * torch.tensor([1.0, 2, 3], dtype=torch.float64)
+    still = torch.zeros_like(line)
+    assert g.similarity_residual(2 * line, line).item() == pytest.approx(0, abs=1e-7)
+    spread = (line - line.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
+    assert g.similarity_residual(still, line).item() == pytest.approx(spread.item()), "one point can only be the middle"
+    assert g.similarity_residual(line, still).item() == pytest.approx(0, abs=1e-7)

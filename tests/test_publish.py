@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from page4d.cli import main
+from page4d.evaluate.exam_results import AIMS
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.publish import aims, ancestry, publish
-from page4d.train.results import AIMS
 from page4d.train.study import Exam
 
 EXAM = Exam(split="dynamic-val", sequences=4, frames=3, height=32, width=32, batch_size=4)

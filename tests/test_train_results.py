@@ -12,22 +12,14 @@ import pytest
 import torch
 from training import MICRO, clips, make_trainer, settings
 
-from page4d.geometry import extri_intri_to_pose_encoding, fit_similarity
+from page4d.evaluate.exact_scores import abs_rel, score_sequences
+from page4d.evaluate.exam_results import read_result, stored_table, summary, write_result
+from page4d.evaluate.statistics import difference, interval, mean_of, table_of
+from page4d.geometry import extri_intri_to_pose_encoding
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.batch import stack, targets_of
-from page4d.train.results import (
-    difference,
-    interval,
-    mean_of,
-    read_result,
-    store_run,
-    stored_table,
-    summary,
-    table_of,
-    write_result,
-)
-from page4d.train.scores import abs_rel, score_sequences, trajectory_error
+from page4d.train.results import store_run
 from page4d.train.settings import build
 from page4d.train.study import Exam, StudyConfig, examine
 from page4d.version import code_revision
@@ -55,28 +47,6 @@ def test_abs_rel_by_hand() -> None:
     assert flat.item() == pytest.approx((1 + 0 + 0.5) / 3)
     empty, _ = abs_rel(true, true, true < 0)
     assert math.isnan(empty.item())
-
-
-def test_trajectory_error_is_the_residual_of_the_fitted_similarity() -> None:
-    generator = torch.Generator().manual_seed(0)
-    true = torch.randn(5, 6, 3, generator=generator, dtype=torch.float64)
-    predicted = 3 * true + 0.3 * torch.randn(5, 6, 3, generator=generator, dtype=torch.float64)
-    predicted[1] = true[1] * torch.tensor([-1.0, 1, 1])  # a mirrored path is no similarity
-    fitted = fit_similarity(predicted, true).apply(predicted)
-    expected = (fitted - true).square().sum(-1).mean(-1).sqrt()
-    ate, identity = trajectory_error(predicted, true)
-    torch.testing.assert_close(ate, expected, rtol=1e-6, atol=1e-9)
-    spread = (true - true.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
-    torch.testing.assert_close(identity, spread)
-
-
-def test_trajectory_error_of_straight_and_motionless_paths() -> None:
-    line = torch.arange(4.0, dtype=torch.float64)[None, :, None] * torch.tensor([1.0, 2, 3], dtype=torch.float64)
-    still = torch.zeros_like(line)
-    assert trajectory_error(2 * line, line)[0].item() == pytest.approx(0, abs=1e-7)
-    ate, identity = trajectory_error(still, line)
-    assert ate.item() == pytest.approx(identity.item()), "a single point can only be put in the middle"
-    assert trajectory_error(line, still)[0].item() == pytest.approx(0, abs=1e-7)
 
 
 def test_two_frames_have_no_ate() -> None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from page4d.data.views import open_views
-from page4d.evaluate.held_out import ViewErrors, mean_errors, view_errors
+from page4d.evaluate.exact_scores import ClipScores, mean_scores, score_clip
 from page4d.geometry import quaternion_to_matrix, relative_to_first
 from page4d.result.exact import prediction_from_clip
 from page4d.schema import Clip, UserError
@@ -50,7 +50,7 @@ def test_bad_sources_are_the_users_errors(source: str, size: int) -> None:
 
 
 def test_the_truth_has_no_errors(clip: Clip) -> None:
-    errors = view_errors(prediction_from_clip(clip), clip)
+    errors = score_clip(prediction_from_clip(clip), clip)
     assert errors.abs_rel == pytest.approx(0, abs=1e-6)
     assert errors.rotation_deg == pytest.approx(0, abs=1e-3)
     assert errors.direction_deg == pytest.approx(0, abs=1e-2)
@@ -62,7 +62,7 @@ def test_errors_have_their_closed_form(clip: Clip) -> None:
     turn = quaternion_to_matrix(torch.tensor([0.0, 0.0, np.sin(np.radians(5)), np.cos(np.radians(5))]))
     turned = exact.cam_from_world.copy()
     turned[1:] = turn.numpy() @ turned[1:]  # 10 degrees about the viewing axis; the centres stay
-    errors = view_errors(replace(exact, cam_from_world=turned, depth=3 * exact.depth), clip)
+    errors = score_clip(replace(exact, cam_from_world=turned, depth=3 * exact.depth), clip)
     assert errors.rotation_deg == pytest.approx(10, abs=1e-3)
     assert errors.direction_deg == pytest.approx(0, abs=1e-2)
     assert errors.abs_rel == pytest.approx(0, abs=1e-6)
@@ -71,18 +71,19 @@ def test_errors_have_their_closed_form(clip: Clip) -> None:
 def test_a_still_prediction_gets_the_baseline_and_a_mirrored_one_180_degrees(clip: Clip) -> None:
     exact = prediction_from_clip(clip)
     still = np.tile(np.eye(3, 4, dtype=np.float32), (len(clip), 1, 1))
-    errors = view_errors(replace(exact, cam_from_world=still), clip)
+    errors = score_clip(replace(exact, cam_from_world=still), clip)
     assert errors.rotation_deg == pytest.approx(errors.rotation_deg_still, rel=1e-4)
+    assert errors.direction_deg == 90, "no motion is no direction, and by no means the right one"
     mirrored = exact.cam_from_world.copy()
     mirrored[..., 3] *= -1
-    assert view_errors(replace(exact, cam_from_world=mirrored), clip).direction_deg == pytest.approx(180, abs=1e-2)
+    assert score_clip(replace(exact, cam_from_world=mirrored), clip).direction_deg == pytest.approx(180, abs=1e-2)
 
 
 def test_a_standing_camera_has_no_direction_and_does_not_count_in_the_mean(clip: Clip) -> None:
     pose = relative_to_first(clip.cam_from_world)
     pose[..., 3] = 0
     standing = replace(clip, cam_from_world=pose)
-    errors = view_errors(prediction_from_clip(standing), standing)
+    errors = score_clip(prediction_from_clip(standing), standing)
     assert np.isnan(errors.direction_deg)
-    mean = mean_errors([errors, ViewErrors(1, 1, 1, 1, 40)])
+    mean = mean_scores([errors, ClipScores(1, 1, 1, 1, 40)])
     assert mean.direction_deg == 40

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
-    from page4d.evaluate.harness import Study as Study
-    from page4d.evaluate.held_out import (
-        ViewErrors as ViewErrors,
-        held_out_errors as held_out_errors,
-        view_errors as view_errors,
+    from page4d.evaluate.exact_scores import (
+        ClipScores as ClipScores,
+        held_out_scores as held_out_scores,
+        score_clip as score_clip,
     )
+    from page4d.evaluate.exam_results import AIMS as AIMS, read_result as read_result, stored_table as stored_table
+    from page4d.evaluate.harness import Study as Study
     from page4d.evaluate.metrics import (
         DepthOptions as DepthOptions,
         aligned as aligned,
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
         one_at_a_time as one_at_a_time,
     )
     from page4d.evaluate.scoring import Rules as Rules, compared_frames as compared_frames
+    from page4d.evaluate.statistics import (
+        Effect as Effect,
+        difference as difference,
+        effect as effect,
+        interval as interval,
+        interval_of_means as interval_of_means,
+        mean_of as mean_of,
+    )
     from page4d.evaluate.tables import (
         beside_quoted as beside_quoted,
         failures as failures,

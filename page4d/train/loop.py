@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from page4d.data.loader import Share, made_ahead
+from page4d.evaluate.exact_scores import SCORE_NAMES
+from page4d.evaluate.statistics import RATIOS
 from page4d.losses import LossConfig, Targets, total_loss
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
@@ -32,15 +34,13 @@ from page4d.train.checkpoints import Checkpoints
 from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, set_rates
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze, near
-from page4d.train.record import Record, memory_gb, progress_bar, provenance, resumptions, write_run_file
-from page4d.train.results import RATIOS
+from page4d.train.record import Record, memory_gb, progress_bar, resumptions, write_run_file
 from page4d.train.schedules import ramp
-from page4d.train.scores import SCORE_NAMES
 from page4d.train.settings import Settings
 from page4d.train.sources import Source
 from page4d.train.start import begin
 from page4d.train.validation import Validation, validate
-from page4d.version import code_revision
+from page4d.version import code_revision, provenance
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 ENDLESS = 1 << 40

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from page4d.evaluate.exam_results import AIMS
 from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
 from page4d.schema import atomic_write
-from page4d.train.results import AIMS, finished_run
+from page4d.train.results import finished_run
 from page4d.train.study import Exam, examine
 
 ROWS = (

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import resource
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm.std import tqdm
 
 from page4d.schema import atomic_write
-from page4d.version import __version__, code_revision
+from page4d.version import code_revision
 
 SCALARS = "scalars.jsonl"
 
@@ -127,24 +125,3 @@ def memory_gb() -> float:
 def progress_bar(total: int, start: int, shown: bool) -> Any:
     """A bar with loss, rate, remaining time and memory."""
     return tqdm(total=total, initial=start, desc="train", unit="step", disable=not shown, dynamic_ncols=True)
-
-
-def provenance() -> dict[str, Any]:
-    """Where and when something was made: code revision, versions, hardware, date."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "code_revision": code_revision(),
-        "page4d": __version__,
-        "torch": str(torch.__version__),
-        "hardware": gpu or f"{os.cpu_count()} CPU cores, {_processor()}",
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return found[0] if found else platform.machine()

@@ -19,7 +19,7 @@ from page4d.model.mask import mask_alpha
 from page4d.model.weights import save_weights
 from page4d.schema import UserError
 from page4d.train.engine import Trainee
-from page4d.train.record import provenance
+from page4d.version import provenance
 
 FORMAT = 1
 BEST = "best.safetensors"

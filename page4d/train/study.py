@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from page4d.evaluate.exam_results import write_result
 from page4d.model import PAGE4D
 from page4d.schema import UserError
-from page4d.train.results import write_result
 from page4d.train.sources import SyntheticSource
 from page4d.train.validation import score_rows
 from page4d.world import split_config

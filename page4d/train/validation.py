@@ -11,11 +11,11 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
+from page4d.evaluate.exact_scores import score_sequences
+from page4d.evaluate.exam_results import summary
 from page4d.losses import LossConfig, total_loss
 from page4d.model import PAGE4D
 from page4d.train.batch import targets_of
-from page4d.train.results import summary
-from page4d.train.scores import score_sequences
 from page4d.train.sources import Source
 
 

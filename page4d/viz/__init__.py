@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
-    from page4d.viz.feature_maps import (
-        bootstrap_interval as bootstrap_interval,
-        feature_figure as feature_figure,
-        layer_slider as layer_slider,
-    )
+    from page4d.viz.feature_maps import feature_figure as feature_figure, layer_slider as layer_slider
     from page4d.viz.panels import (
         Row as Row,
         clip_sheet as clip_sheet,

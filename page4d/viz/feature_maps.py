@@ -126,16 +126,3 @@ def layer_slider(frame: NDArray[np.float32], global_: NDArray[np.float32], image
     slider = {"steps": steps, "currentvalue": {"prefix": "block pair "}, "pad": {"t": 30}}
     figure.update_layout(sliders=[slider], height=460, margin={"l": 110, "r": 10, "t": 20, "b": 10})
     return figure
-
-
-def bootstrap_interval(
-    rows: NDArray[np.floating], samples: int = 2000, share: float = 0.95, seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bounds of the mean over rows (N, L) -> two (L,), by resampling rows with replacement.
-
-    Source:  percentile bootstrap, Efron & Tibshirani (1993), section 13.3.
-    """
-    values = np.asarray(rows, np.float64)
-    pick = np.random.default_rng(seed).integers(0, len(values), (samples, len(values)))
-    low, high = np.quantile(values[pick].mean(1), ((1 - share) / 2, (1 + share) / 2), axis=0)
-    return low, high

@@ -1,0 +1,49 @@
+"""Intervals, paired differences and verdicts against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from page4d.evaluate.statistics import Effect, effect, interval_of_means
+from page4d.schema import UserError
+
+
+def test_interval_of_means_is_two_standard_errors_each_way() -> None:
+    values = np.random.default_rng(1).normal((5, -1), (1, 0.1), (400, 2))
+    low, high = interval_of_means(values)
+    np.testing.assert_allclose(high - low, 2 * 1.96 * values.std(0) / 20, rtol=0.1)
+    assert np.all(low < values.mean(0))
+    assert np.all(values.mean(0) < high)
+
+
+def test_effect_is_relative_paired_and_positive_for_better() -> None:
+    base = np.random.default_rng(2).uniform(1, 3, 300)
+    found = effect({"abs_rel": 0.88 * base}, {"abs_rel": base}, "abs_rel")
+    assert (found.change, found.low, found.high) == pytest.approx((0.12, 0.12, 0.12))
+    assert str(found) == "better by 12 %, interval 12 to 12 %"
+    worse = effect({"auc": 0.5 * base}, {"auc": base}, "auc", better="higher")
+    assert str(worse) == "worse by 50 %, interval 50 to 50 %"
+    with pytest.raises(UserError, match="300 sequences with 299"):
+        effect({"abs_rel": base}, {"abs_rel": base[1:]}, "abs_rel")
+
+
+@pytest.mark.parametrize(
+    ("change", "low", "high", "verdict"),
+    [
+        (0.12, 0.08, 0.16, "better"),
+        (-0.12, -0.16, -0.08, "worse"),
+        (0.019, 0.018, 0.020, "none"),
+        (-0.019, -0.3, 0.3, "none"),
+        (0.12, -0.01, 0.25, "undecided"),
+        (-0.12, -0.25, 0.01, "undecided"),
+    ],
+)
+def test_verdicts(change: float, low: float, high: float, verdict: str) -> None:
+    assert Effect(change, low, high).verdict == verdict
+
+
+def test_verdicts_in_words() -> None:
+    assert str(Effect(-0.12, -0.16, -0.08)) == "worse by 12 %, interval 8 to 16 %"
+    assert str(Effect(0.01, -0.01, 0.03)) == "no difference (below 2 %), interval -1 to 3 %"
+    assert str(Effect(-0.2, -0.5, 0.1)) == "undecided: 20 % worse, interval -50 to 10 %"
