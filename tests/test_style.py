@@ -8,10 +8,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jupytext
 import pytest
+from style_rules import dense_statements, strange_labels
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -19,6 +21,17 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 MAX_LINES, MAX_CELL_LINES, MAX_BYTES = 400, 20, 1 << 20
 # Larger by nature, each with its own limit: trained weights and the reference arrays.
 LARGE = {"page4d/model/builtin/": 12_000_000, "tests/golden/": 2 << 20}
+
+# Per room, how many dense statements and strange labels are still there; these go down to nothing.
+DENSE = {
+    "check": 19, "cli": 1, "data": 38, "evaluate": 35, "features": 1, "geometry": 7, "inference": 4, "io": 5,
+    "losses": 2, "model": 14, "point_tracks": 2, "prepare": 18, "result": 16, "schema": 1, "train": 16, "viz": 11,
+    "world": 37,
+}  # fmt: skip
+STRANGE = {
+    "check": 4, "data": 39, "evaluate": 2, "geometry": 1, "inference": 3, "io": 3, "losses": 7, "model": 17,
+    "prepare": 19, "result": 1, "schema": 5, "train": 46, "viz": 1, "world": 1,
+}  # fmt: skip
 
 
 def run(*command: str) -> None:
@@ -65,6 +78,50 @@ def test_files_are_short() -> None:
     assert files
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
     assert {name: n for name, n in lengths.items() if n >= MAX_LINES} == {}
+
+
+def complaints(rule: Callable[[str], Iterable[str]], allowed: dict[str, int]) -> dict[str, list[str]]:
+    """What a rule finds in the rooms of the package that hold more of it than is allowed."""
+    found: dict[str, list[str]] = {}
+    for path in tracked("page4d/*.py"):
+        room = path.relative_to(ROOT).parts[1].removesuffix(".py")
+        found.setdefault(room, []).extend(f"{path.relative_to(ROOT)}: {text}" for text in rule(path.read_text()))
+    return {room: texts for room, texts in found.items() if len(texts) > allowed.get(room, 0)}
+
+
+def test_lines_breathe() -> None:
+    assert {
+        room: found for room, found in complaints(dense_statements).items() if len(found) > DENSE.get(room, 0)
+    } == {}
+
+
+def test_docstrings_use_the_fixed_labels() -> None:
+    assert {
+        room: found for room, found in complaints(strange_labels).items() if len(found) > STRANGE.get(room, 0)
+    } == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("x = [a for a in b if any(c for c in a)]", ["line 1: 2 comprehensions in one statement"]),
+        ("if x:\n    y = " + " + ".join("abcdefghijklmnop"), ["line 2: 65 syntax nodes in one statement"]),
+        ("y = " + " + ".join("abcdefghij"), []),
+        ("raise E(" + " + ".join("abcdefghijklmnop") + ")", []),
+        ("print(f'" + "{a + b} " * 20 + "')", []),
+        ("TABLE = {" + "'a': (b, -1)," * 20 + "}", []),
+        ("TABLE = {" + "'a': b(1)," * 20 + "}", ["line 1: 104 syntax nodes in one statement"]),
+        ("for a in b:\n" + "    c = [d for d in a]\n" * 3, []),
+    ],
+)
+def test_a_dense_statement_is_found(source: str, expected: list[str]) -> None:
+    assert list(dense_statements(source)) == expected
+
+
+def test_a_strange_label_is_found() -> None:
+    good = '    """Do.\n\n    Shapes:  (N,)\n    Raises:  ValueError\n             Still: the same.\n    """'
+    assert list(strange_labels(f"def f():\n{good}")) == []
+    assert list(strange_labels(f"def f():\n{good.replace('Raises', 'Errors')}")) == ["f: Errors:"]
 
 
 def test_files_are_small() -> None:

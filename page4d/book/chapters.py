@@ -83,8 +83,11 @@ def find_chapters(root: Path, wanted: Sequence[str] = ()) -> list[Chapter]:
     for name in wanted:
         if not any(_is_called(chapter, name) for chapter in listed):
             raise UserError(f"no chapter {name!r}; there are {', '.join(listed)}")
-    chosen = [chapter for chapter in listed if not wanted or any(_is_called(chapter, name) for name in wanted)]
-    return [read_chapter(folder / f"{chapter}.py") for chapter in chosen]
+    return [read_chapter(folder / f"{chapter}.py") for chapter in listed if not wanted or _is_wanted(chapter, wanted)]
+
+
+def _is_wanted(chapter: str, wanted: Sequence[str]) -> bool:
+    return any(_is_called(chapter, name) for name in wanted)
 
 
 def _is_called(chapter: str, name: str) -> bool:
@@ -126,14 +129,12 @@ def assign_parameters(chapters: Sequence[Chapter], given: Mapping[str, str]) -> 
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"no chapter has a parameter {name!r}{hint} There are: {', '.join(known)}")
-    return {
-        chapter.name: {
-            name: _convert(name, text, chapter.parameters[name])
-            for name, text in given.items()
-            if name in chapter.parameters
-        }
-        for chapter in chapters
-    }
+    return {chapter.name: _convert_known(chapter, given) for chapter in chapters}
+
+
+def _convert_known(chapter: Chapter, given: Mapping[str, str]) -> dict[str, Any]:
+    known = (name for name in given if name in chapter.parameters)
+    return {name: _convert(name, given[name], chapter.parameters[name]) for name in known}
 
 
 def _convert(name: str, text: str, default: Any) -> Any:
@@ -196,14 +197,10 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     except DeadKernelError as error:
         raise ChapterError(f"{chapter.path}: the kernel died ({error}), perhaps for want of memory") from error
     failed.replace(done)
-    execution = Execution(
-        chapter=chapter.name,
-        title=_title(notebook.cells),
-        seconds=round(time.monotonic() - start, 1),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        parameters={**chapter.parameters, **parameters},
-        key=key,
-    )
+    seconds = round(time.monotonic() - start, 1)
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    used = {**chapter.parameters, **parameters}
+    execution = Execution(chapter.name, _title(notebook.cells), seconds, finished, used, key)
     with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
         json.dump(asdict(execution), stream, indent=1)
     return execution

@@ -28,14 +28,18 @@ def run(args: argparse.Namespace) -> int:
 
     prediction = read_prediction(args)
     source: Path = args.prediction
-    target = args.html or (source / "viewer.html" if source.is_dir() else source.with_suffix(".html"))
+    beside, name = (
+        (source / "viewer.html", source.name) if source.is_dir() else (source.with_suffix(".html"), source.stem)
+    )
+    target = args.html or beside
+    fps = recorded_fps(prediction) if args.fps is None else args.fps
     options = ViewerOptions(
         max_points=args.max_points,
         background_points=args.background_points,
-        fps=recorded_fps(prediction) if args.fps is None else args.fps,
+        fps=fps,
         drop=args.drop,
         mode=args.mode,
-        title=args.title or (source.name if source.is_dir() else source.stem),
+        title=args.title or name,
     )
     moving = moving_of(prediction, args.moving)
     size = write_viewer(target, prediction, moving, options)
