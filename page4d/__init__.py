@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         pose_encoding_to_extri_intri as pose_encoding_to_extri_intri,
         unproject_depth_map_to_point_map as unproject_depth_map_to_point_map,
     )
-    from page4d.inference import Windows as Windows, predict as predict, track as track
+    from page4d.inference import predict as predict
     from page4d.io.images import (
         load_and_preprocess_images as load_and_preprocess_images,
         load_and_preprocess_images_square as load_and_preprocess_images_square,
@@ -42,10 +42,12 @@ if TYPE_CHECKING:
     )
     from page4d.io.video import FrameOptions as FrameOptions, load_frames as load_frames
     from page4d.model import PAGE4D as PAGE4D, PAGE4DConfig as PAGE4DConfig
+    from page4d.point_tracks import track as track
     from page4d.result.exports import ExportOptions as ExportOptions, export as export
     from page4d.result.motion import moving_mask as moving_mask
     from page4d.schema import Clip as Clip, Prediction as Prediction, Scores as Scores, UserError as UserError
     from page4d.version import __version__ as __version__
     from page4d.viz.viewer import view as view
+    from page4d.windows import Windows as Windows
 else:
     __getattr__, __dir__, __all__ = door(__name__, __file__)

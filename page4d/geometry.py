@@ -29,11 +29,9 @@ def _same_leading(first: Tensor, n_first: int, second: Tensor, n_second: int, na
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
     """Pixel coordinates (x, y) of every pixel centre: (H, W, 2), in the dtype and on the device of `like`."""
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=like.dtype, device=like.device),
-        torch.arange(width, dtype=like.dtype, device=like.device),
-        indexing="ij",
-    )
+    rows = torch.arange(height, dtype=like.dtype, device=like.device)
+    columns = torch.arange(width, dtype=like.dtype, device=like.device)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return torch.stack((x, y), -1)
 
 
@@ -48,9 +46,12 @@ def unproject(depth: Tensor, K: Tensor) -> Tensor:
     """
     _same_leading(depth, 2, K, 2, "unproject(depth, K)")
     xy = pixel_grid(depth.shape[-2], depth.shape[-1], like=depth)
-    fx, fy, skew = K[..., 0, 0], K[..., 1, 1], K[..., 0, 1]
-    v = (xy[..., 1] - K[..., 1, 2, None, None]) / fy[..., None, None]
-    u = (xy[..., 0] - K[..., 0, 2, None, None] - skew[..., None, None] * v) / fx[..., None, None]
+    over_pixels = K[..., None, None, :, :]
+    fx, skew, cx = over_pixels[..., 0, :].unbind(-1)
+    fy, cy = over_pixels[..., 1, 1], over_pixels[..., 1, 2]
+    v = (xy[..., 1] - cy) / fy
+    # Skew shears x by y, so the ray's y comes first.
+    u = (xy[..., 0] - cx - skew * v) / fx
     return torch.stack((u * depth, v * depth, depth), -1)
 
 
@@ -64,7 +65,9 @@ def project(points: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
     _same_leading(points, 2, K, 2, "project(points, K)")
     homogeneous = points @ K.mT
     z = homogeneous[..., 2]
-    return homogeneous[..., :2] / torch.where(z == 0, torch.full_like(z, 1e-12), z)[..., None], z
+    # A point in the camera's plane has no pixel; a large one keeps the gradient finite until the caller masks it.
+    divisor = torch.where(z == 0, torch.full_like(z, 1e-12), z)
+    return homogeneous[..., :2] / divisor[..., None], z
 
 
 def transform(pose: Tensor, points: Tensor) -> Tensor:
@@ -78,7 +81,7 @@ def to_4x4(pose: Tensor) -> Tensor:
     if pose.shape[-2:] == (4, 4):
         return pose
     if pose.shape[-2:] != (3, 4):
-        raise ValueError(f"pose has shape {tuple(pose.shape)}, needed (*, 3, 4) or (*, 4, 4)")
+        raise ValueError(f"pose has shape {tuple(pose.shape)}, expected (*, 3, 4) or (*, 4, 4)")
     row = pose.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*pose.shape[:-2], 1, 4)
     return torch.cat((pose, row), -2)
 
@@ -127,16 +130,17 @@ def resize_intrinsics(K: Tensor, scale_x: float, scale_y: float) -> Tensor:
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """Rotation matrices (*, 3, 3) from quaternions x, y, z, w (*, 4) of any non-zero length.
 
-    Note:    normalises through the factor 2 / |q|^2, as the pose decoding of the public network does.
+    Note:    normalizes through the factor 2 / |q|^2, as the pose decoding of the public network does.
     """
     x, y, z, w = quaternion.unbind(-1)
     s = 2.0 / (quaternion * quaternion).sum(-1)
-    rows = (
-        1 - s * (y * y + z * z), s * (x * y - z * w), s * (x * z + y * w),
-        s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w),
-        s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y),
-    )  # fmt: skip
-    return torch.stack(rows, -1).reshape(*x.shape, 3, 3)
+    xx, yy, zz = s * (x * x), s * (y * y), s * (z * z)
+    xy, xz, yz = s * (x * y), s * (x * z), s * (y * z)
+    xw, yw, zw = s * (x * w), s * (y * w), s * (z * w)
+    first = torch.stack((1 - (yy + zz), xy - zw, xz + yw), -1)
+    second = torch.stack((xy + zw, 1 - (xx + zz), yz - xw), -1)
+    third = torch.stack((xz - yw, yz + xw, 1 - (xx + yy)), -1)
+    return torch.stack((first, second, third), -2)
 
 
 def matrix_to_quaternion(rotation: Tensor) -> Tensor:
@@ -144,16 +148,22 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
 
     Note:    of the four equivalent formulas the best conditioned one is taken, so 180 degree turns are exact.
     """
-    m = rotation
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    squares = torch.stack((1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz), -1)
-    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
-    sx, sy, sz, sw = squares.unbind(-1)
-    rows = torch.stack((sx, xy, xz, wx, xy, sy, yz, wy, xz, yz, sz, wz, wx, wy, wz, sw), -1).reshape(*sw.shape, 4, 4)
-    best = squares.argmax(-1, keepdim=True)
-    chosen = torch.gather(rows, -2, best[..., None].expand(*best.shape, 4)).squeeze(-2)
-    unit = F.normalize(chosen, dim=-1)
+    xx, yy, zz = rotation.diagonal(dim1=-2, dim2=-1).unbind(-1)
+    # Up to the factor 4 these are the products of the quaternion's components: squares, sums and differences.
+    sx, sy = 1 + xx - yy - zz, 1 - xx + yy - zz
+    sz, sw = 1 - xx - yy + zz, 1 + xx + yy + zz
+    twice_symmetric, twice_skew = rotation + rotation.mT, rotation - rotation.mT
+    xy, xz, yz = twice_symmetric[..., 0, 1], twice_symmetric[..., 0, 2], twice_symmetric[..., 1, 2]
+    wx, wy, wz = twice_skew[..., 2, 1], twice_skew[..., 0, 2], twice_skew[..., 1, 0]
+    by_x = torch.stack((sx, xy, xz, wx), -1)
+    by_y = torch.stack((xy, sy, yz, wy), -1)
+    by_z = torch.stack((xz, yz, sz, wz), -1)
+    by_w = torch.stack((wx, wy, wz, sw), -1)
+    # Each row is the quaternion times one of its components; the row of the largest loses no digits.
+    rows = torch.stack((by_x, by_y, by_z, by_w), -2)
+    best = torch.stack((sx, sy, sz, sw), -1).argmax(-1)
+    pick = best[..., None, None].expand(*best.shape, 1, 4)
+    unit = F.normalize(rows.gather(-2, pick).squeeze(-2), dim=-1)
     return torch.where(unit[..., 3:] < 0, -unit, unit)
 
 
@@ -174,7 +184,7 @@ def extri_intri_to_pose_encoding(
     Shapes:  extrinsics (*, 3, 4) camera from world, intrinsics (*, 3, 3) -> (*, 9).
     Units:   translation in scene units, fields of view in radians.
     Note:    the principal point is dropped: decoding puts it at (W / 2, H / 2).
-    Raises:  ValueError for another encoding than VGGT's "absT_quaR_FoV".
+    Raises:  ValueError for an encoding other than VGGT's "absT_quaR_FoV".
     """
     _check_encoding(pose_encoding_type)
     height, width = image_size_hw
@@ -195,7 +205,7 @@ def pose_encoding_to_extri_intri(
     Shapes:  (*, 9) -> extrinsics (*, 3, 4) camera from world, intrinsics (*, 3, 3) or None.
     Note:    the principal point is (W / 2, H / 2) although pixel centres are integers: both public codes unproject so,
              and the weights were trained so; it is half a pixel off the image centre ((W - 1) / 2, (H - 1) / 2).
-    Raises:  ValueError for another encoding than VGGT's "absT_quaR_FoV".
+    Raises:  ValueError for an encoding other than VGGT's "absT_quaR_FoV".
     """
     _check_encoding(pose_encoding_type)
     rotation = quaternion_to_matrix(pose_encoding[..., 3:7])
@@ -214,7 +224,7 @@ def pose_encoding_to_extri_intri(
 
 def _check_encoding(name: str) -> None:
     if name != POSE_ENCODING:
-        raise ValueError(f"pose_encoding_type is {name!r}, needed {POSE_ENCODING!r}")
+        raise ValueError(f"pose_encoding_type is {name!r}, expected {POSE_ENCODING!r}")
 
 
 class Similarity(NamedTuple):
@@ -239,9 +249,11 @@ def fit_similarity(source: Tensor, target: Tensor, with_scale: bool = True) -> S
     Source:  Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
     """
     if source.shape != target.shape or source.shape[-1] != 3:
-        raise ValueError(f"fit_similarity: got {tuple(source.shape)} and {tuple(target.shape)}, needed equal (*, N, 3)")
+        raise ValueError(
+            f"fit_similarity: got {tuple(source.shape)} and {tuple(target.shape)}, expected equal (*, N, 3)"
+        )
     if source.shape[-2] < 3:
-        raise ValueError(f"fit_similarity: got {source.shape[-2]} points, needed at least 3 points")
+        raise ValueError(f"fit_similarity: got {source.shape[-2]} points, expected at least 3 points")
     if not bool(source.isfinite().all() & target.isfinite().all()):
         raise ValueError("fit_similarity: some coordinates are not finite; drop those points first")
     fit = _best_rotation(source.double(), target.double())
@@ -316,7 +328,7 @@ def unproject_depth_map_to_point_map(
         depth = depth.squeeze(-1)
     if depth.ndim != 3:
         raise ValueError(
-            f"depth_map has shape {tuple(torch.as_tensor(depth_map).shape)}, needed (S, H, W, 1) or (S, H, W)"
+            f"depth_map has shape {tuple(torch.as_tensor(depth_map).shape)}, expected (S, H, W, 1) or (S, H, W)"
         )
     kind = torch.promote_types(torch.promote_types(depth.dtype, extrinsics.dtype), intrinsics.dtype)
     points: NDArray[Any] = world_points(depth.to(kind), intrinsics.to(kind), extrinsics.to(kind)).numpy()

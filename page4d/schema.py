@@ -35,7 +35,7 @@ class UserError(ValueError):
 def atomic_write(path: os.PathLike[str] | str, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; it takes the name only if the block ends without an error.
 
-    Errors:  UserError if the folder is missing or not writable; whatever the block raises, after removing the file.
+    Raises:  UserError if the folder is missing or not writable; whatever the block raises, after removing the file.
     """
     path = Path(path)
     try:
@@ -104,7 +104,7 @@ class Clip:
         for name, shape in wanted.items():
             value = getattr(self, name)
             if value is not None and tuple(value.shape) != shape:
-                raise ValueError(f"Clip {self.name!r}: {name} has shape {tuple(value.shape)}, needed {shape}")
+                raise ValueError(f"Clip {self.name!r}: {name} has shape {tuple(value.shape)}, expected {shape}")
 
     @property
     def valid(self) -> Tensor:
@@ -153,7 +153,7 @@ class Prediction:
 
     def __post_init__(self) -> None:
         if self.depth.ndim != 3:
-            raise ValueError(f"Prediction: depth has shape {self.depth.shape}, needed (S, H, W)")
+            raise ValueError(f"Prediction: depth has shape {self.depth.shape}, expected (S, H, W)")
         s, h, w = self.depth.shape
         wanted: dict[str, tuple[int, ...]] = {
             "cam_from_world": (s, 3, 4),
@@ -169,14 +169,19 @@ class Prediction:
         for name, shape in wanted.items():
             value = getattr(self, name)
             if value is not None and value.shape != shape:
-                raise ValueError(f"Prediction: {name} has shape {value.shape}, needed {shape}")
+                raise ValueError(f"Prediction: {name} has shape {value.shape}, expected {shape}")
         if self.mask is not None and (self.mask.ndim != 3 or len(self.mask) != s):
-            raise ValueError(f"Prediction: mask has shape {self.mask.shape}, needed ({s}, h, w)")
+            raise ValueError(f"Prediction: mask has shape {self.mask.shape}, expected ({s}, h, w)")
         if len(self.frame_names) != s:
             raise ValueError(f"Prediction: {len(self.frame_names)} frame names for {s} frames")
 
     def __len__(self) -> int:
         return int(self.depth.shape[0])
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        return int(self.depth.shape[1]), int(self.depth.shape[2])
 
     def save(self, path: os.PathLike[str] | str) -> None:
         """Write one compressed npz, whole or not at all."""
@@ -190,7 +195,7 @@ class Prediction:
     def load(cls, path: os.PathLike[str] | str) -> Self:
         """Read an npz written by `save`.
 
-        Errors:  UserError if the file is missing, truncated, no Prediction, or of another format version.
+        Raises:  UserError if the file is missing, truncated, not a Prediction, or of another format version.
         """
         path = Path(path)
         if path.is_dir():
@@ -229,7 +234,7 @@ class Prediction:
             raise ValueError(f"missing {missing}, unknown {sorted(arrays.keys() - names)}")
         for name, array in arrays.items():
             if array.dtype.kind not in "fiu" or (name == "images" and array.dtype != np.uint8):
-                raise ValueError(f"{name} is {array.dtype}, needed {'uint8' if name == 'images' else 'numbers'}")
+                raise ValueError(f"{name} is {array.dtype}, expected {'uint8' if name == 'images' else 'numbers'}")
         optional: dict[str, Any] = dict.fromkeys(("points", "points_conf", "mask"))
         meta, frame_names = dict(header["meta"]), tuple(str(name) for name in header["frame_names"])
         return cls(**(optional | arrays), frame_names=frame_names, meta=meta)
@@ -296,7 +301,7 @@ class Scores:
     def save(self, path: Path | str) -> None:
         """Write JSON, whole or not at all; numbers that are not finite are refused.
 
-        Errors:  ValueError for NaN or infinity: a mean must not hide them.
+        Raises:  ValueError for NaN or infinity: a mean must not hide them.
         """
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"n": self.n, "of": self.of}
         values["sequences"] = [vars(s) for s in self.sequences]
@@ -308,7 +313,7 @@ class Scores:
     def load(cls, path: Path | str) -> Self:
         """Read Scores written by `save`.
 
-        Errors:  UserError if the file is missing, damaged, no Scores, or of another format version.
+        Raises:  UserError if the file is missing, damaged, not a Scores file, or of another format version.
         """
         path = Path(path)
         try:
@@ -325,7 +330,7 @@ class Scores:
         except UserError:
             raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:  # ValueError: no JSON, or no text at all
-            raise UserError(f"{path} is no whole Scores file ({error}); score again") from error
+            raise UserError(f"{path} is not a whole Scores file ({error}); score again") from error
 
 
 def _sequence_score(stored: dict[str, Any]) -> SequenceScore:

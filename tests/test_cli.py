@@ -145,9 +145,9 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "give one video alone": [folder / "sound.mp4", folder / "fine.png"],
         "fps chooses frames of a video": [folder / "fine.png", "--fps", 3],
         "max_frames is 0": [folder / "fine.png", "--max-frames", 0],
-        "is no device": [folder / "fine.png", "--device", "gpu"],
-        "no known name": [folder / "fine.png", "--weights", "nonsense"],
-        "needed 0 < overlap < frames": [folder / "fine.png", "--window", 4],
+        "is not a device": [folder / "fine.png", "--device", "gpu"],
+        "nor a known name": [folder / "fine.png", "--weights", "nonsense"],
+        "expected 0 < overlap < frames": [folder / "fine.png", "--window", 4],
         "give a number in [0, 1)": [folder / "fine.png", "--drop", 1],
     }
 

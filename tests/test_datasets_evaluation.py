@@ -70,8 +70,8 @@ def test_sintel_without_depth_files_only_if_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: data[:-4], r"frame_0001\.dpt has \d+ bytes, needed \d+ for"),
-        (lambda data: b"XXXX" + data[4:], r"frame_0001\.dpt starts with .* needed the tag 202021\.25"),
+        (lambda data: data[:-4], r"frame_0001\.dpt has \d+ bytes, expected \d+ for"),
+        (lambda data: b"XXXX" + data[4:], r"frame_0001\.dpt starts with .* expected the tag 202021\.25"),
         (lambda data: data[:7], r"frame_0001\.dpt claims 0 x 0 pixels"),
     ],
     ids=["short", "wrong tag", "no header"],

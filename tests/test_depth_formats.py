@@ -72,17 +72,17 @@ def damaged(folder: Path) -> dict[str, tuple[object, str]]:
     np.save(folder / "flat.npy", np.zeros(4))
     np.save(folder / "text.npy", np.array([["a"]]))
     return {
-        "cut.dpt": (read_dpt, "has 149 bytes, needed 152 for 7 x 5"),
-        "long.dpt": (read_dpt, "has 153 bytes, needed 152"),
-        "tag.dpt": (read_dpt, "needed the tag 202021.25"),
+        "cut.dpt": (read_dpt, "has 149 bytes, expected 152 for 7 x 5"),
+        "long.dpt": (read_dpt, "has 153 bytes, expected 152"),
+        "tag.dpt": (read_dpt, "expected the tag 202021.25"),
         "tiny.dpt": (read_dpt, "truncated: 2 bytes"),
         "huge.dpt": (read_dpt, "claims -1 x 5 pixels"),
         "missing.dpt": (read_dpt, "cannot read"),
-        "short.cam": (read_cam, "has 104 bytes, needed 172"),
-        "good.dpt": (read_flo, "needed 292 for 7 x 5"),
-        "cut.npy": (read_depth_npy, "no whole .npy file"),
+        "short.cam": (read_cam, "has 104 bytes, expected 172"),
+        "good.dpt": (read_flo, "expected 292 for 7 x 5"),
+        "cut.npy": (read_depth_npy, "not a whole .npy file"),
         "flat.npy": (read_depth_npy, r"holds \(4,\)"),
-        "text.npy": (read_depth_npy, "needed numbers"),
+        "text.npy": (read_depth_npy, "expected numbers"),
         "missing.npy": (read_depth_npy, "does not exist"),
     }
 

@@ -45,12 +45,12 @@ def test_bad_depth_files(tmp_path: Path) -> None:
     Image.fromarray(np.ones((4, 4), np.uint16)).save(tmp_path / "bare.png")
     (tmp_path / "text.png").write_text("nothing")
     for call, message in (
-        (lambda: read_depth_png(tmp_path / "rgb.png"), "mode RGB, needed 16-bit grey"),
+        (lambda: read_depth_png(tmp_path / "rgb.png"), "mode RGB, expected 16-bit grey"),
         (lambda: read_depth_png(tmp_path / "bare.png"), "does not say its depth scale"),
         (lambda: read_depth_png(tmp_path / "text.png"), "cannot be read as a PNG"),
         (lambda: read_depth_png(tmp_path / "missing.png"), "does not exist"),
         (lambda: write_depth_png(tmp_path / "x.png", np.full((2, 2), 70.0, np.float32), 1000), "exceeds 65535"),
-        (lambda: write_depth_png(tmp_path / "x.png", np.zeros((1, 2, 2), np.float32), 1), "needed"),
+        (lambda: write_depth_png(tmp_path / "x.png", np.zeros((1, 2, 2), np.float32), 1), "expected"),
     ):
         with pytest.raises(UserError, match=message):
             call()
@@ -71,8 +71,8 @@ def test_ply_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     bad = xyz.copy()
     bad[2, 1] = np.nan
     for points, colours, message in (
-        (xyz, rgb[:3], "needed equal"),
-        (xyz[:0], rgb[:0], "needed equal"),
+        (xyz, rgb[:3], "expected equal"),
+        (xyz[:0], rgb[:0], "expected equal"),
         (bad, rgb, "1 of 4 points are not finite"),
     ):
         with pytest.raises(UserError, match=message):

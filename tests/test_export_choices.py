@@ -28,7 +28,7 @@ def test_intrinsics_of_another_shape(
 ) -> None:
     (tmp_path / "k.json").write_text(json.dumps({"K": np.ones(shape).tolist()}))
     words = ["view", str(stored), "--html", str(tmp_path / "a.html"), "--intrinsics", str(tmp_path / "k.json")]
-    assert f"intrinsics have shape {shape}, needed (3, 3)" in fails(words, capsys)
+    assert f"intrinsics have shape {shape}, expected (3, 3)" in fails(words, capsys)
 
 
 def test_colmap_model_of_a_video_has_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,8 @@ from PIL import Image
 
 from page4d.result.cloud import CloudOptions, cloud_of
 from page4d.result.exports import FORMATS, ExportOptions, export
-from page4d.result.original import depth_in_original, intrinsics_in_original, mask_in_original, with_intrinsics
+from page4d.result.original import depth_in_original, mask_in_original, with_intrinsics
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
 ALL = CloudOptions(drop=0.0)
@@ -43,6 +44,10 @@ def cropped(prediction: Prediction) -> Prediction:
     s, h, w = prediction.depth.shape
     box = np.tile([[10.0, -6.0, 10 + 2.0 * w, -6 + 1.5 * h]], (s, 1))
     return replace(prediction, box_in_original=box, original_hw=np.tile([[44, 120]], (s, 1)))
+
+
+def _K_in_original(prediction: Prediction) -> np.ndarray:
+    return PixelMap.of(prediction).K_in_original(prediction.K)
 
 
 def test_ply_is_read_by_trimesh(prediction: Prediction, moving: np.ndarray, tmp_path: Path) -> None:
@@ -190,13 +195,13 @@ def test_cameras_json(prediction: Prediction, tmp_path: Path) -> None:
     (path,) = export(cropped(prediction), tmp_path, ["cameras"])["cameras"]
     row = json.loads(path.read_text())["frames"][2]
     assert (row["width"], row["height"]) == (120, 44)
-    np.testing.assert_allclose(row["K"], intrinsics_in_original(cropped(prediction))[2])
+    np.testing.assert_allclose(row["K"], _K_in_original(cropped(prediction))[2])
 
 
 def test_original_size_undoes_crop_pad_and_squash(prediction: Prediction, moving: np.ndarray) -> None:
     """The wall lifted through the mapped-back K and depth is the plane that it was, at every original pixel."""
     shown = cropped(little_prediction(still=True))
-    depth, K = depth_in_original(shown, 0), intrinsics_in_original(shown)[0]
+    depth, K = depth_in_original(shown, 0), _K_in_original(shown)[0]
     assert depth.shape == (44, 120)
     y, x = np.nonzero(depth)
     assert (x.min(), x.max()) == (10, 105)
@@ -216,7 +221,7 @@ def test_known_intrinsics_come_back(prediction: Prediction) -> None:
     shown = cropped(prediction)
     K = np.array([[91.0, 0, 61.5], [0, 77.0, 20.25], [0, 0, 1]])
     given = with_intrinsics(shown, K)
-    np.testing.assert_allclose(intrinsics_in_original(given)[3], K, atol=1e-5)
+    np.testing.assert_allclose(_K_in_original(given)[3], K, atol=1e-5)
     assert given.points is not None
     ray = np.linalg.inv(given.K[0].astype(float)) @ [7, 30, 1]
     np.testing.assert_allclose(given.points[0, 30, 7], ray * shown.depth[0, 30, 7], rtol=1e-5)

@@ -133,7 +133,7 @@ def test_relative_to_first_keeps_relative_motion() -> None:
 
 
 def test_poses_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"needed \(\*, 3, 4\)"):
+    with pytest.raises(ValueError, match=r"expected \(\*, 3, 4\)"):
         g.to_4x4(torch.eye(3))
 
 
@@ -339,9 +339,9 @@ def test_points_on_a_line_are_refused(dtype: torch.dtype, offset: float) -> None
 
 
 def test_fit_refuses_other_shapes_and_values() -> None:
-    with pytest.raises(ValueError, match="needed equal"):
+    with pytest.raises(ValueError, match="expected equal"):
         g.fit_similarity(torch.ones(4, 3), torch.ones(5, 3))
-    with pytest.raises(ValueError, match="needed at least 3 points"):
+    with pytest.raises(ValueError, match="expected at least 3 points"):
         g.fit_similarity(torch.eye(3)[:2], torch.eye(3)[:2])
     with pytest.raises(ValueError, match="not finite"):
         g.fit_similarity(torch.eye(3), torch.full((3, 3), math.nan))

@@ -240,11 +240,11 @@ def test_bad_arguments(tmp_path: Path) -> None:
         (lambda: load_images(tmp_path / "missing.png"), "does not exist"),
         (lambda: load_images([tmp_path]), "is a folder"),
         (lambda: load_images(image, "stretch"), "mode is 'stretch'"),  # type: ignore[arg-type]
-        (lambda: load_images(image, size=100), "size 100 is no positive multiple of the patch size 14"),
+        (lambda: load_images(image, size=100), "size 100 is not a positive multiple of the patch size 14"),
         (lambda: load_images(image, timestamps_s=[1, 2]), "2 timestamps for 1 images"),
         (lambda: load_and_preprocess_images([]), "no images given"),
-        (lambda: load_and_preprocess_images([image], "square"), "needed 'crop' or 'pad'"),
-        (lambda: list_images(tmp_path / "missing"), "is no folder"),
+        (lambda: load_and_preprocess_images([image], "square"), "expected 'crop' or 'pad'"),
+        (lambda: list_images(tmp_path / "missing"), "is not a folder"),
     ):
         with pytest.raises(UserError, match=message):
             call()

@@ -16,10 +16,12 @@ from test_video import write_video
 import page4d
 from page4d import inference
 from page4d.geometry import pose_encoding_to_extri_intri, quaternion_to_matrix, relative_to_first, world_points
-from page4d.inference import Windows, as_frames, join_windows, predict, resolve_device, track
+from page4d.inference import as_frames, predict, resolve_device
 from page4d.io.images import load_images
 from page4d.model.fingerprint import config_sha256, weights_sha256
+from page4d.point_tracks import track
 from page4d.schema import Prediction, UserError
+from page4d.windows import Windows, join_windows
 
 IMAGES = torch.rand(3, 3, 32, 64, generator=torch.Generator().manual_seed(0))
 
@@ -145,17 +147,17 @@ def test_only_pairs_that_are_read_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.rand(2, 3, 3, 32, 64), r"shape \(2, 3, 3, 32, 64\), needed \(S, 3, H, W\)"),
-        (torch.rand(3, 32, 64), "needed"),
-        (torch.rand(0, 3, 32, 64), "needed"),
+        (torch.rand(2, 3, 3, 32, 64), r"shape \(2, 3, 3, 32, 64\), expected \(S, 3, H, W\)"),
+        (torch.rand(3, 32, 64), "expected"),
+        (torch.rand(0, 3, 32, 64), "expected"),
         (torch.zeros(1, 3, 32, 64, dtype=torch.uint8), "divide bytes by 255"),
-        (torch.rand(1, 3, 32, 64) * 255, r"needed \[0, 1\]"),
+        (torch.rand(1, 3, 32, 64) * 255, r"expected \[0, 1\]"),
         (torch.full((1, 3, 32, 64), float("nan")), r"from nan to nan"),
         (torch.rand(1, 3, 33, 64), r"33 x 64 px, this network needs multiples of its patch size 8; load them with"),
         ([], "no images given"),
-        (np.zeros((2, 32, 64, 3), np.uint8), "given as ndarray; needed file names, PIL images or a tensor"),
-        ([np.zeros((32, 64, 3), np.uint8)] * 2, "given as ndarray; needed file names"),
-        (7, "given as int; needed file names"),
+        (np.zeros((2, 32, 64, 3), np.uint8), "given as ndarray; expected file names, PIL images or a tensor"),
+        ([np.zeros((32, 64, 3), np.uint8)] * 2, "given as ndarray; expected file names"),
+        (7, "given as int; expected file names"),
     ],
 )
 def test_bad_images(images: torch.Tensor, message: str) -> None:
@@ -173,12 +175,12 @@ def test_frames_of_opencv_as_the_message_says() -> None:
 def test_what_is_no_usable_model(follow: Any) -> None:
     with pytest.raises(UserError, match=r"the model is a str; load one with page4d.PAGE4D.from_pretrained"):
         follow("tiny", IMAGES)
-    with pytest.raises(UserError, match=r"weights are float16, needed float32 .*call model.float"):
+    with pytest.raises(UserError, match=r"weights are float16, expected float32 .*call model.float"):
         follow(little_model().half(), IMAGES)
 
 
 def test_windows_are_windows() -> None:
-    with pytest.raises(UserError, match=r"windows is 4, needed Windows\(frames="):
+    with pytest.raises(UserError, match=r"windows is 4, expected Windows\(frames="):
         predict(little_model(), IMAGES, windows=4)  # type: ignore[arg-type]
 
 
@@ -202,7 +204,7 @@ def test_networks_that_cannot_predict() -> None:
 
 def test_devices() -> None:
     assert resolve_device("cpu").type == "cpu"
-    with pytest.raises(UserError, match="is no device"):
+    with pytest.raises(UserError, match="is not a device"):
         resolve_device("gpu")
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA device"):
@@ -252,9 +254,9 @@ def test_track(tracking: page4d.PAGE4D) -> None:
     tracks = track(tracking, images, queries)
     with torch.no_grad():
         out = tracking(images, query_points=torch.from_numpy(queries))
-    assert tracks.tracks.shape == (2, 2, 2)
-    np.testing.assert_allclose(tracks.tracks[0], queries, atol=1e-4)
-    np.testing.assert_array_equal(tracks.tracks, out["track"][0].numpy())
+    assert tracks.xy.shape == (2, 2, 2)
+    np.testing.assert_allclose(tracks.xy[0], queries, atol=1e-4)
+    np.testing.assert_array_equal(tracks.xy, out["track"][0].numpy())
     np.testing.assert_array_equal(tracks.visible, out["vis"][0].numpy())
     np.testing.assert_array_equal(tracks.confidence, out["conf"][0].numpy())
 
@@ -262,9 +264,9 @@ def test_track(tracking: page4d.PAGE4D) -> None:
 @pytest.mark.parametrize(
     ("queries", "message"),
     [
-        ([[1.0, 2.0, 3.0]], r"needed \(N, 2\)"),
-        (np.zeros((0, 2)), r"needed \(N, 2\)"),
-        ([[160.0, 3.0]], r"1 queries lie outside the 160 x 144 px frame, the first at \[160.0, 3.0\]"),
+        ([[1.0, 2.0, 3.0]], r"expected \(N, 2\)"),
+        (np.zeros((0, 2)), r"expected \(N, 2\)"),
+        ([[160.0, 3.0]], r"1 points lie outside the 160 x 144 px .*, the first at \[160.0, 3.0\]"),
         ([[0.0, float("nan")]], "outside"),
     ],
 )
@@ -325,7 +327,7 @@ def test_window_starts() -> None:
     assert Windows(4, 1).starts(11) == [0, 3, 6, 7]
     assert Windows(4, 1).starts(4) == Windows(4, 1).starts(2) == [0]
     for frames, overlap in ((4, 0), (4, 4), (1, 1), (0, 0)):
-        with pytest.raises(UserError, match="needed 0 < overlap < frames"):
+        with pytest.raises(UserError, match="expected 0 < overlap < frames"):
             Windows(frames, overlap)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pycolmap
 import pytest
 import torch
+from little_model import little_model
 from little_scene import little_clip, little_prediction
 from PIL import Image
 
@@ -28,7 +29,7 @@ from page4d.cli.prediction_input import parse_intrinsics
 from page4d.io.images import load_images
 from page4d.model import PAGE4D
 from page4d.model.weights import save_weights
-from page4d.point_tracks import follow_points, grid_points, input_tracks
+from page4d.point_tracks import grid_points, track
 from page4d.result.exports import FORMATS
 from page4d.schema import UserError
 from page4d.viz.tracks import draw_tracks, write_video
@@ -124,10 +125,10 @@ def _path_file(folder: Path) -> Path:
         (["--intrinsics", "1,2,3"], "FX,FY,CX,CY"),
         (["--scale-from", "guess:1"], "distance:, depth: or trajectory:"),
         (["--scale-from", "distance:1,2"], "METRES"),
-        (["--scale-from", "depth:/nowhere"], "no folder"),
+        (["--scale-from", "depth:/nowhere"], "not a folder"),
         (["--drop", "1.5"], "[0, 1)"),
         (["--moving", "model"], "has no mask"),
-        (["--scale-from", "distance:0.7,3,3,40,30,2"], "frame 0.7 is no whole number"),
+        (["--scale-from", "distance:0.7,3,3,40,30,2"], "frame 0.7 is not a whole number"),
         (["--size", "input", "--images", "own"], "--size input writes the network's own pictures and --images own"),
     ],
 )
@@ -244,16 +245,14 @@ class ShiftTracker:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.order: list[str] = []
-        monkeypatch.setattr("page4d.point_tracks.track", self)
+        monkeypatch.setattr("page4d.point_tracks._run_track_head", self)
 
     def __call__(self, _model: Any, frames: Any, queries: np.ndarray) -> Any:
-        from page4d.inference import Tracks
-
         self.order = list(frames.names)
         number = np.array([int(name[1]) for name in frames.names], np.float32)
         steps = (number - number[0])[:, None, None] * np.array([2.0, -1.0], np.float32)
         visible = np.repeat((number < number.max()).astype(np.float32)[:, None], len(queries), 1)
-        return Tracks(queries[None] + steps, visible, visible)
+        return queries[None] + steps, visible, visible
 
 
 def test_tracks_come_back_in_file_pixels_and_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -262,21 +261,22 @@ def test_tracks_come_back_in_file_pixels_and_order(monkeypatch: pytest.MonkeyPat
     for path in paths:
         Image.new("RGB", (128, 96)).save(path)
     frames = load_images(paths, "crop", 64, 8)
-    found = follow_points(None, frames, [(60.5, 40.5)], frame=1)  # type: ignore[arg-type]
+    model = little_model(enable_track=True)
+    found = track(model, frames, [(60.5, 40.5)], frame=1)
     assert tracker.order == ["f1.png", "f0.png", "f2.png"]
     np.testing.assert_allclose(found.xy[:, 0], [[56.5, 42.5], [60.5, 40.5], [64.5, 38.5]], atol=1e-4)
     np.testing.assert_array_equal(found.visible[:, 0], [1, 1, 0])
-    np.testing.assert_allclose(input_tracks(found, frames).tracks[1, 0], [30, 20], atol=1e-4)
-    found.write_csv(str(tmp_path / "t.csv"))
+    np.testing.assert_allclose(found.xy_in_input[1, 0], [30, 20], atol=1e-4)
+    found.write_csv(tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text().splitlines()[2] == '1,"f1.png",0,60.500,40.500,1.0000,1.0000'
     for points, frame, message in (([], 0, "no points"), ([(1, 1)], 3, "no frame 3"), ([(500, 1)], 0, "not seen")):
         with pytest.raises(UserError, match=message):
-            follow_points(None, frames, points, frame)  # type: ignore[arg-type]
+            track(model, frames, points, frame=frame)
 
 
 def test_tracks_need_a_track_head(model: PAGE4D, pictures: list[Path]) -> None:
     with pytest.raises(UserError, match="track head"):
-        follow_points(model, load_images(pictures[:2], "crop", 64, 8), grid_points(60, 80, 2))
+        track(model, load_images(pictures[:2], "crop", 64, 8), grid_points(60, 80, 2))
 
 
 def test_track_command_with_a_track_head(pictures: list[Path], tmp_path: Path) -> None:

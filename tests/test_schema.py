@@ -98,7 +98,7 @@ def test_prediction_refuses_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name, message in (
         ("shape.npz", "not a whole Prediction file .*has shape"),
-        ("float.npz", "not a whole Prediction file .images is float32, needed uint8"),
+        ("float.npz", "not a whole Prediction file .images is float32, expected uint8"),
         ("list.npz", "not a whole Prediction file"),
         ("nameless.npz", "not a whole Prediction file"),
         ("unnamed.npz", "not a whole Prediction file .*frame_names"),
@@ -121,7 +121,7 @@ def test_prediction_refuses_foreign_files(tmp_path: Path) -> None:
 def test_scores_refuse_foreign_files(tmp_path: Path) -> None:
     for name, data in (("binary.json", bytes(range(128, 256))), ("list.json", b"[]"), ("text.json", b"no")):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(UserError, match=f"{name} is no whole Scores file"):
+        with pytest.raises(UserError, match=f"{name} is not a whole Scores file"):
             Scores.load(tmp_path / name)
     (tmp_path / "future.json").write_text('{"format": 99}')
     with pytest.raises(UserError, match="Scores format 99"):

@@ -113,10 +113,10 @@ def test_inverse_of_a_pose_is_exact():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 2 3\n", "line 1: 3 values, needed 8"),
+        ("1 2 3\n", "line 1: 3 values, expected 8"),
         ("# head\n\n1 0 0 0 0 0 0 1\n2 0 0 x 0 0 0 1\n", "line 4: could not convert string to float: 'x'"),
         ("1 0 0 0 0 0 0 0\n", "pose 0 has a zero quaternion"),
-        ("1 0 0 nan 0 0 0 1\n", "line 1: 8 values, needed 8 finite ones"),
+        ("1 0 0 nan 0 0 0 1\n", "line 1: 8 values, expected 8 finite ones"),
         ("# only a comment\n", "holds no pose"),
     ],
 )
@@ -134,7 +134,7 @@ def test_missing_and_foreign_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"holds no 0_\*.json"):
         read_dycheck_cameras(tmp_path)
     (tmp_path / "0_00001.json").write_text('{"orientation": []}')
-    with pytest.raises(UserError, match="is no DyCheck camera"):
+    with pytest.raises(UserError, match="is not a DyCheck camera"):
         read_dycheck_cameras(tmp_path)
     with pytest.raises(ValueError, match="poses for"):
         Trajectory(np.zeros((2, 3, 4)), np.zeros(2))

@@ -106,9 +106,9 @@ def test_the_encodings_name_may_be_given() -> None:
     torch.testing.assert_close(
         extri_intri_to_pose_encoding(extrinsic, intrinsic, (28, 42), pose_encoding_type="absT_quaR_FoV"), encoding
     )
-    with pytest.raises(ValueError, match="'other', needed 'absT_quaR_FoV'"):
+    with pytest.raises(ValueError, match="'other', expected 'absT_quaR_FoV'"):
         pose_encoding_to_extri_intri(encoding, (28, 42), "other")
-    with pytest.raises(ValueError, match="'other', needed 'absT_quaR_FoV'"):
+    with pytest.raises(ValueError, match="'other', expected 'absT_quaR_FoV'"):
         extri_intri_to_pose_encoding(extrinsic, intrinsic, (28, 42), "other")
 
 

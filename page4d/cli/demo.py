@@ -29,14 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     gradio = import_gradio()
-    import torch
-
     from page4d.cli.demo_jobs import DemoSettings
     from page4d.inference import resolve_device
     from page4d.model import PAGE4D
 
     settings = DemoSettings(args.host, args.port, args.max_upload_mb, max_frames=args.max_frames, queue_size=args.queue)
-    device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = resolve_device(args.device)
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()
     if settings.open_to_others:
         print(f"page4d demo: listening on {settings.host}: everyone who reaches this machine can upload to it")

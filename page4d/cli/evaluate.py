@@ -107,21 +107,11 @@ def _last_process_standing() -> bool:
 
 
 def _model(config: dict[str, Any]) -> PAGE4D:
-    import torch
-
     from page4d.inference import resolve_device
     from page4d.model import PAGE4D
 
-    name = config["device"] or _local_device(torch.cuda.device_count())
     options = {} if config["mask"] is None else {"mask": bool(config["mask"])}
-    return PAGE4D.from_pretrained(str(config["weights"]), device=resolve_device(name), **options)
-
-
-def _local_device(gpus: int) -> str:
-    """The CUDA device of this process under a launcher, the first one otherwise, else the CPU."""
-    import os
-
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % gpus}" if gpus else "cpu"
+    return PAGE4D.from_pretrained(str(config["weights"]), device=resolve_device(config["device"] or None), **options)
 
 
 def _convert(study: Study, label: str, args: argparse.Namespace) -> int:

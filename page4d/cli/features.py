@@ -42,8 +42,6 @@ def run(args: argparse.Namespace) -> int:
     """Write all pictures; 0 when the folder stands."""
     import json
 
-    import torch
-
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.features import feature_maps
     from page4d.inference import autocast_for, provenance, resolve_device
@@ -52,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_out(args.out, args.overwrite, MARKER)
     chosen_files(args)  # a typing mistake must not cost the download of weights
-    device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = resolve_device(args.device)
     options = {} if args.mask is None else {"mask": args.mask}
     model = PAGE4D.from_pretrained(args.weights, device=device, **options).eval()
     frames = load_chosen(args, model)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
-    from page4d.inference import Windows
     from page4d.result.cloud import CloudOptions
     from page4d.schema import Prediction
+    from page4d.windows import Windows
 
 PREDICTION_FILE = "prediction.npz"
 DEFAULT_OVERLAP = 4
@@ -64,8 +64,6 @@ def run(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> Prediction:
     from dataclasses import replace
 
-    import torch
-
     from page4d.cli.progress import block_progress
     from page4d.inference import predict, resolve_device
     from page4d.io.video import FrameOptions, list_frames, load_frames
@@ -73,7 +71,7 @@ def _predict(args: argparse.Namespace) -> Prediction:
 
     windows = _windows(args)
     list_frames(args.inputs, args.fps, args.max_frames)  # a typing mistake must not cost the download of weights
-    device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = resolve_device(args.device)
     options = {} if args.mask is None else {"mask": args.mask}
     model = PAGE4D.from_pretrained(args.weights, device=device, **options)
     size, patch = model.config.img_size, model.config.patch_size
@@ -85,7 +83,7 @@ def _predict(args: argparse.Namespace) -> Prediction:
 
 
 def _windows(args: argparse.Namespace) -> Windows | None:
-    from page4d.inference import Windows
+    from page4d.windows import Windows
 
     if args.window is not None:
         return Windows(args.window, DEFAULT_OVERLAP if args.overlap is None else args.overlap)

@@ -84,12 +84,12 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
             return np.asarray(stored, np.float64)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{text} holds no intrinsics: needed JSON with K, or frames with K each ({error!r})"
+                f"{text} holds no intrinsics: expected JSON with K, or frames with K each ({error!r})"
             ) from error
     try:
         fx, fy, cx, cy = (float(word) for word in text.split(","))
     except ValueError as error:
-        raise UserError(f"--intrinsics {text!r}: needed four numbers FX,FY,CX,CY or the name of a JSON file") from error
+        raise UserError(f"--intrinsics {text!r}: expected numbers FX,FY,CX,CY or the name of a JSON file") from error
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
 
@@ -102,9 +102,9 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
         try:
             frame, x1, y1, x2, y2, metres = (float(word) for word in rest.split(","))
         except ValueError as error:
-            raise UserError(f"--scale-from {text!r}: needed distance:FRAME,X1,Y1,X2,Y2,METRES") from error
+            raise UserError(f"--scale-from {text!r}: expected distance:FRAME,X1,Y1,X2,Y2,METRES") from error
         if frame != int(frame):
-            raise UserError(f"--scale-from {text!r}: frame {frame:g} is no whole number; frames count from 0")
+            raise UserError(f"--scale-from {text!r}: frame {frame:g} is not a whole number; frames count from 0")
         return scale_from_distance(prediction, int(frame), (x1, y1), (x2, y2), metres)
     if kind == "depth" and rest:
         return _scale_from_depth_folder(prediction, rest)
@@ -126,7 +126,7 @@ def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
     except ValueError:
         folder, per_metre = Path(text), None
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder of depth frames")
+        raise UserError(f"{folder} is not a folder of depth frames")
     files = list_files(folder, SENSOR_SUFFIXES)
     by_stem = {p.stem: p for p in files}
     named = {i: by_stem[Path(n).stem] for i, n in enumerate(prediction.frame_names) if Path(n).stem in by_stem}

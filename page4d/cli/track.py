@@ -29,20 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write tracks.csv, tracks.mp4 and one picture a frame; 0 when the folder stands."""
     import numpy as np
-    import torch
     from PIL import Image
 
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.inference import resolve_device
     from page4d.io.video import FrameOptions, list_frames, load_frames
     from page4d.model import PAGE4D
-    from page4d.point_tracks import follow_points, grid_points, input_tracks
+    from page4d.point_tracks import grid_points, track
     from page4d.viz.tracks import draw_tracks, write_video
 
     check_out(args.out, args.overwrite, MARKER)
     points = parse_points(args.points, args.grid)
     list_frames(args.inputs, args.fps, args.max_frames)  # before weights are fetched
-    device = resolve_device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = resolve_device(args.device)
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()
     options = FrameOptions("crop", model.config.img_size, model.config.patch_size, args.fps, args.max_frames)
     frames = load_frames(args.inputs, options)
@@ -50,12 +49,11 @@ def run(args: argparse.Namespace) -> int:
         height, width = frames.original_hw[min(max(args.frame, 0), len(frames) - 1)]
         points = grid_points(int(height), int(width), args.grid)
     names = picture_names(frames.names)
-    tracks = follow_points(model, frames, points, args.frame)
-    shown = input_tracks(tracks, frames)
+    tracks = track(model, frames, points, frame=args.frame)
     pictures = (frames.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-    drawn = draw_tracks(pictures, shown.tracks, shown.visible)
+    drawn = draw_tracks(pictures, tracks.xy_in_input, tracks.visible)
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
-        tracks.write_csv(str(folder / MARKER))
+        tracks.write_csv(folder / MARKER)
         write_video(folder / "tracks.mp4", drawn, args.fps or 10.0)
         for name, picture in zip(names, drawn, strict=True):
             Image.fromarray(picture).save(folder / name)

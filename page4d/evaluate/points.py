@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from page4d.evaluate.layouts import EvalSequence
 from page4d.geometry import fit_similarity, world_points
 from page4d.io.trajectories import rigid_inverse
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
 Array = NDArray[np.floating[Any]]
@@ -99,18 +100,12 @@ def true_points(
         raise UserError(f"{sequence.name} has no cameras; point maps need them")
     measured = sequence.read_depth(depth)
     pose, K = sequence.read_camera(image)
-    full_height, full_width = (int(n) for n in prediction.original_hw[frame])
-    scale = np.array([measured.shape[1] / full_width, measured.shape[0] / full_height])
-    K = K.copy()
-    K[0, :2] *= scale[0]
-    K[1, 1] *= scale[1]
-    K[:2, 2] = (K[:2, 2] + 0.5) * scale - 0.5
-    points = lifted(measured, K, rigid_inverse(pose))
-    height, width = prediction.depth.shape[1:]
-    x0, y0, x1, y1 = prediction.box_in_original[frame]
-    columns = np.floor((x0 + (np.arange(width) + 0.5) * (x1 - x0) / width) * scale[0]).astype(int)
-    rows = np.floor((y0 + (np.arange(height) + 0.5) * (y1 - y0) / height) * scale[1]).astype(int)
-    inside = ((rows >= 0) & (rows < measured.shape[0]))[:, None] & (columns >= 0) & (columns < measured.shape[1])
-    rows, columns = rows.clip(0, measured.shape[0] - 1), columns.clip(0, measured.shape[1] - 1)
+    height, width = measured.shape
+    of_depth = PixelMap.of_whole(prediction.original_hw[frame], (height, width))
+    points = lifted(measured, of_depth.K_in_input(K), rigid_inverse(pose))
+    x, y = PixelMap.of(prediction)[frame].onto(of_depth).grid_in_original(prediction.size_hw)
+    columns, rows = np.floor(x + 0.5).astype(int), np.floor(y + 0.5).astype(int)
+    inside = ((rows >= 0) & (rows < height))[:, None] & (columns >= 0) & (columns < width)
+    rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
     seen = measured[rows[:, None], columns]
     return points[rows[:, None], columns], inside & (seen > 0)

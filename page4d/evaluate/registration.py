@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.io.trajectories import rigid_inverse
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction
 
 Array = NDArray[np.floating[Any]]
@@ -51,14 +52,10 @@ def placed(
     Note:    bicubic, as `stretched`, to which it is equal when the box is the whole image. Outside the box: 0, False.
     """
     height, width = depth.shape
-    x0, y0, x1, y1 = box
-    full_height, full_width = (int(n) for n in original_hw)
-    if (x0, y0, x1, y1) == (0, 0, full_width, full_height):
+    if box.tolist() == [0, 0, *original_hw[::-1].tolist()]:
         return stretched(depth, gt_hw), np.ones(gt_hw, np.bool_)
-    edges_x = (np.arange(gt_hw[1]) + 0.5) * full_width / gt_hw[1]
-    edges_y = (np.arange(gt_hw[0]) + 0.5) * full_height / gt_hw[0]
-    x = (edges_x - x0) / (x1 - x0) * width - 0.5
-    y = (edges_y - y0) / (y1 - y0) * height - 0.5
+    of_input, of_truth = PixelMap.of_box(box, (height, width)), PixelMap.of_whole(original_hw, gt_hw)
+    x, y = of_truth.onto(of_input).grid_in_original(gt_hw)
     inside = ((y >= -0.5) & (y <= height - 0.5))[:, None] & (x >= -0.5) & (x <= width - 0.5)
     where = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     moved = cv2.remap(depth, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

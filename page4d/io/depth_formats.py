@@ -25,12 +25,12 @@ def _tagged_bytes(path: Path | str, kind: str) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; needed a {kind} file") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; expected a {kind} file") from error
     if len(data) < 4:
         raise UserError(f"{path} is truncated: {len(data)} bytes, not even the 4 of the tag; download it again")
     (tag,) = struct.unpack("<f", data[:4])
     if tag != SINTEL_TAG:
-        raise UserError(f"{path} starts with {tag!r}, needed the tag {SINTEL_TAG} of a {kind} file (little-endian)")
+        raise UserError(f"{path} starts with {tag!r}, expected the tag {SINTEL_TAG} of a {kind} file (little-endian)")
     return data[4:]
 
 
@@ -39,11 +39,11 @@ def _sized_floats(path: Path | str, kind: str, channels: int) -> NDArray[np.floa
     data = _tagged_bytes(path, kind)
     width, height = struct.unpack("<ii", data[:8]) if len(data) >= 8 else (0, 0)
     if not (0 < width < 100_000 and 0 < height < 100_000):
-        raise UserError(f"{path} claims {width} x {height} pixels; needed a whole {kind} file")
+        raise UserError(f"{path} claims {width} x {height} pixels; expected a whole {kind} file")
     wanted = 8 + 4 * channels * width * height
     if len(data) != wanted:
         raise UserError(
-            f"{path} has {len(data) + 4} bytes, needed {wanted + 4} for {width} x {height}; download it again"
+            f"{path} has {len(data) + 4} bytes, expected {wanted + 4} for {width} x {height}; download it again"
         )
     return np.frombuffer(data, "<f4", offset=8).reshape(height, width, channels).astype(np.float32)
 
@@ -83,7 +83,7 @@ def read_cam(path: Path | str) -> tuple[NDArray[np.float64], NDArray[np.float64]
     """
     data = _tagged_bytes(path, ".cam")
     if len(data) != 21 * 8:
-        raise UserError(f"{path} has {len(data) + 4} bytes, needed 172 (a tag and 21 doubles); download it again")
+        raise UserError(f"{path} has {len(data) + 4} bytes, expected 172 (a tag and 21 doubles); download it again")
     values = np.frombuffer(data, "<f8").astype(np.float64)
     return values[:9].reshape(3, 3), values[9:].reshape(3, 4)
 
@@ -103,9 +103,9 @@ def read_depth_npy(path: Path | str) -> NDArray[np.float32]:
     try:
         stored = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; needed a .npy depth map") from error
+        raise UserError(f"{path} does not exist; expected a .npy depth map") from error
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is no whole .npy file ({error}); download it again") from error
+        raise UserError(f"{path} is not a whole .npy file ({error}); download it again") from error
     if not isinstance(stored, np.ndarray) or stored.ndim not in (2, 3) or stored.dtype.kind not in "fiu":
-        raise UserError(f"{path} holds {getattr(stored, 'shape', type(stored))}; needed numbers (H, W) or (H, W, C)")
+        raise UserError(f"{path} holds {getattr(stored, 'shape', type(stored))}; expected numbers (H, W) or (H, W, C)")
     return np.asarray(stored if stored.ndim == 2 else stored[..., 0], np.float32)

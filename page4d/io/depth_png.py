@@ -28,7 +28,7 @@ def write_depth_png(path: os.PathLike[str] | str, depth: NDArray[np.float32], sc
     Raises:  UserError if a depth does not fit into 16 bits: it is never clipped silently.
     """
     if depth.ndim != 2:
-        raise UserError(f"depth has shape {depth.shape}, needed (H, W)")
+        raise UserError(f"depth has shape {depth.shape}, expected (H, W)")
     valid = np.isfinite(depth) & (depth > 0)
     values = np.rint(np.where(valid, depth, 0).astype(np.float64) * scale)
     if values.max(initial=0) > 65535:
@@ -60,7 +60,7 @@ def read_depth_png(path: os.PathLike[str] | str, scale: float | None = None) -> 
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise UserError(f"{path} cannot be read as a PNG: {error}") from error
     if not mode.startswith("I"):
-        raise UserError(f"{path} has pixels of mode {mode}, needed 16-bit grey")
+        raise UserError(f"{path} has pixels of mode {mode}, expected 16-bit grey")
     if scale is None and stored is None:
         raise UserError(f"{path} does not say its depth scale; pass scale=, for example 5000 for TUM, 1000 for mm")
     return np.asarray(values / (float(str(stored)) if scale is None else scale), np.float32)

@@ -51,6 +51,11 @@ class LoadedImages:
     def __len__(self) -> int:
         return int(self.images.shape[0])
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        return int(self.images.shape[2]), int(self.images.shape[3])
+
 
 @dataclass(frozen=True)
 class FittedImage:
@@ -117,7 +122,7 @@ def load_and_preprocess_images(image_path_list: Sequence[ImageSource], mode: str
     Raises:  UserError (a ValueError) for an empty list, another mode than "crop" and "pad", or an unreadable file.
     """
     if mode not in ("crop", "pad"):
-        raise UserError(f"mode is {mode!r}, needed 'crop' or 'pad'")
+        raise UserError(f"mode is {mode!r}, expected 'crop' or 'pad'")
     sources = _as_list(image_path_list)
     return _to_tensor(_same_size([fit_image(open_rgb(s, rotate=False), mode, 518, 14) for s in sources]))  # type: ignore[arg-type]
 
@@ -149,7 +154,7 @@ def list_images(folder: os.PathLike[str] | str) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; give a folder of images, image files or one video")
+        raise UserError(f"{folder} is not a folder; give a folder of images, image files or one video")
     found = list_files(folder, EXTENSIONS)
     if not found:
         raise UserError(f"{folder} holds no image; looked for {' '.join(sorted(EXTENSIONS))}")
@@ -190,7 +195,9 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         # PIL's own conversion clips 16-bit values at 255, which turns nearly everything white.
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise UserError(f"{name} has values {values.min()} to {values.max()}, needed 0 to 65535 for a 16-bit image")
+            raise UserError(
+                f"{name} has values {values.min()} to {values.max()}, expected 0 to 65535 for a 16-bit image"
+            )
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -214,9 +221,9 @@ def _name(source: ImageSource, index: int) -> str:
 
 def check_fit(mode: str, size: int, patch: int) -> None:
     if mode not in MODES:
-        raise UserError(f"mode is {mode!r}, needed one of {', '.join(MODES)}")
+        raise UserError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
     if patch < 1 or size < patch or size % patch:
-        raise UserError(f"size {size} is no positive multiple of the patch size {patch}")
+        raise UserError(f"size {size} is not a positive multiple of the patch size {patch}")
 
 
 def fit_image(image: Image.Image, mode: Mode, size: int, patch: int) -> FittedImage:

@@ -55,7 +55,7 @@ def decode_grey16(data: bytes) -> NDArray[np.uint16] | None:
 def open_checked(data: bytes) -> Image.Image:
     """An image opened by PIL after its checksums, which PIL's own decoding of a PNG does not look at.
 
-    Errors:  those of PIL: OSError, SyntaxError.
+    Raises:  those of PIL: OSError, SyntaxError.
     """
     with Image.open(io.BytesIO(data)) as probe:
         probe.verify()

@@ -19,7 +19,7 @@ def write_ply(path: os.PathLike[str] | str, xyz: NDArray[np.float32], rgb: NDArr
     Raises:  UserError if there is no point, the shapes differ, or a coordinate is not finite.
     """
     if xyz.ndim != 2 or xyz.shape[1] != 3 or rgb.shape != xyz.shape or len(xyz) == 0:
-        raise UserError(f"points {xyz.shape} and colours {rgb.shape}: needed equal (N, 3) with N >= 1")
+        raise UserError(f"points {xyz.shape} and colours {rgb.shape}: expected equal (N, 3) with N >= 1")
     if not np.isfinite(xyz).all():
         raise UserError(f"{int((~np.isfinite(xyz)).any(1).sum())} of {len(xyz)} points are not finite; leave them out")
     cloud: Any = trimesh.PointCloud(xyz.astype(np.float32), colors=rgb)  # type: ignore[no-untyped-call]

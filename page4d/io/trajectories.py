@@ -68,7 +68,7 @@ def quaternions(world_from_camera: Array) -> NDArray[np.float64]:
 def _rows(path: Path, columns: tuple[int, ...]) -> NDArray[np.float64]:
     """Numbers of a text file; comments and empty lines left out; every row of the same allowed length."""
     if not path.is_file():
-        raise UserError(f"{path} does not exist; needed a text file with one pose a line")
+        raise UserError(f"{path} does not exist; expected a text file with one pose a line")
     rows: list[list[float]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         text = line.replace(",", " ").strip()
@@ -77,13 +77,13 @@ def _rows(path: Path, columns: tuple[int, ...]) -> NDArray[np.float64]:
         try:
             values = [float(word) for word in text.split()]
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}; needed numbers only") from error
+            raise UserError(f"{path}, line {number}: {error}; expected numbers only") from error
         if len(values) not in columns or (rows and len(values) != len(rows[0])) or not np.isfinite(values).all():
             wanted = " or ".join(str(c) for c in columns)
-            raise UserError(f"{path}, line {number}: {len(values)} values, needed {wanted} finite ones on every line")
+            raise UserError(f"{path}, line {number}: {len(values)} values, expected {wanted} finite ones on every line")
         rows.append(values)
     if not rows:
-        raise UserError(f"{path} holds no pose; needed at least one line")
+        raise UserError(f"{path} holds no pose; expected at least one line")
     return np.array(rows)
 
 
@@ -95,7 +95,7 @@ def read_tum(path: Path | str) -> Trajectory:
     rows = _rows(Path(path), (8,))
     lengths = np.linalg.norm(rows[:, 4:], axis=1)
     if (lengths < 1e-6).any():
-        raise UserError(f"{path}: pose {int(np.argmin(lengths))} has a zero quaternion; needed qx qy qz qw")
+        raise UserError(f"{path}: pose {int(np.argmin(lengths))} has a zero quaternion; expected qx qy qz qw")
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3, :3] = Rotation.from_quat(rows[:, 4:]).as_matrix()
     poses[:, :3, 3] = rows[:, 1:4]
@@ -169,7 +169,9 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
         bent = bool(np.any(data.get("radial_distortion", 0)) or np.any(data.get("tangential_distortion", 0)))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         kind = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path} is no DyCheck camera ({kind}); needed orientation, position, focal_length") from error
+        raise UserError(
+            f"{path} is not a DyCheck camera ({kind}); expected orientation, position, focal_length"
+        ) from error
     return DyCheckCamera(pose, K, size, bent)
 
 

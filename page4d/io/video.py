@@ -53,9 +53,9 @@ def read_video(
              `max_frames` is not positive.
     """
     if fps is not None and not fps > 0:
-        raise UserError(f"fps is {fps}, needed a positive number")
+        raise UserError(f"fps is {fps}, expected a positive number")
     if max_frames is not None and max_frames < 1:
-        raise UserError(f"max_frames is {max_frames}, needed at least 1")
+        raise UserError(f"max_frames is {max_frames}, expected at least 1")
     with _first_stream(Path(path)) as (container, stream):
         kept = 0
         start: float | None = None
@@ -78,7 +78,7 @@ def _first_stream(path: Path) -> Iterator[tuple[Any, Any]]:
     import av
 
     if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
+        what = "is not a file" if path.exists() else "does not exist"
         raise UserError(f"{path} {what}; give one video file")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty (0 bytes); copy or record it again")
@@ -139,9 +139,9 @@ def list_frames(
     if missing:
         raise UserError(f"{missing[0]} does not exist; give images, one folder of images, or one video")
     if max_frames is not None and max_frames < 1:
-        raise UserError(f"max_frames is {max_frames}, needed at least 1")
+        raise UserError(f"max_frames is {max_frames}, expected at least 1")
     if fps is not None and not fps > 0:
-        raise UserError(f"fps is {fps}, needed a positive number")
+        raise UserError(f"fps is {fps}, expected a positive number")
     videos = [path for path in files if is_video(path)]
     if videos and len(listed) > 1:
         raise UserError(f"{videos[0]} is a video; give one video alone, or only images")

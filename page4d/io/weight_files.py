@@ -113,7 +113,7 @@ def parse_hub_name(name: str) -> list[HubFile]:
     looks_local = name.startswith((".", "/", "~")) or (len(parts) < 3 and name.endswith(WEIGHT_SUFFIXES))
     if looks_local or len(parts) < 2 or not all(parts):
         raise UserError(
-            f"{name} is no file or folder here, and no known name; known are {', '.join(known_names())}, "
+            f"{name} is neither a file or folder here nor a known name; known are {', '.join(known_names())}, "
             "or give a .pt or .safetensors file, a training run's folder, or owner/name[/file] of the hub"
         )
     repo, file = "/".join(parts[:2]), "/".join(parts[2:])
@@ -160,7 +160,7 @@ def fetch(wanted: HubFile, **hub_options: Any) -> Path:
     except EntryNotFoundError as error:
         raise NoSuchFileError(f"there is no {where}") from error
     except HFValidationError as error:
-        raise UserError(f"{wanted.repo} is no name of a hub repository: {error}") from error
+        raise UserError(f"{wanted.repo} is not the name of a hub repository: {error}") from error
     except (http_error, OSError) as error:
         raise UserError(f"{where} could not be fetched: {error}") from error
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from page4d.geometry import invert, world_points
+from page4d.geometry import invert, transform, world_points
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
 
@@ -69,12 +70,10 @@ def world_from_cam(prediction: Prediction) -> NDArray[np.float64]:
 
 def shown_in_original(prediction: Prediction) -> NDArray[np.bool_]:
     """Pixels (S, H, W) whose centre shows the user's image, not padding that the loader added."""
-    h, w = prediction.depth.shape[1:]
-    x0, y0, x1, y1 = (prediction.box_in_original[:, i, None] for i in range(4))
-    x = x0 + (np.arange(w) + 0.5) * (x1 - x0) / w
-    y = y0 + (np.arange(h) + 0.5) * (y1 - y0) / h
-    columns = (x >= 0) & (x <= prediction.original_hw[:, 1:])
-    rows = (y >= 0) & (y <= prediction.original_hw[:, :1])
+    x, y = PixelMap.of(prediction).grid_in_original(prediction.size_hw)
+    height, width = prediction.original_hw[:, :1], prediction.original_hw[:, 1:]
+    columns = (x >= -0.5) & (x <= width - 0.5)
+    rows = (y >= -0.5) & (y <= height - 0.5)
     return np.asarray(rows[:, :, None] & columns[:, None, :])
 
 
@@ -85,21 +84,26 @@ def valid_pixels(prediction: Prediction) -> NDArray[np.bool_]:
              no pixel is left.
     """
     for name in ("depth", "cam_from_world", "K"):
-        value = getattr(prediction, name)
-        bad = ~np.isfinite(value).reshape(len(value), -1).all(1)
-        if bad.any():
-            names = [prediction.frame_names[i] for i in np.flatnonzero(bad)[:5]]
-            hint = "predict again, in float32 if this was half precision; a missing depth is written as 0"
-            if name == "K":
-                hint = "a field of view of 0, which hardly trained weights predict; take others, or give intrinsics"
-            count = f"{int(bad.sum())} of {len(bad)} frames"
-            raise UserError(f"{name} of {count} is not finite (NaN or infinite), first {names}; {hint}")
+        _check_finite(prediction, name)
     valid = (prediction.depth > 0) & shown_in_original(prediction)
     if not valid.any():
         raise UserError(
             "the prediction has no valid point: every depth is 0 or in the padding; nothing to show or export"
         )
     return valid
+
+
+def _check_finite(prediction: Prediction, name: str) -> None:
+    value = getattr(prediction, name)
+    bad = ~np.isfinite(value).reshape(len(value), -1).all(1)
+    if not bad.any():
+        return
+    names = [prediction.frame_names[i] for i in np.flatnonzero(bad)[:5]]
+    hint = "predict again, in float32 if this was half precision; a missing depth is written as 0"
+    if name == "K":
+        hint = "a field of view of 0, which hardly trained weights predict; take others, or give intrinsics"
+    count = f"{int(bad.sum())} of {len(bad)} frames"
+    raise UserError(f"{name} of {count} is not finite (NaN or infinite), first {names}; {hint}")
 
 
 def points_in_world(prediction: Prediction, source: str = "depth") -> NDArray[np.float32]:
@@ -121,12 +125,17 @@ def confidence_rank(prediction: Prediction, valid: NDArray[np.bool_], source: st
 
     Note:    equal confidences share the highest rank, so that a constant confidence drops nothing.
     """
-    confidence = prediction.points_conf if source == "points" else prediction.depth_conf
-    if confidence is None:
-        raise UserError("this prediction has no confidence of the point head; use the points lifted from depth")
+    confidence = _confidence(prediction, source)
     ordered = np.sort(confidence[valid])
     rank = np.searchsorted(ordered, confidence, side="right") / max(len(ordered), 1)
     return np.where(valid, rank, 0).astype(np.float32)
+
+
+def _confidence(prediction: Prediction, source: str) -> NDArray[np.float32]:
+    confidence = prediction.points_conf if source == "points" else prediction.depth_conf
+    if confidence is None:
+        raise UserError("this prediction has no confidence of the point head; use the points lifted from depth")
+    return confidence
 
 
 def check_moving(prediction: Prediction, moving: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -134,7 +143,9 @@ def check_moving(prediction: Prediction, moving: NDArray[np.bool_] | None) -> ND
     if moving is None:
         return np.zeros(prediction.depth.shape, np.bool_)
     if moving.shape != prediction.depth.shape:
-        raise UserError(f"the moving mask has shape {moving.shape}, needed {prediction.depth.shape}, one value a pixel")
+        raise UserError(
+            f"the moving mask has shape {moving.shape}, expected {prediction.depth.shape}, one value per pixel"
+        )
     return moving.astype(np.bool_)
 
 
@@ -156,21 +167,16 @@ def cloud_of(
     index = np.flatnonzero(keep)
     if options.max_points is not None and len(index) > options.max_points:
         index = np.sort(np.random.default_rng(options.seed).choice(index, options.max_points, replace=False))
-    frame, row, column = np.unravel_index(index, keep.shape)
-    at = (frame, row, column)
+    frame, row, column = at = np.unravel_index(index, keep.shape)
+    pixel = np.stack((column, row), -1)
     return Cloud(
         xyz=xyz[at].astype(np.float32),
         rgb=prediction.images[at],
-        confidence=prediction.depth_conf[at] if options.source == "depth" else _points_conf(prediction)[at],
+        confidence=_confidence(prediction, options.source)[at],
         frame=frame.astype(np.int32),
-        pixel=np.stack((column, row), -1).astype(np.int32),
+        pixel=pixel.astype(np.int32),
         moving=check_moving(prediction, moving)[at],
     )
-
-
-def _points_conf(prediction: Prediction) -> NDArray[np.float32]:
-    assert prediction.points_conf is not None  # confidence_rank has already refused
-    return prediction.points_conf
 
 
 def frustum_size(prediction: Prediction, xyz: NDArray[np.float32]) -> float:
@@ -186,10 +192,11 @@ def frustum_corners(prediction: Prediction, size: float) -> NDArray[np.float64]:
 
     Frame:   corners lie on the outer pixel edges (-0.5 ... W - 0.5) at depth `size`.
     """
-    _, h, w = prediction.depth.shape
-    edge = np.array([[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]])
-    homogeneous = np.concatenate((edge, np.ones((4, 1))), 1)
-    rays = np.einsum("sij,nj->sni", np.linalg.inv(prediction.K.astype(np.float64)), homogeneous) * size
-    local = np.concatenate((np.zeros((len(prediction), 1, 3)), rays), 1)
-    pose = world_from_cam(prediction)
-    return np.asarray(np.einsum("sij,snj->sni", pose[:, :, :3], local) + pose[:, None, :, 3])
+    h, w = prediction.size_hw
+    left, top, right, bottom = -0.5, -0.5, w - 0.5, h - 0.5
+    edge = np.array([[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]])
+    inverse = np.linalg.inv(prediction.K.astype(np.float64))
+    rays = size * np.einsum("sij,nj->sni", inverse, edge)
+    centre = np.zeros((len(prediction), 1, 3))
+    local = torch.from_numpy(np.concatenate((centre, rays), 1))
+    return transform(torch.from_numpy(world_from_cam(prediction)), local).numpy()

@@ -12,7 +12,7 @@ from page4d.schema import Clip, Prediction
 def prediction_from_clip(clip: Clip, fps: float = 10.0) -> Prediction:
     """The ground truth of a clip as a Prediction, to test and show whatever reads one.
 
-    Shapes:  a Clip of S frames of H x W -> a Prediction of the same; no mask, because the network's mask is no truth.
+    Shapes:  a Clip of S frames of H x W -> a Prediction of the same; no mask, for a network's mask is not a truth.
     Units:   the clip's own (`meta["scale"]["unit"]` says m where the clip is metric).
     Frame:   the world becomes the first camera, as in every Prediction.
     """

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from page4d.geometry import fit_similarity
 from page4d.io.trajectories import Trajectory
 from page4d.result.cloud import points_in_world, world_from_cam
-from page4d.result.original import depth_in_original, pixel_scale
+from page4d.result.original import depth_in_original
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
 Pixel = tuple[float, float]
@@ -72,10 +73,9 @@ def scale_from_distance(prediction: Prediction, frame: int, a: Pixel, b: Pixel, 
 
 
 def _input_pixel(prediction: Prediction, frame: int, pixel: Pixel) -> tuple[int, int]:
-    scale, corner = pixel_scale(prediction)
-    x, y = (np.asarray(pixel, np.float64) + 0.5 - corner[frame]) / scale[frame] - 0.5
-    row, column = round(float(y)), round(float(x))
-    height, width = prediction.depth.shape[1:]
+    x, y = PixelMap.of(prediction)[frame].to_input(np.array(pixel, np.float64)).tolist()
+    row, column = round(y), round(x)
+    height, width = prediction.size_hw
     if not (0 <= row < height and 0 <= column < width):
         raise UserError(f"pixel {pixel} of {prediction.frame_names[frame]} was not seen by the network (cropped away)")
     if prediction.depth[frame, row, column] <= 0:
@@ -137,7 +137,7 @@ def _paired(
         if len(ours) != len(theirs):
             raise UserError(
                 f"the trajectory has {len(theirs)} poses, the prediction {len(ours)} frames without times: "
-                "give one pose a frame, or predict with time stamps"
+                "give one pose per frame, or predict with time stamps"
             )
         if len(ours) < 3:
             raise UserError(f"{len(ours)} poses give no scale; at least 3 are needed")

@@ -1,36 +1,21 @@
-"""From the network's input back to the user's own files: intrinsics, depth and masks at the original image size.
-
-`box_in_original` says which window of the original the H x W input shows, in pixel edges; crop, pad and squash are all
-undone by it. Pixel centres are integers on both sides, so a coordinate maps as `x' = (x + 0.5) s - 0.5 + x0`.
-"""
+"""From the network's input back to the user's own files: depth and masks at the original size, known intrinsics."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import world_points
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
-
-def pixel_scale(prediction: Prediction) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Original pixels per input pixel, (S, 2), and the box's corner (S, 2), both as x, y."""
-    height, width = prediction.depth.shape[1:]
-    box = prediction.box_in_original
-    return (box[:, 2:] - box[:, :2]) / np.array([width, height], np.float64), box[:, :2].copy()
-
-
-def intrinsics_in_original(prediction: Prediction) -> NDArray[np.float64]:
-    """K (S, 3, 3) in pixels of the original images, pixel (0, 0) centred at (0, 0)."""
-    scale, corner = pixel_scale(prediction)
-    K = prediction.K.astype(np.float64)
-    K[:, 0, :2] *= scale[:, :1]
-    K[:, 1, 1] *= scale[:, 1]
-    K[:, :2, 2] = (prediction.K[:, :2, 2] + 0.5) * scale - 0.5 + corner
-    return K
+Array = NDArray[np.floating[Any]]
+# Neighbours whose depths differ by more than this factor lie on two surfaces.
+_SAME_SURFACE = 1.1
 
 
 def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> Prediction:
@@ -41,15 +26,12 @@ def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> 
     Note:    depth and poses stay as predicted: a network that misjudged the focal length has misjudged them too.
     Raises:  UserError for another shape or a focal length that is not positive.
     """
-    if np.asarray(K_original).shape not in ((3, 3), prediction.K.shape):
-        raise UserError(f"intrinsics have shape {np.asarray(K_original).shape}, needed (3, 3) or {prediction.K.shape}")
-    K = np.broadcast_to(np.asarray(K_original, np.float64), prediction.K.shape).copy()
-    if not np.isfinite(K).all() or (K[:, [0, 1], [0, 1]] <= 0).any():
+    given, wanted = np.asarray(K_original, np.float64), prediction.K.shape
+    if given.shape not in ((3, 3), wanted):
+        raise UserError(f"intrinsics have shape {given.shape}, expected (3, 3) or {wanted}")
+    if not np.isfinite(given).all() or (given[..., [0, 1], [0, 1]] <= 0).any():
         raise UserError("known intrinsics need finite values and positive focal lengths fx, fy (in pixels)")
-    scale, corner = pixel_scale(prediction)
-    K[:, :2, 2] = (K[:, :2, 2] + 0.5 - corner) / scale - 0.5
-    K[:, 0, :2] /= scale[:, :1]
-    K[:, 1, 1] /= scale[:, 1]
+    K = PixelMap.of(prediction).K_in_input(np.broadcast_to(given, wanted))
     depth, pose = torch.from_numpy(prediction.depth).double(), torch.from_numpy(prediction.cam_from_world).double()
     points = world_points(depth, torch.from_numpy(K), pose).float().numpy()
     return replace(
@@ -58,21 +40,9 @@ def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> 
     )  # fmt: skip
 
 
-def input_coordinates(prediction: Prediction, frame: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where each original column and row lies in the input: x (w0,), y (h0,).
-
-    Note:    values outside -0.5 ... size - 0.5 were not shown to the network.
-    """
-    scale, corner = pixel_scale(prediction)
-    height, width = prediction.original_hw[frame]
-    x = (np.arange(width) + 0.5 - corner[frame, 0]) / scale[frame, 0] - 0.5
-    y = (np.arange(height) + 0.5 - corner[frame, 1]) / scale[frame, 1] - 0.5
-    return x, y
-
-
 def mask_in_original(prediction: Prediction, mask: NDArray[np.bool_], frame: int) -> NDArray[np.bool_]:
     """One frame's mask (H, W) at the original size (h0, w0); False where the network saw nothing."""
-    x, y = input_coordinates(prediction, frame)
+    x, y = _input_grid(prediction, frame)
     return np.asarray(_nearest(mask, x, y).astype(np.bool_) & _shown(mask.shape, x, y))
 
 
@@ -83,27 +53,46 @@ def depth_in_original(prediction: Prediction, frame: int) -> NDArray[np.float32]
              between foreground and background.
     """
     depth = prediction.depth[frame].astype(np.float64)
-    x, y = input_coordinates(prediction, frame)
-    height, width = depth.shape
-    x0, y0 = (np.clip(np.floor(v).astype(int), 0, max(n - 2, 0)) for v, n in ((x, width), (y, height)))
-    x1, y1 = np.minimum(x0 + 1, width - 1), np.minimum(y0 + 1, height - 1)
-    # Half a pixel beyond the outermost centres the line through the last two goes on.
-    u, v = (x - x0)[None, :], (y - y0)[:, None]
-    corners = np.stack([depth[np.ix_(r, c)] for r in (y0, y1) for c in (x0, x1)])
-    weights = np.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u])
-    smooth = (corners.min(0) > 0) & (corners.max(0) <= 1.1 * corners.min(0))
+    x, y = _input_grid(prediction, frame)
+    corners, weights = _bilinear(depth, x, y)
+    nearest, farthest = corners.min(0), corners.max(0)
+    on_one_surface = (nearest > 0) & (farthest <= _SAME_SURFACE * nearest)
     blended = (corners * weights).sum(0)
-    chosen = np.where(smooth & (blended > 0), blended, _nearest(depth, x, y))
+    chosen = np.where(on_one_surface & (blended > 0), blended, _nearest(depth, x, y))
     return np.where(_shown(depth.shape, x, y), chosen, 0).astype(np.float32)
 
 
-def _shown(shape: tuple[int, ...], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _input_grid(prediction: Prediction, frame: int) -> tuple[Array, Array]:
+    height, width = prediction.original_hw[frame].tolist()
+    return PixelMap.of(prediction)[frame].grid_in_input((height, width))
+
+
+def _bilinear(values: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """The four neighbours of every (x, y) of a grid, and their weights: two arrays (4, len(y), len(x))."""
+    left, right, u = _neighbours(x, values.shape[1])
+    top, bottom, v = _neighbours(y, values.shape[0])
+    u, v = u[None, :], v[:, None]
+    pairs = [(top, left), (top, right), (bottom, left), (bottom, right)]
+    corners = np.stack([values[np.ix_(rows, columns)] for rows, columns in pairs])
+    return corners, np.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u])
+
+
+def _neighbours(at: Array, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """The pixel before, the pixel after, and the way from one to the other.
+
+    Half a pixel beyond the outermost centres the line through the last two is continued.
+    """
+    before = np.clip(np.floor(at).astype(np.int64), 0, max(size - 2, 0))
+    return before, np.minimum(before + 1, size - 1), at - before
+
+
+def _shown(shape: tuple[int, ...], x: Array, y: Array) -> NDArray[np.bool_]:
     columns = (x >= -0.5) & (x < shape[1] - 0.5)
     rows = (y >= -0.5) & (y < shape[0] - 0.5)
     return np.asarray(rows[:, None] & columns[None, :])
 
 
-def _nearest(values: NDArray[np.generic], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.generic]:
+def _nearest(values: NDArray[np.generic], x: Array, y: Array) -> NDArray[np.generic]:
     rows = np.clip(np.rint(y).astype(int), 0, values.shape[0] - 1)
     columns = np.clip(np.rint(x).astype(int), 0, values.shape[1] - 1)
     return values[np.ix_(rows, columns)]

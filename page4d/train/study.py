@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from page4d.evaluate.exam_results import write_result
+from page4d.inference import resolve_device
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.sources import SyntheticSource
@@ -72,7 +71,6 @@ def examine(weights: str | Path, exam: Exam, path: Path, **about: Any) -> dict[s
     Errors:  UserError for weights that do not load or cannot take images of the exam's size.
     """
     model = PAGE4D.from_pretrained(weights)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    rows = score_rows(model, exam.source(), exam.sequences // exam.batch_size, device)
+    rows = score_rows(model, exam.source(), exam.sequences // exam.batch_size, resolve_device())
     values = {"split": exam.split, "frames": exam.frames, "height": exam.height, "width": exam.width}
     return write_result(path, model.cpu(), rows, **values, **about)

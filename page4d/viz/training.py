@@ -37,7 +37,7 @@ def curve(records: Sequence[Mapping[str, Any]], name: str, phase: str = "train")
 def smooth(values: Curve, window: int) -> Curve:
     """Centred running mean over at most `window` values; shorter at the ends, so that nothing is invented there."""
     if window < 1:
-        raise UserError(f"smoothing window is {window}, needed at least 1")
+        raise UserError(f"smoothing window is {window}, expected at least 1")
     half = window // 2
     sums = np.concatenate(([0.0], np.cumsum(values)))
     index = np.arange(len(values))

@@ -19,7 +19,7 @@ from page4d.geometry import matrix_to_quaternion, project, transform
 from page4d.io.images import open_rgb
 from page4d.result.cloud import Cloud
 from page4d.result.exports.options import ExportOptions, file_names, subfolder
-from page4d.result.original import pixel_scale
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError, atomic_write
 
 _PINHOLE = 1  # model id in the binary format; parameters fx, fy, cx, cy
@@ -68,17 +68,14 @@ def model_of(prediction: Prediction, options: ExportOptions) -> Model:
     pose, K = torch.from_numpy(prediction.cam_from_world).double(), options.intrinsics(prediction)
     image_of, point_of, pixels = _observations(prediction, cloud)
     if options.size == "original":
-        scale, corner = pixel_scale(prediction)
-        pixels = (pixels + 0.5) * scale[image_of] + corner[image_of]
-    else:
-        pixels = pixels + 0.5
+        pixels = PixelMap.of(prediction)[image_of].to_original(pixels)
     return Model(
         names=_image_names(prediction, options),
         size=np.array(options.sizes(prediction), np.int64)[:, ::-1],
         lens=np.stack((K[:, 0, 0], K[:, 1, 1], K[:, 0, 2] + 0.5, K[:, 1, 2] + 0.5), -1),
         quaternion=matrix_to_quaternion(pose[:, :, :3]).numpy()[:, [3, 0, 1, 2]],
         translation=pose[:, :, 3].numpy(),
-        observations=pixels,
+        observations=pixels + 0.5,
         image_of=image_of,
         point_of=point_of,
         xyz=cloud.xyz.astype(np.float64),

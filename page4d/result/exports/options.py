@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.result.cloud import Cloud, CloudOptions, check_moving, cloud_of, valid_pixels
-from page4d.result.original import depth_in_original, intrinsics_in_original, mask_in_original
+from page4d.result.original import depth_in_original, mask_in_original
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
 
@@ -50,7 +51,9 @@ class ExportOptions:
 
     def intrinsics(self, prediction: Prediction) -> NDArray[np.float64]:
         """K (S, 3, 3) in pixels of the chosen size, pixel (0, 0) centred at (0, 0)."""
-        return intrinsics_in_original(prediction) if self.size == "original" else prediction.K.astype(np.float64)
+        if self.size == "original":
+            return PixelMap.of(prediction).K_in_original(prediction.K)
+        return prediction.K.astype(np.float64)
 
     def sizes(self, prediction: Prediction) -> list[tuple[int, int]]:
         """Height and width of every frame at the chosen size."""
