@@ -1,0 +1,62 @@
+"""The book's pages of reference: complete entries, no citation without one, every symbol and every term once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pybtex.database import parse_file
+
+ROOT = Path(__file__).parent.parent
+BOOK = ROOT / "book"
+REFERENCES = parse_file(BOOK / "references.bib").entries
+PAGES = [*sorted(BOOK.glob("*.md")), *sorted((ROOT / "notebooks").glob("*.py"))]
+
+
+def test_every_citation_has_an_entry() -> None:
+    cited = {
+        (path.name, key.strip())
+        for path in PAGES
+        for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", path.read_text())
+        for key in keys.split(",")
+    }
+    assert ("intro.md", "zhou2025page4d") in cited
+    assert sorted(entry for entry in cited if entry[1] not in REFERENCES) == []
+
+
+def test_every_entry_is_complete() -> None:
+    lacking = []
+    for key, entry in REFERENCES.items():
+        where = {"booktitle", "journal", "publisher", "doi", "url"} & set(entry.fields)
+        if not (entry.persons.get("author") and {"title", "year"} <= set(entry.fields) and where):
+            lacking.append(key)
+        if not re.fullmatch(r"\d{4}\.\d{4,5}", entry.fields.get("eprint", "0000.0000")):
+            lacking.append(key)
+        if not 1980 <= int(entry.fields["year"]) <= 2030:
+            lacking.append(key)
+    assert len(REFERENCES) >= 60
+    assert lacking == []
+
+
+def test_no_work_stands_twice() -> None:
+    titles = [re.sub(r"\W", "", entry.fields["title"]).lower() for entry in REFERENCES.values()]
+    numbers = [entry.fields["eprint"] for entry in REFERENCES.values() if "eprint" in entry.fields]
+    assert len(titles) == len(set(titles))
+    assert len(numbers) == len(set(numbers))
+
+
+def test_every_symbol_is_defined_once() -> None:
+    symbols: list[str] = []
+    for line in (BOOK / "notation.md").read_text().splitlines():
+        if line.startswith("| $"):
+            written = ",".join(re.findall(r"\$([^$]+)\$", line.split("|")[1]))
+            symbols += [symbol.strip() for symbol in written.split(",")]
+    assert len(symbols) > 40
+    assert sorted({symbol for symbol in symbols if symbols.count(symbol) > 1}) == []
+
+
+def test_terms_stand_in_order_and_once() -> None:
+    lines = (BOOK / "glossary.md").read_text().split("```{glossary}")[1].splitlines()
+    terms = [line.lower() for line in lines if re.match(r"\w", line)]
+    assert len(terms) > 30
+    assert terms == sorted(set(terms))
