@@ -24,7 +24,10 @@ def door(package: str, file: str) -> tuple[Callable[[str], object], Callable[[],
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if home[name] == package:
             return importlib.import_module(f"{package}.{name}")  # a room of the package, not a name in it
-        value: object = getattr(importlib.import_module(home[name]), name)
+        from page4d.extras import extras_named  # here, because it brings numpy
+
+        with extras_named(f"{package}.{name}"):
+            value: object = getattr(importlib.import_module(home[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 

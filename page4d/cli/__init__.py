@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
 
+from page4d.extras import extras_named
 from page4d.schema import UserError
 from page4d.version import __version__
 
@@ -72,7 +73,8 @@ def _dispatch(words: list[str]) -> int:
     if module is None:
         parser.print_help()
         return EXIT_USER_ERROR
-    return int(module.run(args))
+    with extras_named(f"page4d {args.command}"):
+        return int(module.run(args))
 
 
 def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, ModuleType | None]:

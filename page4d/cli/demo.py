@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from page4d.extras import extras_named
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ def import_gradio() -> Any:
 
     # Read at import: nothing of a local page may be reported anywhere.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    try:
+    with extras_named("the demo"):
         import gradio
-    except ImportError as error:
-        raise UserError("the demo needs the package gradio: pip install 'page4d[demo]'") from error
     return gradio
 
 

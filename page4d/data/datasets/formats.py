@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from page4d.extras import extras_named
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
 from page4d.schema import UserError
 
@@ -111,6 +111,8 @@ def read_tiff(path: Path) -> NDArray[np.float32] | NDArray[np.uint16]:
 
 def read_hdf5(path: Path, key: str) -> NDArray[Any]:
     """One data set of an HDF5 file (.dsp5, .flo5)."""
+    with extras_named(f"{path.suffix} (an HDF5 file)"):
+        import h5py
     with reading(path, f"HDF5 file with {key!r}"), h5py.File(path, "r") as stored:
         if key not in stored:
             raise UserError(f"{path} holds {sorted(stored)}, needed {key!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from page4d.extras import extras_named
 from page4d.schema import UserError
 
 
@@ -15,10 +16,8 @@ def read_component(path: Path, columns: list[str], where: Any = None) -> list[di
 
     Errors:  UserError if pyarrow is not installed, or the file is missing, damaged or without a column.
     """
-    try:
+    with extras_named("Waymo (stored as Parquet)"):
         import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise UserError("Waymo is stored as Parquet: install pyarrow with `pip install page4d[waymo]`") from error
     if not path.is_file():
         raise UserError(f"{path} is missing; download the component {path.parent.name!r} of this segment")
     try:

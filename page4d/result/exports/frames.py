@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from page4d.extras import extras_named
 from page4d.io import trajectories
 from page4d.io.depth_png import depth_png_scale
 from page4d.io.depth_png import write_depth_png as write_png
 from page4d.result.cloud import unit_of
 from page4d.result.exports.options import ExportOptions, file_stems, subfolder
-from page4d.schema import Prediction, UserError, atomic_write
+from page4d.schema import Prediction, atomic_write
 
 
 def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
@@ -85,10 +86,8 @@ def write_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions
 
     Raises:  UserError if the optional package OpenEXR is not installed.
     """
-    try:
+    with extras_named("EXR (depth-npy holds the same numbers)"):
         import OpenEXR
-    except ImportError as error:
-        raise UserError("EXR needs the package OpenEXR: pip install 'page4d[exr]', or choose depth-npy") from error
     target = subfolder(folder, "depth_exr")
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
 

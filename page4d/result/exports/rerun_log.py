@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from page4d.extras import extras_named
 from page4d.result.cloud import cloud_of, world_from_cam
 from page4d.result.exports.options import ExportOptions
-from page4d.schema import Prediction, UserError, atomic_write
+from page4d.schema import Prediction, atomic_write
 
 
 def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
@@ -18,12 +19,10 @@ def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[
     Source:  https://github.com/rerun-io/rerun/issues/3896 (the convention is not in rerun's reference).
     Raises:  UserError if the optional package rerun-sdk is not installed.
     """
-    try:
+    with extras_named("the rerun format"):
         import rerun as rr
-    except ImportError as error:
-        raise UserError("the rerun format needs the package rerun-sdk: pip install 'page4d[rerun]'") from error
     recording = rr.RecordingStream("page4d")
-    stream = recording.binary_stream()
+    stream = rr.binary_stream(recording)
     recording.log("world", rr.ViewCoordinates.RDF, static=True)
     cloud, poses = cloud_of(prediction, options.cloud, options.moving), world_from_cam(prediction)
     still = cloud[~cloud.moving]
