@@ -27,7 +27,7 @@ from page4d.losses import (
     normal_loss,
     total_loss,
 )
-from page4d.losses.dense import Maps, filter_by_quantile, surface_normals
+from page4d.losses.dense import Maps, below_quantile, surface_normals
 from page4d.losses.track import TrackPrediction, track_loss
 from page4d.schema import UserError
 
@@ -139,13 +139,17 @@ def test_golden_pose_encoding_is_the_target(arrays: dict[str, Tensor]) -> None:
 
 def test_isolated_quantile_filter(arrays: dict[str, Tensor]) -> None:
     x, want = arrays["quantile_input"], EXPECTED["_isolated"]["filter_by_quantile"]
-    kept = filter_by_quantile(x, 0.98)
+
+    def kept_of(x: Tensor, **options: int) -> Tensor:
+        return x[below_quantile(x, torch.ones_like(x, dtype=torch.bool), 0.98, **options)]
+
+    kept = kept_of(x)
     assert kept.numel() == want["n_out"]
     assert kept.max().item() == pytest.approx(want["thresh_next_below"], rel=1e-6)
     assert kept.mean().item() == pytest.approx(want["mean_out"], rel=1e-6)
-    assert torch.equal(filter_by_quantile(x[:1000], 0.98), x[:1000])
-    assert filter_by_quantile(x[:1015], 0.98).numel() == EXPECTED["_isolated"]["filter_n1015_no_room"]["n_out"]
-    assert filter_by_quantile(x, 0.98, max_elements=4000).numel() > 1000, "the random subset is filtered too"
+    assert torch.equal(kept_of(x[:1000]), x[:1000])
+    assert kept_of(x[:1015]).numel() == EXPECTED["_isolated"]["filter_n1015_no_room"]["n_out"]
+    assert kept_of(x, max_elements=4000).numel() > 1000, "the random subset is filtered too"
 
 
 def test_isolated_gradient_and_normal_per_scale(arrays: dict[str, Tensor]) -> None:
@@ -162,9 +166,10 @@ def test_isolated_gradient_and_normal_per_scale(arrays: dict[str, Tensor]) -> No
 def test_isolated_normals(arrays: dict[str, Tensor]) -> None:
     normals, _ = surface_normals(arrays["world_points"].flatten(0, 1), arrays["mask_all"].flatten(0, 1))
     _, valid = surface_normals(arrays["world_points"].flatten(0, 1), arrays["mask_random70"].flatten(0, 1))
-    first = normals[:, 0, 0].movedim(0, -1)[1:, 1:]  # the border has no upper or left neighbour
+    first = normals[:, 0, 0, 0].movedim(0, -1)  # up x left; the border has no upper or left neighbour
     torch.testing.assert_close(first, arrays["gt_normals_dir0_frame0"][1:, 1:], rtol=1e-4, atol=1e-5)
-    assert [int(v.sum()) for v in valid] == EXPECTED["_isolated"]["normals_valid_counts_4dirs"]
+    in_turn = [valid[a, b] for a, b in ((0, 0), (0, 1), (1, 1), (1, 0))]
+    assert [int(v.sum()) for v in in_turn] == EXPECTED["_isolated"]["normals_valid_counts_4dirs"]
 
 
 def test_isolated_tracks_unseen_in_first_frame(arrays: dict[str, Tensor]) -> None:

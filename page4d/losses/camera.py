@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from page4d.geometry import extri_intri_to_pose_encoding
-from page4d.losses.targets import LARGEST, Behaviour, Targets, check_behaviour, nan_to_zero, zero_of
+from page4d.losses.targets import LARGEST, Behaviour, Targets, check_behaviour, mean_where, nan_to_zero
 from page4d.schema import UserError
 
 PUBLIC_MIN_PIXELS = 100
@@ -78,19 +78,21 @@ def kept_frames(targets: Targets, behaviour: Behaviour) -> Tensor:
 def _stage_parts(
     stage: Tensor, target: Tensor, kept: Tensor, kind: str, behaviour: Behaviour
 ) -> tuple[Tensor, Tensor, Tensor]:
-    if not bool(kept.any()):
-        return zero_of(stage), zero_of(stage), zero_of(stage)
-    predicted, true = stage[kept], target[kept]
+    true = target
     if behaviour == "corrected":
-        true = torch.cat((true[:, :3], same_sign(true[:, 3:7], predicted[:, 3:7]), true[:, 7:]), -1)
-    difference = predicted - true
-    parts = (difference[:, :3], difference[:, 3:7], difference[:, 7:])
-    sizes = [part.abs() if kind == "l1" else part.norm(dim=-1) for part in parts]
-    if behaviour == "public":
-        translation, rotation, focal = (nan_to_zero(size).mean() for size in sizes)
-    else:
-        translation, rotation, focal = (size.clamp(max=LARGEST).mean() for size in sizes)
+        # A pose that does not count may be NaN, and 0 times NaN would reach the gradient.
+        true = torch.where(kept[..., None], target, stage.detach())
+        true = torch.cat((true[..., :3], same_sign(true[..., 3:7], stage[..., 3:7]), true[..., 7:]), -1)
+    difference = stage - true
+    parts = (difference[..., :3], difference[..., 3:7], difference[..., 7:])
+    sizes = [part.abs() if kind == "l1" else part.norm(dim=-1, keepdim=True) for part in parts]
+    cut = nan_to_zero if behaviour == "public" else _cut
+    translation, rotation, focal = (mean_where(cut(size), kept[..., None].expand_as(size)) for size in sizes)
     return translation, rotation, focal
+
+
+def _cut(size: Tensor) -> Tensor:
+    return size.clamp(max=LARGEST)
 
 
 def same_sign(quaternion: Tensor, reference: Tensor) -> Tensor:

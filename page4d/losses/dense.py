@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from page4d.losses.targets import LARGEST, Behaviour, Targets, check_behaviour, nan_to_zero, zero_of
+from page4d.losses.targets import LARGEST, Behaviour, Targets, check_behaviour, mean_where, nan_to_zero, zero_of
 from page4d.schema import UserError
 
 PUBLIC_MIN_PIXELS = 100
@@ -18,6 +18,7 @@ GRADIENT_SCALES = 4
 NORMAL_SCALES = 3
 NORMAL_EPSILON = 1e-8
 MIN_CONFIDENCE = 1e-6
+SMALLEST_SQUARE = 1e-24
 SHAPE_TERMS = ("grad", "normal", "grad_conf", "normal_conf", "none")
 
 
@@ -97,25 +98,23 @@ def dense_loss(
     """Confidence, regression and shape term of one dense quantity.
 
     Shapes:  predicted, target (B, S, H, W, C); confidence (B, S, H, W).
-    Public:  one dropped sample, or fewer than 100 valid pixels in the batch, silences the whole batch (T23); targets
-             are cut to +-100 and non-finite ones become 0 while they stay valid (T25).
-    Ours:    a dropped sample or a non-finite target only loses its own pixels, and targets are never altered.
+    Note:    public: one dropped sample, or fewer than 100 valid pixels in the batch, silences the whole batch (T23);
+             targets are cut to +-100 and non-finite ones become 0 while they stay valid (T25).
+             Ours: a dropped sample or a non-finite target only loses its own pixels, and targets are never altered.
+             Pixels that do not count are weighted by 0, never picked out: picking makes the host wait for the device.
     """
     check_behaviour(behaviour)
     valid, dropped = targets.valid, targets.dropped("geometry")
     if behaviour == "public":
         target = nan_to_zero(target)
-        silent = int(valid.sum()) < PUBLIC_MIN_PIXELS or bool(dropped.any())
+        if int(valid.sum()) < PUBLIC_MIN_PIXELS or bool(dropped.any()):
+            zero = zero_of(predicted)
+            return DenseLoss(zero, zero, zero)
     else:
         valid = valid & ~dropped[:, None, None, None] & target.isfinite().all(-1)
         target = torch.where(valid[..., None], target, torch.zeros_like(target))
-        silent = not bool(valid.any())
-    if silent:
-        zero = zero_of(predicted)
-        return DenseLoss(zero, zero, zero)
-    conf_term, regression = _regression(predicted[valid], confidence[valid], target[valid], config, behaviour)
     maps = Maps(predicted.flatten(0, 1), target.flatten(0, 1), valid.flatten(0, 1), confidence.flatten(0, 1))
-    return DenseLoss(conf_term, regression, _shape_term(maps, config, behaviour))
+    return DenseLoss(*_regression(maps, config, behaviour), _shape_term(maps, config, behaviour))
 
 
 def _cut(x: Tensor, behaviour: Behaviour) -> Tensor:
@@ -123,35 +122,61 @@ def _cut(x: Tensor, behaviour: Behaviour) -> Tensor:
     return nan_to_zero(x) if behaviour == "public" else x.clamp(-LARGEST, LARGEST)
 
 
-def _regression(
-    predicted: Tensor, confidence: Tensor, target: Tensor, config: DenseLossConfig, behaviour: Behaviour
-) -> tuple[Tensor, Tensor]:
-    residual = _cut((target - predicted).norm(dim=-1), behaviour)
-    c = confidence.clamp(min=MIN_CONFIDENCE)
+def _regression(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> tuple[Tensor, Tensor]:
+    residual = _cut(_distance(maps.target, maps.predicted), behaviour)
+    assert maps.confidence is not None
+    c = maps.confidence.clamp(min=MIN_CONFIDENCE)
     weighted = _cut(config.gamma * residual * c - config.alpha * c.log(), behaviour)
-    if config.keep_share > 0:
-        weighted = filter_by_quantile(weighted, config.keep_share)
-        residual = filter_by_quantile(residual, config.keep_share)
-    return _cut(weighted, behaviour).mean(), _cut(residual, behaviour).mean()
+    means = []
+    for values in (weighted, residual):
+        counted = maps.valid
+        if config.keep_share > 0:
+            counted = below_quantile(values, maps.valid, config.keep_share)
+        means.append(mean_where(values, counted))
+    return means[0], means[1]
 
 
-def filter_by_quantile(
-    x: Tensor, share: float, min_elements: int = 1000, hard_max: float = LARGEST, max_elements: int = 100_000_000
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Length of a - b over the last axis, component by component; its gradient at 0 is 0."""
+    parts = (a - b).unbind(-1)
+    if len(parts) == 1:
+        return parts[0].abs()
+    squares = sum((part * part for part in parts[1:]), start=parts[0] * parts[0])
+    return squares.clamp(min=SMALLEST_SQUARE).sqrt()
+
+
+def below_quantile(
+    x: Tensor,
+    valid: Tensor,
+    share: float,
+    min_elements: int = 1000,
+    hard_max: float = LARGEST,
+    max_elements: int = 100_000_000,
 ) -> Tensor:
-    """Drop the largest values of a 1-D tensor, if enough remain.
+    """The valid elements without the largest ones, if enough remain: bool, of the shape of x.
 
-    Note:    the threshold is the nearest element to the quantile and is itself dropped; at most `min_elements` values
-             pass unchanged; above `max_elements` a random million stands for all.
+    Note:    the threshold is the nearest element to the quantile and is itself dropped; if at most `min_elements`
+             would remain, all stay; above `max_elements` a random million stands for all.
     """
-    if x.numel() <= min_elements:
-        return x
     if x.numel() > max_elements:
-        x = x[torch.randperm(x.numel(), device=x.device)[:1_000_000]]
-    x = x.clamp(max=hard_max)
-    rank = round(share * (x.numel() - 1)) + 1
-    threshold = x.detach().kthvalue(rank).values.clamp(max=hard_max)
-    kept = x[x.detach() < threshold]
-    return kept if kept.numel() > min_elements else x
+        chosen = torch.randperm(x.numel(), device=x.device)[:1_000_000]
+        valid = valid & torch.zeros_like(valid).flatten().index_fill(0, chosen, True).view_as(valid)
+    values = x.detach().clamp(max=hard_max)
+    # What does not count stands behind everything that does.
+    ordered = torch.where(valid, values, torch.full_like(values, torch.inf)).flatten()
+    below = valid & (values < _nearest_to_quantile(ordered, valid.sum(), share).clamp(max=hard_max))
+    return torch.where(below.sum() > min_elements, below, valid)
+
+
+def _nearest_to_quantile(x: Tensor, n: Tensor, share: float) -> Tensor:
+    """Of the n smallest elements of a 1-D tensor, the one nearest to the quantile."""
+    if x.device.type == "cpu":
+        # A partition by numpy takes a thirtieth of torch's kthvalue.
+        rank = max(0, round(share * (int(n) - 1)))
+        return torch.from_numpy(np.partition(x.numpy(), rank)[rank : rank + 1])[0]
+    # The device sorts so that the host need not know n.
+    rank_there = (share * (n - 1).double()).round().clamp(min=0).long()
+    return x.sort().values.gather(0, rank_there[None])[0]
 
 
 def _shape_term(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> Tensor:
@@ -162,26 +187,18 @@ def _shape_term(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> Te
     # The public code forgets its caller's gamma and alpha here (T28).
     gamma, alpha = (1.0, 0.2) if behaviour == "public" else (config.gamma, config.alpha)
     normal = config.shape_term.startswith("normal")
-    scales = NORMAL_SCALES if normal else GRADIENT_SCALES
-    total = zero_of(maps.predicted)
-    for k in range(scales):
-        scaled = maps.every(2**k)
-        if normal:
-            total = total + normal_loss(scaled, gamma, alpha, behaviour)
-        else:
-            total = total + gradient_loss(scaled, gamma, alpha, behaviour)
-    return total / scales
+    scales, term = (NORMAL_SCALES, normal_loss) if normal else (GRADIENT_SCALES, gradient_loss)
+    values = [term(maps.every(2**k), gamma, alpha, behaviour) for k in range(scales)]
+    return torch.stack(values).sum() / scales
 
 
 def gradient_loss(maps: Maps, gamma: float = 1.0, alpha: float = 0.2, behaviour: Behaviour = "corrected") -> Tensor:
     """Mean change of the error between neighbouring pixels.
 
-    Public:  with a confidence, `alpha * ln c` of invalid pixels counts too (T28); ours masks it.
+    Note:    public: with a confidence, `alpha * ln c` of invalid pixels counts too (T28); ours masks it.
     """
     valid = maps.valid[..., None].to(maps.predicted.dtype)
     n = valid.sum() * maps.predicted.shape[-1]
-    if not bool(n > 0):
-        return zero_of(maps.predicted)
     # Multiplying (public) lets a NaN outside the mask through; choosing does not.
     error = maps.predicted - maps.target
     error = valid * error if behaviour == "public" else torch.where(valid > 0, error, torch.zeros_like(error))
@@ -196,48 +213,52 @@ def gradient_loss(maps: Maps, gamma: float = 1.0, alpha: float = 0.2, behaviour:
             log = c.log() if behaviour == "public" else c.log() * both
             step = gamma * step * c - alpha * log
         total = total + step.sum()
-    return _cut(total / n, behaviour)
+    # Without a valid pixel n is 0, and the public code answers 0 whatever the confidences say.
+    return torch.where(n > 0, _cut(total / n.clamp(min=1), behaviour), torch.zeros_like(total))
 
 
 def normal_loss(maps: Maps, gamma: float = 1.0, alpha: float = 0.2, behaviour: Behaviour = "corrected") -> Tensor:
     """One minus the cosine between predicted and true surface normals, over the four normals at every pixel."""
     ours, _ = surface_normals(maps.predicted, maps.valid)
     true, valid = surface_normals(maps.target, maps.valid)
-    if int(valid.sum()) < MIN_NORMALS:
-        return zero_of(maps.predicted)
-    cosine = (ours * true).sum(0)[valid].clamp(-1 + NORMAL_EPSILON, 1 - NORMAL_EPSILON)
+    cosine = (ours * true).sum(0).clamp(-1 + NORMAL_EPSILON, 1 - NORMAL_EPSILON)
     loss = _cut(1 - cosine, behaviour)
     if maps.confidence is not None:
-        c = maps.confidence.expand(4, *maps.confidence.shape)[valid].clamp(min=MIN_CONFIDENCE)
+        c = _corners(maps.confidence).clamp(min=MIN_CONFIDENCE)
         loss = gamma * loss * c - alpha * c.log()
-    return loss.mean()
+    return torch.where(valid.sum() < MIN_NORMALS, torch.zeros_like(loss[0, 0, 0, 0, 0]), mean_where(loss, valid))
 
 
 def surface_normals(points: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Four unit normals a pixel, from neighbouring pairs: up x left, left x down, down x right, right x up.
+    """Four unit normals at every pixel that has the neighbours: a vertical arm times a horizontal one.
 
-    Shapes:  points (N, H, W, 3), valid (N, H, W) -> normals (3, 4, N, H, W), valid (4, N, H, W).
-    Note:    a normal is valid where the centre and both neighbours are; the border is padded as invalid. Coordinates
-             come first because sums and cross products over a last axis of 3 are several times slower on a CPU.
+    Shapes:  points (N, H, W, 3), valid (N, H, W) -> normals (3, 2, 2, N, H - 1, W - 1), valid (2, 2, N, H - 1, W - 1).
+             Index [a, b]: the horizontal arm leads left (a = 0) or right, the vertical one up (b = 0) or down; a pixel
+             (y, x) stands at row y - 1 for up and y for down, at column x - 1 for left and x for right.
+    Note:    a normal is valid where the centre and both neighbours are. The order of the product is up x left,
+             left x down, down x right, right x up; by its signs each is a step down times a step to the right.
+             Coordinates come first: sums over a last axis of 3 are several times slower on a CPU.
     """
-    points = points.movedim(-1, 0).contiguous()
-    padded = F.pad(points, (1, 1, 1, 1))
-    known = F.pad(valid, (1, 1, 1, 1))
-    offsets = ((-1, 0), (0, -1), (1, 0), (0, 1))
-    arms = [_shifted(padded, dy, dx) - points for dy, dx in offsets]
-    seen = [_shifted(known, dy, dx) for dy, dx in offsets]
-    normals = torch.stack([_cross(arms[k], arms[(k + 1) % 4]) for k in range(4)], 1)
-    both = [valid & seen[k] & seen[(k + 1) % 4] for k in range(4)]
+    x = points.movedim(-1, 0)
+    down, right = x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
+    down = torch.stack((down[..., 1:], down[..., :-1]), 1)[:, :, None]
+    right = torch.stack((right[..., 1:, :], right[..., :-1, :]), 1)[:, None]
+    normals = torch.stack([_cross_part(down, right, axis) for axis in range(3)])
     # The length is floored inside the root, so that a normal of length 0 has gradient 0 and not NaN.
     length = (normals * normals).sum(0).clamp(min=NORMAL_EPSILON**2).sqrt()
-    return normals / length, torch.stack(both)
+    vertical, horizontal = valid[:, 1:] & valid[:, :-1], valid[..., 1:] & valid[..., :-1]
+    columns = torch.stack((vertical[..., 1:], vertical[..., :-1]))[:, None]
+    rows = torch.stack((horizontal[:, 1:], horizontal[:, :-1]))[None]
+    return normals / length, columns & rows
 
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product over the first axis."""
-    return a.roll(-1, 0) * b.roll(-2, 0) - a.roll(-2, 0) * b.roll(-1, 0)
+def _cross_part(a: Tensor, b: Tensor, axis: int) -> Tensor:
+    """One component of the cross product over the first axis."""
+    i, j = (axis + 1) % 3, (axis + 2) % 3
+    return a[i] * b[j] - a[j] * b[i]
 
 
-def _shifted(padded: Tensor, dy: int, dx: int) -> Tensor:
-    height, width = padded.shape[-2] - 2, padded.shape[-1] - 2
-    return padded[..., 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+def _corners(x: Tensor) -> Tensor:
+    """The centre pixels of `surface_normals`: (N, H, W) -> (2, 2, N, H - 1, W - 1)."""
+    columns = torch.stack((x[..., 1:], x[..., :-1]))
+    return torch.stack((columns[..., 1:, :], columns[..., :-1, :]), 1)

@@ -75,6 +75,15 @@ def nan_to_zero(x: Tensor, limit: float | None = LARGEST) -> Tensor:
     return x if limit is None else x.clamp(-limit, limit)
 
 
+def mean_where(x: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the elements that count, 0 (with a graph) if none does.
+
+    Note:    choosing by a mask, not by an index: on a GPU the host need not wait to learn how many there are.
+    """
+    total = torch.where(counted, x, torch.zeros_like(x)).sum()
+    return total / counted.sum().clamp(min=1)
+
+
 def zero_of(x: Tensor) -> Tensor:
     """A zero that hangs on the graph of `x`, so that every process has a gradient for every parameter."""
     return (0.0 * x).mean()
