@@ -127,7 +127,9 @@ def test_study_settings() -> None:
     from page4d.config import compose
 
     study = build(StudyConfig, compose(config_name="study"), "study")
-    assert list(study.variants) == ["pretrained", "all", "middle", "mask", "mask_kept"]
+    arms = ["pretrained", "all", "middle", "mask", "mask_kept", "mask_taught", "true_mask", "true_mask_all_rows"]
+    assert list(study.variants) == arms
+    assert [name for name, arm in study.variants.items() if arm.true_mask] == arms[-2:]
     assert study.exam.sequences >= 500
     with pytest.raises(UserError, match="not both, not neither"):
         build(StudyConfig, {"variants": {"x": {"label": "x"}}}, "study")

@@ -90,7 +90,8 @@ def _study(values: dict[str, Any]) -> int:
                 if code:
                     return code
             assert weights is not None
-            document = examine(weights, study.exam, result, label=variant.label, variant=name, seed=seed)
+            about = {"label": variant.label, "variant": name, "seed": seed}
+            document = examine(weights, study.exam, result, variant.true_mask, **about)
             shown = {key: round(document["mean"][key], 4) for key in ("abs_rel", "rotation_ratio", "ate_ratio")}
             print(f"{result}: {shown}")
     return 0

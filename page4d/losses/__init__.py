@@ -25,6 +25,7 @@ from page4d.losses.dense import (
 )
 from page4d.losses.targets import Behaviour, Targets, check_behaviour
 from page4d.losses.track import TrackLoss, TrackLossConfig, TrackPrediction, track_loss
+from page4d.model.network import ALL_FRAMES
 from page4d.schema import UserError
 
 __all__ = [
@@ -56,8 +57,10 @@ class Losses:
     terms: Mapping[str, Tensor]
 
 
-def total_loss(predictions: Mapping[str, Any], targets: Targets, config: LossConfig) -> Losses:
-    """Weighted sum over the predictions that are present.
+def total_loss(
+    predictions: Mapping[str, Any], targets: Targets, config: LossConfig, dense_frames: slice = ALL_FRAMES
+) -> Losses:
+    """Weighted sum over the predictions that are present; depth and points are those of `dense_frames`.
 
     Shapes:  predictions under the network's output names: pose_enc_list, depth, depth_conf, world_points,
              world_points_conf, and with query points track_list or track, vis, conf.
@@ -70,13 +73,14 @@ def total_loss(predictions: Mapping[str, Any], targets: Targets, config: LossCon
         names = ("loss_camera", "loss_T", "loss_R", "loss_FL")
         terms |= dict(zip(names, camera, strict=True))
         weighted.append(config.camera.weight * camera.total)
+    dense = targets if dense_frames == ALL_FRAMES else targets.at_frames(dense_frames)
     if "depth" in predictions:
-        depth = depth_loss(predictions["depth"], predictions["depth_conf"], targets, config.depth, config.behaviour)
+        depth = depth_loss(predictions["depth"], predictions["depth_conf"], dense, config.depth, config.behaviour)
         terms |= _named(depth, "depth")
         weighted.append(config.depth.weight * depth.total)
     if "world_points" in predictions:
         confidence = predictions["world_points_conf"]
-        point = point_loss(predictions["world_points"], confidence, targets, config.point, config.behaviour)
+        point = point_loss(predictions["world_points"], confidence, dense, config.point, config.behaviour)
         terms |= _named(point, "point")
         weighted.append(config.point.weight * point.total)
     if "track" in predictions or "track_list" in predictions:

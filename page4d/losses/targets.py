@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -56,6 +56,12 @@ class Targets:
     def image_hw(self) -> tuple[int, int]:
         """Height and width of the images in pixels."""
         return int(self.depth.shape[-2]), int(self.depth.shape[-1])
+
+    def at_frames(self, chosen: slice) -> Self:
+        """The truth of some of the frames."""
+        names = ("extrinsics", "intrinsics", "depth", "world_points", "valid", "tracks", "tracks_visible")
+        values = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: v[:, chosen] for name, v in values.items() if v is not None})
 
     def dropped(self, which: Literal["pose", "geometry"]) -> Tensor:
         """The samples without usable poses or geometry: bool (B,)."""

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from page4d.geometry import pixel_grid, project, transform, world_points
+from page4d.losses.targets import mean_where
 from page4d.train.batch import TrainBatch
 from page4d.train.settings import AidConfig
 
 OCCLUDED = 0.05  # a point further than this share behind the depth map is hidden
+MASK_FLOOR = 1e-5  # a sure mask that is wrong costs at most 11.5, and bfloat16 cannot make it infinite
 
 
 class Matches(NamedTuple):
@@ -156,12 +158,25 @@ def aid_loss(output: AidOutput, batch: TrainBatch, patch: int, config: AidConfig
     centres = _centre_pixels(height, width, patch, place).flatten(0, 1)
     true_flow = (place - centres) / patch
     flow = torch.cat((output.forward, output.backward), 1)
-    if not bool(seen.any()):
-        zero = 0.0 * (logits.sum() + flow.sum())
-        return AidLoss(zero, zero, zero, zero.detach(), zero.detach())
-    matching = F.cross_entropy(logits[seen], label[seen])
-    error = (flow[seen] - true_flow[seen]).abs().mean()
+    surprise = F.cross_entropy(logits.flatten(0, 2), label.flatten(), reduction="none").view_as(label)
+    matching = mean_where(surprise, seen)
+    both = seen[..., None].expand_as(flow)
+    # Where nothing is seen the true flow may not even be finite.
+    true_flow = torch.where(both, true_flow, torch.zeros_like(true_flow))
+    error = mean_where((flow - true_flow).abs(), both)
     with torch.no_grad():
-        accuracy = (logits[seen].argmax(-1) == label[seen]).float().mean()
-        ratio = error / true_flow[seen].abs().mean().clamp(min=1e-6)
+        accuracy = mean_where((logits.argmax(-1) == label).float(), seen)
+        ratio = error / mean_where(true_flow.abs(), both).clamp(min=1e-6)
     return AidLoss(matching + config.flow_weight * error, matching, error, accuracy, ratio)
+
+
+def mask_loss(m: Tensor, moving: Tensor, patch: int) -> Tensor:
+    """Cross-entropy between what the mask says of each patch and the true share of it that stands still.
+
+    Shapes:  m (B, S, h, w) in (-0.5, 0.5), moving bool (B, S, H, W).
+    Note:    ours, not the paper's, whose mask learns from the camera loss alone. m + 0.5 is the head's probability
+             that a patch stands still. The mask reads detached tokens, so nothing but its head learns from this.
+    """
+    still = (m.float() + 0.5).clamp(MASK_FLOOR, 1 - MASK_FLOOR)
+    share = F.avg_pool2d(moving.float().flatten(0, 1)[:, None], patch)[:, 0].view_as(still)
+    return -((1 - share) * still.log() + share * (1 - still).log()).mean()

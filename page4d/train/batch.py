@@ -12,7 +12,9 @@ from torch import Tensor
 from page4d.data.normalization import normalize
 from page4d.geometry import world_points
 from page4d.losses import Behaviour, Targets
+from page4d.model.mask import true_mask
 from page4d.schema import Clip, UserError
+from page4d.train.settings import AidConfig
 
 STACKED = ("images", "depth", "cam_from_world", "K")
 OPTIONAL = ("moving", "flow", "tracks", "tracks_visible")
@@ -51,6 +53,13 @@ class TrainBatch:
         values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         moved = {k: v.to(device, non_blocking=True) for k, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **(values | moved))
+
+    def at_frames(self, chosen: slice) -> Self:
+        """Some of the frames, without flow and tracks, which join neighbours."""
+        names = ("images", "depth", "cam_from_world", "K", "moving")
+        values = {name: getattr(self, name) for name in names}
+        kept = {name: value[:, chosen] for name, value in values.items() if value is not None}
+        return replace(self, **kept, flow=None, tracks=None, tracks_visible=None)
 
     def describe(self) -> str:
         """Its shape in words, for messages."""
@@ -93,3 +102,15 @@ def targets_of(batch: TrainBatch, behaviour: Behaviour) -> Targets:
         tracks=batch.tracks,
         tracks_visible=batch.tracks_visible,
     )
+
+
+def given_mask(batch: TrainBatch, config: AidConfig, patch: int) -> Tensor | None:
+    """The mask that true motion makes, if the settings want it; None leaves the network its own.
+
+    Raises:  UserError if the data do not say what moves.
+    """
+    if not config.true_mask:
+        return None
+    if batch.moving is None:
+        raise UserError(f"aid.true_mask: {batch.dataset} does not say what moves; set it to false")
+    return true_mask(batch.moving, patch)

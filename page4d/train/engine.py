@@ -12,11 +12,12 @@ from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataPara
 from torch import Tensor, nn
 
 from page4d.model import PAGE4D
+from page4d.model.network import ALL_FRAMES
 from page4d.schema import UserError
 from page4d.train.aid import MatchingAid
 from page4d.train.patterns import Share, divide
 from page4d.train.schedules import Schedule
-from page4d.train.settings import AidConfig, OptimConfig, TrainerConfig
+from page4d.train.settings import AidConfig, OptimConfig, Settings, TrainerConfig
 
 WHOLE_BLOCKS = "Block"
 """Class name of the layers that FSDP gathers one at a time."""
@@ -57,12 +58,18 @@ class Trainee(nn.Module):
         self.model = model
         self.aid = MatchingAid(2 * model.config.embed_dim, config) if config.enabled else None
 
-    def forward(self, images: Tensor, query_points: Tensor | None = None) -> dict[str, Any]:
+    def forward(
+        self,
+        images: Tensor,
+        query_points: Tensor | None = None,
+        given_mask: Tensor | None = None,
+        dense_frames: slice = ALL_FRAMES,
+    ) -> dict[str, Any]:
         aggregator = self.model.aggregator
         pairs = self.model.pairs_read() | ({self.aid_pair} if self.aid is not None else set())
-        out = aggregator.run(aggregator.check_images(images), keep=pairs)
+        out = aggregator.run(aggregator.check_images(images), keep=pairs, given_mask=given_mask)
         with torch.autocast(images.device.type, enabled=False):
-            predictions = self.model.read_heads(out, images, query_points)
+            predictions = self.model.read_heads(out, images, query_points, dense_frames)
             tokens = out.tokens[self.aid_pair]
             if self.aid is not None and self.training and tokens is not None:
                 predictions["aid"] = self.aid(tokens, out.patch_start)
@@ -73,8 +80,12 @@ class Trainee(nn.Module):
         return {name.removeprefix("model."): parameter for name, parameter in self.named_parameters()}
 
 
-def make_optimizer(trainee: Trainee, config: OptimConfig) -> tuple[torch.optim.Optimizer, dict[str, Schedule]]:
+def make_optimizer(
+    trainee: Trainee, config: OptimConfig, fused: bool = False
+) -> tuple[torch.optim.Optimizer, dict[str, Schedule]]:
     """AdamW over the trainable parameters, and the learning-rate schedule of each group by name.
+
+    Note:    fused updates all tensors in one kernel, for GPUs.
 
     Errors:  UserError if a pattern matches nothing or a parameter has no group or two, or nothing trains.
     """
@@ -92,7 +103,7 @@ def make_optimizer(trainee: Trainee, config: OptimConfig) -> tuple[torch.optim.O
         for part, decay in ((matrices, group.weight_decay), (vectors, 0.0)):
             if part:
                 groups.append({"params": part, "weight_decay": decay, "lr": schedules[name](0.0), "name": name})
-    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps), schedules
+    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=fused), schedules
 
 
 def clip_groups(trainee: Trainee, config: OptimConfig) -> dict[str, tuple[list[nn.Parameter], float]]:
@@ -112,3 +123,13 @@ def set_rates(optimizer: Any, schedules: Mapping[str, Schedule], where: float) -
     for group in optimizer.param_groups:
         group["lr"] = rates[group["name"]]
     return rates
+
+
+def out_of_memory(shape: str, settings: Settings) -> UserError:
+    """The error that says which batch did not fit and what to lower."""
+    hints = ["data.batch_size (raise trainer.accumulate to keep the total)", "data.frames", "the image size"]
+    if not settings.trainer.gradient_checkpointing:
+        hints.append("or set trainer.gradient_checkpointing=true")
+    if settings.trainer.precision == "no":
+        hints.append("or set trainer.precision=bf16")
+    return UserError(f"out of memory with a batch of {shape}; lower {', '.join(hints)}")

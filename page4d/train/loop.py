@@ -23,21 +23,20 @@ from torch.distributed.tensor import DTensor
 from page4d.data.loader import Share, made_ahead
 from page4d.evaluate.exact_scores import SCORE_NAMES
 from page4d.evaluate.statistics import RATIOS
-from page4d.losses import LossConfig, Targets, total_loss
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
 from page4d.schema import UserError
 from page4d.train import snapshot
-from page4d.train.aid import aid_loss
-from page4d.train.batch import TrainBatch, targets_of
+from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.checkpoints import Checkpoints
-from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, set_rates
+from page4d.train.delivery import delivered
+from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, out_of_memory, set_rates
+from page4d.train.objective import dense_frames, objective, query_points_of
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze, near
 from page4d.train.record import Record, memory_gb, progress_bar, resumptions, write_run_file
-from page4d.train.schedules import ramp
 from page4d.train.settings import Settings
-from page4d.train.sources import Source
+from page4d.train.sources import Delivery, Source
 from page4d.train.start import begin
 from page4d.train.validation import Validation, validate
 from page4d.version import code_revision, provenance
@@ -85,7 +84,8 @@ class Trainer:
         network.aggregator.gradient_checkpointing = trainer.gradient_checkpointing
         self.frozen = freeze(network, settings.optim.freeze)
         trainee = Trainee(network, settings.aid)
-        optimizer, self.schedules = make_optimizer(trainee, settings.optim)
+        on_gpu = self.accelerator.device.type == "cuda"
+        optimizer, self.schedules = make_optimizer(trainee, settings.optim, fused=on_gpu)
         self.module, self.optimizer = self.accelerator.prepare(trainee, optimizer)
         self.trainee: Trainee = self.accelerator.unwrap_model(self.module)
         self.clips = clip_groups(self.trainee, settings.optim)
@@ -98,6 +98,21 @@ class Trainer:
         self.batch_shape = ""
         self.batch_names: tuple[str, ...] = ()
         check_metric(trainer.metric, validations)
+        if trainer.max_seconds and self.accelerator.num_processes > 1:
+            raise UserError("trainer.max_seconds needs one process: the clocks of several do not agree")
+
+    @property
+    def where(self) -> float:
+        """The share of the run that is done, by steps, or by the clock if that is further; schedules follow it."""
+        trainer, position = self.settings.trainer, self.position
+        by_steps = position.step / trainer.max_steps
+        by_clock = position.seconds / trainer.max_seconds if trainer.max_seconds else 0.0
+        return min(1.0, max(by_steps, by_clock))
+
+    @property
+    def mask_step(self) -> int:
+        """The step that the mask's schedule reads: the optimizer's own, unless the clock is ahead of it."""
+        return max(self.position.step, int(self.where * self.settings.trainer.max_steps))
 
     @property
     def model(self) -> PAGE4D:
@@ -117,14 +132,15 @@ class Trainer:
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
         share = Share(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
-        batches: Generator[TrainBatch] = made_ahead(
+        made: Generator[Delivery] = made_ahead(
             self.source.batch, share, self.position.iteration, ENDLESS, trainer.workers
         )
+        batches = delivered(made, self.accelerator.device)
         bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
         self.module.train()
         try:
-            with catch_sigterm(self), contextlib.closing(batches):
-                while self.position.step < trainer.max_steps and not self.terminated:
+            with catch_sigterm(self), contextlib.closing(made), contextlib.closing(batches):
+                while self.where < 1 and not self.terminated:
                     values = self._iteration_or_explain(batches)
                     self.position.seconds = before + time.monotonic() - began
                     if values is not None:
@@ -168,7 +184,7 @@ class Trainer:
             self.checkpoints.rewind(self.position.step)
         self.accelerator.wait_for_everyone()
 
-    def _iteration_or_explain(self, batches: Iterator[TrainBatch]) -> dict[str, float] | None:
+    def _iteration_or_explain(self, batches: Iterator[Delivery]) -> dict[str, float] | None:
         try:
             return self.iteration(batches)
         except torch.OutOfMemoryError as error:
@@ -178,20 +194,20 @@ class Trainer:
                 raise out_of_memory(self.batch_shape, self.settings) from error
             raise
 
-    def iteration(self, batches: Iterator[TrainBatch]) -> dict[str, float] | None:
+    def iteration(self, batches: Iterator[Delivery]) -> dict[str, float] | None:
         """One iteration: accumulate, clip by group, agree with all processes, step.
 
-        Returns:  what to log, or None if the gradients were not finite and the step was left out everywhere.
+        Note:  returns what to log, or None if gradients were not finite and the step was left out everywhere.
         """
         trainer, position = self.settings.trainer, self.position
-        rates = set_rates(self.optimizer, self.schedules, position.step / trainer.max_steps)
-        self.trainee.model.aggregator.mask_step = position.step
+        rates = set_rates(self.optimizer, self.schedules, self.where)
+        self.trainee.model.aggregator.mask_step = self.mask_step
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for part in range(trainer.accumulate):
             last = part == trainer.accumulate - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
-                self._micro_batch(next(batches), sums)
+                self._micro_batch(next(batches), sums, position.iteration * trainer.accumulate + part)
         norms = self._clip()
         means, fine = self._agree(sums, norms)
         position.iteration += 1
@@ -202,33 +218,31 @@ class Trainer:
         position.step += 1
         position.skipped = 0
         alpha = self.trainee.model.aggregator.alpha
-        norm_values = {f"grad_norm/{name}": float(norm) for name, norm in norms.items()}
-        return means | norm_values | {f"lr/{name}": rate for name, rate in rates.items()} | {"mask_alpha": alpha}
+        return means | {f"lr/{name}": rate for name, rate in rates.items()} | {"mask_alpha": alpha}
 
-    def _micro_batch(self, batch: TrainBatch, sums: dict[str, Tensor]) -> None:
-        self.batch_shape, self.batch_names = batch.describe(), batch.names
-        batch = batch.to(self.accelerator.device)
+    def _micro_batch(self, delivery: Delivery, sums: dict[str, Tensor], number: int = 0) -> None:
+        self.batch_names = delivery.names
+        batch = delivery.to(self.accelerator.device)
+        self.batch_shape = batch.describe()
         targets = targets_of(batch, self.settings.loss.behaviour)
-        predictions = self.module(batch.images, query_points_of(batch, self.settings.loss))
-        terms = self._objective(predictions, targets, batch)
+        dense = dense_frames(number, self.settings.trainer.dense_every, batch.images.shape[1])
+        queries = query_points_of(batch, self.settings.loss)
+        predictions = self.module(batch.images, queries, self._given_mask(batch), dense)
+        patch = self.trainee.model.config.patch_size
+        terms = objective(predictions, targets, batch, self.settings, dense, patch, self.where)
         share = 1 / self.settings.trainer.accumulate
         self.accelerator.backward(terms["objective"] * share)
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value.detach().float() * share
+        # One stack, not a kernel for each of some twenty numbers.
+        values = torch.stack([value.detach().float() for value in terms.values()]) * share
+        for name, value in zip(terms, values.unbind(), strict=True):
+            sums[name] = sums[name] + value if name in sums else value
         if self._due(self.settings.trainer.image_every, self.position.step + 1):
-            self.panel = training_panel(batch, predictions) if self.accelerator.is_main_process else None
+            shown = batch.at_frames(dense)
+            self.panel = training_panel(shown, predictions) if self.accelerator.is_main_process else None
 
-    def _objective(self, predictions: dict[str, Any], targets: Targets, batch: TrainBatch) -> dict[str, Tensor]:
-        output = predictions.pop("aid", None)
-        losses = total_loss(predictions, targets, self.settings.loss)
-        terms = {"objective": losses.objective, **losses.terms}
-        if output is not None:
-            aid = aid_loss(output, batch, self.trainee.model.config.patch_size, self.settings.aid)
-            weight = ramp(self.position.step, self.settings.aid.weight)
-            terms["objective"] = losses.objective + weight * aid.objective
-            terms |= {"loss_network": losses.objective, "aid_matching": aid.matching, "aid_flow": aid.flow}
-            terms |= {"aid_accuracy": aid.accuracy, "aid_flow_ratio": aid.flow_ratio}
-        return terms
+    def _given_mask(self, batch: TrainBatch) -> Tensor | None:
+        """The true mask, where the settings put it in the place of the learned one."""
+        return given_mask(batch, self.settings.aid, self.trainee.model.config.patch_size)
 
     def _clip(self) -> dict[str, Tensor]:
         if self.trainee.model.aggregator.alpha == 0:
@@ -242,13 +256,19 @@ class Trainer:
         return norms
 
     def _agree(self, sums: dict[str, Tensor], norms: dict[str, Tensor]) -> tuple[dict[str, float], bool]:
-        """Mean terms over processes, and whether everything is finite on all of them; passes a SIGTERM on to all."""
+        """Mean terms and gradient norms over processes, and whether all is finite on all of them.
+
+        Note:  this is the step's one wait for the device; a SIGTERM travels with it to all processes.
+        """
         device = self.accelerator.device
-        fine = torch.stack([*(n.to(device) for n in norms.values()), sums["objective"]]).isfinite().all()
-        names = sorted(sums)
-        flags = torch.stack([(~fine).float(), torch.tensor(float(self.terminated), device=device)])
-        vector = self.accelerator.reduce(torch.cat((flags, torch.stack([sums[n] for n in names]))), "sum")
-        broken, stop, *values = (vector.double()).tolist()
+        found = {f"grad_norm/{name}": norm.to(device).float() for name, norm in norms.items()}
+        fine = torch.stack([*found.values(), sums["objective"]]).isfinite().all()
+        found = {name: sums[name] for name in sorted(sums)} | found
+        names = list(found)
+        stopping = torch.full((), float(self.terminated), device=device)
+        flags = torch.stack([(~fine).float(), stopping])
+        vector = self.accelerator.reduce(torch.cat((flags, torch.stack(list(found.values())))), "sum")
+        broken, stop, *values = vector.double().tolist()
         self.terminated = self.terminated or stop > 0
         return {n: v / self.accelerator.num_processes for n, v in zip(names, values, strict=True)}, broken == 0
 
@@ -267,7 +287,7 @@ class Trainer:
 
     def _after_step(self, values: dict[str, float], bar: Any) -> None:
         trainer, position = self.settings.trainer, self.position
-        step, last = position.step, position.step == trainer.max_steps
+        step, last = position.step, self.where >= 1
         bar.update()
         bar.set_postfix(loss=f"{values['objective']:.4f}", GB=f"{memory_gb():.1f}", refresh=False)
         if self.record is not None and (self._due(trainer.log_every, step) or last):
@@ -287,11 +307,11 @@ class Trainer:
         position = self.position
         if not self.validations:
             return False
-        self.trainee.model.aggregator.mask_step = position.step
+        self.trainee.model.aggregator.mask_step = self.mask_step
         values: dict[str, float] = {}
         for validation in self.validations:
             module = self.module if self.accelerator.is_fsdp2 else self.trainee
-            done = validate(self.accelerator, module, validation, self.settings.loss)
+            done = validate(self.accelerator, module, validation, self.settings.loss, self._given_mask)
             values |= {f"{validation.source.name}/{name}": value for name, value in done.items()}
         values["objective"] = sum(values[f"{v.source.name}/objective"] for v in self.validations) / len(
             self.validations
@@ -305,7 +325,7 @@ class Trainer:
         config, trainer = self.trainee.model.config, self.settings.trainer
         now, end = (
             mask_alpha(step, config.mask_hold_start, config.mask_hold_end)
-            for step in (self.position.step, trainer.max_steps)
+            for step in (self.mask_step, trainer.max_steps)
         )
         # With another mask strength than at the end the network is not the one that is being made.
         if now != end or not math.isfinite(metric):
@@ -330,7 +350,7 @@ class Trainer:
     def _export(self, weights: Mapping[str, Tensor]) -> None:
         path = self.folder / snapshot.BEST
         about = {"step": str(self.position.step), "code_revision": code_revision(), "run": self.folder.name}
-        snapshot.export(weights, self.trainee.model.config, self.position.step, path, about)
+        snapshot.export(weights, self.trainee.model.config, self.mask_step, path, about)
 
     def _finish(self) -> Outcome:
         position = self.position
@@ -344,11 +364,6 @@ class Trainer:
         return Outcome(position.step, EXIT_TERMINATED if self.terminated else 0, position.best_metric)
 
 
-def query_points_of(batch: TrainBatch, loss: LossConfig) -> Tensor | None:
-    """The first frame's track points, if the track loss counts at all."""
-    return batch.tracks[:, 0] if batch.tracks is not None and loss.track.weight > 0 else None
-
-
 def check_metric(metric: str, validations: Sequence[Validation]) -> None:
     """Refuse a metric that no validation will give, before hours are spent.
 
@@ -360,16 +375,6 @@ def check_metric(metric: str, validations: Sequence[Validation]) -> None:
     known = ["val/objective"] + [f"val/{v.source.name}/{name}" for v in validations for name in per_set]
     if metric not in known:
         raise UserError(f"trainer.metric {metric!r} is not logged; near names: {near(metric, known)}")
-
-
-def out_of_memory(shape: str, settings: Settings) -> UserError:
-    """The error that says which batch did not fit and what to lower."""
-    hints = ["data.batch_size (raise trainer.accumulate to keep the total)", "data.frames", "the image size"]
-    if not settings.trainer.gradient_checkpointing:
-        hints.append("or set trainer.gradient_checkpointing=true")
-    if settings.trainer.precision == "no":
-        hints.append("or set trainer.precision=bf16")
-    return UserError(f"out of memory with a batch of {shape}; lower {', '.join(hints)}")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -69,8 +70,8 @@ def warmup_cosine(peak: float, floor: float, warmup: float) -> Schedule:
     return Schedule((Piece("linear", floor, peak, warmup), Piece("cosine", peak, floor, 1.0 - warmup)))
 
 
-def ramp(step: int, points: tuple[tuple[int, float], ...]) -> float:
-    """Linear interpolation between (step, value) points, constant outside them."""
+def ramp(step: float, points: Sequence[tuple[float, float]]) -> float:
+    """Linear interpolation between (step or share of the run, value) points, constant outside them."""
     if not points:
         raise UserError("a ramp needs at least one (step, value) point")
     if step <= points[0][0]:

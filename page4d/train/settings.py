@@ -70,7 +70,13 @@ class TrainerConfig:
     Fields:  max_steps and every *_every count optimizer steps (0 = never); precision "no" is float32;
              keep is how many of the latest checkpoints stay beside the best; metric names a logged validation scalar;
              max_skips is how many iterations in a row may be skipped for non-finite gradients;
-             max_shard_mb splits checkpoint files (0 = one file); fsdp shards parameters over processes.
+             max_shard_mb splits checkpoint files (0 = one file); fsdp shards parameters over processes;
+             dense_every is n where depth and points learn on every n-th frame only, from a first frame that the batch
+             number decides (cameras learn on all); max_seconds ends the run by the clock: its schedules then follow
+             the share of the time that is gone, if that is more than the share of the steps (0 = no limit).
+    Note:    a run with max_seconds depends on the machine's speed; it is for machines that are lent by the minute.
+             On a GPU convolutions use TF32, PyTorch's default; matrix products do not, because the world's exact
+             geometry is computed in the same process.
     """
 
     max_steps: int = 1000
@@ -94,9 +100,11 @@ class TrainerConfig:
     resume: str | int = "auto"
     progress: bool = True
     tensorboard: bool = True
+    dense_every: int = 1
+    max_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "accumulate", "keep"):
+        for name in ("max_steps", "accumulate", "keep", "dense_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"trainer.{name} is {getattr(self, name)}, needed at least 1")
         if self.precision not in ("no", "bf16"):
@@ -120,18 +128,29 @@ class StartConfig:
 
 @dataclass(frozen=True)
 class AidConfig:
-    """The matching aid: throw-away heads that learn exact correspondences from patch tokens.
+    """What the synthetic world's exact truth teaches beside the paper's losses; all of it ours, none of it the paper's.
 
-    Fields:  pair is the block pair read (-1 = the last); weight a ramp of [step, value]; temperature divides the
+    Fields:  enabled switches the matching aid on, throw-away heads that learn exact correspondences from the tokens of
+             block pair `pair` (-1 = the last); weight is a ramp of [share of the run, value]; temperature divides the
              cosine similarities; flow_weight is the share of the flow term; width of the matching features.
+             mask_weight counts the cross-entropy of the mask against the true share of moving pixels in each patch;
+             true_mask puts the true motion in the place of the learned mask, in training and validation: the upper
+             bound of what a mask can give.
     """
 
     enabled: bool = False
     pair: int = -1
-    weight: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    weight: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     temperature: float = 0.07
     flow_weight: float = 1.0
     width: int = 64
+    mask_weight: float = 0.0
+    true_mask: bool = False
+
+    def __post_init__(self) -> None:
+        late = [at for at, _ in self.weight if not 0 <= at <= 1]
+        if late:
+            raise UserError(f"aid.weight stands at {late}; expected shares of the run, 0 to 1 (steps until now)")
 
 
 @dataclass(frozen=True)

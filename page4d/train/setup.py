@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from page4d.config import compose
 from page4d.data.configured import mix_from
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
 from page4d.train.loop import Trainer
 from page4d.train.settings import Settings, build
-from page4d.train.sources import Curriculum, MixSource, Source, SyntheticSource
+from page4d.train.sources import Curriculum, Lengths, MixSource, Source, SplitMix, SyntheticSource
 from page4d.train.validation import Validation
 from page4d.world import WorldConfig, split_config
 
@@ -39,7 +38,11 @@ class ValSplit:
 
 @dataclass(frozen=True)
 class SyntheticData:
-    """Settings of the synthetic world as training data, see conf/data/synthetic.yaml."""
+    """Settings of the synthetic world as training data, see conf/data/synthetic.yaml.
+
+    Note:    frames [a, b] draws the length of the clips anew for each batch and keeps the number of pictures in it,
+             which is batch_size x world.frames; mix names other splits with their share of the batches.
+    """
 
     kind: str
     split: str
@@ -51,6 +54,8 @@ class SyntheticData:
     clips: int = 0
     keep: bool = False
     device: str = "cpu"
+    frames: tuple[int, int] | None = None
+    mix: dict[str, float] = field(default_factory=dict)
 
 
 def open_trainer(overrides: Sequence[str]) -> Trainer:
@@ -58,6 +63,9 @@ def open_trainer(overrides: Sequence[str]) -> Trainer:
 
     Raises:  UserError naming the setting that is unknown or does not fit, with near names.
     """
+    # A configuration that is composed already needs no Hydra, and a machine that only trains may lack it.
+    from page4d.config import compose
+
     return trainer_from(compose(overrides))
 
 
@@ -96,20 +104,29 @@ def data_from(values: Mapping[str, Any]) -> Data:
 
 def _synthetic(values: Mapping[str, Any]) -> Data:
     data = build(SyntheticData, values, "data")
-    world = _world(data.split, data.world)
-    source = SyntheticSource(
-        data.split, world, data.batch_size, data.curriculum, data.first, data.clips, data.keep, data.device
-    )
+    source: Source = _of_split(data, data.split)
+    if data.mix:
+        sources = (_of_split(data, data.split), *(_of_split(data, split) for split in data.mix))
+        source = SplitMix(sources, (1 - sum(data.mix.values()), *data.mix.values()))
     # A validation set is the split as it is, whatever changes training asks for; only the picture size is shared.
     size = {name: data.world[name] for name in ("height", "width") if name in data.world}
-    validations = [
-        Validation(
-            SyntheticSource(split, _world(split, size | {"frames": val.frames}), val.batch_size, device=data.device),
-            val.batches,
-        )
-        for split, val in data.val.items()
-    ]
+    validations = []
+    for split, val in data.val.items():
+        seen = _world(split, size | {"frames": val.frames})
+        # Drawn scenes are small, so they are kept from one validation to the next; pictures are not.
+        drawn = data.device == "auto"
+        clips = val.batch_size * val.batches if drawn else 0
+        held_out = SyntheticSource(split, seen, val.batch_size, clips=clips, keep=drawn, device=data.device)
+        validations.append(Validation(held_out, val.batches))
     return Data(source, tuple(validations))
+
+
+def _of_split(data: SyntheticData, split: str) -> SyntheticSource:
+    world = _world(split, data.world)
+    lengths = Lengths(*data.frames, data.batch_size * world.frames) if data.frames else None
+    return SyntheticSource(
+        split, world, data.batch_size, data.curriculum, data.first, data.clips, data.keep, data.device, lengths
+    )
 
 
 def _world(split: str, changes: Mapping[str, Any]) -> WorldConfig:

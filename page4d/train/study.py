@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from page4d.evaluate.exam_results import write_result
 from page4d.inference import resolve_device
 from page4d.model import PAGE4D
 from page4d.schema import UserError
+from page4d.train.batch import given_mask
+from page4d.train.settings import AidConfig
 from page4d.train.sources import SyntheticSource
 from page4d.train.validation import score_rows
 from page4d.world import split_config
@@ -25,9 +28,9 @@ class Exam:
     split: str = "dynamic-test"
     sequences: int = 512
     frames: int = 4
-    height: int = 48
-    width: int = 48
-    batch_size: int = 16
+    height: int = 112
+    width: int = 112
+    batch_size: int = 64
 
     def __post_init__(self) -> None:
         if self.sequences < self.batch_size or self.sequences % self.batch_size:
@@ -36,17 +39,21 @@ class Exam:
     def source(self) -> SyntheticSource:
         """The clips."""
         world = split_config(self.split, frames=self.frames, height=self.height, width=self.width)
-        return SyntheticSource(self.split, world, self.batch_size)
+        return SyntheticSource(self.split, world, self.batch_size, device="auto")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One arm of the study: weights as they are, or an experiment that makes them."""
+    """One arm of the study: weights as they are, or an experiment that makes them.
+
+    Note:    true_mask examines the arm with the mask that true motion makes, as it was trained.
+    """
 
     label: str
     experiment: str | None = None
     weights: str | None = None
     overrides: tuple[str, ...] = ()
+    true_mask: bool = False
 
     def __post_init__(self) -> None:
         if (self.experiment is None) == (self.weights is None):
@@ -65,12 +72,13 @@ class StudyConfig:
     train: tuple[str, ...] = ()
 
 
-def examine(weights: str | Path, exam: Exam, path: Path, **about: Any) -> dict[str, Any]:
+def examine(weights: str | Path, exam: Exam, path: Path, true_mask: bool = False, **about: Any) -> dict[str, Any]:
     """Score stored weights on an exam and store the result; returns it.
 
     Errors:  UserError for weights that do not load or cannot take images of the exam's size.
     """
     model = PAGE4D.from_pretrained(weights)
-    rows = score_rows(model, exam.source(), exam.sequences // exam.batch_size, resolve_device())
+    mask = partial(given_mask, config=AidConfig(true_mask=true_mask), patch=model.config.patch_size)
+    rows = score_rows(model, exam.source(), exam.sequences // exam.batch_size, resolve_device(), mask)
     values = {"split": exam.split, "frames": exam.frames, "height": exam.height, "width": exam.width}
     return write_result(path, model.cpu(), rows, **values, **about)

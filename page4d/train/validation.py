@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch import nn
+from torch import Tensor, nn
 
 from page4d.evaluate.exact_scores import score_sequences
 from page4d.evaluate.exam_results import summary
 from page4d.losses import LossConfig, total_loss
 from page4d.model import PAGE4D
-from page4d.train.batch import targets_of
+from page4d.train.batch import TrainBatch, targets_of
 from page4d.train.sources import Source
 
 
@@ -27,8 +28,22 @@ class Validation:
     batches: int
 
 
+GivenMask = Callable[[TrainBatch], Tensor | None]
+
+
+def no_mask(batch: TrainBatch) -> None:
+    """Leave the network its own mask."""
+    del batch
+
+
 @torch.no_grad()
-def validate(accelerator: Accelerator, module: nn.Module, validation: Validation, loss: LossConfig) -> dict[str, float]:
+def validate(
+    accelerator: Accelerator,
+    module: nn.Module,
+    validation: Validation,
+    loss: LossConfig,
+    given_mask: GivenMask = no_mask,
+) -> dict[str, float]:
     """Mean losses and scores over a data set, equal on all processes whatever their number.
 
     Note:    losses are means over batches, scores means over the sequences where they are defined; rotation_ratio and
@@ -42,9 +57,10 @@ def validate(accelerator: Accelerator, module: nn.Module, validation: Validation
         number = turn * world + accelerator.process_index
         batch = validation.source.batch(min(number, n - 1), 0).to(accelerator.device)
         targets = targets_of(batch, loss.behaviour)
-        predictions = module(batch.images)
+        predictions = module(batch.images, None, given_mask(batch))
         losses = total_loss(predictions, targets, loss)
-        terms = {"objective": losses.objective.item()} | {k: v.item() for k, v in losses.terms.items()}
+        values = torch.stack([losses.objective, *losses.terms.values()]).tolist()
+        terms = dict(zip(("objective", *losses.terms), values, strict=True))
         if number < n:
             rows.append((number, terms, score_sequences(predictions, targets).rows()))
     module.train()
@@ -54,13 +70,20 @@ def validate(accelerator: Accelerator, module: nn.Module, validation: Validation
 
 
 @torch.no_grad()
-def score_rows(model: PAGE4D, source: Source, batches: int, device: torch.device | str = "cpu") -> list[dict[str, Any]]:
+def score_rows(
+    model: PAGE4D,
+    source: Source,
+    batches: int,
+    device: torch.device | str = "cpu",
+    given_mask: GivenMask = no_mask,
+) -> list[dict[str, Any]]:
     """Scores of every sequence of a source's first batches, with its name and share of moving pixels."""
     rows: list[dict[str, Any]] = []
     model = model.to(device).eval()
     for number in range(batches):
         batch = source.batch(number, 0).to(device)
-        scores = score_sequences(model(batch.images), targets_of(batch, "corrected")).rows()
+        predictions = model(batch.images, None, given_mask(batch))
+        scores = score_sequences(predictions, targets_of(batch, "corrected")).rows()
         moving = torch.full((len(batch),), torch.nan) if batch.moving is None else batch.moving.float().mean((1, 2, 3))
         for name, share, row in zip(batch.names, moving.tolist(), scores, strict=True):
             rows.append({"sequence": name, "moving_share": share} | row)

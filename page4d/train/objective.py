@@ -1,0 +1,57 @@
+"""What one step minimizes: the network's losses, and what the world's exact truth teaches beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from page4d.losses import LossConfig, Targets, total_loss
+from page4d.model.network import ALL_FRAMES
+from page4d.train.aid import aid_loss, mask_loss
+from page4d.train.batch import TrainBatch
+from page4d.train.schedules import ramp
+from page4d.train.settings import Settings
+
+DENSE_SEED = 1999
+
+
+def dense_frames(number: int, every: int, frames: int) -> slice:
+    """Which frames of batch `number` teach depth and points: every n-th from a first one that the number draws."""
+    if every == 1:
+        return ALL_FRAMES
+    first = int(np.random.default_rng((DENSE_SEED, number)).integers(min(every, frames)))
+    return slice(first, None, every)
+
+
+def query_points_of(batch: TrainBatch, loss: LossConfig) -> Tensor | None:
+    """The first frame's track points, if the track loss counts at all."""
+    return batch.tracks[:, 0] if batch.tracks is not None and loss.track.weight > 0 else None
+
+
+def objective(
+    predictions: dict[str, Any],
+    targets: Targets,
+    batch: TrainBatch,
+    settings: Settings,
+    dense: slice,
+    patch: int,
+    where: float,
+) -> dict[str, Tensor]:
+    """The objective and every term of it by name, at `where`, the share of the run that is done.
+
+    Note:    the aid's output is taken out of the predictions.
+    """
+    aided = predictions.pop("aid", None)
+    losses = total_loss(predictions, targets, settings.loss, dense)
+    total, terms = losses.objective, dict(losses.terms)
+    if aided is not None:
+        aid = aid_loss(aided, batch, patch, settings.aid)
+        total = total + ramp(where, settings.aid.weight) * aid.objective
+        terms |= {"loss_network": losses.objective, "aid_matching": aid.matching, "aid_flow": aid.flow}
+        terms |= {"aid_accuracy": aid.accuracy, "aid_flow_ratio": aid.flow_ratio}
+    if settings.aid.mask_weight > 0 and "mask" in predictions and batch.moving is not None:
+        terms["aid_mask"] = mask_loss(predictions["mask"], batch.moving, patch)
+        total = total + settings.aid.mask_weight * terms["aid_mask"]
+    return {"objective": total, **terms}
