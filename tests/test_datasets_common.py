@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from writers.scene import FRAMES, symmetric
 
 from page4d.config import choices, compose
 from page4d.data.configured import dataset_from, mix_from
-from page4d.data.datasets import DATASETS, DepthOptions, SceneDataset, dataset_class
+from page4d.data.datasets import DATASETS, DepthRule, SceneDataset, Selection, dataset_class
 from page4d.data.datasets.bonn import Bonn
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.depth_filter import percentile_filter
@@ -51,20 +52,20 @@ DOWNLOADS = [name for name in DATASETS if name != "folder"]
 @pytest.mark.parametrize("name", DOWNLOADS)
 def test_a_missing_folder_says_what_to_download_and_how_large_it_is(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no such folder.*download .*(GB|TB).* from \S+"):
-        DATASETS[name](tmp_path / "nowhere", DATASETS[name].splits[0])
+        DATASETS[name](tmp_path / "nowhere")
 
 
 def test_a_missing_folder_of_own_recordings_says_what_it_should_hold(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no such folder; needed <sequence>/images"):
-        DATASETS["folder"](tmp_path / "nowhere", "all")
+    with pytest.raises(UserError, match=r"no such folder; expected <sequence>/images"):
+        DATASETS["folder"](tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", DOWNLOADS)
 def test_an_empty_folder_is_not_a_dataset(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"download"):
-        DATASETS[name](tmp_path, DATASETS[name].splits[0])
+        DATASETS[name](tmp_path)
     with pytest.raises(UserError, match="has no split 'everything'"):
-        DATASETS[name](tmp_path, "everything")
+        DATASETS[name](tmp_path, Selection("everything"))
 
 
 def test_registry_names_are_the_loaders_own() -> None:
@@ -98,12 +99,12 @@ def test_filter_of_a_map_without_depth_and_bad_limits() -> None:
 
 @given(arrays.arrays(np.float32, (4, 5), elements=st.floats(allow_nan=True, allow_infinity=True, width=32)))
 def test_depth_that_reaches_a_clip_is_finite_and_not_negative(depth: np.ndarray) -> None:
-    for options in (DepthOptions(), DepthOptions(max_depth_m=10), DepthOptions(percentiles=(1, 98))):
+    for options in (DepthRule(), DepthRule(max_depth_m=10), DepthRule(percentiles=(1, 98))):
         kept = options.apply(depth)
         assert np.isfinite(kept).all()
         assert (kept >= 0).all()
         assert ((kept == 0) | (kept == depth)).all()
-    assert (DepthOptions(max_depth_m=10).apply(depth) <= 10).all()
+    assert (DepthRule(max_depth_m=10).apply(depth) <= 10).all()
 
 
 # --- one world through any two loaders ---
@@ -168,7 +169,7 @@ def test_loaders_travel_to_worker_processes(tmp_path: Path) -> None:
     for name, (write, settings, sequence, first, _) in _all(clip).items():
         write(tmp_path / name)
         dataset = dataset_from({"loader": name, "root": str(tmp_path / name)} | settings)
-        copy: SceneDataset = pickle.loads(pickle.dumps(dataset))
+        copy: SceneDataset[Any] = pickle.loads(pickle.dumps(dataset))
         assert torch.equal(copy.load(sequence, [first]).depth, dataset.load(sequence, [first]).depth)
         assert dataset.num_frames(sequence) == len(dataset.frame_numbers(sequence)) == FRAMES
 
@@ -237,7 +238,7 @@ def test_a_mix_is_built_and_gives_clips(tmp_path: Path) -> None:
 def test_training_frames_8_bit_pictures_and_gets_the_same_floats(tmp_path: Path) -> None:
     clip = symmetric()
     folder.write(tmp_path, {"a": clip})
-    dataset = dataset_class("folder")(tmp_path, "all")
+    dataset = dataset_class("folder")(tmp_path)
     frames = dataset.frame_numbers("a")[:3]
     read, loaded = dataset.read("a", frames), dataset.load("a", frames)
     assert read.images.dtype == torch.uint8
@@ -262,7 +263,7 @@ def test_training_frames_8_bit_pictures_and_gets_the_same_floats(tmp_path: Path)
     [
         ({"loader": "sintell"}, "no dataset 'sintell'"),
         ({"weigth": 2}, r"data\.weigth is not a setting; near: weight"),
-        ({"options": {"quality": "best"}}, "choose final, clean or albedo"),
+        ({"options": {"quality": "best"}}, "choose one of final, clean, albedo"),
         ({"options": {"qualty": "final"}}, r"data\.options\.qualty is not a setting; near: quality"),
         ({"depth": {"percentile": [1, 98]}}, r"data\.depth\.percentile is not a setting; near: percentiles"),
         ({"windows": {"strides": [0]}}, r"data\.windows: windows with strides \(0,\)"),

@@ -14,9 +14,11 @@ from writers import bonn, dycheck, sintel, tum
 from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import images_u8, outdoors, room
 
-from page4d.data.datasets import TUM, Bonn, DepthOptions, DyCheck, Sintel
-from page4d.data.datasets.bonn import MARKER_FROM_SENSOR
+from page4d.data.datasets import TUM, Bonn, DepthRule, DyCheck, Selection, Sintel
+from page4d.data.datasets.bonn import CALIBRATION, MARKER_FROM_SENSOR, BonnOptions
 from page4d.data.datasets.calibration import Calibration
+from page4d.data.datasets.dycheck import DyCheckOptions
+from page4d.data.datasets.tum import TUMOptions
 from page4d.geometry import project, transform, world_points
 from page4d.schema import Clip, UserError
 
@@ -49,7 +51,7 @@ def test_sintel_gives_back_what_was_written(tmp_path: Path, archives: bool) -> N
 def test_sintel_takes_frames_by_number_in_any_order_and_repeated(tmp_path: Path) -> None:
     clip = room()
     sintel.write(tmp_path, {"alley_2": clip})
-    dataset = Sintel(tmp_path, sequences=["alley_2"])
+    dataset = Sintel(tmp_path, Selection(sequences=("alley_2",)))
     assert dataset.sequences == ["alley_2"]
     assert dataset.num_frames("alley_2") == 8
     loaded = dataset.load("alley_2", [7, 2, 2])
@@ -64,7 +66,7 @@ def test_sintel_without_depth_files_only_if_asked(tmp_path: Path) -> None:
     (tmp_path / "training/depth/alley_2/frame_0003.dpt").unlink()
     with pytest.raises(UserError, match=r"cannot read .*frame_0003\.dpt: No such file"):
         Sintel(tmp_path).load("alley_2", [2, 3])
-    assert not Sintel(tmp_path, depth=DepthOptions(load=False)).load("alley_2", [2, 3]).valid.any()
+    assert not Sintel(tmp_path, Selection(depth=DepthRule(load=False))).load("alley_2", [2, 3]).valid.any()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_missing_download_names_archive_and_size(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no training/final"):
         Sintel(tmp_path)
     with pytest.raises(UserError, match="no split 'train'"):
-        Sintel(tmp_path, "train")
+        Sintel(tmp_path, Selection("train"))
 
 
 # --- TUM: depth in steps of 0.2 mm, pose text with seven digits ---
@@ -99,7 +101,7 @@ def test_missing_download_names_archive_and_size(tmp_path: Path) -> None:
 def test_tum_gives_back_what_was_written(tmp_path: Path) -> None:
     clip = room()
     tum.write(tmp_path, {FREIBURG3: clip})
-    dataset = TUM(tmp_path, calibration=lens(clip))
+    dataset = TUM(tmp_path, options=TUMOptions(calibration=lens(clip)))
     assert dataset.frame_numbers(FREIBURG3) == list(range(8))
     loaded = dataset.load(FREIBURG3, range(8))
     assert_same_geometry(loaded, clip, depth_error=1.01e-4, pose_error=2e-6)
@@ -129,7 +131,7 @@ def test_tum_dropped_depth_drops_its_frame_and_shifts_nothing(tmp_path: Path) ->
     index = tmp_path / FREIBURG3 / "depth.txt"
     lines = index.read_text().splitlines()
     index.write_text("\n".join(lines[:5] + lines[6:]))
-    dataset = TUM(tmp_path, calibration=lens(clip))
+    dataset = TUM(tmp_path, options=TUMOptions(calibration=lens(clip)))
     kept = [0, 1, 3, 4, 5, 6, 7]
     assert dataset.frame_numbers(FREIBURG3) == kept
     torch.testing.assert_close(dataset.load(FREIBURG3, kept).depth, clip.depth[kept], atol=1.01e-4, rtol=0)
@@ -137,7 +139,7 @@ def test_tum_dropped_depth_drops_its_frame_and_shifts_nothing(tmp_path: Path) ->
 
 def test_tum_public_selection_takes_every_third(tmp_path: Path) -> None:
     tum.write(tmp_path, {FREIBURG3: room()})
-    assert TUM(tmp_path, selection="public").frame_numbers(FREIBURG3) == [0, 3, 6]
+    assert TUM(tmp_path, options=TUMOptions(selection="public")).frame_numbers(FREIBURG3) == [0, 3, 6]
 
 
 def test_tum_eight_bit_depth_is_refused(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_tum_eight_bit_depth_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / FREIBURG3 / "depth").iterdir():
         Image.new("L", (64, 48)).save(path)
     with pytest.raises(UserError, match="16-bit"):
-        TUM(tmp_path, calibration=lens(clip)).load(FREIBURG3, [0])
+        TUM(tmp_path, options=TUMOptions(calibration=lens(clip))).load(FREIBURG3, [0])
 
 
 def test_tum_truncated_image(tmp_path: Path) -> None:
@@ -155,7 +157,7 @@ def test_tum_truncated_image(tmp_path: Path) -> None:
     path = min((tmp_path / FREIBURG3 / "rgb").iterdir())
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match=r"\.png cannot be read as colour image"):
-        TUM(tmp_path, calibration=lens(clip)).load(FREIBURG3, [0])
+        TUM(tmp_path, options=TUMOptions(calibration=lens(clip))).load(FREIBURG3, [0])
 
 
 # --- Bonn: as TUM, plus a lens and a marker ---
@@ -164,7 +166,7 @@ def test_tum_truncated_image(tmp_path: Path) -> None:
 def test_bonn_poses_come_back_rigid(tmp_path: Path) -> None:
     clip = room()
     bonn.write(tmp_path, {CROWD: clip}, distort=False)
-    loaded = Bonn(tmp_path, calibration=lens(clip)).load(CROWD, range(8))
+    loaded = Bonn(tmp_path, options=BonnOptions(calibration=lens(clip))).load(CROWD, range(8))
     assert_same_geometry(loaded, clip, depth_error=1.01e-4, pose_error=1e-5)
     assert_same_images(loaded, clip)
     rotation = loaded.cam_from_world[:, :, :3]
@@ -183,7 +185,7 @@ def test_bonn_undistorts_onto_the_scene(tmp_path: Path) -> None:
     bonn.write(tmp_path, {CROWD: clip})
     K_lens = bonn.lens_matrix(240, 320)
     calibration = Calibration(320, 240, K_lens[0, 0], K_lens[1, 1], K_lens[0, 2], K_lens[1, 2], tuple(bonn.DISTORTION))
-    loaded = Bonn(tmp_path, calibration=calibration).load(CROWD, [0, 1])
+    loaded = Bonn(tmp_path, options=BonnOptions(calibration=calibration)).load(CROWD, [0, 1])
     assert loaded.valid.all()
     points = transform(clip.cam_from_world, world_points(loaded.depth, loaded.K, loaded.cam_from_world).flatten(1, 2))
     pixels, z = project(points, clip.K)
@@ -203,7 +205,7 @@ def test_bonn_undistorts_onto_the_scene(tmp_path: Path) -> None:
 
 
 def test_bonn_official_constants() -> None:
-    K = Bonn.__init__.__kwdefaults__["calibration"].undistorted_matrix()
+    K = CALIBRATION.undistorted_matrix()
     np.testing.assert_allclose([K[0, 0], K[1, 1], K[0, 2], K[1, 2]], [543.86, 544.76, 315.43, 237.52], atol=0.01)
 
 
@@ -211,18 +213,20 @@ def test_bonn_pairs_by_time_not_by_rank(tmp_path: Path) -> None:
     clip = room()
     bonn.write(tmp_path, {CROWD: clip}, distort=False)
     min((tmp_path / CROWD / "depth").iterdir()).unlink()
-    by_time = Bonn(tmp_path, calibration=lens(clip))
+    by_time = Bonn(tmp_path, options=BonnOptions(calibration=lens(clip)))
     assert by_time.frame_numbers(CROWD) == list(range(1, 8))
     loaded = by_time.load(CROWD, range(1, 8))
     torch.testing.assert_close(loaded.depth, clip.depth[1:], atol=1.01e-4, rtol=0)
-    by_rank = Bonn(tmp_path, pairing="rows", window=(0, 7), calibration=lens(clip)).load(CROWD, range(7))
+    by_rank = Bonn(tmp_path, options=BonnOptions(pairing="rows", window=(0, 7), calibration=lens(clip))).load(
+        CROWD, range(7)
+    )
     # By rank, image k gets the depth of k + 1 and row k of a file with three rows an image.
     torch.testing.assert_close(by_rank.depth, clip.depth[1:], atol=1.01e-4, rtol=0)
     assert (by_rank.cam_from_world[1:, :, 3] - clip.cam_from_world[1:7, :, 3]).norm(dim=-1).min() > 0.03
     with pytest.raises(UserError, match="8 colour images, 7 depth images, 24 poses"):
-        Bonn(tmp_path, pairing="rows", window=(0, 8))
-    with pytest.raises(UserError, match="needed 140"):
-        Bonn(tmp_path, window=(30, 140))
+        Bonn(tmp_path, options=BonnOptions(pairing="rows", window=(0, 8)))
+    with pytest.raises(UserError, match="expected 140"):
+        Bonn(tmp_path, options=BonnOptions(window=(30, 140)))
 
 
 # --- DyCheck: float32 depth; 2x is half the size ---
@@ -251,7 +255,7 @@ def test_dycheck_depth_cut_at_three_metres_is_no_wall_there(tmp_path: Path) -> N
 def test_dycheck_half_size_scales_the_intrinsics(tmp_path: Path) -> None:
     clip = room()
     dycheck.write(tmp_path, {"apple": clip})
-    loaded = DyCheck(tmp_path, resolution="2x").load("apple", range(8))
+    loaded = DyCheck(tmp_path, options=DyCheckOptions(resolution="2x")).load("apple", range(8))
     assert loaded.images.shape[-2:] == (24, 32)
     # By hand: the middle of a 64 x 48 image is at (31.5, 23.5) and, halved to 32 x 24, at (15.5, 11.5).
     path = tmp_path / "apple/camera/0_00000.json"
@@ -259,7 +263,7 @@ def test_dycheck_half_size_scales_the_intrinsics(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | middle))
     expected = {"1x": [[40, 0, 31.5], [0, 60, 23.5], [0, 0, 1]], "2x": [[20, 0, 15.5], [0, 30, 11.5], [0, 0, 1]]}
     for resolution, K in expected.items():
-        found = DyCheck(tmp_path, resolution=resolution).load("apple", [0]).K[0]
+        found = DyCheck(tmp_path, options=DyCheckOptions(resolution=resolution)).load("apple", [0]).K[0]
         torch.testing.assert_close(found, torch.tensor(K, dtype=torch.float32))
 
 
@@ -293,6 +297,6 @@ def test_sizes_that_do_not_belong_together(tmp_path: Path) -> None:
     clip = room()
     dycheck.write(tmp_path, {"apple": clip})
     np.save(tmp_path / "apple/depth/1x/0_00001.npy", np.ones((10, 20), np.float32))
-    with pytest.raises(UserError, match="frame 1: a map is 20 x 10, needed 64 x 48"):
+    with pytest.raises(UserError, match="frame 1: a map is 20 x 10, expected 64 x 48"):
         DyCheck(tmp_path).load("apple", [0, 1])
     assert images_u8(clip).shape == (8, 48, 64, 3)

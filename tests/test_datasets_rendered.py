@@ -15,7 +15,9 @@ from writers import dynamic_replica, kubric, pointodyssey, spring
 from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import FRAMES, HEIGHT, WIDTH, outdoors, room, symmetric, tracked
 
-from page4d.data.datasets import DepthOptions, DynamicReplica, Kubric, PointOdyssey, Spring
+from page4d.data.datasets import DepthRule, DynamicReplica, Kubric, PointOdyssey, Selection, Spring
+from page4d.data.datasets.dynamic_replica import DynamicReplicaOptions
+from page4d.data.datasets.spring import SpringOptions
 from page4d.geometry import project, transform, world_points
 from page4d.schema import UserError
 from page4d.world import render_clip
@@ -76,14 +78,14 @@ def test_pointodyssey_has_no_camera_for_frames_beyond_the_annotation(tmp_path: P
 def test_pointodyssey_split_chooses_the_folder(tmp_path: Path) -> None:
     pointodyssey.write(tmp_path, {"a": room()}, "train")
     pointodyssey.write(tmp_path, {"b": room(4)}, "val")
-    assert PointOdyssey(tmp_path, "val").sequences == ["b"]
-    assert PointOdyssey(tmp_path / "train", "train").sequences == ["a"]
+    assert PointOdyssey(tmp_path, Selection("val")).sequences == ["b"]
+    assert PointOdyssey(tmp_path / "train", Selection("train")).sequences == ["a"]
     with pytest.raises(UserError, match="another split's folder"):
-        PointOdyssey(tmp_path / "train", "val")
+        PointOdyssey(tmp_path / "train", Selection("val"))
     with pytest.raises(UserError, match=r"no usable sequence c .*GB"):
-        PointOdyssey(tmp_path, sequences=["c"])
+        PointOdyssey(tmp_path, Selection(sequences=("c",)))
     with pytest.raises(UserError, match="no sequence with at least 9 frames"):
-        PointOdyssey(tmp_path, min_frames=9)
+        PointOdyssey(tmp_path, Selection(min_frames=9))
 
 
 def test_pointodyssey_bad_files(tmp_path: Path) -> None:
@@ -149,19 +151,19 @@ def test_dynamic_replica_finds_annotations_by_split_not_by_path(tmp_path: Path) 
     root = tmp_path / "my train data"  # the public code would choose the training annotation by this name
     dynamic_replica.write(root, {"a_obj": room()}, split="valid")
     dynamic_replica.write(root, {"real_000": room(4)}, split="test", camera="right")
-    assert DynamicReplica(root, "valid").sequences == ["a_obj_source_left"]
-    assert DynamicReplica(root, "val").sequences == ["a_obj_source_left"]
-    assert DynamicReplica(root, "test").sequences == ["real_000_source_right"]
+    assert DynamicReplica(root, Selection("valid")).sequences == ["a_obj_source_left"]
+    assert DynamicReplica(root, Selection("val")).sequences == ["a_obj_source_left"]
+    assert DynamicReplica(root, Selection("test")).sequences == ["real_000_source_right"]
     with pytest.raises(UserError, match=r"no frame_annotations_train\.jgz.*1.8 TB, 106 GB or 328 GB"):
-        DynamicReplica(root, "train")
+        DynamicReplica(root, Selection("train"))
 
 
 def test_dynamic_replica_camera_and_partial_download(tmp_path: Path) -> None:
     dynamic_replica.write(tmp_path, {"a_obj": room()}, camera="right")
     with pytest.raises(UserError, match="no sequence with at least 8 frames"):
-        DynamicReplica(tmp_path, camera="left")
+        DynamicReplica(tmp_path, options=DynamicReplicaOptions(camera="left"))
     (tmp_path / "train/a_obj_source_right/images/a_obj_source_right-0007.png").unlink()
-    assert DynamicReplica(tmp_path, min_frames=1).frame_numbers("a_obj_source_right") == list(range(7))
+    assert DynamicReplica(tmp_path, Selection(min_frames=1)).frame_numbers("a_obj_source_right") == list(range(7))
 
 
 def test_dynamic_replica_damaged_annotation(tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_kubric_bad_files(tmp_path: Path) -> None:
     assert "no depth_range" in message_with(metadata={})
     assert "there is none for frame 7" in message_with(camera=camera | {"positions": camera["positions"][:5]})
     assert "neither field_of_view nor" in message_with(camera={"positions": [], "quaternions": []})
-    assert "is no rotation" in message_with(camera=camera | {"quaternions": [[0, 0, 0, 0]] * FRAMES})
+    assert "metadata.json, frame 7: pose 0 " in message_with(camera=camera | {"quaternions": [[0, 0, 0, 0]] * FRAMES})
 
 
 # --- Spring: float32 disparity ---
@@ -283,7 +285,7 @@ def test_spring_right_eye_stands_to_the_right(tmp_path: Path) -> None:
     truth = tracked(**SKEWED)
     right = render_clip(spring.right_eye(truth.scene))
     spring.write(tmp_path, {"0001": truth.clip}, {"0001": right})
-    loaded = Spring(tmp_path, eye="right").load("0001", range(1, 9))
+    loaded = Spring(tmp_path, options=SpringOptions(eye="right")).load("0001", range(1, 9))
     assert_same_geometry(loaded, right, relative=1e-6)
     centre = -(loaded.cam_from_world[:, :, :3].mT @ loaded.cam_from_world[:, :, 3:])
     left = -(truth.clip.cam_from_world[:, :, :3].mT @ truth.clip.cam_from_world[:, :, 3:])
@@ -310,10 +312,14 @@ def test_spring_bad_files(tmp_path: Path) -> None:
     path = folder / "disp1_left/disp1_left_0003.dsp5"
     path.write_bytes(path.read_bytes()[:100])
     dataset = Spring(tmp_path)
-    for number, message in ((1, "needed 'disparity'"), (2, "needed twice the image's 64 x 48"), (3, "cannot be read")):
+    for number, message in (
+        (1, "needed 'disparity'"),
+        (2, "expected twice the image's 64 x 48"),
+        (3, "cannot be read"),
+    ):
         with pytest.raises(UserError, match=message):
             dataset.load("0001", [number])
-    assert not Spring(tmp_path, depth=DepthOptions(load=False)).load("0001", [3]).valid.any()
+    assert not Spring(tmp_path, Selection(depth=DepthRule(load=False))).load("0001", [3]).valid.any()
     (folder / "disp1_left/disp1_left_0004.dsp5").unlink()
     with pytest.raises(UserError, match=r"0004\.dsp5 is missing"):
         dataset.load("0001", [4])

@@ -11,6 +11,7 @@ import torch
 from page4d.cli import main
 from page4d.data.datasets import TUM
 from page4d.data.datasets.calibration import Calibration
+from page4d.data.datasets.tum import TUMOptions
 from page4d.prepare import synthetic
 from page4d.prepare.synthetic import SyntheticOptions, plan_scenes, sequence_name
 from page4d.schema import UserError
@@ -30,7 +31,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_tum_loader_gives_the_scene_back(written: Path) -> None:
     camera = json.loads((written / NAME / "calibration.json").read_text())
     calibration = Calibration(*(camera[key] for key in ("width", "height", "fx", "fy", "cx", "cy")))
-    dataset = TUM(written, calibration=calibration)
+    dataset = TUM(written, options=TUMOptions(calibration=calibration))
     assert len(dataset.sequences) == 2
     clip = dataset.load(NAME, [0, 1, 2])
     config = split_config("dynamic-test", **SyntheticOptions(frames=3, height=32, width=48).world_values())

@@ -115,7 +115,7 @@ def test_inverse_of_a_pose_is_exact():
     [
         ("1 2 3\n", "line 1: 3 values, expected 8"),
         ("# head\n\n1 0 0 0 0 0 0 1\n2 0 0 x 0 0 0 1\n", "line 4: could not convert string to float: 'x'"),
-        ("1 0 0 0 0 0 0 0\n", "pose 0 has a zero quaternion"),
+        ("1 0 0 0 0 0 0 0\n", "pose 0 is 0 0 0 0 0 0 0, a zero quaternion"),
         ("1 0 0 nan 0 0 0 1\n", "line 1: 8 values, expected 8 finite ones"),
         ("# only a comment\n", "holds no pose"),
     ],

@@ -14,11 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from page4d.schema import UserError
+
+# How far apart in time a picture and its pose, or its depth map, may be in TUM and Bonn: the scripts of both agree.
+POSE_WITHIN_S = 0.02
+DEPTH_WITHIN_S = 0.04
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexRow:
     """One line of an index file: a stamp in seconds, the words after it as text, and where it stands."""
 
     stamp_s: float
@@ -28,10 +35,24 @@ class Entry:
 
     @property
     def place(self) -> str:
+        """Where it stands, for messages."""
         return f"{self.path}, line {self.line}"
 
+    def numbers(self, count: int) -> NDArray[np.float64]:
+        """The first `count` words as numbers.
 
-def _parse(path: Path, number: int, text: str, n_words: int) -> Entry:
+        Raises:  UserError with file and line for a word that is none, or one that is not finite.
+        """
+        try:
+            values = np.array([float(word) for word in self.words[:count]])
+        except ValueError as error:
+            raise UserError(f"{self.place}: {error}; expected {count} numbers after the stamp") from error
+        if len(values) != count or not np.isfinite(values).all():
+            raise UserError(f"{self.place}: expected {count} finite numbers after the stamp, got {self.words}")
+        return values
+
+
+def _parse(path: Path, number: int, text: str, n_words: int) -> IndexRow:
     words = text.replace(",", " ").replace("\t", " ").split()
     try:
         stamp = float(words[0])
@@ -43,17 +64,17 @@ def _parse(path: Path, number: int, text: str, n_words: int) -> Entry:
         raise UserError(
             f"{path}, line {number}: {len(words) - 1} values after the stamp, needed {n_words}: {text.strip()!r}"
         )
-    return Entry(stamp, tuple(words[1:]), path, number)
+    return IndexRow(stamp, tuple(words[1:]), path, number)
 
 
-def read_entries(path: Path, n_words: int = 1) -> list[Entry]:
+def read_entries(path: Path, n_words: int = 1) -> list[IndexRow]:
     """Read `stamp word word ...` lines in file order; `#` starts a comment line, commas and tabs count as blanks.
 
     Errors:  UserError with file and line for a missing or empty file, a word that is no stamp, or too few words.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; this folder is not a complete download of the sequence")
-    entries: list[Entry] = []
+    entries: list[IndexRow] = []
     for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if text.strip() and not text.lstrip().startswith("#"):
             entries.append(_parse(path, number, text, n_words))
@@ -62,7 +83,7 @@ def read_entries(path: Path, n_words: int = 1) -> list[Entry]:
     return entries
 
 
-def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[Entry]:
+def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[IndexRow]:
     """Read an index file whose stamps must increase.
 
     Errors:  UserError with file and line as `read_entries`, and for a stamp that repeats or goes back in time. With
@@ -75,7 +96,7 @@ def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[Ent
     return entries
 
 
-def _check_order(entries: Sequence[Entry]) -> None:
+def _check_order(entries: Sequence[IndexRow]) -> None:
     for before, after in itertools.pairwise(entries):
         if after.stamp_s == before.stamp_s:
             raise UserError(
@@ -90,7 +111,7 @@ def _check_order(entries: Sequence[Entry]) -> None:
 
 
 def associate(
-    first_s: Sequence[float], second_s: Sequence[float], max_difference_s: float = 0.02, offset_s: float = 0.0
+    first_s: Sequence[float], second_s: Sequence[float], max_difference_s: float = POSE_WITHIN_S, offset_s: float = 0.0
 ) -> list[tuple[int, int]]:
     """Pair the stamps of two streams, closest pairs first, each stamp at most once.
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
-from inspect import signature
 from typing import Any, TypeVar
 
 from page4d.data.augmentation import ColourAugmentation
-from page4d.data.datasets import DepthOptions, SceneDataset, dataset_class
+from page4d.data.datasets import DepthRule, SceneDataset, Selection, dataset_class
 from page4d.data.mixing import Ingredient, Mix, TrainingLook
 from page4d.data.sampling import ShapeRule, WindowRule
 from page4d.data.transforms import Framing
@@ -28,7 +27,7 @@ ENTRY_KEYS = (
 MIX_KEYS = ("kind", "datasets", "shapes", "look", "seed", "val")
 
 
-def dataset_from(values: Mapping[str, Any], where: str = "data") -> SceneDataset:
+def dataset_from(values: Mapping[str, Any], where: str = "data") -> SceneDataset[Any]:
     """Open the dataset that an entry describes.
 
     Errors:  UserError for an unknown key or loader, and what the loader itself refuses, such as a missing folder.
@@ -38,11 +37,10 @@ def dataset_from(values: Mapping[str, Any], where: str = "data") -> SceneDataset
         raise UserError(f"{where}: needed loader (a dataset's name) and root (its folder)")
     loader = dataset_class(str(values["loader"]))
     options = dict(values.get("options") or {})
-    taken = [n for n in signature(loader).parameters if n not in ("root", "split", "sequences", "min_frames", "depth")]
-    _known(options, taken, f"{where}.options")
     common = {name: values[name] for name in ("split", "sequences", "min_frames") if values.get(name) is not None}
-    depth = made(DepthOptions, values.get("depth"), f"{where}.depth")
-    return loader(values["root"], **common, depth=depth, **{name: _tuple(value) for name, value in options.items()})
+    depth = made(DepthRule, values.get("depth"), f"{where}.depth")
+    selection = made(Selection, common | {"depth": depth}, where)
+    return loader(values["root"], selection, made(loader.options_kind, options, f"{where}.options"))
 
 
 def ingredient_from(values: Mapping[str, Any], where: str = "data") -> Ingredient:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from page4d.geometry import invert, to_4x4
+from page4d.geometry import invert, quaternion_to_matrix, to_4x4
 from page4d.io.depth_formats import read_cam
 from page4d.io.names import by_number, list_files
 from page4d.schema import UserError, atomic_write
@@ -93,13 +93,23 @@ def read_tum(path: Path | str) -> Trajectory:
     Raises:  UserError with the line for wrong columns, text, NaN or a zero quaternion.
     """
     rows = _rows(Path(path), (8,))
-    lengths = np.linalg.norm(rows[:, 4:], axis=1)
-    if (lengths < 1e-6).any():
-        raise UserError(f"{path}: pose {int(np.argmin(lengths))} has a zero quaternion; expected qx qy qz qw")
+    return Trajectory(poses_from_rows(rows[:, 1:], str(path)), rows[:, 0])
+
+
+def poses_from_rows(rows: Array, place: str) -> NDArray[np.float64]:
+    """Rigid transforms (N, 4, 4) from rows tx ty tz qx qy qz qw (N, 7), quaternions of any length.
+
+    Raises:  UserError that starts with `place` for a value that is not finite, or a zero quaternion.
+    """
+    wrong = ~np.isfinite(rows).all(1) | (np.linalg.norm(rows[:, 3:], axis=1) < 1e-6)
+    if wrong.any():
+        number = int(wrong.argmax())
+        values = " ".join(f"{value:g}" for value in rows[number])
+        raise UserError(f"{place}: pose {number} is {values}, a zero quaternion or not finite; expected a rigid pose")
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    poses[:, :3, :3] = Rotation.from_quat(rows[:, 4:]).as_matrix()
-    poses[:, :3, 3] = rows[:, 1:4]
-    return Trajectory(poses, rows[:, 0])
+    poses[:, :3, :3] = quaternion_to_matrix(torch.from_numpy(np.array(rows[:, 3:], np.float64))).numpy()
+    poses[:, :3, 3] = rows[:, :3]
+    return poses
 
 
 def write_tum(path: Path | str, trajectory: Trajectory, legacy_quaternion_order: bool = False) -> None:

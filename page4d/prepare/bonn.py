@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.association import Entry, associate, nearest_within, read_entries, read_index
+from page4d.data.association import IndexRow, associate, nearest_within, read_entries, read_index
 from page4d.prepare.frames import Chosen, Target, plan_of
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
@@ -67,7 +67,7 @@ def _cut(name: str, count: int, options: BonnOptions) -> slice:
     return slice(options.first, last)
 
 
-def _by_position(sequence: Path, images: list[Stamped], poses: list[Entry], options: BonnOptions) -> list[Chosen]:
+def _by_position(sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> list[Chosen]:
     depths = stamped_images(sequence / "depth")
     depths = depths[_cut(str(sequence / "depth"), len(depths), options)]
     rows = poses[_cut(str(sequence / "groundtruth.txt"), len(poses), options)]
@@ -80,7 +80,7 @@ def _by_position(sequence: Path, images: list[Stamped], poses: list[Entry], opti
     ]
 
 
-def _by_time(sequence: Path, images: list[Stamped], poses: list[Entry], options: BonnOptions) -> list[Chosen]:
+def _by_time(sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> list[Chosen]:
     depths = stamped_images(sequence / "depth")
     depth_stamps = [stamp for stamp, _ in depths]
     partner = dict(associate([s for s, _ in images], [e.stamp_s for e in poses], options.max_pose_difference_s))
@@ -99,7 +99,7 @@ def _by_time(sequence: Path, images: list[Stamped], poses: list[Entry], options:
     return chosen
 
 
-def pairing_report(images: list[Stamped], poses: list[Entry], options: BonnOptions) -> str:
+def pairing_report(images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> str:
     """How far apart the two protocols are on these images: time of the rows, and distance of the poses they give."""
     rows = poses[options.first : options.first + len(images)]
     if not rows:
@@ -118,7 +118,7 @@ def pairing_report(images: list[Stamped], poses: list[Entry], options: BonnOptio
     )
 
 
-def _position(entry: Entry) -> NDArray[np.float64]:
+def _position(entry: IndexRow) -> NDArray[np.float64]:
     return np.array([float(word) for word in entry.words[:3]])
 
 

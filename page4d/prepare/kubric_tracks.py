@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.data.datasets import Selection
 from page4d.data.datasets.formats import read_json
-from page4d.data.datasets.kubric import Kubric, object_pose
+from page4d.data.datasets.kubric import Kubric, KubricOptions, object_pose
 from page4d.data.manifest import Manifest
 from page4d.io.trajectories import rigid_inverse
 from page4d.prepare.plans import Plan
@@ -58,7 +59,9 @@ class SceneMotion:
         for label, instance in enumerate(instances, start=1):
             positions, quaternions = instance.get("positions") or (), instance.get("quaternions") or ()
             if min(len(positions), len(quaternions)) > max(frames):
-                poses[label] = [object_pose(positions[f], quaternions[f]) for f in frames]
+                poses[label] = [
+                    object_pose(positions[f], quaternions[f], f"instance {label}, frame {f}") for f in frames
+                ]
         return cls(poses)
 
     def since_first(self, labels: NDArray[np.int64], frame: int) -> Array:
@@ -137,7 +140,8 @@ def plan_scene(scene: Path, out: Path, options: TrackOptions | None = None) -> P
     """
     options = options or TrackOptions()
     split = scene.parent.name if scene.parent.name in Kubric.splits else Kubric.splits[0]
-    dataset = Kubric(scene.parent, split, sequences=[scene.name], min_frames=2, tracks=False)
+    selection = Selection(split, sequences=(scene.name,), min_frames=2)
+    dataset = Kubric(scene.parent, selection, KubricOptions(tracks=False))
     frames = dataset.frame_numbers(scene.name)
     clip = dataset.load(scene.name, frames)
     if clip.instances is None:

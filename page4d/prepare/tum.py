@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from page4d.data.association import Entry, associate, nearest_within, read_index
+from page4d.data.association import IndexRow, associate, nearest_within, read_index
 from page4d.prepare.frames import Chosen, Target, plan_of
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
@@ -36,12 +36,12 @@ class TumOptions:
 class Triple:
     """An RGB entry with the pose and the depth map chosen for it."""
 
-    image: Entry
-    pose: Entry
-    depth: Entry | None
+    image: IndexRow
+    pose: IndexRow
+    depth: IndexRow | None
 
 
-def select(images: list[Entry], depths: list[Entry], poses: list[Entry], options: TumOptions) -> list[Triple]:
+def select(images: list[IndexRow], depths: list[IndexRow], poses: list[IndexRow], options: TumOptions) -> list[Triple]:
     """Choose the frames of the benchmark from the three index files, in time order."""
     pairs = associate([e.stamp_s for e in images], [e.stamp_s for e in poses], options.max_pose_difference_s)
     depth_stamps = [e.stamp_s for e in depths]
@@ -66,7 +66,7 @@ def _check_count(sequence: Path, triples: list[Triple], options: TumOptions) -> 
 
 
 def _check_images(sequence: Path, triples: list[Triple]) -> None:
-    names: dict[str, Entry] = {}
+    names: dict[str, IndexRow] = {}
     for triple in triples:
         size = check_colour(sequence / triple.image.words[0], triple.image.place)
         name = Path(triple.image.words[0]).name

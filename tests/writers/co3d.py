@@ -22,6 +22,7 @@ CORNER = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])  # from pixel centres a
 def write(root: Path, clips: Mapping[str, Clip], kind: str = "ndc_isotropic") -> None:
     """Write sequences `<category>/<sequence>`; the first three quarters of the frames are `train`, the rest `test`.
 
+    Files are numbered from 1, annotations and set lists from 0, as in the release.
     Stored depth is the clip's over SCALE, and where the clip has none, a wrong value that only the mask takes out.
     """
     entries: dict[str, list[dict[str, Any]]] = {}
@@ -32,12 +33,12 @@ def write(root: Path, clips: Mapping[str, Clip], kind: str = "ndc_isotropic") ->
         for i, entry in enumerate(_sequence(root, category, sequence, clip, kind)):
             entries.setdefault(category, []).append(entry)
             part = "train" if i < TRAIN * len(clip) else "test"
-            split[part].append([sequence, i + 1, entry["image"]["path"]])
+            split[part].append([sequence, entry["frame_number"], entry["image"]["path"]])
     for category, stored in entries.items():
         path = root / category / "frame_annotations.jgz"
         path.write_bytes(gzip.compress(json.dumps(stored).encode()))
         (root / category / "set_lists").mkdir()
-        (root / category / "set_lists/set_lists_fewview_dev.json").write_text(json.dumps(lists[category]))
+        (root / category / "set_lists/set_lists_fewview_train.json").write_text(json.dumps(lists[category]))
 
 
 def _sequence(root: Path, category: str, sequence: str, clip: Clip, kind: str) -> list[dict[str, Any]]:

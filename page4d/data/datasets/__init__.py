@@ -10,8 +10,9 @@ Download sizes in messages are the publishers' (CO3D, Dynamic Replica, DyCheck);
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from page4d.data.datasets.base import DepthOptions, SceneDataset, Source
+from page4d.data.datasets.base import DepthRule, Download, SceneDataset, Selection
 from page4d.data.datasets.bonn import Bonn
 from page4d.data.datasets.co3d import CO3D
 from page4d.data.datasets.dycheck import DyCheck
@@ -26,7 +27,7 @@ from page4d.data.datasets.tum import TUM
 from page4d.data.datasets.waymo import Waymo
 from page4d.schema import UserError
 
-DATASETS: Mapping[str, type[SceneDataset]] = {
+DATASETS: Mapping[str, type[SceneDataset[Any]]] = {
     "pointodyssey": PointOdyssey,
     "dynamic_replica": DynamicReplica,
     "kubric": Kubric,
@@ -41,16 +42,13 @@ DATASETS: Mapping[str, type[SceneDataset]] = {
     "folder": Folder,
 }
 
-__all__ = [
-    "CO3D", "DATASETS", "TUM", "Bonn", "DepthOptions", "DyCheck", "DynamicReplica", "Folder", "Kubric", "PointOdyssey",
-    "RLBench", "SceneDataset", "Sintel", "Source", "Spring", "Waymo", "dataset_class",
-]  # fmt: skip
+__all__ = ["DATASETS", "DepthRule", "Download", "SceneDataset", "Selection", "dataset_class"]
 
 
-def dataset_class(name: str) -> type[SceneDataset]:
+def dataset_class(name: str) -> type[SceneDataset[Any]]:
     """The loader of a dataset by its name.
 
-    Errors:  UserError listing the names there are.
+    Raises:  UserError listing the names there are.
     """
     try:
         return DATASETS[name]

@@ -11,24 +11,27 @@ never by a position in a list, so that a missing file cannot shift the pairing o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from page4d.data.depth_filter import percentile_filter
 from page4d.data.transforms import float_images
 from page4d.schema import Clip, UserError
 
+Options = TypeVar("Options")
+
 
 @dataclass(frozen=True)
-class Source:
-    """Where the original files come from, for the message a user gets who has not downloaded them yet."""
+class Download:
+    """Where the original files come from, for the message a user gets who does not have them yet."""
 
     title: str
     files: str
@@ -41,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded frame.
+    """One decoded frame; its depth map is decoded when `read_depth` is called, None where the frame has none.
 
     Shapes:  image uint8 (H, W, 3) RGB; depth float32 (H, W); cam_from_world (3 or 4, 4); K (3, 3);
              moving bool (H, W) or None; instances int (H, W) or None.
@@ -50,7 +53,7 @@ class Frame:
     """
 
     image: NDArray[np.uint8]
-    depth: NDArray[np.float32]
+    read_depth: Callable[[], NDArray[np.float32]] | None
     cam_from_world: NDArray[np.float64]
     K: NDArray[np.float64]
     moving: NDArray[np.bool_] | None = None
@@ -64,22 +67,37 @@ class Tracks:
     xy: NDArray[np.float32]
     visible: NDArray[np.bool_]
 
+    @classmethod
+    def of(cls, xy: NDArray[np.floating[Any]], seen: NDArray[Any]) -> Tracks:
+        """Tracks from stored arrays: coordinates that are not finite become 0 and invisible."""
+        finite = np.isfinite(xy).all(-1)
+        usable = np.where(finite[..., None], xy, 0).astype(np.float32)
+        return cls(usable, np.ascontiguousarray(seen.astype(bool) & finite))
+
 
 @dataclass(frozen=True)
-class DepthOptions:
-    """What is done to a depth map after decoding; the default keeps every measurement.
+class DepthRule:
+    """What is kept of a depth map; the default keeps every measurement.
 
-    `load=False` gives all-zero maps without opening a depth file. `max_depth_m` drops what is farther.
-    `percentiles` is (low, high) over the valid pixels of a frame; the public training uses (1, 98).
+    Note:    `load=False` gives all-zero maps without opening a depth file; `max_depth_m` drops what is farther;
+             `percentiles` is (low, high) over the valid pixels of a frame, in the public training (1, 98).
+    Raises:  UserError for a limit that is not positive, or percentiles out of order.
     """
 
     load: bool = True
     max_depth_m: float | None = None
     percentiles: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        if self.max_depth_m is not None and not self.max_depth_m > 0:
+            raise UserError(f"max_depth_m is {self.max_depth_m}; expected a positive depth, or null to keep all")
+        if self.percentiles is not None and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise UserError(f"depth percentiles are {self.percentiles}; expected 0 <= low < high <= 100")
+
     def apply(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """The map with what is not finite, not positive or not wanted set to 0."""
-        kept = np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
+        measured = np.isfinite(depth) & (depth > 0)
+        kept = np.where(measured, depth, 0).astype(np.float32)
         if self.max_depth_m is not None:
             kept[kept > self.max_depth_m] = 0
         if self.percentiles is not None:
@@ -87,41 +105,51 @@ class DepthOptions:
         return kept
 
 
-class SceneDataset(ABC):
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a download is opened and what is read of its frames; None is the dataset's own default.
+
+    Note:    `sequences` narrows the index to these names; shorter ones than `min_frames` are left out.
+    """
+
+    split: str | None = None
+    sequences: tuple[str, ...] | None = None
+    min_frames: int | None = None
+    depth: DepthRule = field(default_factory=DepthRule)
+
+    def __post_init__(self) -> None:
+        if self.min_frames is not None and self.min_frames < 1:
+            raise UserError(f"min_frames is {self.min_frames}; expected at least 1")
+
+
+class SceneDataset(ABC, Generic[Options]):
     """One official download as named sequences of numbered frames.
 
-    Args:    root is the folder described in the subclass; `sequences` narrows the index to these names;
-             sequences with fewer than `min_frames` frames are left out.
-    Errors:  UserError if the folder is missing (with the download to get), the split is unknown, a named sequence is
+    A subclass describes its folder, names its options, and says what there is (`_scan`) and what a frame holds
+    (`_frame`). The first of its splits is the default.
+
+    Raises:  UserError if the folder is missing (with the download to get), the split is unknown, a named sequence is
              not there, or nothing is found.
     """
 
     name: ClassVar[str]
-    source: ClassVar[Source]
+    download: ClassVar[Download]
+    options_kind: ClassVar[type[Any]]
     splits: ClassVar[tuple[str, ...]]
+    split_aliases: ClassVar[Mapping[str, str]] = {}
     split_folders: ClassVar[Mapping[str, str]] = {}
+    min_frames: ClassVar[int] = 1
     metric: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str,
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 1,
-        depth: DepthOptions | None = None,
-    ) -> None:
-        if split not in self.splits:
-            raise UserError(f"{self.name} has no split {split!r}; choose one of {', '.join(self.splits)}")
+    def __init__(self, root: Path | str, selection: Selection | None = None, options: Options | None = None) -> None:
         self.root = Path(root)
-        self.split = split
-        self.depth_options = depth or DepthOptions()
+        self.selection = selection or Selection()
+        self.options: Options = self.options_kind() if options is None else options
+        self._check_choices()
+        self.split = self._known_split(self.selection.split)
         if not self.root.is_dir():
             raise self._missing(self.root)
-        found = {name: numbers for name, numbers in self._scan().items() if len(numbers) >= max(1, min_frames)}
-        self._numbers = self._narrow(found, sequences)
-        if not self._numbers:
-            raise self._missing(self.root, f"no sequence with at least {max(1, min_frames)} frames")
+        self._numbers = self._narrow(self._scan())
 
     @abstractmethod
     def _scan(self) -> dict[str, list[int]]:
@@ -148,6 +176,11 @@ class SceneDataset(ABC):
         """Names of the sequences, sorted."""
         return sorted(self._numbers)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is known to be wrong with the sequences that were opened, one sentence each."""
+        return []
+
     def frame_numbers(self, sequence: str) -> list[int]:
         """Frame numbers of a sequence in increasing order; the values `load` takes."""
         return list(self._known(sequence))
@@ -160,7 +193,7 @@ class SceneDataset(ABC):
         """Read frames by their frame numbers, in the order given; a number may come more than once.
 
         Units:   see Clip; images at native resolution.
-        Errors:  UserError for an unknown sequence or frame number, a missing or broken file, or frames of
+        Raises:  UserError for an unknown sequence or frame number, a missing or broken file, or frames of
                  different sizes.
         """
         return float_images(self.read(sequence, frames))
@@ -170,15 +203,33 @@ class SceneDataset(ABC):
 
         Note:    training frames such clips first and calls `float_images` then; anything else wants `load`.
         """
-        known = set(self._known(sequence))
-        unknown = [n for n in frames if n not in known]
-        if unknown or not frames:
-            raise UserError(
-                f"{self.name}/{sequence}: frame numbers {unknown or 'none'} asked; it has {len(known)} frames "
-                f"from {min(known)} to {max(known)}"
-            )
+        self._check_numbers(sequence, frames)
+        distinct = list(dict.fromkeys(frames))
+        decoded = self._frames(sequence, distinct)
+        depth = {number: self._depth(frame) for number, frame in decoded.items()}
+        self._check_sizes(sequence, decoded, depth)
+        chosen = [decoded[number] for number in frames]
+        return self._assemble(sequence, frames, chosen, [depth[number] for number in frames])
+
+    def load_poses(self, sequence: str, frames: Sequence[int]) -> Tensor:
+        """Camera from world (S, 3, 4) of frames by their frame numbers, without decoding any depth."""
+        self._check_numbers(sequence, frames)
         decoded = self._frames(sequence, list(dict.fromkeys(frames)))
-        return self._assemble(sequence, frames, [decoded[n] for n in frames])
+        return _float_tensor([decoded[number].cam_from_world[:3] for number in frames])
+
+    def _known_split(self, asked: str | None) -> str:
+        split = self.splits[0] if asked is None else self.split_aliases.get(asked, asked)
+        if split not in self.splits:
+            raise UserError(f"{self.name} has no split {split!r}; choose one of {', '.join(self.splits)}")
+        return split
+
+    def _check_choices(self) -> None:
+        """Refuse an option that is none of its choices: a Literal says which there are, but only to type checkers."""
+        for name, hint in get_type_hints(self.options_kind).items():
+            value = getattr(self.options, name)
+            if get_origin(hint) is Literal and value not in get_args(hint):
+                choices = ", ".join(map(str, get_args(hint)))
+                raise UserError(f"{self.name}: {name} is {value!r}; choose one of {choices}")
 
     def _known(self, sequence: str) -> tuple[int, ...]:
         try:
@@ -187,55 +238,80 @@ class SceneDataset(ABC):
             some = ", ".join(self.sequences[:5])
             raise UserError(f"{self.name} has no sequence {sequence!r} below {self.root}; it has {some}, ...") from None
 
-    def _narrow(self, found: Mapping[str, list[int]], wanted: Iterable[str] | None) -> dict[str, tuple[int, ...]]:
-        names = list(found) if wanted is None else list(wanted)
-        absent = [name for name in names if name not in found]
+    def _check_numbers(self, sequence: str, frames: Sequence[int]) -> None:
+        known = set(self._known(sequence))
+        unknown = [n for n in frames if n not in known]
+        if unknown or not frames:
+            raise UserError(
+                f"{self.name}/{sequence}: frame numbers {unknown or 'none'} asked; it has {len(known)} frames "
+                f"from {min(known)} to {max(known)}"
+            )
+
+    def _narrow(self, found: Mapping[str, list[int]]) -> dict[str, tuple[int, ...]]:
+        least = max(1, self.selection.min_frames or self.min_frames)
+        usable = {name: tuple(numbers) for name, numbers in found.items() if len(numbers) >= least}
+        wanted = self.selection.sequences
+        names = usable.keys() if wanted is None else wanted
+        absent = [name for name in names if name not in usable]
         if absent:
-            raise UserError(f"{self.name}: no usable sequence {', '.join(absent)} below {self.root}. {self.source}")
-        return {name: tuple(found[name]) for name in names}
+            raise UserError(f"{self.name}: no usable sequence {', '.join(absent)} below {self.root}. {self.download}")
+        if not names:
+            raise self._missing(self.root, f"no sequence with at least {least} frames")
+        return {name: usable[name] for name in names}
 
     def _missing(self, path: Path, why: str = "no such folder") -> UserError:
-        return UserError(f"{path}: {why}. {self.source}")
+        return UserError(f"{path}: {why}. {self.download}")
 
-    def _assemble(self, sequence: str, numbers: Sequence[int], frames: Sequence[Frame]) -> Clip:
-        self._check_sizes(sequence, numbers, frames)
+    def _depth(self, frame: Frame) -> NDArray[np.float32]:
+        """A frame's depth map as the selection wants it; all zero where it has none or none is wanted."""
+        rule = self.selection.depth
+        if frame.read_depth is None or not rule.load:
+            return np.zeros(frame.image.shape[:2], np.float32)
+        return rule.apply(frame.read_depth())
+
+    def _assemble(
+        self, sequence: str, numbers: Sequence[int], frames: Sequence[Frame], depth: Sequence[NDArray[np.float32]]
+    ) -> Clip:
+        images = torch.from_numpy(np.stack([frame.image for frame in frames]))
         tracks = self._tracks(sequence, numbers)
-        follow = all(b == a + 1 for a, b in pairwise(numbers))
-        flow = self._flow(sequence, numbers) if follow and len(numbers) > 1 else None
-        images = torch.from_numpy(np.stack([f.image for f in frames])).permute(0, 3, 1, 2)
+        follow = len(numbers) > 1 and all(b == a + 1 for a, b in pairwise(numbers))
+        flow = self._flow(sequence, numbers) if follow else None
         return Clip(
-            images=images,
-            depth=torch.from_numpy(np.stack([self.depth_options.apply(f.depth) for f in frames])),
-            cam_from_world=_float_tensor([f.cam_from_world[:3] for f in frames]),
-            K=_float_tensor([f.K for f in frames]),
+            images=images.permute(0, 3, 1, 2),
+            depth=torch.from_numpy(np.stack(depth)),
+            cam_from_world=_float_tensor([frame.cam_from_world[:3] for frame in frames]),
+            K=_float_tensor([frame.K for frame in frames]),
             frame_numbers=torch.tensor(list(numbers), dtype=torch.int64),
             name=f"{self.name}/{sequence}",
             dataset=self.name,
             metric=self.metric,
-            moving=_stack_optional([f.moving for f in frames]),
-            instances=_stack_optional([f.instances for f in frames]),
+            moving=_stack_optional([frame.moving for frame in frames]),
+            instances=_stack_optional([frame.instances for frame in frames]),
             tracks=None if tracks is None else torch.from_numpy(tracks.xy.astype(np.float32)),
             tracks_visible=None if tracks is None else torch.from_numpy(tracks.visible),
             flow=None if flow is None else torch.from_numpy(flow),
         )
 
-    def _check_sizes(self, sequence: str, numbers: Sequence[int], frames: Sequence[Frame]) -> None:
-        wanted = frames[0].image.shape[:2]
-        for number, frame in zip(numbers, frames, strict=True):
-            for part in (frame.image, frame.depth, frame.moving, frame.instances):
-                if part is not None and part.shape[:2] != wanted:
+    def _check_sizes(
+        self, sequence: str, frames: Mapping[int, Frame], depth: Mapping[int, NDArray[np.float32]]
+    ) -> None:
+        height, width = next(iter(frames.values())).image.shape[:2]
+        for number, frame in frames.items():
+            place = f"{self.name}/{sequence} frame {number}"
+            for part in (frame.image, depth[number], frame.moving, frame.instances):
+                if part is not None and part.shape[:2] != (height, width):
                     raise UserError(
-                        f"{self.name}/{sequence} frame {number}: a map is {part.shape[1]} x {part.shape[0]}, needed "
-                        f"{wanted[1]} x {wanted[0]} as the first image; the files do not belong together"
+                        f"{place}: a map is {part.shape[1]} x {part.shape[0]}, expected {width} x {height} as the "
+                        "first image; the files do not belong together"
                     )
             if not np.isfinite(frame.cam_from_world).all() or not np.isfinite(frame.K).all():
-                raise UserError(f"{self.name}/{sequence} frame {number}: the camera has values that are not finite")
+                raise UserError(f"{place}: the camera has values that are not finite")
 
     @property
     def folder(self) -> Path:
         """The split's folder below the root, or the root itself if it already is that folder.
 
-        Errors:  UserError if the root is the folder of another split, so that no split is trained on by mistake.
+        Raises:  UserError if the root is the folder of another split, so that no split is trained on by mistake.
         """
         names = {split: self.split_folders.get(split, split) for split in self.splits}
         wanted = names[self.split]
@@ -245,15 +321,12 @@ class SceneDataset(ABC):
             raise UserError(f"{self.name}: {self.root} is another split's folder, split {self.split!r} was asked")
         return self.root
 
-    def _empty_depth(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.zeros(image.shape[:2], np.float32)
 
-
-def _float_tensor(matrices: Sequence[NDArray[np.float64]]) -> torch.Tensor:
+def _float_tensor(matrices: Sequence[NDArray[np.float64]]) -> Tensor:
     return torch.from_numpy(np.stack(matrices).astype(np.float32))
 
 
-def _stack_optional(maps: Sequence[NDArray[np.bool_] | NDArray[np.int64] | None]) -> torch.Tensor | None:
+def _stack_optional(maps: Sequence[NDArray[np.bool_] | NDArray[np.int64] | None]) -> Tensor | None:
     """All maps stacked, or None unless every frame has one."""
     present = [m for m in maps if m is not None]
     return torch.from_numpy(np.stack(present)) if len(present) == len(maps) else None

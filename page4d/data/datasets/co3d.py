@@ -4,7 +4,8 @@ Official layout after extraction:
 
     <root>/<category>/
       frame_annotations.jgz                  gzip JSON list: image, depth, viewpoint (PyTorch3D) of every frame
-      set_lists/set_lists_<subset>.json      {"train": [[sequence, frame, path], ...], "val": ..., "test": ...}
+      set_lists/set_lists_<subset>.json      {"train": [[sequence, number, path], ...], "val": ..., "test": ...};
+                                             the number is the annotation's, not the one in the file name
       <sequence>/images/frame000001.jpg
       <sequence>/depths/frame000001.jpg.geometric.png     16-bit PNG of half floats, times scale_adjustment
       <sequence>/depth_masks/frame000001.png              brighter than half = reliable stereo depth
@@ -21,17 +22,18 @@ only where that is 1; it edits whole paths by replacing "/images", also inside t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_half_png, read_json, read_mask, read_rgb
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
+from page4d.io.names import by_number, checked_name, checked_relative, frame_number, list_files
 from page4d.schema import UserError
 
 # The categories of the public training; the download has 51.
@@ -44,7 +46,7 @@ PUBLIC_CATEGORIES = (
 
 
 @dataclass(frozen=True)
-class Entry:
+class AnnotatedFrame:
     """One annotated frame; paths are relative to the root."""
 
     image: str
@@ -55,97 +57,114 @@ class Entry:
     K: NDArray[np.float64]
 
 
-class CO3D(SceneDataset):
-    """CO3D v2 sequences named `<category>/<sequence>`; frame numbers are those of the files.
+Annotated = dict[str, dict[int, AnnotatedFrame]]
+
+
+@dataclass(frozen=True)
+class CO3DOptions:
+    """Which categories (null: all that are there), which set list, and whose cameras.
+
+    `subset` names the set list that splits are read from; `annotations` is a folder of the files published with VGGT.
+    """
+
+    categories: tuple[str, ...] | None = None
+    subset: str = "fewview_train"
+    annotations: str | None = None
+
+
+class CO3D(SceneDataset[CO3DOptions]):
+    """CO3D v2 sequences named `<category>/<sequence>`; frame numbers are those in the file names.
 
     `split="all"` takes every extracted frame; train, val and test those of the set list named by `subset`.
     Annotations are read for a category when its first clip is asked for. Nothing moves: `moving` is false everywhere.
     """
 
     name = "co3d"
+    options_kind = CO3DOptions
     splits = ("train", "val", "test", "all")
+    min_frames = 24
     metric = False
-    source = Source(
+    download = Download(
         "CO3D v2",
         "the archives of the categories wanted",
         "5.5 TB for all 51 categories; 8.9 GB for the single-sequence subset",
         "https://github.com/facebookresearch/co3d",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "train",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 24,
-        depth: DepthOptions | None = None,
-        categories: Sequence[str] | None = None,
-        subset: str = "fewview_dev",
-        annotations: Path | str | None = None,
-    ) -> None:
-        self.categories = None if categories is None else list(categories)
-        self.subset = subset
-        self.annotations = None if annotations is None else Path(annotations)
-        self._entries: dict[str, dict[str, dict[int, Entry]]] = {}
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
     def _scan(self) -> dict[str, list[int]]:
-        if self.annotations is not None:
-            categories = self.categories or list(PUBLIC_CATEGORIES)
-            present = [c for c in categories if (self.annotations / f"{c}_{self.split}.jgz").is_file()]
-            if not present:
-                raise UserError(f"{self.annotations} has no <category>_{self.split}.jgz; give the folder of co3d_anno")
-            return {f"{c}/{s}": sorted(frames) for c in present for s, frames in self._category(c).items()}
-        categories = self.categories or sorted(p.parent.name for p in self.root.glob("*/frame_annotations.jgz"))
+        self._annotated: dict[str, Annotated] = {}
         found: dict[str, list[int]] = {}
-        for category in categories:
-            found |= self._extracted(category) if self.split == "all" else self._listed(category)
+        for category in self._categories():
+            for sequence, frames in self._chosen(category).items():
+                found[f"{category}/{sequence}"] = sorted(frames)
         return found
 
+    def _categories(self) -> list[str]:
+        options = self.options
+        for name in options.categories or ():
+            checked_name(name, "co3d: options.categories")
+        if options.annotations is None:
+            extracted = sorted(path.parent.name for path in self.root.glob("*/frame_annotations.jgz"))
+            return list(options.categories or extracted)
+        folder = Path(options.annotations)
+        wanted = options.categories or PUBLIC_CATEGORIES
+        present = [name for name in wanted if (folder / f"{name}_{self.split}.jgz").is_file()]
+        if not present:
+            raise UserError(f"{folder} has no <category>_{self.split}.jgz; give the folder of co3d_anno")
+        return present
+
+    def _chosen(self, category: str) -> dict[str, list[int]]:
+        """Frame numbers of the split by sequence."""
+        if self.options.annotations is not None:
+            return {sequence: list(frames) for sequence, frames in self._annotations(category).items()}
+        return self._extracted(category) if self.split == "all" else self._listed(category)
+
     def _extracted(self, category: str) -> dict[str, list[int]]:
-        return {
-            f"{category}/{folder.parent.name}": sorted(_number(path.name) for path in folder.glob("frame*.jpg"))
-            for folder in sorted((self.root / category).glob("*/images"))
-        }
+        folders = sorted((self.root / category).glob("*/images"))
+        return {folder.parent.name: list(by_number(list_files(folder, {".jpg"}, "frame"))) for folder in folders}
 
     def _listed(self, category: str) -> dict[str, list[int]]:
-        path = self.root / category / "set_lists" / f"set_lists_{self.subset}.json"
+        """Frames of the set list that were extracted.
+
+        Note:    an entry's own number counts annotations and is not the number in the file name: the path is.
+        """
+        path = self.root / category / "set_lists" / f"set_lists_{self.options.subset}.json"
         stored = read_json(path)
         if self.split not in stored:
             raise UserError(f"{path} has {', '.join(stored)}, but no {self.split!r}")
+        present = {sequence: set(numbers) for sequence, numbers in self._extracted(category).items()}
         found: dict[str, list[int]] = {}
-        for sequence, number, _ in stored[self.split]:
-            found.setdefault(f"{category}/{sequence}", []).append(int(number))
-        present = self._extracted(category)
-        return {name: sorted(set(numbers) & set(present.get(name, ()))) for name, numbers in found.items()}
+        for sequence, _, image in stored[self.split]:
+            number = frame_number(image)
+            if number in present.get(sequence, ()):
+                found.setdefault(sequence, []).append(number)
+        return found
 
-    def _category(self, category: str) -> dict[str, dict[int, Entry]]:
-        if category not in self._entries:
-            read = _read_official if self.annotations is None else _read_vggt
-            folder = self.root / category if self.annotations is None else self.annotations
-            file = "frame_annotations.jgz" if self.annotations is None else f"{category}_{self.split}.jgz"
-            self._entries[category] = read(folder / file)
-        return self._entries[category]
+    def _annotations(self, category: str) -> Annotated:
+        if category not in self._annotated:
+            self._annotated[category] = self._read_annotations(category)
+        return self._annotated[category]
+
+    def _read_annotations(self, category: str) -> Annotated:
+        if self.options.annotations is None:
+            return _read_official(self.root / category / "frame_annotations.jgz")
+        return _read_vggt(Path(self.options.annotations) / f"{category}_{self.split}.jgz")
 
     def _frame(self, sequence: str, number: int) -> Frame:
         category, _, name = sequence.partition("/")
-        entry = self._category(category).get(name, {}).get(number)
-        if entry is None:
+        stored = self._annotations(category).get(name, {}).get(number)
+        if stored is None:
             raise UserError(f"co3d: the annotations of {category} have no frame {number} of {name}")
-        image = read_rgb(self.root / entry.image)
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = read_half_png(self.root / entry.depth) * np.float32(entry.depth_scale)
-            reliable = read_mask(self.root / entry.mask)
-            if reliable.shape != depth.shape:
-                raise UserError(f"{entry.mask} and {entry.depth} have different sizes; extract them again")
-            depth = np.where(reliable, depth, 0).astype(np.float32)
-        return Frame(image, depth, entry.cam_from_world, entry.K, moving=np.zeros(image.shape[:2], bool))
+        image = read_rgb(self.root / stored.image)
+        still = np.zeros(image.shape[:2], bool)
+        return Frame(image, partial(self._read_depth, stored), stored.cam_from_world, stored.K, moving=still)
 
-
-def _number(file_name: str) -> int:
-    return int(Path(file_name).name.removeprefix("frame").split(".")[0])
+    def _read_depth(self, stored: AnnotatedFrame) -> NDArray[np.float32]:
+        depth = read_half_png(self.root / stored.depth) * np.float32(stored.depth_scale)
+        reliable = read_mask(self.root / stored.mask)
+        if reliable.shape != depth.shape:
+            raise UserError(f"{stored.mask} and {stored.depth} have different sizes; extract them again")
+        return np.where(reliable, depth, 0).astype(np.float32)
 
 
 def _beside(image: str) -> tuple[str, str]:
@@ -156,38 +175,44 @@ def _beside(image: str) -> tuple[str, str]:
     return str(depth), str(sequence / "depth_masks" / f"{path.stem}.png")
 
 
-def _read_official(path: Path) -> dict[str, dict[int, Entry]]:
-    entries: dict[str, dict[int, Entry]] = {}
+def _read_official(path: Path) -> Annotated:
+    """Annotated frames by sequence and the number in the file name."""
+    found: Annotated = {}
     for stored in read_json(path):
         try:
-            image: str = stored["image"]["path"]
-            depth: dict[str, Any] = stored.get("depth") or {}
-            beside = _beside(image)
-            pose, K = opencv_camera(stored["viewpoint"], stored["image"]["size"])
-            entry = Entry(
-                image,
-                depth.get("path") or beside[0],
-                depth.get("mask_path") or beside[1],
-                float(depth.get("scale_adjustment") or 1.0),
-                pose,
-                K,
-            )
-            # The number in the file name: the annotation's own frame_number counts from 0 in some categories.
-            entries.setdefault(stored["sequence_name"], {})[_number(image)] = entry
+            frame = _official_frame(stored, str(path))
+            found.setdefault(stored["sequence_name"], {})[frame_number(frame.image)] = frame
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{path}: an entry has no usable {error}; download the annotations again") from error
-    return entries
+    return found
 
 
-def _read_vggt(path: Path) -> dict[str, dict[int, Entry]]:
-    entries: dict[str, dict[int, Entry]] = {}
+def _official_frame(stored: dict[str, Any], place: str) -> AnnotatedFrame:
+    image = checked_relative(str(stored["image"]["path"]), place)
+    depth: dict[str, Any] = stored.get("depth") or {}
+    depth_beside, mask_beside = _beside(image)
+    pose, K = opencv_camera(stored["viewpoint"], stored["image"]["size"])
+    return AnnotatedFrame(
+        image=image,
+        depth=checked_relative(str(depth.get("path") or depth_beside), place),
+        mask=checked_relative(str(depth.get("mask_path") or mask_beside), place),
+        depth_scale=float(depth.get("scale_adjustment") or 1.0),
+        cam_from_world=pose,
+        K=K,
+    )
+
+
+def _read_vggt(path: Path) -> Annotated:
+    found: Annotated = {}
     for sequence, frames in read_json(path).items():
         for stored in frames:
             try:
-                image = stored["filepath"]
+                image = checked_relative(str(stored["filepath"]), str(path))
                 pose, K = (np.array(stored[key], np.float64) for key in ("extri", "intri"))
-            except (KeyError, TypeError) as error:
+            except (KeyError, TypeError, ValueError) as error:
                 raise UserError(f"{path}: an entry of {sequence} has no usable {error}") from error
             K[:2, 2] -= 0.5
-            entries.setdefault(sequence, {})[_number(image)] = Entry(image, *_beside(image), 1.0, pose, K)
-    return entries
+            depth, mask = _beside(image)
+            frame = AnnotatedFrame(image, depth, mask, 1.0, pose, K)
+            found.setdefault(sequence, {})[frame_number(image)] = frame
+    return found

@@ -19,15 +19,21 @@ crashes or shifts all following cameras; it ignores the pixel aspect ratio and s
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.formats import read_npy, read_rgb
+from page4d.data.datasets.base import Download, Frame, SceneDataset
+from page4d.data.datasets.formats import read_rgb
+from page4d.geometry import resize_intrinsics
+from page4d.io.depth_formats import read_depth_npy
+from page4d.io.images import EXTENSIONS
+from page4d.io.names import by_number, list_files
 from page4d.io.trajectories import read_dycheck_camera, rigid_inverse
 from page4d.schema import UserError
 
@@ -35,62 +41,85 @@ FACTORS = {"1x": 1, "2x": 2}
 CLAMPED_M = 3.0
 
 
-class DyCheck(SceneDataset):
-    """DyCheck iPhone scenes; `resolution` is 1x (720 x 960) or 2x (half of it), `camera` 0, 1 or 2.
+@dataclass(frozen=True)
+class DyCheckOptions:
+    """`resolution` is 1x (720 x 960) or 2x (half of it); `camera` 0 moves, 1 and 2 are fixed and have no depth."""
 
-    Frame numbers are the times in the file names. The fixed cameras have no depth: use `DepthOptions(load=False)`.
+    resolution: Literal["1x", "2x"] = "1x"
+    camera: Literal[0, 1, 2] = 0
+
+
+@dataclass(frozen=True)
+class DyCheckFiles:
+    """Where the files of one scene lie."""
+
+    folder: Path
+    resolution: str = "1x"
+
+    def images(self, camera: int = 0) -> dict[int, Path]:
+        """Pictures of one camera by their time."""
+        return by_number(list_files(self.folder / "rgb" / self.resolution, EXTENSIONS, f"{camera}_"))
+
+    def depths(self, camera: int = 0) -> dict[int, Path]:
+        """Depth maps of one camera by their time."""
+        return by_number(list_files(self.folder / "depth" / self.resolution, {".npy"}, f"{camera}_"))
+
+    def camera_file(self, image: Path) -> Path:
+        """The camera that belongs to a picture."""
+        return self.folder / "camera" / f"{image.stem}.json"
+
+
+def list_scenes(root: Path, resolution: str = "1x") -> dict[str, DyCheckFiles]:
+    """The scenes below a folder by name."""
+    folders = sorted(root.glob(f"*/rgb/{resolution}"))
+    return {folder.parents[1].name: DyCheckFiles(folder.parents[1], resolution) for folder in folders}
+
+
+class DyCheck(SceneDataset[DyCheckOptions]):
+    """DyCheck iPhone scenes; frame numbers are the times in the file names.
+
+    The fixed cameras have no depth: select `DepthRule(load=False)`.
     """
 
     name = "dycheck"
+    options_kind = DyCheckOptions
     splits = ("test", "val", "train")
-    source = Source(
+    download = Download(
         "DyCheck iPhone",
         "the zip archive of each scene",
         "28 GB for all 14 scenes",
         "https://github.com/KAIR-BAIR/dycheck (docs/DATASETS.md)",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "test",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 1,
-        depth: DepthOptions | None = None,
-        resolution: Literal["1x", "2x"] = "1x",
-        camera: int = 0,
-    ) -> None:
-        if resolution not in FACTORS:
-            raise UserError(f"dycheck: resolution={resolution!r}; choose {' or '.join(FACTORS)}")
-        self.resolution = resolution
-        self.camera = camera
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
     def _scan(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for folder in sorted(self.root.glob(f"*/rgb/{self.resolution}")):
-            paths = folder.glob(f"{self.camera}_[0-9]*.png")
-            found[folder.parents[1].name] = sorted(int(path.stem.rsplit("_", 1)[1]) for path in paths)
-        return found
+        scenes = list_scenes(self.root, self.options.resolution)
+        self._scenes = {name: (files, files.images(self.options.camera)) for name, files in scenes.items()}
+        return {name: list(images) for name, (_, images) in self._scenes.items()}
 
     def _frame(self, sequence: str, number: int) -> Frame:
-        scene, stem = self.root / sequence, f"{self.camera}_{number:05d}"
-        image = read_rgb(scene / "rgb" / self.resolution / f"{stem}.png")
-        camera_file = scene / "camera" / f"{stem}.json"
-        cam_from_world, K = read_camera(camera_file, FACTORS[self.resolution], image.shape[:2])
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = read_npy(scene / "depth" / self.resolution / f"{stem}.npy").astype(np.float32)
-            depth = depth[..., 0] if depth.ndim == 3 else depth
-            depth[depth == CLAMPED_M] = 0
-        return Frame(image, depth, cam_from_world, K)
+        files, images = self._scenes[sequence]
+        path = images[number]
+        image = read_rgb(path)
+        camera = files.camera_file(path)
+        cam_from_world, K = read_camera(camera, FACTORS[self.options.resolution], image.shape[:2])
+        depth = self.root / sequence / "depth" / self.options.resolution / f"{path.stem}.npy"
+        return Frame(image, partial(read_depth, depth), cam_from_world, K)
+
+
+def read_depth(path: Path, keep_clamped: bool = False) -> NDArray[np.float32]:
+    """z-depth in metres, 0 where nothing was measured.
+
+    Note:    the authors write min(depth, 3 m), so exactly 3 m says "3 m or more", which is no measurement;
+             `keep_clamped` takes it for one, as the released evaluation does.
+    """
+    depth = read_depth_npy(path)
+    return depth if keep_clamped else np.where(depth == CLAMPED_M, 0, depth).astype(np.float32)
 
 
 def read_camera(path: Path, factor: int, image_hw: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Camera from world (3, 4) and K (3, 3) for images `factor` times smaller than the camera file says.
 
-    Errors:  UserError for a damaged file, or if the image does not have the file's size divided by the factor.
+    Raises:  UserError for a damaged file, or if the image does not have the file's size divided by the factor.
     """
     camera = read_dycheck_camera(path)
     size = camera.size_wh
@@ -100,8 +129,5 @@ def read_camera(path: Path, factor: int, image_hw: tuple[int, ...]) -> tuple[NDA
         )
     if camera.distorted:
         warnings.warn(f"{path} has lens distortion, which is not applied", stacklevel=2)
-    K = camera.K.copy()
-    K[:2, 2] += 0.5
-    K[:2] /= factor
-    K[:2, 2] -= 0.5
+    K = resize_intrinsics(torch.from_numpy(camera.K), 1 / factor, 1 / factor).numpy()
     return rigid_inverse(camera.world_from_camera)[:3], K

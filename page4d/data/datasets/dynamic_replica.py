@@ -25,20 +25,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source, Tracks
+from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
 from page4d.data.datasets.formats import read_half_png, read_json, read_mask, read_rgb, reading
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
+from page4d.io.names import checked_relative
 from page4d.schema import UserError
 
 
 @dataclass(frozen=True)
-class Entry:
+class AnnotatedFrame:
     """What an annotation says of one frame; paths are relative to the split's folder."""
 
     image: str
@@ -50,52 +53,49 @@ class Entry:
     trajectories: str | None
 
 
-class DynamicReplica(SceneDataset):
-    """Dynamic Replica; `camera` is left, right or both. `val` is accepted for `valid`."""
+@dataclass(frozen=True)
+class DynamicReplicaOptions:
+    """`camera` is left, right or both; `tracks=False` leaves the trajectories unread."""
+
+    camera: Literal["left", "right", "both"] = "both"
+    tracks: bool = True
+
+
+class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
+    """Dynamic Replica; frame numbers are those of the annotation. `val` is accepted for `valid`."""
 
     name = "dynamic_replica"
+    options_kind = DynamicReplicaOptions
     splits = ("train", "valid", "test")
-    source = Source(
+    split_aliases = {"val": "valid"}  # noqa: RUF012
+    min_frames = 8
+    download = Download(
         "Dynamic Replica",
         "the train, valid or test split with its links.json script",
         "1.8 TB, 106 GB or 328 GB after extraction",
         "https://github.com/facebookresearch/dynamic_stereo",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "train",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 8,
-        depth: DepthOptions | None = None,
-        camera: Literal["left", "right", "both"] = "both",
-        tracks: bool = True,
-    ) -> None:
-        if camera not in ("left", "right", "both"):
-            raise UserError(f"dynamic_replica: camera={camera!r}; choose left, right or both")
-        self.camera = camera
-        self.with_tracks = tracks
-        self._entries: dict[str, dict[int, Entry]] = {}
-        wanted = "valid" if split == "val" else split
-        super().__init__(root, wanted, sequences=sequences, min_frames=min_frames, depth=depth)
-
     def _scan(self) -> dict[str, list[int]]:
-        folder = self.folder
+        self._annotated = self._read_annotation()
+        found: dict[str, list[int]] = {}
+        for name, frames in self._annotated.items():
+            present = self._present(self.folder / name)
+            found[name] = sorted(n for n, frame in frames.items() if Path(frame.image).name in present)
+        return found
+
+    def _read_annotation(self) -> dict[str, dict[int, AnnotatedFrame]]:
+        """Annotated frames by sequence and frame number."""
         file = f"frame_annotations_{self.split}.jgz"
-        path = next((p for p in (folder / file, self.root / file) if p.is_file()), None)
+        path = next((p for p in (self.folder / file, self.root / file) if p.is_file()), None)
         if path is None:
-            raise self._missing(folder, f"no {file}")
+            raise self._missing(self.folder, f"no {file}")
+        found: dict[str, dict[int, AnnotatedFrame]] = {}
         for stored in read_json(path):
-            if self.camera in ("both", stored.get("camera_name", "left")):
-                entry = _entry(stored, path)
-                self._entries.setdefault(Path(entry.image).parts[0], {})[int(stored["frame_number"])] = entry
-        present = {name: self._present(folder / name) for name in self._entries}
-        return {
-            name: sorted(n for n, entry in entries.items() if Path(entry.image).name in present[name])
-            for name, entries in self._entries.items()
-        }
+            if self.options.camera in ("both", stored.get("camera_name", "left")):
+                frame = _annotated_frame(stored, path)
+                found.setdefault(Path(frame.image).parts[0], {})[int(stored["frame_number"])] = frame
+        return found
 
     @staticmethod
     def _present(folder: Path) -> set[str]:
@@ -104,22 +104,18 @@ class DynamicReplica(SceneDataset):
         return {path.name for path in images.iterdir()} if images.is_dir() else set()
 
     def _frame(self, sequence: str, number: int) -> Frame:
-        folder, entry = self.folder, self._entries[sequence][number]
-        image = read_rgb(folder / entry.image)
-        pose, K = opencv_camera(entry.viewpoint, entry.size_hw)
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = read_half_png(folder / entry.depth) * np.float32(entry.depth_scale)
-        mask = folder / entry.mask if entry.mask else None
+        folder, stored = self.folder, self._annotated[sequence][number]
+        image = read_rgb(folder / stored.image)
+        pose, K = opencv_camera(stored.viewpoint, stored.size_hw)
+        read_depth = partial(_read_depth, folder / stored.depth, stored.depth_scale)
+        mask = folder / stored.mask if stored.mask else None
         moving = read_mask(mask) if mask is not None and mask.is_file() else None
-        return Frame(image, depth, pose, K, moving)
+        return Frame(image, read_depth, pose, K, moving)
 
     def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
-        paths = [self._entries[sequence][n].trajectories for n in numbers]
-        if not self.with_tracks or any(path is None for path in paths):
-            return None
-        files = [self.folder / str(path) for path in paths]
-        if not all(file.is_file() for file in files):
+        paths = [self._annotated[sequence][n].trajectories for n in numbers]
+        files = [self.folder / path for path in paths if path is not None]
+        if not self.options.tracks or len(files) < len(paths) or not all(file.is_file() for file in files):
             return None
         stored = [_read_trajectories(file) for file in files]
         counts = sorted({len(xy) for xy, _ in stored})
@@ -127,28 +123,34 @@ class DynamicReplica(SceneDataset):
             raise UserError(
                 f"{files[0].parent}: frames have {counts[0]} to {counts[-1]} points; they do not belong together"
             )
-        xy = np.stack([xy for xy, _ in stored])
-        finite = np.isfinite(xy).all(-1)
-        visible = np.stack([seen for _, seen in stored]) & finite
-        return Tracks(np.where(finite[..., None], xy, 0).astype(np.float32), visible)
+        return Tracks.of(np.stack([xy for xy, _ in stored]), np.stack([seen for _, seen in stored]))
 
 
-def _entry(stored: Mapping[str, Any], path: Path) -> Entry:
+def _read_depth(path: Path, scale: float) -> NDArray[np.float32]:
+    return read_half_png(path) * np.float32(scale)
+
+
+def _annotated_frame(stored: Mapping[str, Any], path: Path) -> AnnotatedFrame:
     try:
-        image = str(stored["image"]["path"])
+        image = checked_relative(str(stored["image"]["path"]), str(path))
         height, width = stored["image"]["size"]
         depth: Mapping[str, Any] = stored.get("depth") or {}
-        return Entry(
+        return AnnotatedFrame(
             image=image,
             size_hw=(int(height), int(width)),
-            depth=str(depth.get("path") or _depth_beside(image)),
+            depth=checked_relative(str(depth.get("path") or _depth_beside(image)), str(path)),
             depth_scale=float(depth.get("scale_adjustment") or 1.0),
             viewpoint=stored["viewpoint"],
-            mask=(stored.get("mask") or {}).get("path"),
-            trajectories=(stored.get("trajectories") or {}).get("path"),
+            mask=_optional_path(stored, "mask", path),
+            trajectories=_optional_path(stored, "trajectories", path),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(f"{path}: an entry has no usable {error}; download the annotation again") from error
+
+
+def _optional_path(stored: Mapping[str, Any], name: str, place: Path) -> str | None:
+    path = (stored.get(name) or {}).get("path")
+    return None if path is None else checked_relative(str(path), str(place))
 
 
 def _depth_beside(image: str) -> str:

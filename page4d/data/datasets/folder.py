@@ -11,65 +11,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
-from page4d.data.datasets.calibration import pose_from_tum
+from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_mask, read_npy, read_pgm16, read_rgb, read_table
 from page4d.io.depth_png import read_depth_png
 from page4d.io.names import by_number
-from page4d.io.trajectories import rigid_inverse
+from page4d.io.trajectories import poses_from_rows, rigid_inverse
 from page4d.schema import UserError
 
 IMAGES = ("*.png", "*.jpg", "*.jpeg")
 
 
-class Folder(SceneDataset):
+@dataclass(frozen=True)
+class FolderOptions:
+    """`depth_per_unit` is how many steps of a 16-bit depth map make a unit: 1000 for millimetres in metres."""
+
+    depth_per_unit: float = 1000.0
+
+
+class Folder(SceneDataset[FolderOptions]):
     """Recordings in plain folders. Frames are the images that have a row in poses.txt."""
 
     name = "folder"
+    options_kind = FolderOptions
     splits = ("all",)
-    source = Source("own recordings", "nothing", "see the layout", "page4d/data/datasets/folder.py")
-
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "all",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 1,
-        depth: DepthOptions | None = None,
-        depth_per_unit: float = 1000.0,
-    ) -> None:
-        self.depth_per_unit = depth_per_unit
-        self._images: dict[str, dict[int, Path]] = {}
-        self._poses: dict[str, dict[int, NDArray[np.float64]]] = {}
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
+    download = Download("own recordings", "nothing", "see the layout", "page4d/data/datasets/folder.py")
 
     def _missing(self, path: Path, why: str = "no such folder") -> UserError:
-        return UserError(f"{path}: {why}; needed <sequence>/images, depth, intrinsics.txt, poses.txt as in {__file__}")
+        wanted = "<sequence>/images, depth, intrinsics.txt, poses.txt"
+        return UserError(f"{path}: {why}; expected {wanted} as in {__file__}")
 
     def _scan(self) -> dict[str, list[int]]:
+        self._images: dict[str, dict[int, Path]] = {}
+        self._poses: dict[str, dict[int, NDArray[np.float64]]] = {}
         for table in sorted(self.root.glob("*/poses.txt")):
-            name = table.parent.name
+            name, rows = table.parent.name, read_table(table, 8)
             self._images[name] = by_number(p for kind in IMAGES for p in (table.parent / "images").glob(kind))
-            self._poses[name] = {int(row[0]): pose_from_tum(row[1:]) for row in read_table(table, 8)}
+            poses = poses_from_rows(rows[:, 1:], str(table))
+            self._poses[name] = {int(row[0]): pose for row, pose in zip(rows, poses, strict=True)}
         return {name: sorted(images.keys() & self._poses[name].keys()) for name, images in self._images.items()}
 
     def _frame(self, sequence: str, number: int) -> Frame:
         path = self._images[sequence][number]
-        folder, image = self.root / sequence, read_rgb(path)
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = read_depth(folder / "depth" / path.stem, self.depth_per_unit)
+        folder = self.root / sequence
         mask = folder / "moving" / f"{path.stem}.png"
         return Frame(
-            image=image,
-            depth=depth,
+            image=read_rgb(path),
+            read_depth=partial(read_depth, folder / "depth" / path.stem, self.options.depth_per_unit),
             cam_from_world=rigid_inverse(self._poses[sequence][number]),
             K=self._intrinsics(sequence, number),
             moving=read_mask(mask) if mask.is_file() else None,

@@ -17,84 +17,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source, Tracks
-from page4d.data.datasets.calibration import rotation_from_quaternion
+from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
 from page4d.data.datasets.formats import read_json, read_labels, read_npy, read_rgb, read_tiff
-from page4d.io.trajectories import rigid_inverse
+from page4d.io.names import by_number, list_files
+from page4d.io.trajectories import poses_from_rows, rigid_inverse
 from page4d.schema import UserError
 
 BEYOND_M = 1e6
 MOVED_M, TURNED_RAD = 1e-3, 2e-3
 
 
-class Kubric(SceneDataset):
+@dataclass(frozen=True)
+class KubricOptions:
+    """`tracks=False` leaves the tracks unread."""
+
+    tracks: bool = True
+
+
+class Kubric(SceneDataset[KubricOptions]):
     """Kubric worker folders; `moving` marks the instances that move between a frame and one of its neighbours."""
 
     name = "kubric"
+    options_kind = KubricOptions
     splits = ("train", "validation", "test")
-    source = Source(
+    min_frames = 8
+    download = Download(
         "Kubric MOVi-E / MOVi-F",
         "the TFRecords gs://kubric-public/tfds/movi_f/512x512 (then run `page4d prepare kubric`)",
         "hundreds of GB at 512 x 512, tens of GB at 128 x 128; `gsutil du` gives the size",
         "https://github.com/google-research/kubric/tree/main/challenges/movi",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "train",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 8,
-        depth: DepthOptions | None = None,
-        tracks: bool = True,
-    ) -> None:
-        self.with_tracks = tracks
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
     def _scan(self) -> dict[str, list[int]]:
-        return {
-            path.parent.name: sorted(int(p.stem.split("_")[1]) for p in path.parent.glob("rgba_[0-9]*.png"))
-            for path in sorted(self.folder.glob("*/metadata.json"))
-        }
+        scenes = [path.parent for path in sorted(self.folder.glob("*/metadata.json"))]
+        return {scene.name: list(by_number(list_files(scene, {".png"}, "rgba_"))) for scene in scenes}
 
     def _frame(self, sequence: str, number: int) -> Frame:
         folder = self.folder / sequence
         metadata = _metadata(folder / "metadata.json")
         image = read_rgb(folder / f"rgba_{number:05d}.png")
         K = intrinsics(metadata["camera"], *image.shape[:2])
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            stored = read_tiff(folder / f"depth_{number:05d}.tiff")
-            depth = z_from_distance(distance_m(stored, metadata, folder), K)
-        segmentation = folder / f"segmentation_{number:05d}.png"
-        instances = read_labels(segmentation) if segmentation.is_file() else None
-        if instances is not None and instances.max() > 255:
-            raise UserError(f"{segmentation} has labels up to {instances.max()}; needed the 8-bit indices of Kubric")
+        pose = cam_from_world(metadata["camera"], number, folder)
+        read_depth = partial(_read_depth, folder / f"depth_{number:05d}.tiff", metadata, K)
+        instances = _read_instances(folder / f"segmentation_{number:05d}.png")
         moving = None if instances is None else moving_instances(metadata, number, folder)[instances]
-        return Frame(image, depth, cam_from_world(metadata["camera"], number, folder), K, moving, instances)
+        return Frame(image, read_depth, pose, K, moving, instances)
 
     def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
         folder = self.folder / sequence
-        if not self.with_tracks or not (folder / "tracks.npy").is_file():
+        if not self.options.tracks or not (folder / "tracks.npy").is_file():
             return None
-        xy, mask = read_npy(folder / "tracks.npy"), read_npy(folder / "track_masks.npy")
+        xy, seen = read_npy(folder / "tracks.npy"), read_npy(folder / "track_masks.npy")
         known = self.frame_numbers(sequence)
-        if xy.shape[1] != len(known) or xy.shape[:2] != mask.shape:
+        if xy.shape[1] != len(known) or xy.shape[:2] != seen.shape:
             raise UserError(
                 f"{folder}: tracks of {xy.shape[1]} frames, images of {len(known)}; prepare the tracks again"
             )
         at = [known.index(number) for number in numbers]
-        xy, mask = xy[:, at].swapaxes(0, 1), mask[:, at].swapaxes(0, 1).astype(bool)
-        finite = np.isfinite(xy).all(-1)
-        return Tracks(np.where(finite[..., None], xy, 0).astype(np.float32), np.ascontiguousarray(mask & finite))
+        return Tracks.of(xy[:, at].swapaxes(0, 1), seen[:, at].swapaxes(0, 1))
+
+
+def _read_depth(path: Path, metadata: Mapping[str, Any], K: NDArray[np.float64]) -> NDArray[np.float32]:
+    return z_from_distance(distance_m(read_tiff(path), metadata, path.parent), K)
+
+
+def _read_instances(path: Path) -> NDArray[np.int64] | None:
+    """The instance of every pixel, None where the scene has no segmentation."""
+    if not path.is_file():
+        return None
+    instances = read_labels(path)
+    if instances.max() > 255:
+        raise UserError(f"{path} has labels up to {instances.max()}; expected the 8-bit indices of Kubric")
+    return instances
 
 
 @lru_cache(maxsize=64)
@@ -121,18 +123,16 @@ def cam_from_world(camera: Mapping[str, Any], number: int, folder: Path) -> NDAr
     positions, quaternions = camera["positions"], camera["quaternions"]
     if number >= min(len(positions), len(quaternions)):
         raise UserError(f"{folder}/metadata.json has {len(positions)} cameras; there is none for frame {number}")
-    pose = object_pose(positions[number], quaternions[number])
+    pose = object_pose(positions[number], quaternions[number], f"{folder}/metadata.json, frame {number}")
     pose[:3, :3] *= np.array([1.0, -1.0, -1.0])
     return rigid_inverse(pose)
 
 
-def object_pose(position: Sequence[float], quaternion_wxyz: Sequence[float]) -> NDArray[np.float64]:
-    """World from object (4, 4) from a position and a quaternion w, x, y, z."""
+def object_pose(position: Sequence[float], quaternion_wxyz: Sequence[float], place: str) -> NDArray[np.float64]:
+    """World from object (4, 4) from a position and a quaternion w, x, y, z; `place` begins the message of a failure."""
     w, x, y, z = quaternion_wxyz
-    pose = np.eye(4)
-    pose[:3, :3] = rotation_from_quaternion(np.array([x, y, z, w], np.float64))
-    pose[:3, 3] = position
-    return pose
+    (pose,) = poses_from_rows(np.array([[*position, x, y, z, w]], np.float64), place)
+    return np.asarray(pose)
 
 
 def distance_m(

@@ -19,52 +19,76 @@ the annotation anew for every frame; here once for a sequence. Its split argumen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source, Tracks
+from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
 from page4d.data.datasets.formats import read_labels, read_npz, read_png16, read_rgb
+from page4d.io.names import by_number, list_files
 from page4d.schema import UserError
 
 FULL_SCALE_M = 1000.0
 SATURATED = 65535
+# Of the 131 training scenes of v1.2 those that CUT3R's authors found to have right depth and plausible motion; they
+# say that others, of all three splits, do not (github.com/CUT3R/CUT3R, issue 55).
+CHECKED_SCENES = (
+    "cnb_dlab_0215_3rd", "cnb_dlab_0215_ego1", "cnb_dlab_0225_3rd", "cnb_dlab_0225_ego1", "dancing",
+    "dancingroom0_3rd", "footlab_3rd", "footlab_ego1", "footlab_ego2", "girl", "girl_egocentric",
+    "human_egocentric", "human_in_scene", "human_in_scene1", "kg", "kg_ego1", "kg_ego2", "kitchen_gfloor",
+    "kitchen_gfloor_ego1", "kitchen_gfloor_ego2", "scene1_0129", "scene1_0129_ego", "scene_carb_h_tables",
+    "scene_carb_h_tables_ego1", "scene_carb_h_tables_ego2", "scene_j716_3rd", "scene_j716_ego1", "scene_j716_ego2",
+    "scene_recording_20210910_S05_S06_0_3rd", "scene_recording_20210910_S05_S06_0_ego2", "seminar_h52_3rd",
+    "seminar_h52_ego1", "seminar_h52_ego2",
+)  # fmt: skip
 
 
-class PointOdyssey(SceneDataset):
-    """PointOdyssey; `tracks=False` saves reading the trajectories, several hundred MB for a long sequence."""
+@dataclass(frozen=True)
+class PointOdysseyOptions:
+    """`tracks=False` saves reading the trajectories, several hundred MB for a long sequence.
+
+    `scenes="checked"` leaves out the sequences whose ground truth nobody vouches for, see `CHECKED_SCENES`.
+    """
+
+    tracks: bool = True
+    scenes: Literal["all", "checked"] = "all"
+
+
+class PointOdyssey(SceneDataset[PointOdysseyOptions]):
+    """PointOdyssey; frame numbers are those of the files, from 0."""
 
     name = "pointodyssey"
+    options_kind = PointOdysseyOptions
     splits = ("train", "val", "test")
-    source = Source(
+    min_frames = 8
+    download = Download(
         "PointOdyssey v1.2",
         "train.tar.gz, val.tar.gz, test.tar.gz",
         "well over 100 GB in all, most of it train; the page lists the archives",
         "https://pointodyssey.com",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "train",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 8,
-        depth: DepthOptions | None = None,
-        tracks: bool = True,
-    ) -> None:
-        self.with_tracks = tracks
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
     def _scan(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for annotation in sorted(self.folder.glob("*/anno.npz")):
-            images = (annotation.parent / "rgbs").glob("rgb_[0-9]*.jpg")
-            found[annotation.parent.name] = sorted(int(path.stem.split("_")[1]) for path in images)
-        return found
+        scenes = [path.parent for path in sorted(self.folder.glob("*/anno.npz"))]
+        if self.options.scenes == "checked":
+            scenes = [scene for scene in scenes if scene.name in CHECKED_SCENES]
+        return {scene.name: list(by_number(list_files(scene / "rgbs", {".jpg"}, "rgb_"))) for scene in scenes}
+
+    @property
+    def remarks(self) -> list[str]:
+        """That the ground truth of some of the opened sequences is known to be wrong."""
+        unchecked = [name for name in self.sequences if name not in CHECKED_SCENES]
+        if not unchecked:
+            return []
+        return [
+            f"Some scenes of PointOdyssey v1.2 have wrong ground truth. {len(unchecked)} of the {len(self.sequences)} "
+            f"opened are not among the {len(CHECKED_SCENES)} that CUT3R's authors checked ({', '.join(unchecked[:3])}, "
+            "...): leave them out with options.scenes=checked."
+        ]
 
     def _annotation(self, sequence: str, *keys: str) -> list[NDArray[Any]]:
         return _stored_arrays(self.folder / sequence / "anno.npz", *keys)
@@ -75,20 +99,20 @@ class PointOdyssey(SceneDataset):
         if number >= min(len(K), len(extrinsics)):
             raise UserError(f"{folder}/anno.npz has {len(K)} cameras; there is none for frame {number}")
         image = read_rgb(folder / "rgbs" / f"rgb_{number:05d}.jpg")
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = decode_depth(read_png16(folder / "depths" / f"depth_{number:05d}.png"))
+        read_depth = partial(_read_depth, folder / "depths" / f"depth_{number:05d}.png")
         mask = folder / "masks" / f"mask_{number:05d}.png"
         instances = read_labels(mask) if mask.is_file() else None
-        return Frame(image, depth, extrinsics[number], K[number], instances=instances)
+        return Frame(image, read_depth, extrinsics[number], K[number], instances=instances)
 
     def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
-        if not self.with_tracks:
+        if not self.options.tracks:
             return None
         xy, valid, visible = (a[list(numbers)] for a in self._annotation(sequence, "trajs_2d", "valids", "visibs"))
-        finite = np.isfinite(xy).all(-1)
-        seen = valid.astype(bool) & visible.astype(bool) & finite
-        return Tracks(np.where(finite[..., None], xy, 0).astype(np.float32), seen)
+        return Tracks.of(xy, valid.astype(bool) & visible.astype(bool))
+
+
+def _read_depth(path: Path) -> NDArray[np.float32]:
+    return decode_depth(read_png16(path))
 
 
 def decode_depth(values: NDArray[np.uint16]) -> NDArray[np.float32]:

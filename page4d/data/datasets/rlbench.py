@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_json, read_labels, read_npz, read_rgb, reading
 from page4d.io.names import by_number
 from page4d.schema import UserError
@@ -54,7 +53,7 @@ _ARRAYS = {
 }
 
 
-class _Record:
+class _Attributes:
     """Stands for any class of RLBench: keeps the attributes, runs nothing."""
 
     def __setstate__(self, state: Any) -> None:
@@ -65,7 +64,7 @@ class _Record:
 class _DemoUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _CONTAINERS:
-            return _Record
+            return _Attributes
         if (module, name) in _ARRAYS:
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
         raise UserError(f"the pickle asks for {module}.{name}, which no RLBench demonstration needs; it was not run")
@@ -74,7 +73,7 @@ class _DemoUnpickler(pickle.Unpickler):
 def read_demo(path: Path) -> list[dict[str, Any]]:
     """The `misc` dictionary of every observation of a low_dim_obs.pkl.
 
-    Errors:  UserError if the file is damaged or asks for anything but observations and arrays.
+    Raises:  UserError if the file is damaged or asks for anything but observations and arrays.
     """
     with reading(path, "RLBench demonstration"):
         data = path.read_bytes()
@@ -101,48 +100,42 @@ class View:
     cameras: Path
 
 
-class RLBench(SceneDataset):
+@dataclass(frozen=True)
+class RLBenchOptions:
+    """The cameras whose views are opened."""
+
+    cameras: tuple[str, ...] = CAMERAS
+
+
+class RLBench(SceneDataset[RLBenchOptions]):
     """RLBench; every camera of every episode is a sequence, `<task>/variation0/episode0/front`."""
 
     name = "rlbench"
+    options_kind = RLBenchOptions
     splits = ("train", "val", "test")
-    source = Source(
+    download = Download(
         "RLBench",
         "demonstrations made by its dataset_generator.py (or the PerAct archives), with depth",
         "about 1 GB a task with 100 episodes at 128 px and five cameras",
         "https://github.com/stepjam/RLBench",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "train",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 1,
-        depth: DepthOptions | None = None,
-        cameras: Sequence[str] = CAMERAS,
-    ) -> None:
-        self.cameras = tuple(cameras)
+    def _scan(self) -> dict[str, list[int]]:
         self._views: dict[str, View] = {}
         self._demos: dict[Path, list[dict[str, Any]]] = {}
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
-    def _scan(self) -> dict[str, list[int]]:
-        base = self.folder
-        for pickled in sorted(base.rglob("low_dim_obs.pkl")):
-            parts = [part for part in pickled.parent.relative_to(base).parts if part != "episodes"]
+        for pickled in sorted(self.folder.rglob("low_dim_obs.pkl")):
+            parts = [part for part in pickled.parent.relative_to(self.folder).parts if part != "episodes"]
             self._add("/".join(parts), pickled.parent, pickled, ("rgb", "depth", "mask"))
-        for params in sorted(base.glob("*/camera_params.json")):
+        for params in sorted(self.folder.glob("*/camera_params.json")):
             for clip in sorted(path for path in params.parent.iterdir() if path.is_dir()):
                 name = f"{params.parent.name}/{clip.name}"
                 self._add(name, clip, params, ("rgb_frames", "depth_npy", "mask_frames"))
-        return {name: sorted(view.images) for name, view in self._views.items()}
+        return {name: list(view.images) for name, view in self._views.items()}
 
     def _add(self, name: str, folder: Path, cameras: Path, kinds: tuple[str, str, str]) -> None:
-        for camera in self.cameras:
+        for camera in self.options.cameras:
             images, depths, masks = (by_number((folder / f"{camera}_{kind}").glob("*")) for kind in kinds)
-            if images and self.depth_options.load and images.keys() != depths.keys():
+            if images and self.selection.depth.load and images.keys() != depths.keys():
                 odd = sorted(images.keys() ^ depths.keys())[:5]
                 raise UserError(f"{folder}: {camera} has frames {odd} with an image or a depth file, but not both")
             if images:
@@ -153,12 +146,13 @@ class RLBench(SceneDataset):
         image = read_rgb(view.images[number])
         official = view.cameras.suffix == ".pkl"
         camera = self._demo_camera(view, number) if official else _exported_camera(view)
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
+
+        def read_depth() -> NDArray[np.float32]:
             path = view.depths[number]
-            depth = unpack_depth(path, camera.near_m, camera.far_m) if official else _exported_depth(path)
+            return unpack_depth(path, camera.near_m, camera.far_m) if official else _exported_depth(path)
+
         instances = read_labels(view.masks[number]) if number in view.masks else None
-        return Frame(image, depth, camera.cam_from_world, camera.K, instances=instances)
+        return Frame(image, read_depth, camera.cam_from_world, camera.K, instances=instances)
 
     def _demo_camera(self, view: View, number: int) -> Camera:
         if view.cameras not in self._demos:

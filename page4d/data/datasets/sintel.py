@@ -16,90 +16,103 @@ the first is not there; a missing depth file crashes its pipeline. Here every mo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_rgb
 from page4d.io.depth_formats import read_cam, read_dpt, read_flo
-from page4d.schema import UserError
+from page4d.io.names import by_number, list_files
 
-EVALUATION_SEQUENCES = (
-    "alley_2", "ambush_4", "ambush_5", "ambush_6", "cave_2", "cave_4", "market_2", "market_5", "market_6",
-    "shaman_3", "sleeping_1", "sleeping_2", "temple_2", "temple_3",
-)  # fmt: skip
-_ARCHIVES = {
+Modality = Literal["images", "depth", "camdata_left", "flow"]
+_ARCHIVES: dict[Modality, str] = {
     "images": "MPI-Sintel-training_images",
     "depth": "MPI-Sintel-depth-training-20150305",
     "camdata_left": "MPI-Sintel-depth-training-20150305",
     "flow": "MPI-Sintel-training_extras",
 }
+_SUFFIXES: dict[Modality, str] = {"images": ".png", "depth": ".dpt", "camdata_left": ".cam", "flow": ".flo"}
 
 
-class Sintel(SceneDataset):
-    """MPI Sintel training shots; `quality` is final (with blur and fog), clean or albedo.
+@dataclass(frozen=True)
+class SintelOptions:
+    """`quality` is final (with blur and fog), clean or albedo."""
 
-    Frame numbers are those of the files, from 1. Flow is given where the frames asked follow each other.
+    quality: Literal["final", "clean", "albedo"] = "final"
+
+
+@dataclass(frozen=True)
+class SintelFiles:
+    """Where the files of the shots lie, in the common tree or in the folders of the archives."""
+
+    root: Path
+    quality: str = "final"
+
+    def folder(self, modality: Modality) -> Path | None:
+        """The folder of a modality, None if it is in neither place."""
+        leaf = self.quality if modality == "images" else modality
+        places = (self.root / "training" / leaf, self.root / _ARCHIVES[modality] / "training" / leaf)
+        return next((place for place in places if place.is_dir()), None)
+
+    def shots(self) -> list[str]:
+        """Names of the shots that have pictures."""
+        images = self.folder("images")
+        return [] if images is None else sorted(path.name for path in images.iterdir() if path.is_dir())
+
+    def of(self, shot: str, modality: Modality) -> dict[int, Path]:
+        """A shot's files by frame number, none where the modality was not downloaded."""
+        folder = self.folder(modality)
+        if folder is None:
+            return {}
+        return by_number(list_files(folder / shot, {_SUFFIXES[modality]}, "frame_"))
+
+
+class Sintel(SceneDataset[SintelOptions]):
+    """MPI Sintel training shots; frame numbers are those of the files, from 1.
+
+    Flow is given where the frames asked follow each other.
     """
 
     name = "sintel"
+    options_kind = SintelOptions
     splits = ("test", "val")
-    source = Source(
+    download = Download(
         "MPI Sintel",
         "MPI-Sintel-complete.zip (or -training_images.zip) and MPI-Sintel-depth-training-20150305.zip",
         "about 5.3 GB and 1.7 GB",
         "http://sintel.is.tue.mpg.de/downloads and http://sintel.is.tue.mpg.de/depth",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "test",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 1,
-        depth: DepthOptions | None = None,
-        quality: Literal["final", "clean", "albedo"] = "final",
-    ) -> None:
-        if quality not in ("final", "clean", "albedo"):
-            raise UserError(f"sintel: quality={quality!r}; choose final, clean or albedo")
-        self.quality = quality
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
-    def _folder(self, modality: str) -> Path | None:
-        """Where a modality lies: in the common tree or in its own archive's folder."""
-        leaf = self.quality if modality == "images" else modality
-        places = (self.root / "training" / leaf, self.root / _ARCHIVES[modality] / "training" / leaf)
-        return next((place for place in places if place.is_dir()), None)
+    @property
+    def _files(self) -> SintelFiles:
+        return SintelFiles(self.root, self.options.quality)
 
     def _scan(self) -> dict[str, list[int]]:
-        images = self._needed("images")
-        return {
-            folder.name: sorted(int(path.stem.rsplit("_", 1)[1]) for path in folder.glob("frame_[0-9]*.png"))
-            for folder in sorted(images.iterdir())
-            if folder.is_dir()
-        }
+        files = self._files
+        if files.folder("images") is None:
+            raise self._missing(self.root, f"no training/{self.options.quality}")
+        return {shot: list(files.of(shot, "images")) for shot in files.shots()}
 
-    def _needed(self, modality: str) -> Path:
-        folder = self._folder(modality)
+    def _path(self, shot: str, modality: Modality, number: int) -> Path:
+        folder = self._files.folder(modality)
         if folder is None:
-            raise self._missing(self.root, f"no training/{self.quality if modality == 'images' else modality}")
-        return folder
+            raise self._missing(self.root, f"no training/{modality}")
+        return folder / shot / f"frame_{number:04d}{_SUFFIXES[modality]}"
 
     def _frame(self, sequence: str, number: int) -> Frame:
-        stem = f"frame_{number:04d}"
-        image = read_rgb(self._needed("images") / sequence / f"{stem}.png")
-        K, cam_from_world = read_cam(self._needed("camdata_left") / sequence / f"{stem}.cam")
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
-            depth = read_dpt(self._needed("depth") / sequence / f"{stem}.dpt")
-        return Frame(image, depth, cam_from_world, K)
+        image = read_rgb(self._path(sequence, "images", number))
+        K, cam_from_world = read_cam(self._path(sequence, "camdata_left", number))
+        return Frame(image, partial(self._read_depth, sequence, number), cam_from_world, K)
+
+    def _read_depth(self, sequence: str, number: int) -> NDArray[np.float32]:
+        return read_dpt(self._path(sequence, "depth", number))
 
     def _flow(self, sequence: str, numbers: Sequence[int]) -> NDArray[np.float32] | None:
-        folder = self._folder("flow")
-        if folder is None:
+        if self._files.folder("flow") is None:
             return None
-        return np.stack([read_flo(folder / sequence / f"frame_{n:04d}.flo") for n in numbers[:-1]])
+        return np.stack([read_flo(self._path(sequence, "flow", number)) for number in numbers[:-1]])

@@ -19,7 +19,7 @@ extracted tree it switches to a mode that mixes all sequences. Sky is invalid he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -27,60 +27,55 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_hdf5, read_mask, read_rgb, read_table
+from page4d.io.names import by_number, list_files
 from page4d.schema import UserError
 
 BASELINE_M = 0.065
 
 
-class Spring(SceneDataset):
+@dataclass(frozen=True)
+class SpringOptions:
+    """`eye` is left or right."""
+
+    eye: Literal["left", "right"] = "left"
+
+
+class Spring(SceneDataset[SpringOptions]):
     """Spring training sequences seen by one eye; `moving` is the official map of non-rigid motion."""
 
     name = "spring"
+    options_kind = SpringOptions
     splits = ("train",)
-    source = Source(
+    min_frames = 8
+    download = Download(
         "Spring",
         "train_frame_left.zip, train_disp1_left.zip (or right), train_cam_data.zip and train_maps.zip",
         "about 13 GB of frames for each eye, and disparities of the same order; the page lists the archives",
         "https://spring-benchmark.org (https://doi.org/10.18419/darus-3376)",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "train",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 8,
-        depth: DepthOptions | None = None,
-        eye: Literal["left", "right"] = "left",
-    ) -> None:
-        if eye not in ("left", "right"):
-            raise UserError(f"spring: eye={eye!r}; choose left or right")
-        self.eye = eye
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
     def _scan(self) -> dict[str, list[int]]:
-        return {
-            folder.parent.name: sorted(int(p.stem.rsplit("_", 1)[1]) for p in folder.glob(f"frame_{self.eye}_*.png"))
-            for folder in sorted(self.folder.glob(f"*/frame_{self.eye}"))
-        }
+        kind = f"frame_{self.options.eye}"
+        folders = sorted(self.folder.glob(f"*/{kind}"))
+        return {folder.parent.name: list(by_number(list_files(folder, {".png"}, kind))) for folder in folders}
 
     def _file(self, sequence: str, kind: str, number: int, suffix: str) -> Path:
-        stem = f"{kind}_{self.eye}"
+        stem = f"{kind}_{self.options.eye}"
         return self.folder / sequence / stem / f"{stem}_{number:04d}.{suffix}"
 
     def _frame(self, sequence: str, number: int) -> Frame:
         image = read_rgb(self._file(sequence, "frame", number, "png"))
         pose, K = self._camera(sequence, number)
-        depth = self._empty_depth(image)
-        if self.depth_options.load:
+
+        def read_depth() -> NDArray[np.float32]:
             stored = read_hdf5(self._file(sequence, "disp1", number, "dsp5"), "disparity")
             depth = depth_from_disparity(stored, K[0, 0], image.shape[:2])
             sky = self._map(sequence, "skymap", number)
-            depth = depth if sky is None else np.where(sky, 0, depth).astype(np.float32)
-        return Frame(image, depth, pose, K, moving=self._moving(sequence, number))
+            return depth if sky is None else np.where(sky, 0, depth).astype(np.float32)
+
+        return Frame(image, read_depth, pose, K, moving=self._moving(sequence, number))
 
     def _map(self, sequence: str, kind: str, number: int) -> NDArray[np.bool_] | None:
         path = self._file(f"{sequence}/maps", kind, number, "png")
@@ -99,7 +94,7 @@ class Spring(SceneDataset):
             raise UserError(f"{folder} has cameras for {rows} frames; there is none for frame {number}")
         fx, fy, cx, cy = intrinsics[0 if len(intrinsics) == 1 else number - 1]
         pose = extrinsics[number - 1].reshape(4, 4).copy()
-        if self.eye == "right":
+        if self.options.eye == "right":
             pose[0, 3] -= BASELINE_M
         return pose, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
@@ -107,16 +102,17 @@ class Spring(SceneDataset):
 def depth_from_disparity(disparity: NDArray[np.float32], fx: float, image_hw: tuple[int, ...]) -> NDArray[np.float32]:
     """z-depth (H, W) in metres from disparity (2 H, 2 W) in pixels of the H x W image.
 
-    Errors:  UserError if the grid is not twice the image.
+    Raises:  UserError if the grid is not twice the image.
     """
     if disparity.shape != (2 * image_hw[0], 2 * image_hw[1]):
         raise UserError(
-            f"disparity of {disparity.shape[1]} x {disparity.shape[0]}, needed twice the image's {image_hw[1]} x "
+            f"disparity of {disparity.shape[1]} x {disparity.shape[0]}, expected twice the image's {image_hw[1]} x "
             f"{image_hw[0]}; the image was resized, or this is no .dsp5 of Spring"
         )
     sample = disparity[::2, ::2].astype(np.float64)
     usable = np.isfinite(sample) & (sample > 0)
-    return np.where(usable, BASELINE_M * fx / np.where(usable, sample, 1), 0).astype(np.float32)
+    depth = BASELINE_M * fx / np.where(usable, sample, 1)
+    return np.where(usable, depth, 0).astype(np.float32)
 
 
 @lru_cache(maxsize=256)

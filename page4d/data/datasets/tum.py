@@ -17,24 +17,19 @@ shifts all later ones; and it needs a prepared `rgb_90` folder, where this one r
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from page4d.data.association import associate, nearest_within, read_index
-from page4d.data.datasets.base import DepthOptions, Source
-from page4d.data.datasets.calibration import Calibration, pose_from_tum
+from page4d.data.association import DEPTH_WITHIN_S, POSE_WITHIN_S, IndexRow, associate, nearest_within, read_index
+from page4d.data.datasets.base import Download
+from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.formats import read_json
-from page4d.data.datasets.paired import PairedSequences, Triple
+from page4d.data.datasets.paired import PairedFiles, PairedSequences
+from page4d.io.names import checked_relative
+from page4d.io.trajectories import poses_from_rows
 from page4d.schema import UserError
 
-DYNAMIC_SEQUENCES = tuple(
-    f"rgbd_dataset_freiburg3_{body}_{camera}"
-    for body in ("sitting", "walking")
-    for camera in ("halfsphere", "rpy", "static", "xyz")
-)
 # https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats#intrinsic_camera_calibration_of_the_kinect
 CALIBRATIONS = {
     "freiburg1": Calibration(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
@@ -43,75 +38,87 @@ CALIBRATIONS = {
 }
 
 
-class TUM(PairedSequences):
-    """TUM RGB-D from the official archives, paired by time stamp.
+@dataclass(frozen=True)
+class TUMOptions:
+    """Which frames are taken and through which lens.
 
     `selection="all"` gives every colour image with a pose and a depth image within 20 ms, each used once, as the
     benchmark's own association does. `selection="public"` gives what the released evaluation used: every third image
     with a pose, the first 90 of them, with the nearest depth image within 40 ms (two images may share one), less
-    those without depth. Frame numbers are lines of rgb.txt, counted from 0.
+    those without depth. Without a `calibration` it is that of the camera in the sequence's name.
     """
 
+    selection: Literal["all", "public"] = "all"
+    calibration: Calibration | None = None
+
+
+class TUM(PairedSequences[TUMOptions]):
+    """TUM RGB-D from the official archives, paired by time stamp; frame numbers are lines of rgb.txt, from 0."""
+
     name = "tum"
+    options_kind = TUMOptions
     marker = "rgbd_dataset_*/rgb.txt"
-    source = Source(
+    download = Download(
         "TUM RGB-D",
         "the freiburg3 'dynamic objects' archives (.tgz)",
         "about 4 GB for the eight sequences, see the page",
         "https://cvg.cit.tum.de/data/datasets/rgbd-dataset/download",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "test",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 1,
-        depth: DepthOptions | None = None,
-        selection: Literal["all", "public"] = "all",
-        calibration: Calibration | None = None,
-    ) -> None:
-        if selection not in ("all", "public"):
-            raise UserError(f"tum: selection={selection!r}; choose all or public")
-        self.selection = selection
-        self.calibration = calibration
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
-
-    def _pair(self, folder: Path) -> dict[int, Triple]:
+    def _pair(self, folder: Path) -> dict[int, PairedFiles]:
         rgb = read_index(folder / "rgb.txt", tolerant=True)
         depth = read_index(folder / "depth.txt", tolerant=True)
-        poses = read_index(folder / "groundtruth.txt", n_words=7, tolerant=True)
-        pairs = associate([e.stamp_s for e in rgb], [e.stamp_s for e in poses], 0.02)
-        depth_of = self._depth_of([e.stamp_s for e in rgb], [e.stamp_s for e in depth])
-        triples = {}
-        for i, j in pairs[::3][:90] if self.selection == "public" else pairs:
+        rows = read_index(folder / "groundtruth.txt", n_words=7, tolerant=True)
+        rgb_s = [row.stamp_s for row in rgb]
+        pairs = associate(rgb_s, [row.stamp_s for row in rows], POSE_WITHIN_S)
+        depth_of = self._depth_of(rgb_s, [row.stamp_s for row in depth])
+        if self.options.selection == "public":
+            pairs = pairs[::3][:90]
+        files = {}
+        for i, j in pairs:
             k = depth_of[i]
             if k is not None:
-                pose = pose_from_tum(np.array([float(word) for word in poses[j].words[:7]]))
-                triples[i] = Triple(folder / rgb[i].words[0], folder / depth[k].words[0], pose)
-        return triples
+                pose = poses_from_rows(rows[j].numbers(7)[None], rows[j].place)[0]
+                files[i] = PairedFiles(_listed(folder, rgb[i]), _listed(folder, depth[k]), pose)
+        return files
 
     def _depth_of(self, rgb_s: list[float], depth_s: list[float]) -> list[int | None]:
         """For each colour image the index of its depth image, None where there is none."""
-        if self.selection == "public":
-            return [nearest_within(depth_s, stamp, 0.04) for stamp in rgb_s]
-        partner = dict(associate(rgb_s, depth_s, 0.02))
+        if self.options.selection == "public":
+            return [nearest_within(depth_s, stamp, DEPTH_WITHIN_S) for stamp in rgb_s]
+        partner = dict(associate(rgb_s, depth_s, POSE_WITHIN_S))
         return [partner.get(i) for i in range(len(rgb_s))]
 
     def calibration_of(self, sequence: str) -> Calibration:
         """The calibration given, the sequence's own calibration.json (`page4d prepare synthetic` writes one), or the
         official one of the camera in the sequence's name.
 
-        Errors:  UserError if the name has no freiburg1, 2 or 3 in it and none was given.
+        Raises:  UserError if the name has no freiburg1, 2 or 3 in it and none was given.
         """
-        if self.calibration is not None:
-            return self.calibration
+        if self.options.calibration is not None:
+            return self.options.calibration
         own = self.root / sequence / "calibration.json"
         if own.is_file():
-            stored = read_json(own)
-            return Calibration(*(stored[key] for key in ("width", "height", "fx", "fy", "cx", "cy")))
+            return read_calibration(own)
         match = re.search(r"freiburg[123]", sequence)
         if match is None:
             raise UserError(f"tum: {sequence} names no freiburg camera; pass calibration=Calibration(...)")
         return CALIBRATIONS[match.group()]
+
+
+def _listed(folder: Path, row: IndexRow) -> Path:
+    return folder / checked_relative(row.words[0], row.place)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """A calibration.json as `page4d prepare synthetic` writes it.
+
+    Raises:  UserError if it lacks a number of the camera.
+    """
+    stored = read_json(path)
+    try:
+        size = int(stored["width"]), int(stored["height"])
+        fx, fy, cx, cy = (float(stored[key]) for key in ("fx", "fy", "cx", "cy"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is no calibration ({error!r}); expected width, height, fx, fy, cx, cy") from error
+    return Calibration(*size, fx, fy, cx, cy)

@@ -23,18 +23,18 @@ depth at distorted pixels of an image that it calls a pinhole's; the last point 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from page4d.data.datasets.base import DepthOptions, Frame, SceneDataset, Source
+from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.waymo_boxes import draw_boxes, moving_boxes
 from page4d.data.datasets.waymo_lidar import laser_points
@@ -55,16 +55,22 @@ class Rig:
     cam_from_vehicle: NDArray[np.float64]
 
 
-class Waymo(SceneDataset):
-    """Waymo Open Dataset v2; `camera` is FRONT, FRONT_LEFT, FRONT_RIGHT, SIDE_LEFT or SIDE_RIGHT.
+@dataclass(frozen=True)
+class WaymoOptions:
+    """The camera whose pictures are taken."""
 
-    Frame numbers are ranks of the time stamps of a segment, from 0 (10 Hz).
-    """
+    camera: Literal["FRONT", "FRONT_LEFT", "FRONT_RIGHT", "SIDE_LEFT", "SIDE_RIGHT"] = "FRONT"
+
+
+class Waymo(SceneDataset[WaymoOptions]):
+    """Waymo Open Dataset v2; frame numbers are ranks of the time stamps of a segment, from 0 (10 Hz)."""
 
     name = "waymo"
+    options_kind = WaymoOptions
     splits = ("train", "val")
     split_folders = {"train": "training", "val": "validation"}  # noqa: RUF012
-    source = Source(
+    min_frames = 8
+    download = Download(
         "Waymo Open Dataset v2.0.1 (Perception)",
         "the components camera_image, camera_calibration, lidar, lidar_calibration, lidar_camera_projection, "
         "lidar_pose and vehicle_pose (and lidar_box for the moving mask) of training or validation",
@@ -72,27 +78,16 @@ class Waymo(SceneDataset):
         "https://waymo.com/open/download",
     )
 
-    def __init__(
-        self,
-        root: Path | str,
-        split: str = "train",
-        *,
-        sequences: Sequence[str] | None = None,
-        min_frames: int = 8,
-        depth: DepthOptions | None = None,
-        camera: str = "FRONT",
-    ) -> None:
-        if camera not in CAMERAS:
-            raise UserError(f"waymo: camera={camera!r}; choose one of {', '.join(CAMERAS)}")
-        self.camera = CAMERAS[camera]
-        self._stamps: dict[str, list[int]] = {}
-        self._wanted = None if sequences is None else set(sequences)
-        super().__init__(root, split, sequences=sequences, min_frames=min_frames, depth=depth)
+    @property
+    def camera(self) -> int:
+        """The camera's number in the files."""
+        return CAMERAS[self.options.camera]
 
     def _scan(self) -> dict[str, list[int]]:
-        found = {}
+        self._stamps: dict[str, list[int]] = {}
+        found, wanted = {}, self.selection.sequences
         for path in sorted((self.folder / "camera_image").glob("*.parquet")):
-            if self._wanted is None or path.stem in self._wanted:
+            if wanted is None or path.stem in wanted:
                 rows = self._rows("camera_image", path.stem, ["key.frame_timestamp_micros"], self._this_camera())
                 self._stamps[path.stem] = sorted(int(row["key.frame_timestamp_micros"]) for row in rows)
                 found[path.stem] = list(range(len(rows)))
@@ -131,21 +126,21 @@ class Waymo(SceneDataset):
         return self._frames(sequence, [number])[number]
 
     def _frames(self, sequence: str, numbers: Sequence[int]) -> dict[int, Frame]:
-        stamp_of = {n: self._stamps[sequence][n] for n in numbers}
+        stamp_of = {number: self._stamps[sequence][number] for number in numbers}
+        stamps = list(stamp_of.values())
         rig, origin = self._rig(sequence), self.world_origin(sequence)
-        pictures = self._pictures(sequence, list(stamp_of.values()))
-        clouds = self._clouds(sequence, list(stamp_of.values())) if self.depth_options.load else {}
-        boxes = self._moving_boxes(sequence, list(stamp_of.values()))
+        pictures, boxes = self._pictures(sequence, stamps), self._moving_boxes(sequence, stamps)
+        # Laser points of all frames stand in one file: read once, when the first depth map is wanted.
+        clouds = cache(partial(self._clouds, sequence, tuple(stamps)))
         frames = {}
         for number, stamp in stamp_of.items():
             image, world_from_vehicle = pictures[stamp]
             cam_from_world = rig.cam_from_vehicle @ rigid_inverse(world_from_vehicle)
-            empty = self._empty_depth(image)
-            depth = splat(clouds[stamp], cam_from_world, rig.lens) if stamp in clouds else empty
-            flat, _, K = rig.lens.undistort(image, empty)
-            moving = None if boxes is None else draw_boxes(boxes[stamp], cam_from_world, K, depth.shape)
+            K, size = rig.lens.undistorted_matrix(), (rig.lens.height, rig.lens.width)
+            moving = None if boxes is None else draw_boxes(boxes[stamp], cam_from_world, K, size)
+            read_depth = partial(_read_depth, clouds, stamp, cam_from_world.copy(), rig.lens)
             cam_from_world[:3, 3] += cam_from_world[:3, :3] @ origin
-            frames[number] = Frame(flat, depth, cam_from_world, K, moving)
+            frames[number] = Frame(rig.lens.undistort(image), read_depth, cam_from_world, K, moving)
         return frames
 
     def _pictures(
@@ -171,6 +166,15 @@ class Waymo(SceneDataset):
         if missing := sorted(set(stamps) - points.keys()):
             raise UserError(f"waymo/{segment}: lidar has no rows for the stamps {missing[:3]}")
         return points
+
+
+def _read_depth(
+    clouds: Callable[[], dict[int, NDArray[np.float64]]],
+    stamp: int,
+    cam_from_world: NDArray[np.float64],
+    lens: Calibration,
+) -> NDArray[np.float32]:
+    return splat(clouds()[stamp], cam_from_world, lens)
 
 
 def splat(cloud: NDArray[np.float64], cam_from_world: NDArray[np.float64], lens: Calibration) -> NDArray[np.float32]:
