@@ -286,10 +286,10 @@ def test_dycheck_bad_cameras(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the camera is for 72 x 48, the image at 1/1 is 64 x 48"):
         DyCheck(tmp_path).load("apple", [0])
     path.write_text(json.dumps({k: v for k, v in stored.items() if k != "position"}))
-    with pytest.raises(UserError, match=r"no DyCheck camera .*position"):
+    with pytest.raises(UserError, match=r"not a DyCheck camera .*position"):
         DyCheck(tmp_path).load("apple", [0])
     path.write_text("{")
-    with pytest.raises(UserError, match=r"no DyCheck camera .*JSON"):
+    with pytest.raises(UserError, match=r"not a DyCheck camera .*JSON"):
         DyCheck(tmp_path).load("apple", [0])
 
 

@@ -42,7 +42,7 @@ DATASETS: Mapping[str, type[SceneDataset[Any]]] = {
     "folder": Folder,
 }
 
-__all__ = ["DATASETS", "DepthRule", "Download", "SceneDataset", "Selection", "dataset_class"]
+__all__ = ["DATASETS", "DepthRule", "Download", "Folder", "SceneDataset", "Selection", "dataset_class"]
 
 
 def dataset_class(name: str) -> type[SceneDataset[Any]]:
