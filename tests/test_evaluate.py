@@ -214,6 +214,54 @@ def test_a_planted_turn_of_every_second_camera_is_measured(tmp_path):
     assert scores.mean["ate"] == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("protocol", [PUBLIC, STANDARD], ids=["public", "standard"])
+def test_frames_without_a_pose_are_left_out_and_counted(protocol, tmp_path):
+    world = square_world(1.0)
+    made = study("pose-scannet", tmp_path, protocol, world=world)
+    put(made, world=world)
+    path = tmp_path / "data-scannet" / "one" / "pose_90.txt"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([rows[0], " ".join(["-inf"] * 16), *rows[2:]]))
+    scores = made.score("truth")
+    assert (scores.n, scores.of) == (2, 2)
+    assert scores.mean["ate"] == pytest.approx(0, abs=1e-6)
+    one, two = scores.sequences
+    assert (one.notes["pairs"], one.notes["without_pose"]) == (3, 1)
+    assert (two.notes["pairs"], two.notes["without_pose"]) == (4, 0)
+    path.write_text("\n".join([rows[0], rows[1], *[" ".join(["inf"] * 16)] * 2]))
+    failed = made.score("truth")
+    assert (failed.n, failed.of) == (1, 2)
+    assert failed.sequences[0].error
+
+
+@pytest.mark.parametrize("name", ["videodepth-dyncheck", "monodepth-dyncheck", "points-dyncheck"])
+def test_depth_cut_at_three_metres_is_truth_only_under_public(name, tmp_path):
+    world = {name: replace(clip, depth=clip.depth.clamp(max=3.0)) for name, clip in clips().items()}
+    far = float(np.mean([(clip.depth == 3).float().mean() for clip in world.values()]))
+    assert 0.1 < far < 0.9
+    made = study(name, tmp_path, STANDARD, "metric", world)
+    beyond = lambda p: replace(p, depth=np.where(p.depth == 3, 30, p.depth).astype(np.float32), points=None)  # noqa: E731
+    put(made, beyond, world)
+    right = made.score("truth")
+    assert right.mean.get("abs_rel", 0) == pytest.approx(0, abs=1e-5)
+    assert right.mean.get("overall_mean", 0) == pytest.approx(0, abs=1e-4)
+    kept = replace(made, protocol=with_options(STANDARD, clamped_depth="keep"))
+    wrong = kept.score("truth")
+    assert max(wrong.mean.get("abs_rel", 0), wrong.mean.get("overall_mean", 0)) > 0.1
+    if "videodepth" in name:
+        pixels = {s.name: s.weight for s in wrong.sequences}
+        assert sum(s.weight for s in right.sequences) == pytest.approx((1 - far) * sum(pixels.values()))
+
+
+@pytest.mark.parametrize(("name", "units"), [("videodepth-kitti", 256), ("videodepth-bonn", 5000)])
+def test_truth_has_the_number_type_of_the_released_readers(name, units, tmp_path):
+    made = study(name, tmp_path)
+    sequence = made.sequences()[0]
+    depth = sequence.read_depth(sequence.depths[0])
+    assert depth.dtype == np.float64
+    np.testing.assert_array_equal(depth, np.rint(depth * units) / units)  # as 16-bit steps divided in float64
+
+
 def test_mixed_cameras_of_dyncheck_go_wrong_in_public_and_not_in_standard(tmp_path):
     standard = study("pose-dyncheck", tmp_path, STANDARD)
     put(standard)

@@ -14,25 +14,38 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.manifest import Manifest
+from page4d.data.association import associate
+from page4d.data.datasets.dycheck import DyCheckFiles, list_scenes
+from page4d.data.datasets.dycheck import read_depth as read_dycheck_depth
+from page4d.data.datasets.formats import read_npy, read_png16
+from page4d.data.datasets.sintel import SintelFiles
+from page4d.data.prepared import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
-from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_depth_npy, read_dpt
-from page4d.io.depth_png import read_depth_png
+from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
 from page4d.io.images import EXTENSIONS
-from page4d.io.names import frame_number, list_files, time_stamp_s
+from page4d.io.names import frame_number, list_files
 from page4d.io.trajectories import (
     Trajectory,
     read_dycheck_camera,
     read_dycheck_cameras,
     read_matrices,
     read_sintel_cameras,
-    read_tum,
     rigid_inverse,
 )
 from page4d.schema import UserError
 
+DepthMap = NDArray[np.float32] | NDArray[np.float64]
+Camera = tuple[NDArray[np.float64], NDArray[np.float64]]
 NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
+
+
+def read_array(path: Path) -> DepthMap:
+    """A .npy depth map in the float type that it is stored in."""
+    stored = read_npy(path)
+    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
+        raise UserError(f"{path} holds {stored.dtype} of shape {stored.shape}; expected numbers (H, W)")
+    return stored if stored.dtype == np.float64 else stored.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -42,6 +55,8 @@ class EvalSequence:
     image_stamps, depth_stamps:  frame numbers, or seconds where names are time stamps; one for each file.
     tolerance_s:      how far apart stamps of one frame may be; 0 = they are equal.
     gaps_known:       a manifest says which frames have no truth, so a missing one is no mistake.
+    read_depth:       in the number type of the released readers, whose ten rounds of reweighting it moves.
+    read_trajectory:  a pose that is not finite says that its frame has none.
     read_camera:      of one image: world_from_camera (4, 4) and K (3, 3) at the image's own size.
     """
 
@@ -50,9 +65,9 @@ class EvalSequence:
     image_stamps: tuple[float, ...]
     depths: tuple[Path, ...] = ()
     depth_stamps: tuple[float, ...] = ()
-    read_depth: Callable[[Path], NDArray[np.float32]] = read_depth_npy
+    read_depth: Callable[[Path], DepthMap] = read_array
     read_trajectory: Callable[[], Trajectory] | None = None
-    read_camera: Callable[[Path], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
+    read_camera: Callable[[Path], Camera] | None = None
     tolerance_s: float = 0.0
     gaps_known: bool = False
 
@@ -124,15 +139,13 @@ def pair_frames(sequence: EvalSequence, truth: Sequence[float], protocol: Protoc
 
 def _by_stamp(stamps: Sequence[float], truth: Sequence[float], tolerance_s: float) -> list[tuple[int, int]]:
     if tolerance_s > 0:
-        from page4d.data.association import associate
-
         return associate(stamps, truth, tolerance_s)
     where = {stamp: j for j, stamp in enumerate(truth)}
     return [(i, where[stamp]) for i, stamp in enumerate(stamps) if stamp in where]
 
 
-def _images(folder: Path, start: str = "") -> tuple[Path, ...]:
-    return tuple(list_files(folder, EXTENSIONS, start))
+def _pictures(folder: Path) -> tuple[Path, ...]:
+    return tuple(list_files(folder, EXTENSIONS))
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -151,153 +164,142 @@ def longest_number(name: str) -> int:
     return int(max(reversed(runs), key=len))
 
 
+def _read_units(path: Path, units_per_m: float) -> NDArray[np.float64]:
+    """Metres of a 16-bit PNG in float64, as the released readers of KITTI and Bonn give them; 0 = no measurement."""
+    return np.asarray(read_png16(path).astype(np.float64) / units_per_m)
+
+
 def sintel(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`training/{final,depth,camdata_left}/<sequence>/frame_0001.{png,dpt,cam}`."""
-    training = root / "training"
-    for folder in _folders(training / "final"):
-        images = _images(folder)
-        depths = tuple(list_files(training / "depth" / folder.name, {".dpt"}))
-        cameras = training / "camdata_left" / folder.name
+    files = SintelFiles(root)
+    for shot in files.shots():
+        images, depths = files.of(shot, "images"), files.of(shot, "depth")
         yield EvalSequence(
-            name=folder.name,
-            images=images,
-            image_stamps=_numbers(images),
-            depths=depths,
-            depth_stamps=_numbers(depths),
+            name=shot,
+            images=tuple(images.values()),
+            image_stamps=tuple(map(float, images)),
+            depths=tuple(depths.values()),
+            depth_stamps=tuple(map(float, depths)),
             read_depth=read_dpt,
-            read_trajectory=partial(_sintel_trajectory, cameras),
-            read_camera=partial(_sintel_camera, cameras),
+            read_trajectory=partial(_sintel_trajectory, files, shot),
+            read_camera=partial(_sintel_camera, files, shot),
         )
 
 
-def _sintel_trajectory(folder: Path) -> Trajectory:
-    return read_sintel_cameras(folder)[0]
+def _sintel_cameras(files: SintelFiles, shot: str) -> Path:
+    folder = files.folder("camdata_left")
+    if folder is None:
+        raise UserError(f"{files.root} has no training/camdata_left; extract MPI-Sintel-depth-training-20150305.zip")
+    return folder / shot
 
 
-def _stamped(
-    folder: Path, images: str, depths: str, poses: Path | None, manifest: Path, name: str = ""
-) -> EvalSequence:
-    """A prepared TUM or Bonn folder; its manifest, where there is one, says which files belong together."""
-    pictures = _images(folder / images)
-    sequence = EvalSequence(
-        name=name or folder.name,
-        images=pictures,
-        image_stamps=tuple(time_stamp_s(p.name) for p in pictures),
-        read_depth=partial(read_depth_png, scale=BONN_UNITS_PER_M),
-        read_trajectory=None if poses is None else partial(read_tum, poses),
-        tolerance_s=0.04,
+def _sintel_trajectory(files: SintelFiles, shot: str) -> Trajectory:
+    return read_sintel_cameras(_sintel_cameras(files, shot))[0]
+
+
+def _sintel_camera(files: SintelFiles, shot: str, image: Path) -> Camera:
+    K, pose = read_cam(_sintel_cameras(files, shot) / f"{image.stem}.cam")
+    return rigid_inverse(pose), K
+
+
+def _from_prepared(prepared: PreparedSequence, name: str) -> EvalSequence:
+    return EvalSequence(
+        name=name,
+        images=tuple(prepared.images.values()),
+        image_stamps=tuple(prepared.images),
+        depths=tuple(prepared.depths.values()),
+        depth_stamps=tuple(prepared.depths),
+        read_depth=partial(_read_units, units_per_m=BONN_UNITS_PER_M),
+        read_trajectory=prepared.read_trajectory,
+        tolerance_s=prepared.tolerance_s,
+        gaps_known=prepared.paired,
     )
-    if not manifest.is_file():
-        truth = _images(folder / depths)
-        return replace(sequence, depths=truth, depth_stamps=tuple(time_stamp_s(p.name) for p in truth))
-    rows = Manifest.load(manifest).frames
-    with_depth = [row for row in rows if row.depth is not None]
-    return replace(
-        sequence,
-        images=tuple(folder / row.image for row in rows),
-        image_stamps=tuple(row.image_s for row in rows),
-        depths=tuple(folder / str(row.depth) for row in with_depth),
-        depth_stamps=tuple(row.image_s for row in with_depth),
-        read_trajectory=None if poses is None else (lambda: _at_stamps(read_tum(poses), [r.image_s for r in rows])),
-        tolerance_s=0.0,
-        gaps_known=True,
-    )
-
-
-def _at_stamps(trajectory: Trajectory, stamps: Sequence[float]) -> Trajectory:
-    """Poses that the manifest gives to images, under the images' stamps."""
-    if len(trajectory) != len(stamps):
-        raise UserError(f"{len(trajectory)} poses but {len(stamps)} rows in the manifest; run `page4d prepare` again")
-    return Trajectory(trajectory.world_from_camera, np.array(stamps, np.float64))
 
 
 def bonn(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`rgbd_bonn_<sequence>/{rgb_110,depth_110,groundtruth_110.txt}`; poses are those of the marker, as published."""
-    for folder in _folders(root):
-        if (folder / "rgb_110").is_dir():
-            poses, manifest = folder / "groundtruth_110.txt", folder / "manifest_110.json"
-            name = folder.name.removeprefix("rgbd_bonn_")
-            yield _stamped(folder, "rgb_110", "depth_110", poses, manifest, name)
+    for name, prepared in list_prepared(root, 110).items():
+        yield _from_prepared(prepared, name.removeprefix("rgbd_bonn_"))
 
 
 def tum(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`<sequence>/{rgb_90,groundtruth_90.txt}`."""
-    for folder in _folders(root):
-        if (folder / "rgb_90").is_dir():
-            poses, manifest = folder / "groundtruth_90.txt", folder / "manifest_90.json"
-            yield _stamped(folder, "rgb_90", "depth_90", poses, manifest)
+    for name, prepared in list_prepared(root, 90).items():
+        yield _from_prepared(prepared, name)
 
 
 def dyncheck(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`<scene>/{rgb/1x,depth/1x,camera}/0_00000.{png,npy,json}`: camera 0 moves, the others are for validation."""
-    for folder in _folders(root):
-        mixed = benchmark.task == "pose" and protocol.dyncheck_camera == "all"
-        images = _images(folder / "rgb" / "1x", "" if mixed else "0_")
-        depths = tuple(list_files(folder / "depth" / "1x", {".npy"}, "0_"))
-        if images:
-            yield EvalSequence(
-                name=folder.name,
-                images=images,
-                # The truth is camera 0's; an image of another camera has no partner of its name.
-                image_stamps=tuple(float(frame_number(p.name)) if p.name[:2] == "0_" else np.nan for p in images),
-                depths=depths,
-                depth_stamps=_numbers(depths),
-                read_trajectory=partial(read_dycheck_cameras, folder / "camera"),
-                read_camera=partial(_dycheck_camera, folder / "camera"),
-            )
+    mixed = benchmark.task == "pose" and protocol.dyncheck_camera == "all"
+    for name, files in list_scenes(root).items():
+        images = files.pictures() if mixed else list(files.images().values())
+        depths = files.depths()
+        yield EvalSequence(
+            name=name,
+            images=tuple(images),
+            image_stamps=tuple(_moving_camera_stamp(path) for path in images),
+            depths=tuple(depths.values()),
+            depth_stamps=tuple(map(float, depths)),
+            read_depth=partial(read_dycheck_depth, keep_clamped=protocol.clamped_depth == "keep"),
+            read_trajectory=partial(read_dycheck_cameras, files.folder / "camera"),
+            read_camera=partial(_dycheck_camera, files),
+        )
 
 
-def _dycheck_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    camera = read_dycheck_camera(folder / f"{image.stem}.json")
+def _moving_camera_stamp(image: Path) -> float:
+    """The truth is camera 0's; an image of another camera has no partner of its name."""
+    return float(frame_number(image)) if image.name.startswith("0_") else np.nan
+
+
+def _dycheck_camera(files: DyCheckFiles, image: Path) -> Camera:
+    camera = read_dycheck_camera(files.camera_file(image))
     return camera.world_from_camera, camera.K
-
-
-def _sintel_camera(folder: Path, image: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    K, pose = read_cam(folder / f"{image.stem}.cam")
-    return rigid_inverse(pose), K
 
 
 def kitti(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`{image_gathered,groundtruth_depth_gathered}/<sequence>/*.png`."""
     for folder in _folders(root / "image_gathered"):
-        images = _images(folder)
-        depths = _images(root / "groundtruth_depth_gathered" / folder.name)
+        images = _pictures(folder)
+        depths = _pictures(root / "groundtruth_depth_gathered" / folder.name)
         yield EvalSequence(
             name=folder.name,
             images=images,
             image_stamps=_numbers(images, longest_number),
             depths=depths,
             depth_stamps=_numbers(depths, longest_number),
-            read_depth=partial(read_depth_png, scale=KITTI_UNITS_PER_M),
+            read_depth=partial(_read_units, units_per_m=KITTI_UNITS_PER_M),
         )
 
 
 def nyu(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`nyu_images/*.png` and `nyu_depths/*.npy`: one list, cut into parts of 50 images."""
-    images = _images(root / "nyu_images")
+    images = _pictures(root / "nyu_images")
     depths = tuple(list_files(root / "nyu_depths", {".npy"}))
     by_position = protocol.pairing == "position"
     for k in range(0, len(images), NYU_PART):
         part = images[k : k + NYU_PART]
         truth = depths[k : k + NYU_PART] if by_position else depths
-        yield EvalSequence(f"part_{k // NYU_PART:02d}", part, _numbers(part), truth, _numbers(truth))
+        name = f"part_{k // NYU_PART:02d}"
+        yield EvalSequence(name, part, _numbers(part), truth, _numbers(truth))
 
 
 def scannet(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
-    """`<scene>/{color_90,pose_90.txt}`; the n-th row of the poses belongs to the n-th image."""
+    """`<scene>/{color_90,pose_90.txt}`; the n-th row of the poses belongs to the n-th image.
+
+    Note:    rows of infinite numbers say that a frame has no pose (six of the official scenes hold some).
+    """
     for folder in _folders(root):
-        images = _images(folder / "color_90")
+        images = _pictures(folder / "color_90")
         if images:
             stamps = tuple(float(i) for i in range(len(images)))
-            yield EvalSequence(
-                folder.name, images, stamps, read_trajectory=partial(read_matrices, folder / "pose_90.txt")
-            )
+            poses = partial(read_matrices, folder / "pose_90.txt", gaps=True)
+            yield EvalSequence(folder.name, images, stamps, read_trajectory=poses)
 
 
 def davis(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`480p/<sequence>/*.jpg`: no ground truth."""
     for folder in _folders(root / "480p"):
-        images = _images(folder)
+        images = _pictures(folder)
         if images:
             yield EvalSequence(folder.name, images, _numbers(images))
 

@@ -25,6 +25,7 @@ class Protocol:
     portrait: Literal["crop", "pad"]
     max_frames: int | None
     dyncheck_camera: Literal["all", "0"]
+    clamped_depth: Literal["keep", "leave_out"]
     sequences: Literal["public", "all", "fourteen"]
     depth_source: Literal["world_z", "own_camera"]
     registration: Literal["stretch", "box"]
@@ -67,6 +68,10 @@ OPTIONS: dict[str, Option] = {
     "dyncheck_camera": Option(
         ("pose",), "all: also the still validation cameras, mixed in by name; 0: the moving camera only", "E6"
     ),
+    "clamped_depth": Option(
+        (*_DEPTH, "points"),
+        "DyCheck writes min(depth, 3 m): keep takes 3 m as measured; leave_out takes it as no measurement",
+    ),
     "sequences": Option(
         ("videodepth",), "Sintel: public leaves market_5 out (22); all takes 23; fourteen the pose list", "E3, E9"
     ),
@@ -95,6 +100,7 @@ PUBLIC = Protocol(
     portrait="crop",
     max_frames=120,
     dyncheck_camera="all",
+    clamped_depth="keep",
     sequences="public",
     depth_source="world_z",
     registration="stretch",
@@ -108,6 +114,7 @@ STANDARD = Protocol(
     portrait="pad",
     max_frames=None,
     dyncheck_camera="0",
+    clamped_depth="leave_out",
     sequences="all",
     depth_source="own_camera",
     registration="box",

@@ -231,15 +231,17 @@ def score_pose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
         raise UserError(f"{sequence.name} has no ground-truth trajectory; this benchmark cannot score poses")
     gt = sequence.read_trajectory()
     poses = rigid_inverse(prediction.cam_from_world)
+    known = np.atleast_1d(np.isfinite(gt.world_from_camera).all((1, 2)))
     # The released order: counts are compared first, so a wrong pairing of equal counts goes unnoticed (E6, E7).
     pairs = pair_frames(sequence, gt.stamps.tolist(), rules.protocol, "pose")
     by_position = rules.protocol.pairing == "position"
-    if by_position:
-        pred = Trajectory(poses, gt.stamps if len(gt) == len(poses) else np.arange(len(poses), dtype=np.float64))
+    if by_position and len(gt) != len(poses):
+        gt, pred = gt.select(np.flatnonzero(known)), Trajectory(poses, np.arange(len(poses), dtype=np.float64))
     else:
-        chosen, truth = [i for i, _ in pairs], [j for _, j in pairs]
-        gt = gt.select(truth)
-        pred = Trajectory(poses[chosen], gt.stamps)
+        # A frame whose truth has no pose cannot be scored; the others can.
+        pairs = [(i, j) for i, j in pairs if known[j]]
+        pred = Trajectory(poses[[i for i, _ in pairs]], gt.stamps[[j for _, j in pairs]])
+        gt = gt.select([j for _, j in pairs])
     try:
         errors: PoseErrors = pose_errors(gt, pred, by_position, sequence.name)
     except UserError as error:
@@ -256,7 +258,8 @@ def score_pose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
         "rpe_rot_deg": tuple(errors.per_step_rot_deg.tolist()),
     }
     values = {"ate": errors.ate, "rpe_trans": errors.rpe_trans, "rpe_rot_deg": errors.rpe_rot_deg}
-    return SequenceScore(sequence.name, values, 1.0, (), items, {"pairs": float(errors.pairs)})
+    notes = {"pairs": float(errors.pairs), "without_pose": float((~known).sum())}
+    return SequenceScore(sequence.name, values, 1.0, (), items, notes)
 
 
 def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:

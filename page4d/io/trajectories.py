@@ -65,8 +65,8 @@ def quaternions(world_from_camera: Array) -> NDArray[np.float64]:
     return np.asarray(np.where(xyzw[:, 3:] < 0, -xyzw, xyzw))
 
 
-def _rows(path: Path, columns: tuple[int, ...]) -> NDArray[np.float64]:
-    """Numbers of a text file; comments and empty lines left out; every row of the same allowed length."""
+def _rows(path: Path, columns: tuple[int, ...], finite: bool = True) -> NDArray[np.float64]:
+    """Numbers of a text file, comments and empty lines left out; every row of the same allowed length."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a text file with one pose a line")
     rows: list[list[float]] = []
@@ -78,7 +78,8 @@ def _rows(path: Path, columns: tuple[int, ...]) -> NDArray[np.float64]:
             values = [float(word) for word in text.split()]
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}; expected numbers only") from error
-        if len(values) not in columns or (rows and len(values) != len(rows[0])) or not np.isfinite(values).all():
+        uneven = len(values) not in columns or (rows and len(values) != len(rows[0]))
+        if uneven or (finite and not np.isfinite(values).all()):
             wanted = " or ".join(str(c) for c in columns)
             raise UserError(f"{path}, line {number}: {len(values)} values, expected {wanted} finite ones on every line")
         rows.append(values)
@@ -125,11 +126,15 @@ def write_tum(path: Path | str, trajectory: Trajectory, legacy_quaternion_order:
             stream.write(f"{stamp:.6f} " + " ".join(f"{v:.9f}" for v in (*t, *q)) + "\n")
 
 
-def read_matrices(path: Path | str) -> Trajectory:
-    """Read Replica/ScanNet rows: 12 or 16 numbers, row-major camera-to-world; stamps are 0, 1, 2, …"""
-    rows = _rows(Path(path), (12, 16))
+def read_matrices(path: Path | str, gaps: bool = False) -> Trajectory:
+    """Read Replica/ScanNet rows: 12 or 16 numbers, row-major camera-to-world; stamps are 0, 1, 2, …
+
+    gaps: a row with a number that is not finite says that its frame has no pose, as in ScanNet; it comes back as NaN.
+    """
+    rows = _rows(Path(path), (12, 16), finite=not gaps)
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3] = rows[:, :12].reshape(-1, 3, 4)
+    poses[~np.isfinite(rows).all(1)] = np.nan
     return Trajectory(poses, np.arange(len(rows), dtype=np.float64))
 
 

@@ -60,6 +60,10 @@ class DyCheckFiles:
         """Pictures of one camera by their time."""
         return by_number(list_files(self.folder / "rgb" / self.resolution, EXTENSIONS, f"{camera}_"))
 
+    def pictures(self) -> list[Path]:
+        """Pictures of all cameras, in the order of their names."""
+        return list_files(self.folder / "rgb" / self.resolution, EXTENSIONS)
+
     def depths(self, camera: int = 0) -> dict[int, Path]:
         """Depth maps of one camera by their time."""
         return by_number(list_files(self.folder / "depth" / self.resolution, {".npy"}, f"{camera}_"))
