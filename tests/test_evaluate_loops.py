@@ -147,10 +147,10 @@ def test_scores_travel_as_json_and_hold_their_origin(study, tmp_path):
     assert stored.sequences[0].item_names[0] == "frame_0001.png"
     text = study.scores_file("m").read_text()
     (tmp_path / "cut.json").write_text(text[:200])
-    with pytest.raises(UserError, match="no whole Scores file"):
+    with pytest.raises(UserError, match="not a whole Scores file"):
         Scores.load(tmp_path / "cut.json")
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="no whole Scores file"):
+    with pytest.raises(UserError, match="not a whole Scores file"):
         Scores.load(tmp_path / "binary.json")
     (tmp_path / "new.json").write_text(text.replace('"format": 1', '"format": 9', 1))
     with pytest.raises(UserError, match="Scores format 9"):
