@@ -14,7 +14,7 @@ from page4d.features import camera_attention, feature_maps
 from page4d.model import PAGE4D
 from page4d.result.motion import moving_auc, patches_moving
 from page4d.schema import UserError
-from page4d.viz.feature_maps import feature_figure, layer_slider, map_picture, normalise_map, write_feature_pictures
+from page4d.viz.feature_maps import feature_figure, layer_slider, map_picture, normalize_map, write_feature_pictures
 
 GOLDEN = Path(__file__).parent / "golden" / "visualization.npz"
 
@@ -37,7 +37,7 @@ def test_pictures_equal_golden(kind: str) -> None:
     part = slice(None, half) if kind == "frame" else slice(half, None)
     for layer in range(2):
         values = golden["tokens"][layer, 0, 5:, part].mean(-1).reshape(4, 5)
-        np.testing.assert_allclose(normalise_map(values), golden[f"normalised_{kind}"][layer], atol=1e-6)
+        np.testing.assert_allclose(normalize_map(values), golden[f"normalised_{kind}"][layer], atol=1e-6)
         difference = map_picture(values).astype(int) - golden[f"png_{kind}"][layer].astype(int)
         assert abs(difference).max() <= 1
 

@@ -27,12 +27,13 @@ from page4d.cli.export import FORMAT_NAMES
 from page4d.cli.features import numbered
 from page4d.cli.prediction_input import parse_intrinsics
 from page4d.io.images import load_images
+from page4d.io.video import write_video
 from page4d.model import PAGE4D
 from page4d.model.weights import save_weights
 from page4d.point_tracks import grid_points, track
 from page4d.result.exports import FORMATS
 from page4d.schema import UserError
-from page4d.viz.tracks import draw_tracks, write_video
+from page4d.viz.tracks import draw_tracks
 
 
 @pytest.fixture(scope="module")

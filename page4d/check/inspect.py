@@ -12,6 +12,7 @@ from page4d.check.verdict import Diagnosis, Finding, Level, diagnose, judge, ver
 from page4d.data.mixing import Ingredient, Sequences, choose_tracks
 from page4d.data.sampling import Window, WindowRule, generator
 from page4d.data.transforms import Framing, image_size
+from page4d.io.video import encode_video
 from page4d.schema import Clip, UserError
 
 
@@ -127,7 +128,7 @@ def inspect(name: str, one: Ingredient, folder: Path, settings: CheckSettings | 
 def _sample(clip: Clip, folder: Path, stem: str, span: tuple[float, float]) -> Sample:
     depth = pictures.encode_png(pictures.depth_picture(clip, 0, span))
     tracks = None if clip.tracks is None else pictures.encode_png(pictures.tracks_picture(clip))
-    video = pictures.encode_video(pictures.video_frames(clip, span))
+    video = encode_video(pictures.video_frames(clip, span))
     for suffix, data in (("depth.png", depth), ("tracks.png", tracks), ("frames.mp4", video)):
         if data is not None:
             pictures.save(folder / f"{stem}_{suffix}", data)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
-import av
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +13,10 @@ from PIL import Image, ImageDraw
 from page4d.geometry import unproject, world_points
 from page4d.io.point_files import write_ply
 from page4d.schema import Clip, UserError, atomic_write
+from page4d.viz.depth_colours import depth_colours
 
 Picture = NDArray[np.uint8]
 MAX_TRACKS, ENLARGE = 32, 2
-DEPTH_COLOURS = "turbo"
 
 
 def picture(clip: Clip, frame: int) -> Picture:
@@ -28,12 +26,8 @@ def picture(clip: Clip, frame: int) -> Picture:
 
 
 def depth_picture(clip: Clip, frame: int, span: tuple[float, float]) -> Picture:
-    """Near is warm, far is cold, inverse depth between the two ends of `span`; black has no depth."""
-    depth, valid = clip.depth[frame].numpy(), clip.valid[frame].numpy()
-    near, far = 1 / max(span[0], 1e-6), 1 / max(span[1], 1e-6)
-    share = (1 / np.where(valid, depth, 1) - far) / max(near - far, 1e-9)
-    coloured = matplotlib.colormaps[DEPTH_COLOURS](share.clip(0, 1))[..., :3]
-    return np.asarray((coloured * 255 * valid[..., None]).round(), np.uint8)
+    """A frame's depth, coloured between the two ends of `span`."""
+    return depth_colours(clip.depth[frame].numpy(), clip.valid[frame].numpy(), span)
 
 
 def moving_picture(clip: Clip, frame: int) -> Picture:
@@ -105,20 +99,6 @@ def video_frames(clip: Clip, span: tuple[float, float]) -> list[Picture]:
                 _dot(draw, _place(clip.tracks[i, n].numpy()), colour)
         frames.append(np.hstack((np.asarray(image), np.asarray(_enlarged(depth_picture(clip, i, span))))))
     return frames
-
-
-def encode_video(frames: list[Picture], fps: int = 10) -> bytes:
-    """H.264 in MP4, which browsers play; an odd last row or column is dropped, as the codec needs."""
-    height, width = (side // 2 * 2 for side in frames[0].shape[:2])
-    stream = io.BytesIO()
-    with av.open(stream, "w", format="mp4") as container:
-        video: Any = container.add_stream("h264", rate=fps)
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        for pixels in frames:
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
-            container.mux(video.encode(frame))
-        container.mux(video.encode())
-    return stream.getvalue()
 
 
 def encode_png(image: Picture | Image.Image) -> bytes:

@@ -89,7 +89,7 @@ def _sample(sample: Sample, numbers: Measurements) -> str:
         _figure(f'<img alt="first frame" src="{first}">', escape(f"First frame of {frames}")),
         _figure(
             f'<img alt="depth" src="{_uri(sample.depth, "image/png")}">',
-            f"Its depth: red is near ({near:.3g}), blue is far ({far:.3g}), black has none",
+            f"Its depth: red is near ({near:.3g}), blue is far ({far:.3g}), grey has none",
         ),
     ]
     if clip.moving is not None:

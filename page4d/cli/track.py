@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
 
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.inference import resolve_device
-    from page4d.io.video import FrameOptions, list_frames, load_frames
+    from page4d.io.video import FrameOptions, list_frames, load_frames, write_video
     from page4d.model import PAGE4D
     from page4d.point_tracks import grid_points, track
-    from page4d.viz.tracks import draw_tracks, write_video
+    from page4d.viz.tracks import draw_tracks
 
     check_out(args.out, args.overwrite, MARKER)
     points = parse_points(args.points, args.grid)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.io.images import (
@@ -22,7 +25,7 @@ from page4d.io.images import (
     list_images,
     load_images,
 )
-from page4d.schema import UserError
+from page4d.schema import UserError, atomic_write
 
 EXTENSIONS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"})
 
@@ -97,6 +100,44 @@ def _upright(frame: Any) -> Image.Image:
     pixels = frame.to_ndarray(format="rgb24")
     turns = round(frame.rotation / 90)  # degrees counter-clockwise that show the frame upright
     return Image.fromarray(np.ascontiguousarray(np.rot90(pixels, turns)))
+
+
+def encode_video(frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], fps: float = 10.0) -> bytes:
+    """Frames (S, H, W, 3) as H.264 in MP4, which browsers play; an odd last row or column is repeated.
+
+    Raises:  UserError if there is no frame.
+    """
+    buffer = io.BytesIO()
+    _encode_into(buffer, frames, fps)
+    return buffer.getvalue()
+
+
+def write_video(
+    path: os.PathLike[str] | str, frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], fps: float = 10.0
+) -> None:
+    """Write frames as `encode_video` does, whole or not at all.
+
+    Raises:  UserError if there is no frame, or the folder is not writable.
+    """
+    with atomic_write(path) as stream:
+        _encode_into(stream, frames, fps)
+
+
+def _encode_into(stream: IO[bytes], frames: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], fps: float) -> None:
+    import av
+
+    if len(frames) == 0:
+        raise UserError("a video needs at least one frame")
+    height, width = frames[0].shape[:2]
+    # 4:2:0 colour comes in blocks of two by two pixels.
+    extra = ((0, height % 2), (0, width % 2), (0, 0))
+    with av.open(stream, "w", format="mp4") as container:
+        track: Any = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        track.width, track.height, track.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        for pixels in frames:
+            even = np.pad(pixels, extra, mode="edge")
+            container.mux(track.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
+        container.mux(track.encode())
 
 
 @dataclass(frozen=True)

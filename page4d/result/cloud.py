@@ -6,6 +6,7 @@ Viewer, figures and every export take their points from here, so that they show 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -126,9 +127,24 @@ def confidence_rank(prediction: Prediction, valid: NDArray[np.bool_], source: st
     Note:    equal confidences share the highest rank, so that a constant confidence drops nothing.
     """
     confidence = _confidence(prediction, source)
-    ordered = np.sort(confidence[valid])
-    rank = np.searchsorted(ordered, confidence, side="right") / max(len(ordered), 1)
-    return np.where(valid, rank, 0).astype(np.float32)
+    rank = np.zeros(valid.shape, np.float32)
+    rank[valid] = share_at_most(confidence[valid])
+    return rank
+
+
+def share_at_most(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """For each of N values the share of all that are at most as large, in (0, 1]; equal values share the highest rank.
+
+    Note:    NaN compares with nothing, so it ranks below all others, at 0.
+    """
+    known = ~np.isnan(values)
+    order = np.argsort(np.where(known, values, -np.inf))
+    ordered = values[order]
+    # Of a run of equal values each takes the position one past the run's last.
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) + 1
+    rank = np.empty(len(values))
+    rank[order] = np.repeat(ends, np.diff(ends, prepend=0)) / max(len(values), 1)
+    return np.where(known, rank, 0)
 
 
 def _confidence(prediction: Prediction, source: str) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
+    from page4d.io.video import write_video as write_video
     from page4d.viz.feature_maps import feature_figure as feature_figure, layer_slider as layer_slider
     from page4d.viz.panels import (
         Row as Row,
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         option_bars as option_bars,
         trajectory_panels as trajectory_panels,
     )
-    from page4d.viz.tracks import draw_tracks as draw_tracks, write_video as write_video
+    from page4d.viz.tracks import draw_tracks as draw_tracks
     from page4d.viz.training import (
         binned_figure as binned_figure,
         curves_figure as curves_figure,

@@ -1,4 +1,4 @@
-"""Figure 2 of the paper: feature maps as pictures, one file a layer, kind and frame."""
+"""Figure 2 of the paper: feature maps as pictures, one file per layer, kind and frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLIDER_HEIGHT = 96  # pixels of one picture of the slider; it travels once for e
 KINDS = ("frame", "global")
 
 
-def normalise_map(values: NDArray[np.floating]) -> NDArray[np.float32]:
+def normalize_map(values: NDArray[np.floating]) -> NDArray[np.float32]:
     """Min-max to [0, 1]; a map that is flat up to rounding becomes 0 everywhere instead of NaN or magnified noise.
 
     Raises:  UserError if a value is not finite.
@@ -39,9 +39,10 @@ def normalise_map(values: NDArray[np.floating]) -> NDArray[np.float32]:
 def map_picture(values: NDArray[np.floating], enlarge: int = ENLARGE) -> NDArray[np.uint8]:
     """One map (h, w) as the paper's picture (enlarge * h, enlarge * w, 3).
 
-    Source:  public visualisation script: YlOrRd, truncated to 8 bits, and only then enlarged bilinearly.
+    Source:  public visualization script: YlOrRd, truncated to 8 bits, and only then enlarged bilinearly.
     """
-    coloured = (plt.get_cmap("YlOrRd")(normalise_map(values))[..., :3] * 255).astype(np.uint8)
+    shades = plt.get_cmap("YlOrRd")(normalize_map(values))[..., :3]
+    coloured = (shades * 255).astype(np.uint8)
     height, width = values.shape
     size = (enlarge * width, enlarge * height)
     return np.asarray(Image.fromarray(coloured).resize(size, Image.Resampling.BILINEAR))
@@ -72,26 +73,20 @@ def write_feature_pictures(
 def feature_figure(
     columns: dict[str, NDArray[np.float32]], images: NDArray[np.uint8], layers: Sequence[int], frame: int = 0
 ) -> Figure:
-    """The paper's figure: one line a layer, the image first, then one column for each set of maps (L, S, h, w)."""
-    figure, axes = plt.subplots(
-        len(layers),
-        1 + len(columns),
-        figsize=(2.2 * (1 + len(columns)), 1.9 * len(layers)),
-        squeeze=False,
-        layout="constrained",
-    )
+    """The paper's figure: one row per layer, the image first, then one column for each set of maps (L, S, h, w)."""
+    size = (2.2 * (1 + len(columns)), 1.9 * len(layers))
+    figure, axes = plt.subplots(len(layers), 1 + len(columns), figsize=size, squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
     for line, layer in zip(axes, layers, strict=True):
         line[0].imshow(images[frame])
         line[0].set_ylabel(f"layer {layer + 1}\n(pair {layer})", fontsize=9)
-        for axis, (name, maps) in zip(line[1:], columns.items(), strict=True):
-            shown = axis.imshow(
-                normalise_map(maps[layer, frame]), cmap="YlOrRd", vmin=0, vmax=1, interpolation="bilinear"
-            )
-            axis.set_title(name if layer == layers[0] else "", fontsize=9)
-        for axis in line:
-            axis.set_xticks([])
-            axis.set_yticks([])
-    axes[0][0].set_title("image", fontsize=9)
+        for axis, maps in zip(line[1:], columns.values(), strict=True):
+            values = normalize_map(maps[layer, frame])
+            shown = axis.imshow(values, cmap="YlOrRd", vmin=0, vmax=1, interpolation="bilinear")
+    for axis, title in zip(axes[0], ("image", *columns), strict=True):
+        axis.set_title(title, fontsize=9)
     bar = figure.colorbar(shown, ax=axes.ravel().tolist(), fraction=0.02, pad=0.01)
     bar.set_label("channel mean, each map scaled to 0 ... 1", fontsize=8)
     return figure
@@ -104,25 +99,34 @@ def layer_slider(frame: NDArray[np.float32], global_: NDArray[np.float32], image
     """
     height, width = frame.shape[2:]
     detail = max(1, SLIDER_HEIGHT // height)
-    small = [np.asarray(Image.fromarray(image).resize((detail * width, detail * height))) for image in images]
-
-    def sheet(layer: int) -> go.Image:
-        drawn = ([map_picture(values, detail) for values in maps[layer]] for maps in (frame, global_))
-        rows = [np.concatenate(pictures, 1) for pictures in (small, *drawn)]
-        png = io.BytesIO()
-        Image.fromarray(np.concatenate(rows, 0)).save(png, "PNG")
-        source = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")
-        return go.Image(source=source, hoverinfo="skip")
-
-    layers = range(len(frame))
-    steps = [{"label": str(i), "method": "animate", "args": [[str(i)], {"mode": "immediate"}]} for i in layers]
-    figure = go.Figure(sheet(0), frames=[go.Frame(data=[sheet(i)], name=str(i)) for i in layers])
-    centres = [(i + 0.5) * detail * height for i in range(3)]
-    figure.update_xaxes(
-        tickvals=[(i + 0.5) * detail * width for i in range(len(images))],
-        ticktext=[f"frame {i}" for i in range(len(images))],
-    )
-    figure.update_yaxes(tickvals=centres, ticktext=["image", "frame attention", "global attention"])
+    tall, wide = detail * height, detail * width
+    small = [np.asarray(Image.fromarray(image).resize((wide, tall))) for image in images]
+    pictures = np.concatenate(small, 1)
+    sheets = [_sheet(pictures, *layers, detail) for layers in zip(frame, global_, strict=True)]
+    named = [go.Frame(data=[sheet], name=str(i)) for i, sheet in enumerate(sheets)]
+    figure = go.Figure(sheets[0], frames=named)
+    frames = range(len(images))
+    columns = [(i + 0.5) * wide for i in frames]
+    figure.update_xaxes(tickvals=columns, ticktext=[f"frame {i}" for i in frames])
+    kinds = ["image", "frame attention", "global attention"]
+    figure.update_yaxes(tickvals=[(i + 0.5) * tall for i in range(3)], ticktext=kinds)
+    how = {"mode": "immediate"}
+    steps = [{"label": str(i), "method": "animate", "args": [[str(i)], how]} for i in range(len(sheets))]
     slider = {"steps": steps, "currentvalue": {"prefix": "block pair "}, "pad": {"t": 30}}
     figure.update_layout(sliders=[slider], height=460, margin={"l": 110, "r": 10, "t": 20, "b": 10})
     return figure
+
+
+def _sheet(
+    pictures: NDArray[np.uint8], frame: NDArray[np.float32], global_: NDArray[np.float32], detail: int
+) -> go.Image:
+    """One layer: the pictures, the frame maps and the global maps (S, h, w), one row under the other."""
+    rows = [pictures, _row(frame, detail), _row(global_, detail)]
+    png = io.BytesIO()
+    Image.fromarray(np.concatenate(rows, 0)).save(png, "PNG")
+    source = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")
+    return go.Image(source=source, hoverinfo="skip")
+
+
+def _row(maps: NDArray[np.float32], detail: int) -> NDArray[np.uint8]:
+    return np.concatenate([map_picture(values, detail) for values in maps], 1)

@@ -10,12 +10,14 @@ import matplotlib.colors
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from page4d.result.cloud import unit_of
 from page4d.schema import Clip, Prediction, UserError
+from page4d.viz.depth_colours import DEPTH_COLOURS, HOLE, depth_norm
 
 Array = NDArray[np.generic]
 
@@ -24,6 +26,7 @@ Array = NDArray[np.generic]
 class Row:
     """One row of a contact sheet: `images` (S, H, W) values, (S, H, W, 3) pictures or (S, H, W, 2) flow.
 
+    Values are depth, in the colours that depth has everywhere, unless another `cmap` is named.
     `limits` are shared by the whole row, so that colours mean the same in every frame; None takes the range from
     the data (2nd to 98th percentile of what is finite and not masked out). Masked-out pixels are drawn in `hole`.
     """
@@ -31,14 +34,14 @@ class Row:
     images: Sequence[Array] | Array
     label: str
     unit: str = ""
-    cmap: str = "turbo"
+    cmap: str = DEPTH_COLOURS
     limits: tuple[float, float] | None = None
     valid: Sequence[Array] | Array | None = None
-    hole: str = "#d9d9d6"
+    hole: str = HOLE
 
 
 def contact_sheet(rows: Sequence[Row], titles: Sequence[str] | None = None, width_in: float = 9.0) -> Figure:
-    """Rows of aligned panels, one column a frame, with one colour bar for each row of values.
+    """Rows of aligned panels, one column per frame, with one colour bar for each row of values.
 
     Raises:  UserError if a row is empty or the rows differ in their number of frames.
     """
@@ -74,7 +77,8 @@ def _panel(axis: Axes, row: Row, i: int) -> AxesImage:
     if row.valid is not None:
         hidden |= ~np.asarray(row.valid[i], np.bool_)
     held = np.ma.array(image, mask=hidden)
-    heat: AxesImage = axis.imshow(held, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    norm = depth_norm((low, high)) if row.cmap == DEPTH_COLOURS else Normalize(low, high)
+    heat: AxesImage = axis.imshow(held, cmap=cmap, norm=norm, interpolation="nearest")
     return heat
 
 
@@ -101,7 +105,6 @@ def flow_colours(flow: Array, reach: float) -> NDArray[np.float64]:
     hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
     strength = np.clip(np.hypot(x, y) / reach, 0, 1)
     hsv = np.stack((hue, np.nan_to_num(strength), np.ones_like(hue)), -1)
-
     return np.asarray(matplotlib.colors.hsv_to_rgb(np.nan_to_num(hsv)))
 
 
@@ -134,10 +137,8 @@ def clip_sheet(clip: Clip, at_most: int = 6, width_in: float = 9.0) -> Figure:
     index = pick_frames(len(clip), at_most)
     unit = "m" if clip.metric else "scene units"
     valid = clip.valid.numpy()[index]
-    rows = [
-        Row(clip.images.permute(0, 2, 3, 1).numpy()[index], "image"),
-        Row(clip.depth.numpy()[index], "depth", f"z ({unit})", valid=valid),
-    ]
+    pictures, depth = clip.images.permute(0, 2, 3, 1).numpy()[index], clip.depth.numpy()[index]
+    rows = [Row(pictures, "image"), Row(depth, "depth", f"z ({unit})", valid=valid)]
     if clip.moving is not None:
         rows.append(Row(clip.moving.float().numpy()[index], "moving", "0 still, 1 moving", "magma", (0, 1)))
     if clip.flow is not None:

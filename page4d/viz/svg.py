@@ -115,7 +115,8 @@ class Drawing:
 
     def hills(self, at: Point, size: Point) -> None:
         """The outline of hills in a box: what stands still in the diagrams' pictures."""
-        outline = [(at[0] + size[0] * u, at[1] + size[1] * v) for u, v in _HILLS]
+        (x, y), (width, height) = at, size
+        outline = [(x + width * u, y + height * v) for u, v in _HILLS]
         self.line(outline, "muted")
 
     def done(self, label: str) -> Diagram:

@@ -1,19 +1,13 @@
-"""Point tracks as pictures and as a video."""
+"""Point tracks drawn on the frames."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from fractions import Fraction
-from pathlib import Path
-
-import av
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.schema import UserError, atomic_write
+from page4d.schema import UserError
 
 
 def draw_tracks(
@@ -42,23 +36,3 @@ def draw_tracks(
             filled = -1 if visible[i, n] >= 0.5 else 1
             cv2.circle(frame, fixed[i, n].tolist(), radius * 16, colour, filled, cv2.LINE_AA, 4)
     return np.stack(frames).astype(np.uint8)
-
-
-def write_video(path: Path | str, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], fps: float = 10.0) -> None:
-    """Write frames (S, H, W, 3) as H.264 in MP4, whole or not at all; an odd last row or column is repeated.
-
-    Raises:  UserError if there is no frame, or the folder is not writable.
-    """
-    if len(frames) == 0:
-        raise UserError("a video needs at least one frame")
-    height, width = frames[0].shape[:2]
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        for pixels in frames:
-            even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
-        container.mux(stream.encode())
-    with atomic_write(path) as out:
-        out.write(buffer.getvalue())

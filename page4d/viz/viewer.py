@@ -41,15 +41,11 @@ def viewer_html(
             "show a part of them"
         )
     data = json.dumps(viewer_data(prediction, moving, options), separators=(",", ":"), allow_nan=False)
-    parts = {
-        "title": html.escape(options.title),
-        "about": html.escape(about(prediction)),
-        "css": _asset("viewer.css"),
-        # An end tag inside the data would close the script element around it.
-        "data": data.replace("</", "<\\/"),
-        "three": _asset("three.min.js"),
-        "code": _asset("shaders.js") + _asset("splat.js") + _asset("viewer.js"),
-    }
+    parts = {"title": html.escape(options.title), "about": html.escape(about(prediction))}
+    # `</script` in a name would end the script element around the data, `<!--<script` would swallow all that follows.
+    parts["data"] = data.replace("<", "\\u003c")
+    parts |= {"css": _asset("viewer.css"), "three": _asset("three.min.js")}
+    parts["code"] = _asset("shaders.js") + _asset("splat.js") + _asset("viewer.js")
     return re.sub(r"\$([a-z]+)", lambda match: parts[match[1]], _asset("viewer.html"))
 
 

@@ -1,7 +1,7 @@
 """A Prediction packed for the browser: depth and colour stay images, so 24 frames of 200,000 points take a few MB.
 
-A list of points would need 9 bytes a point before base64; a depth map and a JPEG need about 3, decode in the browser's
-own code, and change frame by binding two textures. Depth has 16 bits on a logarithmic scale.
+A list of points would need 9 bytes per point before base64; a depth map and a JPEG need about 3, decode in the
+browser's own code, and change frame by binding two textures. Depth has 16 bits on a logarithmic scale.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.result.cloud import (
+    Cloud,
     CloudOptions,
     check_moving,
     cloud_of,
     confidence_rank,
     frustum_corners,
     frustum_size,
+    share_at_most,
     unit_of,
     valid_pixels,
     world_from_cam,
 )
 from page4d.schema import Prediction, UserError
+from page4d.viz.depth_colours import depth_colours, depth_span
 
 DEPTH_LEVELS = 65535
 RANK_LEVELS = 127
@@ -57,8 +60,8 @@ class ViewerOptions:
             raise UserError(f"the viewer's mode is {self.mode!r}; choose frame, split, all or static")
         if min(self.max_points, self.background_points, self.thumb_width) < 1 or self.fps <= 0:
             raise UserError(
-                f"the viewer got {self.max_points} points a frame, {self.background_points} background points, "
-                f"{self.thumb_width} px thumbnails and {self.fps:g} frames a second; all must be positive"
+                f"the viewer got {self.max_points} points per frame, {self.background_points} background points, "
+                f"{self.thumb_width} px thumbnails and {self.fps:g} frames per second; all must be positive"
             )
 
 
@@ -67,50 +70,61 @@ def viewer_data(prediction: Prediction, moving: NDArray[np.bool_] | None, option
 
     Raises:  UserError if there is no valid point or a depth, pose or intrinsic is not finite.
     """
-    valid = valid_pixels(prediction)
-    mask = check_moving(prediction, moving)
-    rank = confidence_rank(prediction, valid)
-    rows, columns = _grid(prediction.depth.shape[1], prediction.depth.shape[2], options.max_points)
-    near, far = _depth_range(prediction.depth[valid])
-    cut = np.ix_(rows, columns)
-    geometry = [
-        _image(_geometry_picture(d[cut], v[cut], r[cut], m[cut], (near, far)), "PNG")
-        for d, v, r, m in zip(prediction.depth, valid, rank, mask, strict=True)
-    ]
-    colour = [_image(image[cut], "JPEG", options.jpeg_quality) for image in prediction.images]
-    K, pose, times = prediction.K.astype(np.float64), world_from_cam(prediction), prediction.timestamps_s
-    thumb_height = max(1, round(options.thumb_width * prediction.depth.shape[1] / prediction.depth.shape[2]))
-    return {
-        "names": list(prediction.frame_names),
-        "times": [None if math.isnan(t) else round(float(t), 4) for t in times],
+    valid, mask = valid_pixels(prediction), check_moving(prediction, moving)
+    data: dict[str, Any] = {
         "fps": options.fps,
-        "unit": unit_of(prediction),
-        "grid": [len(columns), len(rows)],
-        "size": [prediction.depth.shape[2], prediction.depth.shape[1]],
-        "depth": [near, far],
         "drop": options.drop,
         "mode": options.mode or ("split" if mask.any() else "frame"),
-        "K": np.stack((K[:, 0, 0], K[:, 1, 1], K[:, 0, 2], K[:, 1, 2], K[:, 0, 1]), -1).tolist(),
-        "worldFromCam": pose.reshape(-1, 12).tolist(),
-        "colour": colour,
-        "geometry": geometry,
-        "movingRows": [_rows_with(m[cut]) for m in mask],
-        "background": _background(prediction, mask, options),
-        "thumb": [options.thumb_width, thumb_height],
-        "strips": _strips(prediction, valid, moving, (options.thumb_width, thumb_height)),
-        **_view(prediction, moving),
+        "unit": unit_of(prediction),
     }
+    data |= _cameras(prediction)
+    data |= _pictures(prediction, valid, mask, options)
+    data["background"] = _background(prediction, mask, options)
+    data |= _strips(prediction, valid, moving, options)
+    return data | _view(prediction, moving)
 
 
-def _grid(height: int, width: int, max_points: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns that are kept, evenly spread, so that at most `max_points` pixels of a frame remain.
+def _cameras(prediction: Prediction) -> dict[str, Any]:
+    """Names, times, intrinsics as fx, fy, cx, cy, skew, and poses row by row."""
+    times = prediction.timestamps_s.tolist()
+    rows, columns = [0, 1, 0, 1, 0], [0, 1, 2, 2, 1]
+    lens = prediction.K.astype(np.float64)[:, rows, columns]
+    poses = world_from_cam(prediction).reshape(-1, 12)
+    data: dict[str, Any] = {"names": list(prediction.frame_names), "K": lens.tolist(), "worldFromCam": poses.tolist()}
+    data["times"] = [None if math.isnan(t) else round(t, 4) for t in times]
+    return data
 
-    Convention: index i of n stands for pixel ((2 i + 1) size) // (2 n); the vertex shader computes the same integers.
-    """
+
+def _pictures(
+    prediction: Prediction, valid: NDArray[np.bool_], moving: NDArray[np.bool_], options: ViewerOptions
+) -> dict[str, Any]:
+    """Colour and geometry of every frame at the pixels that are kept."""
+    height, width = prediction.size_hw
+    rows, columns = _kept(height, width, options.max_points)
+    cut = np.ix_(rows, columns)
+    limits = _depth_range(prediction.depth[valid])
+    rank = confidence_rank(prediction, valid)
+    geometry, colour, moving_rows = [], [], []
+    for i, image in enumerate(prediction.images):
+        depth, known, shares, moves = (maps[i][cut] for maps in (prediction.depth, valid, rank, moving))
+        code = _geometry_picture(depth, known, shares, moves, limits)
+        geometry.append(_image(code, "PNG"))
+        colour.append(_image(image[cut], "JPEG", options.jpeg_quality))
+        moving_rows.append(_rows_with(moves))
+    sizes = {"grid": [len(columns), len(rows)], "size": [width, height], "depth": list(limits)}
+    return sizes | {"colour": colour, "geometry": geometry, "movingRows": moving_rows}
+
+
+def _kept(height: int, width: int, max_points: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns that are kept, evenly spread, so that at most `max_points` pixels of a frame remain."""
     share = min(1.0, math.sqrt(max_points / (height * width)))
-    n_rows, n_columns = max(1, int(height * share)), max(1, int(width * share))
-    rows, columns = ((2 * np.arange(n) + 1) * size // (2 * n) for n, size in ((n_rows, height), (n_columns, width)))
-    return rows, columns
+    return _spread(height, share), _spread(width, share)
+
+
+def _spread(size: int, share: float) -> NDArray[np.int64]:
+    """Index i of n stands for pixel ((2 i + 1) size) // (2 n); the vertex shader computes the same integers."""
+    n = max(1, int(size * share))
+    return (2 * np.arange(n) + 1) * size // (2 * n)
 
 
 def _rows_with(mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -133,7 +147,9 @@ def _geometry_picture(
 ) -> NDArray[np.uint8]:
     """Depth code in red (high byte) and green (low byte), 0 = none; confidence rank and moving bit in blue."""
     near, far = np.log(limits)
-    share = (np.log(np.where(valid, depth, limits[0]).astype(np.float64)) - near) / (far - near)
+    log_depth = np.log(np.where(valid, depth, limits[0]).astype(np.float64))
+    share = (log_depth - near) / (far - near)
+    # A logarithmic scale gives near and far the same relative error, 1e-4 over a range of a thousand.
     code = np.where(valid, 1 + np.rint(share * (DEPTH_LEVELS - 1)), 0).astype(np.int64)
     blue = (np.ceil(rank * RANK_LEVELS).astype(np.int64) << 1) | moving
     return np.stack((code >> 8, code & 255, blue), -1).astype(np.uint8)
@@ -151,31 +167,41 @@ def _base64(data: bytes) -> str:
 
 
 def _background(prediction: Prediction, moving: NDArray[np.bool_], options: ViewerOptions) -> dict[str, Any] | None:
-    """Still points of all frames, one a voxel (the most confident), within the budget; None if nothing stands still."""
+    """Still points of all frames, one per voxel (the most confident), within the budget; None if nothing is still."""
     if moving.all() or len(prediction) < 2:
         return None
     cloud = cloud_of(prediction, CloudOptions(drop=0, max_points=8 * options.background_points), moving)
     cloud = cloud[~cloud.moving]
     if len(cloud) == 0:
         return None
-    # A few stray far points must not coarsen the 16-bit grid of all others.
-    low, high = np.percentile(cloud.xyz, (0.2, 99.8), axis=0)
-    margin = 0.5 * (high - low) + 1e-9
-    cloud = cloud[((cloud.xyz >= low - margin) & (cloud.xyz <= high + margin)).all(1)]
+    cloud = cloud[_near_the_others(cloud.xyz)]
     order = np.argsort(-cloud.confidence, kind="stable")
     kept, voxel = _one_per_voxel(cloud.xyz[order], options.background_points)
     # In random order, so that a slow machine can draw a fair part of it.
     chosen = np.random.default_rng(0).permutation(order[kept])
-    origin = cloud.xyz.min(0).astype(np.float64)
-    span = np.maximum(cloud.xyz.max(0) - origin, 1e-9)
-    ordered = np.sort(cloud.confidence)
-    rank = np.searchsorted(ordered, cloud.confidence[chosen], side="right") / len(ordered)
-    code = np.rint(np.concatenate(((cloud.xyz[chosen] - origin) / span, rank[:, None]), 1) * 65535).astype("<u2")
-    paint = np.concatenate((cloud.rgb[chosen], np.full((len(chosen), 1), 255, np.uint8)), 1)
     # A coarse prediction fills fewer voxels than there are: its points are as wide as its pixels are apart.
     footprint = 1.25 * max(voxel, _pixel_spacing(prediction))
+    return {"count": len(chosen), "footprint": footprint, **_packed_points(cloud, chosen)}
+
+
+def _near_the_others(xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Leave out the few stray far points that would coarsen the 16-bit grid of all others."""
+    low, high = np.percentile(xyz, (0.2, 99.8), axis=0)
+    margin = 0.5 * (high - low) + 1e-9
+    return np.asarray(((xyz >= low - margin) & (xyz <= high + margin)).all(1))
+
+
+def _packed_points(cloud: Cloud, chosen: NDArray[np.int64]) -> dict[str, Any]:
+    """Place and confidence rank in 16 bits each, colour in 8, as base64."""
+    origin = cloud.xyz.min(0).astype(np.float64)
+    span = np.maximum(cloud.xyz.max(0) - origin, 1e-9)
+    place = (cloud.xyz[chosen] - origin) / span
+    rank = share_at_most(cloud.confidence)[chosen]
+    code = np.rint(np.column_stack((place, rank)) * 65535).astype("<u2")
+    opaque = np.full(len(chosen), 255, np.uint8)
+    paint = np.column_stack((cloud.rgb[chosen], opaque))
     stored = {"code": _base64(code.tobytes()), "paint": _base64(paint.tobytes())}
-    return {"count": len(chosen), "origin": origin.tolist(), "span": span.tolist(), "footprint": footprint, **stored}
+    return {"origin": origin.tolist(), "span": span.tolist(), **stored}
 
 
 def _pixel_spacing(prediction: Prediction) -> float:
@@ -186,10 +212,11 @@ def _pixel_spacing(prediction: Prediction) -> float:
 
 def _one_per_voxel(xyz: NDArray[np.float32], budget: int) -> tuple[NDArray[np.int64], float]:
     """Index of the first point in every voxel, and the voxel's size, grown until at most `budget` voxels are filled."""
+    low = xyz.min(0)
     extent = float(np.ptp(xyz, axis=0).astype(np.float64).max())
     size = max(extent, 1e-9) / max(2 * math.sqrt(budget), 1)
     while True:
-        cell = np.floor((xyz - xyz.min(0)) / size).astype(np.int64)
+        cell = np.floor((xyz - low) / size).astype(np.int64)
         shape = cell.max(0) + 1
         key = (cell[:, 0] * shape[1] + cell[:, 1]) * shape[2] + cell[:, 2]
         _, first = np.unique(key, return_index=True)
@@ -205,19 +232,16 @@ def _view(prediction: Prediction, moving: NDArray[np.bool_] | None) -> dict[str,
     middle = np.median(sample, 0)
     low, high = np.percentile(sample, (2, 98), 0)
     radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
+    behind, above = (centres[0] - middle) * 0.45, np.array([0.12, -0.35, -0.2]) * radius
+    eye = centres[0] + behind + above
     length = _round_length(radius / 3)
-    size = frustum_size(prediction, sample.astype(np.float32))
-    eye = centres[0] + (centres[0] - middle) * 0.45 + np.array([0.12, -0.35, -0.2]) * radius
-    far = float(np.linalg.norm(sample - eye, axis=1).max()) * 20
     unit = "m" if unit_of(prediction) == "m" else "units"
-    return {
-        "frusta": frustum_corners(prediction, size).tolist(),
-        "axes": {"length": length, "text": f"({length:g} {unit})"},
-        "view": {
-            "eye": eye.tolist(), "target": middle.tolist(), "distance": float(np.linalg.norm(middle - centres[0])),
-            "near": radius * 1e-3, "far": far,
-        },
-    }  # fmt: skip
+    view = {"eye": eye.tolist(), "target": middle.tolist(), "near": radius * 1e-3}
+    view["distance"] = float(np.linalg.norm(middle - centres[0]))
+    view["far"] = float(np.linalg.norm(sample - eye, axis=1).max()) * 20
+    frusta = frustum_corners(prediction, frustum_size(prediction, sample.astype(np.float32)))
+    axes = {"length": length, "text": f"({length:g} {unit})"}
+    return {"frusta": frusta.tolist(), "axes": axes, "view": view}
 
 
 def _round_length(value: float) -> float:
@@ -227,23 +251,24 @@ def _round_length(value: float) -> float:
 
 
 def _strips(
-    prediction: Prediction, valid: NDArray[np.bool_], moving: NDArray[np.bool_] | None, thumb: tuple[int, int]
-) -> list[dict[str, str]]:
-    near, far = (float(v) for v in np.percentile(prediction.depth[valid], (2, 98)))
-    depth = plt.get_cmap("turbo")((prediction.depth - near) / max(far - near, 1e-9))[..., :3]
-    depth = np.where(valid[..., None], depth, 0.85)
-    strips = [
-        ("image", prediction.images),
-        (f"depth z, blue {near:.3g} to red {far:.3g} {unit_of(prediction)}", (255 * depth).astype(np.uint8)),
-    ]
+    prediction: Prediction, valid: NDArray[np.bool_], moving: NDArray[np.bool_] | None, options: ViewerOptions
+) -> dict[str, Any]:
+    """All frames side by side, small: pictures, depth, the model's mask and the moving mask where there are any."""
+    height, width = prediction.size_hw
+    thumb = options.thumb_width, max(1, round(options.thumb_width * height / width))
+    span = depth_span(prediction.depth, valid)
+    depth_label = f"depth z, red {span[0]:.3g} to blue {span[1]:.3g} {unit_of(prediction)}"
+    rows = [("image", prediction.images), (depth_label, depth_colours(prediction.depth, valid, span))]
     if prediction.mask is not None:
         reach = float(max(np.abs(prediction.mask).max(), 1e-6))
         colours = plt.get_cmap("RdBu_r")(prediction.mask / (2 * reach) + 0.5)[..., :3]
-        strips.append((f"model's mask m, blue {-reach:.2g} to red {reach:.2g}", (255 * colours).astype(np.uint8)))
+        label = f"model's mask m, blue {-reach:.2g} to red {reach:.2g}"
+        rows.append((label, (255 * colours).astype(np.uint8)))
     if moving is not None:
-        shade = np.where(moving[..., None], np.uint8(255), (prediction.images * 0.35).astype(np.uint8))
-        strips.append(("moving, white", shade))
-    return [{"label": label, **_image(_strip(pictures, thumb), "JPEG", 85)} for label, pictures in strips]
+        shade = (prediction.images * 0.35).astype(np.uint8)
+        rows.append(("moving, white", np.where(moving[..., None], np.uint8(255), shade)))
+    strips = [{"label": label, **_image(_strip(pictures, thumb), "JPEG", 85)} for label, pictures in rows]
+    return {"thumb": list(thumb), "strips": strips}
 
 
 def _strip(pictures: NDArray[np.uint8], thumb: tuple[int, int]) -> NDArray[np.uint8]:
@@ -252,7 +277,7 @@ def _strip(pictures: NDArray[np.uint8], thumb: tuple[int, int]) -> NDArray[np.ui
 
 
 def recorded_fps(prediction: Prediction) -> float:
-    """Frames a second of the recording, within what a viewer can play; 10 where frames have no times."""
+    """Frames per second of the recording, within what a viewer can play; 10 where frames have no times."""
     gaps = np.diff(prediction.timestamps_s)
     gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
     return float(np.clip(1 / np.median(gaps), 1, 60)) if len(gaps) else 10.0
