@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from page4d.io.checksums import sha256_of
 from page4d.schema import UserError
 
 
@@ -37,24 +38,8 @@ def describe(name: str, path: Path) -> str:
 
     Raises:  UserError if the hub says another SHA-256: the hub names its large files by their hash.
     """
-    size, digest = path.stat().st_size, sha256_of(path)
+    size, digest = path.stat().st_size, sha256_of(path, progress=True)
     said = path.resolve().name
     if re.fullmatch("[0-9a-f]{64}", said) and said != digest:
         raise UserError(f"{path} has SHA-256 {digest}, the hub says {said}; delete it and download again")
     return f"{name}\n  file    {path}\n  size    {size} bytes ({size / 1e9:.3f} GB)\n  sha256  {digest}"
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file of any size, with a progress bar for those that take long."""
-    import hashlib
-
-    from tqdm import tqdm
-
-    digest = hashlib.sha256()
-    with path.open("rb") as stream, tqdm(
-        total=path.stat().st_size, desc="sha256", unit="B", unit_scale=True, leave=False, delay=1
-    ) as bar:  # fmt: skip
-        while chunk := stream.read(1 << 24):
-            digest.update(chunk)
-            bar.update(len(chunk))
-    return digest.hexdigest()

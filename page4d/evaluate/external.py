@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from PIL import Image
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence
 from page4d.evaluate.predictions import Origin
+from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import read_depth_npy
 from page4d.io.trajectories import read_tum, rigid_inverse
 from page4d.schema import Prediction, UserError
@@ -58,7 +58,7 @@ def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Pat
     """
     _check_task(files, benchmark)
     made = [(sequence.name, _prediction(sequence, files)) for sequence in sequences]
-    digest = hashlib.sha256("".join(p.meta["weights_sha256"] for _, p in made).encode()).hexdigest()
+    digest = sha256_of("".join(p.meta["weights_sha256"] for _, p in made).encode())
     origin = Origin(benchmark.name, benchmark.version, files.label, "external", "external", digest, None)
     origin.save(folder)
     for name, prediction in made:
@@ -92,7 +92,7 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
             )
         poses = rigid_inverse(trajectory.world_from_camera)
     h, w = depth.shape[1:]
-    digest = hashlib.sha256(depth.tobytes() + poses.tobytes()).hexdigest()
+    digest = sha256_of(depth.tobytes() + poses.tobytes())
     return Prediction(
         cam_from_world=poses[:, :3].astype(np.float32),
         K=_intrinsics(sequence, files.intrinsics),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from page4d import world
+from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import write_cam, write_dpt, write_flo
 from page4d.schema import Clip, UserError, atomic_write
 
@@ -29,14 +29,14 @@ class SyntheticSettings:
     def key(self) -> str:
         """A name that changes with every setting, and with the code that draws the world."""
         text = json.dumps([self.split, self.sequences, dict(self.world), _world_code()], sort_keys=True, default=list)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return sha256_of(text.encode())[:12]
 
 
 @cache
 def _world_code() -> str:
     """Hash of the world's source files: rendered folders of another version must not be taken for this one's."""
     folder = Path(world.__file__).parent
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
+    return sha256_of(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py"))))
 
 
 def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:

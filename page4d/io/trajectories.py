@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from page4d.geometry import invert, quaternion_to_matrix, to_4x4
+from page4d.geometry import invert, matrix_to_quaternion, quaternion_to_matrix, to_4x4
 from page4d.io.depth_formats import read_cam
 from page4d.io.names import by_number, list_files
 from page4d.schema import UserError, atomic_write
@@ -61,8 +60,8 @@ def rigid_inverse(pose: Array) -> NDArray[np.float64]:
 
 def quaternions(world_from_camera: Array) -> NDArray[np.float64]:
     """Orientations as x, y, z, w with w >= 0: (N, 4, 4) -> (N, 4)."""
-    xyzw = Rotation.from_matrix(world_from_camera[:, :3, :3]).as_quat()
-    return np.asarray(np.where(xyzw[:, 3:] < 0, -xyzw, xyzw))
+    rotation = torch.from_numpy(np.array(world_from_camera[:, :3, :3], np.float64))
+    return matrix_to_quaternion(rotation).numpy()
 
 
 def _rows(path: Path, columns: tuple[int, ...], finite: bool = True) -> NDArray[np.float64]:

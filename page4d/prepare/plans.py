@@ -6,24 +6,16 @@ into place, the manifest last. A run that is interrupted leaves the staging fold
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from page4d.data.manifest import Manifest
+from page4d.io.checksums import sha256_of
 from page4d.schema import UserError, atomic_write
 
 Source = Path | bytes
-
-
-def sha256_of(source: Source) -> str:
-    """SHA-256 of a file or of bytes."""
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest()
-    with source.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

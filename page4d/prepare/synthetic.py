@@ -21,7 +21,8 @@ from PIL import Image
 
 from page4d.data.manifest import FrameRow, Manifest
 from page4d.geometry import invert, matrix_to_quaternion
-from page4d.prepare.plans import Plan, Source, sha256_of
+from page4d.io.checksums import sha256_of
+from page4d.prepare.plans import Plan, Source
 from page4d.schema import Clip, UserError
 from page4d.world import render_clip, sample_scene, split_config, split_seeds
 

@@ -20,6 +20,7 @@ from typing import IO, Any
 import torch
 from torch.torch_version import TorchVersion
 
+from page4d.io.checksums import sha256_of
 from page4d.schema import UserError, atomic_write
 
 FORMAT = 1
@@ -187,9 +188,8 @@ class Checkpoints:
                 return f"{path} is missing"
             if path.stat().st_size != stored.bytes:
                 return f"{path} has {path.stat().st_size} bytes, {stored.bytes} were written"
-            with path.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != stored.sha256:
-                    return f"the content of {path} does not match its hash"
+            if sha256_of(path) != stored.sha256:
+                return f"the content of {path} does not match its hash"
         return ""
 
 
