@@ -185,8 +185,9 @@ figure = feature_figure(
 # %% [markdown]
 # ## What each head reads
 #
-# The aggregator returns all pairs and the index at which patches start. The heads take what they need: the camera
-# head only the camera token of the last pair, the dense heads the patch tokens of four pairs. The calls are VGGT's.
+# The aggregator returns one entry per pair, None where no head reads it, and the index at which patches start. The
+# heads take what they need: the camera head only the camera token of the last pair, the dense heads the patch tokens
+# of four pairs. The calls are VGGT's.
 
 # %%
 pair_outputs, start = model.aggregator(pictures)

@@ -157,7 +157,7 @@ if areas:
 # %%
 def tokens_at(step):
     aggregator.mask_step = step
-    pair_outputs, _ = aggregator(pictures)
+    pair_outputs, _ = aggregator(pictures, keep=range(config.depth))
     aggregator.mask_step = 0
     return [pair[0, ..., config.embed_dim :] for pair in pair_outputs]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import zlib
 from dataclasses import replace
@@ -244,6 +245,78 @@ def test_frames_in_chunks_give_the_same_maps(run: Any, golden: dict[str, Tensor]
     with torch.no_grad():
         depth, _ = model.depth_head(out.tokens, golden["images"], out.patch_start, frames_chunk_size=1)
     torch.testing.assert_close(depth, predictions["depth"], rtol=1e-4, atol=1e-5)
+
+
+def test_the_aggregator_keeps_what_heads_read() -> None:
+    model = PAGE4D(SMALL, depth=6, mask_source=0, masked_pairs=(), dpt_pairs=(0, 1, 2, 4), enable_track=False).eval()
+    images = torch.rand(1, 2, 3, 28, 28)
+    with torch.no_grad():
+        tokens, start = model.aggregator(images)
+        everything, _ = model.aggregator(images, keep=range(6))
+    assert [pair is None for pair in tokens] == [False, False, False, True, False, False]
+    assert start == NUM_SPECIAL
+    for few, each in zip(tokens, everything, strict=True):
+        assert each.shape == (1, 2, NUM_SPECIAL + 4, 128)
+        assert few is None or torch.equal(few, each)
+
+
+def relative(actual: Tensor, expected: Tensor) -> float:
+    return float((actual.detach() - expected.detach()).norm() / expected.detach().norm())
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["mask off", "mask on"])
+def lean(request: pytest.FixtureRequest) -> tuple[PAGE4D, Tensor, dict[str, Any]]:
+    """A network, images, and what it predicts where gradients are recorded and everything stays in float32."""
+    model = PAGE4D(SMALL, mask_hold_start=request.param, mask_hold_end=request.param, enable_track=False).eval()
+    fill(model)
+    images = torch.rand(1, 5, 3, 56, 70, generator=torch.Generator().manual_seed(1))
+    return model, images, model(images)
+
+
+OUTPUTS = ("pose_enc", "depth", "depth_conf", "world_points", "world_points_conf")
+
+
+def test_without_gradients_float32_gives_the_same(lean: tuple[PAGE4D, Tensor, dict[str, Any]]) -> None:
+    model, images, expected = lean
+    with torch.inference_mode():
+        actual = model(images)
+    for name in OUTPUTS:
+        torch.testing.assert_close(actual[name], expected[name].detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_lean_bfloat16_is_as_near_to_float32_as_plain_bfloat16(lean: tuple[PAGE4D, Tensor, dict[str, Any]]) -> None:
+    model, images, expected = lean
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = model(images)
+        with torch.inference_mode():
+            pairs = model.aggregator.run(images).tokens
+            actual = model(images)
+    assert {pair.dtype for pair in pairs if pair is not None} == {torch.bfloat16}
+    for name in OUTPUTS:
+        far = relative(plain[name], expected[name])
+        assert 1e-5 < relative(actual[name], expected[name]) < max(2 * far, 0.01), name
+
+
+def test_held_matrices_give_what_autocast_gives(lean: tuple[PAGE4D, Tensor, dict[str, Any]]) -> None:
+    model, images, _ = lean
+    held = copy.deepcopy(model).hold_matrices(torch.bfloat16)
+    kinds = {name: weight.dtype for name, weight in held.named_parameters()}
+    assert kinds["aggregator.global_blocks.3.attn.qkv.weight"] == torch.bfloat16
+    assert kinds["aggregator.global_blocks.3.norm1.weight"] == torch.float32
+    assert kinds["camera_head.embed_pose.weight"] == torch.float32
+    with torch.inference_mode():
+        actual = held(images)
+        with torch.autocast("cpu", torch.bfloat16):
+            expected = model(images)
+    for name in OUTPUTS:
+        torch.testing.assert_close(actual[name], expected[name], rtol=0, atol=0)
+
+
+def test_training_under_autocast_keeps_float32_between_products() -> None:
+    model = PAGE4D(SMALL, enable_track=False).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        pairs = model.aggregator.run(torch.rand(1, 2, 3, 28, 28)).tokens
+    assert {pair.dtype for pair in pairs if pair is not None} == {torch.float32}
 
 
 def test_gradient_checkpointing_gives_the_same_gradients() -> None:

@@ -11,8 +11,9 @@ from torch.utils.checkpoint import checkpoint
 
 from page4d.model.config import PAGE4DConfig
 from page4d.model.encoder import build_encoder
-from page4d.model.layers import NUM_SPECIAL, Block, Rope, rope_2d
+from page4d.model.layers import NUM_SPECIAL, Block, Rope, drawn, rope_2d
 from page4d.model.mask import SpatialMaskHead, key_bias, mask_alpha
+from page4d.model.precision import products_in, working_dtype
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -46,9 +47,8 @@ class Aggregator(nn.Module):
         self.global_blocks = nn.ModuleList(
             Block(width, heads, qk_norm=True, bias_all_rows=all_rows) for _ in range(config.depth)
         )
-        # torch.normal, not randn times a number: on the meta device a product makes torch import its compiler.
-        self.camera_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, 1, width)))
-        self.register_token = nn.Parameter(torch.normal(0.0, 1e-6, (1, 2, NUM_SPECIAL - 1, width)))
+        self.camera_token = nn.Parameter(drawn(1e-6, 1, 2, 1, width))
+        self.register_token = nn.Parameter(drawn(1e-6, 1, 2, NUM_SPECIAL - 1, width))
         self.spatial_mask_head = SpatialMaskHead(width)
 
     @property
@@ -57,43 +57,65 @@ class Aggregator(nn.Module):
         return mask_alpha(self.mask_step, self.config.mask_hold_start, self.config.mask_hold_end)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Normalise, encode, and put the special tokens in front: (B, S, 3, H, W) -> (B, S, P, C)."""
+        """Normalize, encode, and put the special tokens in front: (B, S, 3, H, W) -> (B, S, P, C)."""
         batch, frames = images.shape[:2]
-        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
-        patches = self.patch_embed(((images - mean) / std).flatten(0, 1)).unflatten(0, (batch, frames))
+        mean = images.new_tensor(IMAGE_MEAN).view(3, 1, 1)
+        std = images.new_tensor(IMAGE_STD).view(3, 1, 1)
+        pictures = ((images - mean) / std).flatten(0, 1)
+        patches = self.patch_embed(pictures).unflatten(0, (batch, frames))
         special = torch.cat((self.camera_token, self.register_token), 2)
-        # Index 0 of the second axis belongs to the first frame, index 1 to all others.
-        first, others = special[:, :1], special[:, 1:].expand(-1, frames - 1, -1, -1)
+        # Index 0 of the second axis belongs to the first frame, whose camera is the world; index 1 to all others.
+        first = special[:, :1]
+        others = special[:, 1:].expand(-1, frames - 1, -1, -1)
         specials = torch.cat((first, others), 1).expand(batch, -1, -1, -1)
         return torch.cat((specials.to(patches.dtype), patches), 2)
 
     def run(
         self, images: Tensor, keep: Collection[int] | None = None, given_mask: Tensor | None = None
     ) -> AggregatorOutput:
-        """As `forward`, but keeps only the pairs named, and returns the mask as well.
+        """As `forward`, but keeps only the pairs named (None = all), and returns the mask as well.
 
-        Note:    given_mask (B, S, h, w) acts in place of the learned m, which is returned all the same.
+        Note:    given_mask (B, S, h, w) acts in place of the learned m, which is returned all the same. Without
+                 gradients kept pairs and turned q and k have the type of the products, bfloat16 under autocast.
         """
+        device_type = images.device.type
+        dtype = working_dtype(self, device_type)
+        lean = dtype != torch.float32 and not torch.is_grad_enabled()
+        # Training keeps what flows between the products in float32.
+        between = dtype if lean else torch.promote_types(images.dtype, torch.float32)
+        with products_in(dtype, device_type):
+            return self._alternate(images, keep, given_mask, between)
+
+    def _alternate(
+        self, images: Tensor, keep: Collection[int] | None, given_mask: Tensor | None, between: torch.dtype
+    ) -> AggregatorOutput:
         batch, frames, _, height, width = images.shape
-        patch, alpha = self.config.patch_size, self.alpha
-        rows, columns = height // patch, width // patch
-        rope = rope_2d(rows, columns, self.config.embed_dim // self.config.num_heads, images)
-        rope_all = Rope(rope.cos.repeat(frames, 1), rope.sin.repeat(frames, 1))
+        rows, columns = height // self.config.patch_size, width // self.config.patch_size
+        rope = rope_2d(rows, columns, self.config.embed_dim // self.config.num_heads, images).to(between)
+        rope_all = rope.repeat(frames)
+        alpha = self.alpha
         x = self.embed(images)
         kept: list[Tensor | None] = []
         m: Tensor | None = None
         bias: Tensor | None = None
         for pair in range(self.config.depth):
-            frame_out = self._block(self.frame_blocks[pair], x.flatten(0, 1), rope).unflatten(0, (batch, frames))
+            # Every frame by itself: frames stand on the batch axis.
+            x = self._block(self.frame_blocks[pair], x.flatten(0, 1), rope)
+            frame_out = x.unflatten(0, (batch, frames))
             if pair == self.config.mask_source and alpha > 0:
+                # Between the two attentions: the tokens know their own frame's geometry at this depth, and the pairs
+                # that follow can already look past what moves.
                 m = self.spatial_mask_head(frame_out[:, :, NUM_SPECIAL:].flatten(0, 1), rows, columns)
                 m = m.unflatten(0, (batch, frames))
                 bias = key_bias(m if given_mask is None else given_mask.flatten(2), alpha)
             pair_bias = bias if pair in self.config.masked_pairs else None
+            # All frames together: one sequence of S * P tokens.
             x = self._block(self.global_blocks[pair], frame_out.flatten(1, 2), rope_all, pair_bias, frames)
             x = x.unflatten(1, (frames, -1))
-            kept.append(torch.cat((frame_out, x), -1) if keep is None or pair in keep else None)
-        return AggregatorOutput(kept, NUM_SPECIAL, m.unflatten(-1, (rows, columns)) if m is not None else None)
+            wanted = keep is None or pair in keep
+            kept.append(torch.cat((frame_out.to(between), x.to(between)), -1) if wanted else None)
+        m_map = m.unflatten(-1, (rows, columns)) if m is not None else None
+        return AggregatorOutput(kept, NUM_SPECIAL, m_map)
 
     def _block(self, block: nn.Module, x: Tensor, rope: Rope, bias: Tensor | None = None, frames: int = 1) -> Tensor:
         call: Callable[..., Tensor] = block
@@ -101,9 +123,12 @@ class Aggregator(nn.Module):
             return checkpoint(call, x, rope, bias, frames, use_reentrant=False)
         return call(x, rope, bias, frames)
 
-    def forward(self, images: Tensor) -> tuple[list[Tensor | None], int]:
-        """All pair outputs and the index where patches start, as VGGT's aggregator returns them."""
-        out = self.run(self.check_images(images))
+    def forward(self, images: Tensor, keep: Collection[int] | None = None) -> tuple[list[Tensor | None], int]:
+        """Pair outputs and the index where patches start, as VGGT's aggregator returns them.
+
+        Note:    the list has one entry per pair, None where no head reads it; `keep=range(depth)` keeps all.
+        """
+        out = self.run(self.check_images(images), self.config.pairs_read() if keep is None else keep)
         return out.tokens, out.patch_start
 
     def check_images(self, images: Tensor) -> Tensor:

@@ -79,6 +79,11 @@ class PAGE4DConfig:
     def _four_pairs(self, pairs: tuple[int, ...]) -> bool:
         return len(pairs) == 4 and list(pairs) == sorted(set(pairs)) and pairs[0] >= 0 and pairs[-1] < self.depth
 
+    def pairs_read(self) -> set[int]:
+        """Block pairs whose tokens the heads read; nothing else needs to be kept."""
+        dense = self.enable_depth or self.enable_point or self.enable_track
+        return {self.depth - 1, *(self.dpt_pairs if dense else ())}
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build from plain values (lists for tuples), as stored in a weights file.

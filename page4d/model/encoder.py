@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from page4d.model.config import ENCODERS, PAGE4DConfig
-from page4d.model.layers import Block
+from page4d.model.layers import Block, drawn
 
 NUM_REGISTERS = 4
 
@@ -34,8 +34,8 @@ class DinoEncoder(nn.Module):
         super().__init__()
         self.table_side, self.patch_size = img_size // patch_size, patch_size
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.normal(0.0, 0.02, (1, 1 + self.table_side**2, width)))
-        self.register_tokens = nn.Parameter(torch.normal(0.0, 1e-6, (1, NUM_REGISTERS, width)))
+        self.pos_embed = nn.Parameter(drawn(0.02, 1, 1 + self.table_side**2, width))
+        self.register_tokens = nn.Parameter(drawn(1e-6, 1, NUM_REGISTERS, width))
         self.mask_token = nn.Parameter(torch.zeros(1, width))
         self.patch_embed = PatchConv(patch_size, width)
         self.blocks = nn.ModuleList(Block(width, heads, scale_init=1.0, eps=1e-6) for _ in range(depth))

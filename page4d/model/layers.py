@@ -12,11 +12,26 @@ NUM_SPECIAL = 5  # camera token and four registers stand before the patches of e
 ROPE_BASE = 100.0
 
 
+def drawn(deviation: float, *shape: int) -> Tensor:
+    """Normal values around 0, on the device of the context (torch.normal would not heed it)."""
+    values = torch.empty(shape)
+    # On the meta device there is nothing to draw, and torch would load its compiler (seconds) to do so.
+    return values if values.is_meta else values.normal_(0.0, deviation)
+
+
 class Rope(NamedTuple):
-    """Cosines and sines of a token sequence, each (P, head_dim)."""
+    """Cosines and sines of a token sequence, each (P, head_dim); their type is the one that q and k are turned in."""
 
     cos: Tensor
     sin: Tensor
+
+    def to(self, dtype: torch.dtype) -> Rope:
+        """The same tables in another type."""
+        return Rope(self.cos.to(dtype), self.sin.to(dtype))
+
+    def repeat(self, frames: int) -> Rope:
+        """Tables of several frames, one after the other: positions do not depend on the frame."""
+        return Rope(self.cos.repeat(frames, 1), self.sin.repeat(frames, 1))
 
 
 def rope_2d(height: int, width: int, head_dim: int, like: Tensor) -> Rope:
@@ -26,21 +41,25 @@ def rope_2d(height: int, width: int, head_dim: int, like: Tensor) -> Rope:
              second with the column; within a half the angles are laid out twice one after the other.
     """
     half = head_dim // 2
-    frequencies = ROPE_BASE ** (-torch.arange(0, half, 2, device=like.device, dtype=torch.float32) / half)
-    rows, columns = torch.meshgrid(
-        torch.arange(1, height + 1, device=like.device), torch.arange(1, width + 1, device=like.device), indexing="ij"
-    )
-    positions = F.pad(torch.stack((rows.flatten(), columns.flatten()), -1), (0, 0, NUM_SPECIAL, 0)).float()
+    exponents = torch.arange(0, half, 2, device=like.device, dtype=torch.float32) / half
+    frequencies = ROPE_BASE**-exponents
+    rows = torch.arange(1, height + 1, device=like.device)
+    columns = torch.arange(1, width + 1, device=like.device)
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1).flatten(0, 1)
+    # The padding is the position (0, 0) of the special tokens: they are never turned.
+    positions = F.pad(grid, (0, 0, NUM_SPECIAL, 0)).float()
     angles = positions[..., None] * frequencies
     angles = torch.cat((angles, angles), -1).flatten(1)
     return Rope(angles.cos(), angles.sin())
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:
-    """Turn queries or keys (*, P, head_dim) by the tables' angles."""
-    first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)
-    turned = torch.stack((-second, first), -2).flatten(-3)
-    return x * rope.cos.to(x.dtype) + turned * rope.sin.to(x.dtype)
+    """Turn queries or keys (*, P, head_dim) by the tables' angles, in the tables' type."""
+    x = x.to(rope.cos.dtype)
+    # (row half, column half) x (x1, x2): each half is turned in the planes spanned by x1 and x2.
+    x1, x2 = x.unflatten(-1, (2, 2, -1)).unbind(-2)
+    quarter_turned = torch.stack((-x2, x1), -2).flatten(-3)
+    return torch.addcmul(x * rope.cos, quarter_turned, rope.sin)
 
 
 class Mlp(nn.Module):
@@ -56,7 +75,7 @@ class Mlp(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learned factor a channel."""
+    """A learned factor per channel."""
 
     def __init__(self, width: int, init: float) -> None:
         super().__init__()
@@ -69,8 +88,8 @@ class LayerScale(nn.Module):
 class Attention(nn.Module):
     """Self-attention through PyTorch's fused kernel, with optional q/k norm, RoPE and a bias on some rows.
 
-    Note:    `bias` (B, keys) is added to the logits of the special tokens' rows only. Patch rows stay on the plain
-             kernel; only NUM_SPECIAL of P rows per frame take the slower one. With `bias_all_rows` every row gains it.
+    Note:    `bias` (B, keys) is added to the logits of the special tokens' rows only; with `bias_all_rows` every row
+             gains it.
     """
 
     def __init__(self, width: int, heads: int, qk_norm: bool, bias_all_rows: bool = False) -> None:
@@ -82,11 +101,14 @@ class Attention(nn.Module):
         self.k_norm = nn.LayerNorm(width // heads) if qk_norm else nn.Identity()
 
     def queries_keys_values(self, x: Tensor, rope: Rope | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised and turned q, k and v, each (B, heads, tokens, head_dim)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
-        q, k = self.q_norm(q), self.k_norm(k)
-        if rope is not None:
-            q, k = rotate(q, rope), rotate(k, rope)
+        """Normalized and turned q, k and v, each (B, heads, tokens, head_dim)."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        # Norm before rotation: a rotation keeps lengths, so logits stay bounded wherever the token stands.
+        q = self.q_norm(q)
+        q = rotate(q, rope) if rope is not None else q
+        k = self.k_norm(k)
+        k = rotate(k, rope) if rope is not None else k
         return q, k, v
 
     def forward(self, x: Tensor, rope: Rope | None = None, bias: Tensor | None = None, frames: int = 1) -> Tensor:
@@ -94,14 +116,22 @@ class Attention(nn.Module):
         if bias is not None:
             bias = bias[:, None, None].to(q.dtype)
         if bias is None or self.bias_all_rows:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         else:
-            by_frame = q.unflatten(2, (frames, -1))
-            special, patches = by_frame[:, :, :, :NUM_SPECIAL], by_frame[:, :, :, NUM_SPECIAL:]
-            biased = F.scaled_dot_product_attention(special.flatten(2, 3), k, v, attn_mask=bias)
-            plain = F.scaled_dot_product_attention(patches.flatten(2, 3), k, v)
-            out = torch.cat((biased.unflatten(2, (frames, -1)), plain.unflatten(2, (frames, -1))), 3).flatten(2, 3)
-        return self.proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+            attended = special_rows_biased(q, k, v, bias, frames)
+        return self.proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def special_rows_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, frames: int) -> Tensor:
+    """Attention whose special rows see `bias` (B, 1, 1, keys) and whose patch rows do not.
+
+    Note:    all rows go through the plain kernel; the NUM_SPECIAL of P rows per frame that are bent are computed once
+             more by the slower biased one and put in their places. Cutting the patch rows out would copy all of q.
+    """
+    plain = F.scaled_dot_product_attention(q, k, v).unflatten(2, (frames, -1))
+    special = q.unflatten(2, (frames, -1))[:, :, :, :NUM_SPECIAL].flatten(2, 3)
+    bent = F.scaled_dot_product_attention(special, k, v, attn_mask=bias).unflatten(2, (frames, -1))
+    return torch.slice_scatter(plain, bent, dim=3, end=NUM_SPECIAL).flatten(2, 3)
 
 
 class Block(nn.Module):

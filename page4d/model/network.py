@@ -15,8 +15,12 @@ from page4d.model.config import PAGE4DConfig
 from page4d.model.heads.camera import CameraHead
 from page4d.model.heads.dpt import DepthHead, PointHead
 from page4d.model.heads.track import TrackHead
+from page4d.model.precision import hold_matrices
 
 ALL_FRAMES = slice(None)
+# Frames that a dense head takes at once: one chunk's maps are the peak of a short clip, and two frames fill a GPU.
+TRAINING_CHUNK = 8
+INFERENCE_CHUNK = 2
 
 
 class PAGE4D(nn.Module):
@@ -45,10 +49,18 @@ class PAGE4D(nn.Module):
 
         return load_pretrained(cls, source, **options)
 
+    def hold_matrices(self, dtype: torch.dtype) -> Self:
+        """Keep the aggregator's matrices in `dtype` from now on, in place: half their memory in bfloat16.
+
+        Note:    results are those of autocast to `dtype`, which no longer needs to be asked for. The digits that
+                 float32 had are gone; load the weights again to train them.
+        """
+        hold_matrices(self.aggregator, dtype)
+        return self
+
     def pairs_read(self) -> set[int]:
         """Block pairs whose tokens the heads read; nothing else needs to be kept."""
-        dense = self.config.enable_depth or self.config.enable_point or self.config.enable_track
-        return {self.config.depth - 1} | (set(self.config.dpt_pairs) if dense else set())
+        return self.config.pairs_read()
 
     def forward(
         self, images: Tensor, query_points: Tensor | None = None, given_mask: Tensor | None = None
@@ -81,6 +93,7 @@ class PAGE4D(nn.Module):
         """Run every head that is switched on over the aggregator's output; depth and points of `dense_frames` only."""
         tokens: Sequence[Tensor | None] = out.tokens
         start = out.patch_start
+        chunk = TRAINING_CHUNK if torch.is_grad_enabled() else INFERENCE_CHUNK
         dense = [None if level is None else level[:, dense_frames] for level in tokens]
         pictures = images[:, dense_frames]
         predictions: dict[str, Any] = {} if out.mask is None else {"mask": out.mask}
@@ -88,9 +101,11 @@ class PAGE4D(nn.Module):
             predictions["pose_enc_list"] = self.camera_head(tokens)
             predictions["pose_enc"] = predictions["pose_enc_list"][-1]
         if self.depth_head is not None:
-            predictions["depth"], predictions["depth_conf"] = self.depth_head(dense, pictures, start)
+            predictions["depth"], predictions["depth_conf"] = self.depth_head(dense, pictures, start, chunk)
         if self.point_head is not None:
-            predictions["world_points"], predictions["world_points_conf"] = self.point_head(dense, pictures, start)
+            predictions["world_points"], predictions["world_points_conf"] = self.point_head(
+                dense, pictures, start, chunk
+            )
         if self.track_head is not None and query_points is not None:
             queries = query_points if query_points.ndim == 3 else query_points[None]
             tracks, visible, confidence = self.track_head(tokens, images, start, query_points=queries)

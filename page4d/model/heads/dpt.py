@@ -29,24 +29,31 @@ def uv_embedding(channels: int, size: tuple[int, int], aspect: float, like: Tens
     """
     height, width = size
     diagonal = (aspect**2 + 1) ** 0.5
-    span_x, span_y = aspect / diagonal * (width - 1) / width, 1 / diagonal * (height - 1) / height
-    # float64 keeps the frequencies exact where they are large; the result goes back to the map's dtype
-    options = {"device": like.device, "dtype": torch.float32 if like.device.type == "mps" else torch.float64}
-    x = torch.linspace(-span_x, span_x, width, **options)  # type: ignore[call-overload]
-    y = torch.linspace(-span_y, span_y, height, **options)  # type: ignore[call-overload]
-    quarter = channels // 4
-    frequencies = 100.0 ** (-torch.arange(quarter, **options) / quarter)  # type: ignore[call-overload]
-    parts = [
-        torch.cat((torch.sin(v[..., None] * frequencies), torch.cos(v[..., None] * frequencies)), -1) for v in (x, y)
-    ]
-    from_x = parts[0][None].expand(height, -1, -1)
-    from_y = parts[1][:, None].expand(-1, width, -1)
-    return torch.cat((from_x, from_y), -1).permute(2, 0, 1).to(like.dtype)
+    # The outermost pixels' centres lie half a pixel inside the picture's border.
+    span_x = aspect / diagonal * (width - 1) / width
+    span_y = 1 / diagonal * (height - 1) / height
+    from_x = _waves(span_x, width, channels // 4, like)
+    from_y = _waves(span_y, height, channels // 4, like)
+    # Only the axes are computed, in float64; the whole table would take eight bytes for each number of the map.
+    table_x = from_x.mT[:, None].expand(-1, height, -1)
+    table_y = from_y.mT[:, :, None].expand(-1, -1, width)
+    return torch.cat((table_x, table_y))
+
+
+def _waves(span: float, count: int, quarter: int, like: Tensor) -> Tensor:
+    """[sin, cos] of `count` positions from -span to span at `quarter` frequencies: (count, 2 * quarter)."""
+    # float64 keeps the frequencies exact where they are large; mps has none.
+    exact = torch.float32 if like.device.type == "mps" else torch.float64
+    positions = torch.linspace(-span, span, count, device=like.device, dtype=exact)
+    exponents = torch.arange(quarter, device=like.device, dtype=exact) / quarter
+    angles = positions[:, None] * 100.0**-exponents
+    return torch.cat((angles.sin(), angles.cos()), -1).to(like.dtype)
 
 
 def add_position(x: Tensor, aspect: float) -> Tensor:
     """Add a tenth of the UV embedding to a map (B, C, h, w)."""
-    return x + POSITION_FACTOR * uv_embedding(x.shape[1], (x.shape[2], x.shape[3]), aspect, x)
+    table = uv_embedding(x.shape[1], (x.shape[2], x.shape[3]), aspect, x)
+    return torch.add(x, table, alpha=POSITION_FACTOR)
 
 
 class ResidualUnit(nn.Module):

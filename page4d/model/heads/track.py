@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from page4d.model.config import PAGE4DConfig
 from page4d.model.heads.dpt import DPTHead
-from page4d.model.layers import Mlp
+from page4d.model.layers import Mlp, drawn
 from page4d.schema import UserError
 
 ITERATIONS = 4
@@ -107,7 +107,7 @@ class UpdateTransformer(nn.Module):
 
     def __init__(self, width_in: int, hidden: int, width_out: int) -> None:
         super().__init__()
-        self.virual_tracks = nn.Parameter(torch.randn(1, VIRTUAL_TRACKS, 1, hidden))  # spelt so in the weights
+        self.virual_tracks = nn.Parameter(drawn(1.0, 1, VIRTUAL_TRACKS, 1, hidden))  # spelt so in the weights
         self.input_norm = nn.LayerNorm(width_in)
         self.input_transform = nn.Linear(width_in, hidden)
         self.output_norm = nn.LayerNorm(hidden)
@@ -139,7 +139,7 @@ class Tracker(nn.Module):
         super().__init__()
         width = 3 * features + 4
         self.features = features
-        self.query_ref_token = nn.Parameter(torch.randn(1, 2, width))
+        self.query_ref_token = nn.Parameter(drawn(1.0, 1, 2, width))
         self.corr_mlp = Mlp(PYRAMID_LEVELS * (2 * RADIUS + 1) ** 2, hidden, features)
         self.updateformer = UpdateTransformer(width, hidden, features + 2)
         self.fmap_norm = nn.LayerNorm(features)
@@ -213,5 +213,5 @@ class TrackHead(nn.Module):
                 f"tracking needs images of at least {MIN_SIDE_PX} px a side, the network sees "
                 f"{images.shape[-2]} x {images.shape[-1]}; give less elongated pictures or weights with a larger input"
             )
-        maps = self.feature_extractor.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size=8)
+        maps = self.feature_extractor.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size=2)
         return self.tracker(query_points.float(), maps, iters)  # type: ignore[no-any-return]
