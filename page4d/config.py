@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -39,11 +41,25 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config") -> dict[
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
-            config = hydra_compose(config_name, overrides=list(overrides))
+            config = hydra_compose(config_name, overrides=[_quoted(word) for word in overrides])
             values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_explain(error, overrides, config_name)) from error
     return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
+
+
+def _quoted(override: str) -> str:
+    """The override with its value in quotes where Hydra has no other way to say it, as for many file names."""
+    key, equals, value = override.partition("=")
+    if not equals:
+        return override
+    try:
+        if not OverridesParser.create().parse_override(override).is_sweep_override():
+            return override
+    except HydraException:
+        pass  # a blank before a bracket, an accent, a second equals sign ...: plain text to whoever typed it
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    return f"{key}='{escaped}'"
 
 
 def choices(group: str) -> list[str]:

@@ -86,6 +86,8 @@ def resolve_device(name: torch.device | str | None = None) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UserError(f"{name!r} is not a device; give cpu, cuda, cuda:1, ... or mps") from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise UserError(f"{device} is not a device to compute on; give cpu, cuda, cuda:1, ... or mps")
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise UserError("no CUDA device can be used here (driver, or a CPU-only torch); take device cpu")

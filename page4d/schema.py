@@ -45,7 +45,8 @@ def atomic_write(path: os.PathLike[str] | str, mode: str = "wb") -> Iterator[IO[
             f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
         ) from error
     try:
-        with os.fdopen(descriptor, mode) as stream:
+        encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
+        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -51,7 +51,7 @@ def _processor() -> str:
     import platform
 
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

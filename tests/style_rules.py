@@ -58,3 +58,24 @@ def strange_labels(source: str) -> Iterator[str]:
         for label in re.findall(r"^([A-Z][a-z]+):(?=\s|$)", inspect.cleandoc(text or ""), re.MULTILINE):
             if label not in LABELS:
                 yield f"{getattr(node, 'name', 'the module')}: {label}:"
+
+
+def text_without_encoding(source: str) -> Iterator[str]:
+    """Text read or written in whatever encoding the machine's locale has."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and _is_text_io(node) and not any(k.arg == "encoding" for k in node.keywords):
+            yield f"line {node.lineno}: {ast.unparse(node.func)} without encoding"
+
+
+def _is_text_io(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name in ("read_text", "write_text"):
+        return True
+    if name not in ("open", "fdopen"):
+        return False
+    method = isinstance(call.func, ast.Attribute) and name == "open"
+    modes = call.args[0 if method else 1 :][:1]
+    if not modes:
+        return not method or not call.args  # text is what open() without a mode means
+    mode = modes[0]
+    return isinstance(mode, ast.Constant) and bool(re.fullmatch(r"[rwax+t]+", str(mode.value)))

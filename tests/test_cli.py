@@ -76,19 +76,17 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_unknown_command_and_option_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["fly"], ["predict", "--no-such"]):
-        with pytest.raises(SystemExit, match="2"):
-            main(words)
+    for words in (["fly"], ["predict", "--no-such"], ["--no-such"]):
+        assert main(words) == 2
     assert "invalid choice: 'fly'" in capsys.readouterr().err
 
 
 def test_mistakes_show_the_commands_own_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for words, said in (
         (["predict", "a.png", "--out", "o", "--no-such"], "unrecognized arguments: --no-such"),
-        (["prepare", "tum", "x", "--frames", "abc"], "'abc' is no whole number of 1 or more"),
+        (["prepare", "tum", "x", "--frames", "abc"], "'abc' is not a whole number of 1 or more"),
     ):
-        with pytest.raises(SystemExit, match="2"):
-            main(words)
+        assert main(words) == 2
         error = capsys.readouterr().err
         assert error.startswith(f"usage: page4d {words[0]}")
         assert said in error
@@ -144,7 +142,7 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "has no picture track": [folder / "sound.mp4"],
         "give one video alone": [folder / "sound.mp4", folder / "fine.png"],
         "fps chooses frames of a video": [folder / "fine.png", "--fps", 3],
-        "max_frames is 0": [folder / "fine.png", "--max-frames", 0],
+        "--max-frames: '0' is not a whole number of 1 or more": [folder / "fine.png", "--max-frames", 0],
         "is not a device": [folder / "fine.png", "--device", "gpu"],
         "nor a known name": [folder / "fine.png", "--weights", "nonsense"],
         "expected 0 < overlap < frames": [folder / "fine.png", "--window", 4],
@@ -162,7 +160,7 @@ def test_user_errors_exit_2_and_write_nothing(
         code = main(["predict", "--weights", str(weights), "--out", str(tmp_path / "out"), "--device", "cpu", *extra])
         error = capsys.readouterr().err.splitlines()[-1]
         assert code == 2, message
-        assert error.startswith("page4d: error: ")
+        assert error.startswith(("page4d: error: ", "page4d predict: error: "))
         assert message in error
     assert [p.name for p in tmp_path.iterdir()] == ["inputs"]
 
@@ -314,12 +312,12 @@ def test_what_others_put_into_a_result_is_not_deleted(
     ("words", "message"),
     [
         (["missing.png", "--out", "out"], "missing.png does not exist; give images"),
-        (["image.png", "--out", "out", "--max-points", "0"], "at most 0 points"),
+        (["image.png", "--out", "out", "--max-points", "0"], "'0' is not a whole number of 1 or more"),
         (["image.png", "--out", "out", "--drop", "1.5"], "give a number in [0, 1)"),
         (["image.png", "--out", "image.png/x"], "image.png is a file"),
         (["image.png", "--out", "/proc/out"], "cannot make /proc/out"),
         (["image.png", "--out", "."], "is the folder you are in"),
-        (["image.png", "--out", "out", "--overlap", "0"], "give --window too"),
+        (["image.png", "--out", "out", "--overlap", "1"], "give --window too"),
     ],
 )
 def test_the_users_mistakes_come_before_the_weights(

@@ -376,7 +376,7 @@ def test_demo_without_gradio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
     def blocked(name: str, *args: Any, **kwargs: Any) -> Any:
         if name == "gradio":
-            raise ImportError(name)
+            raise ModuleNotFoundError(name, name=name)
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", blocked)

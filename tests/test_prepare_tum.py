@@ -15,7 +15,7 @@ from PIL import Image
 
 from page4d.data.association import associate, nearest_within, read_index
 from page4d.data.manifest import Manifest
-from page4d.prepare import publish as publishing
+from page4d.prepare import plans as publishing
 from page4d.prepare.plans import publish
 from page4d.prepare.tum import TumOptions, plan_sequence, sequences
 from page4d.schema import UserError

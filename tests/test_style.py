@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jupytext
 import pytest
-from style_rules import dense_statements, strange_labels
+from style_rules import dense_statements, strange_labels, text_without_encoding
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -99,6 +99,30 @@ def test_docstrings_use_the_fixed_labels() -> None:
     assert {
         room: found for room, found in complaints(strange_labels).items() if len(found) > STRANGE.get(room, 0)
     } == {}
+
+
+def test_text_files_are_utf_8_whatever_the_locale() -> None:
+    assert complaints(text_without_encoding, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("p.read_text()", True),
+        ("p.write_text('x')", True),
+        ("p.open('w')", True),
+        ("p.open()", True),
+        ("open(p)", True),
+        ("os.fdopen(d, 'a')", True),
+        ("p.read_text(encoding='utf-8')", False),
+        ("p.open('rb')", False),
+        ("open(p, 'wb')", False),
+        ("Image.open(p)", False),
+        ("open(p, mode, encoding=e)", False),
+    ],
+)
+def test_text_in_the_encoding_of_the_locale_is_found(source: str, found: bool) -> None:
+    assert bool(list(text_without_encoding(source))) is found
 
 
 @pytest.mark.parametrize(

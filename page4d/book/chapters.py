@@ -72,7 +72,7 @@ def find_chapters(root: Path, wanted: Sequence[str] = ()) -> list[Chapter]:
     toc_path, folder = root / "book" / "_toc.yml", root / "notebooks"
     if not toc_path.is_file() or not folder.is_dir():
         raise UserError(f"{root} has no book/_toc.yml and notebooks/; run `page4d book` in a checkout of the project")
-    toc = yaml.safe_load(toc_path.read_text())
+    toc = yaml.safe_load(toc_path.read_text(encoding="utf-8"))
     listed = [Path(entry["file"]).name for entry in toc_entries(toc) if entry["file"].startswith("notebooks/")]
     present = {path.stem for path in folder.glob("*.py")}
     if set(listed) != present:
@@ -168,7 +168,7 @@ def reusable(chapter: Chapter, key: str, folder: Path) -> Execution | None:
     record = folder / f"{chapter.name}.json"
     if not record.is_file() or not (folder / f"{chapter.name}.ipynb").is_file():
         return None
-    execution = Execution(**json.loads(record.read_text()))
+    execution = Execution(**json.loads(record.read_text(encoding="utf-8")))
     return execution if execution.key == key else None
 
 

@@ -41,9 +41,9 @@ def build_site(root: Path, out: Path, executions: Sequence[Execution]) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(source)]
     command += ["--path-output", str(work), "--warningiserror", "--keep-going", "--quiet"]
-    built = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    built = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if built.returncode != 0:
-        raise SiteError(f"Jupyter Book failed (warnings count as errors):\n{built.stdout}")
+        raise SiteError(f"Jupyter Book failed (warnings count as errors):\n{built.stdout}{built.stderr}")
     finished = work / "_build" / "html"
     problems = list(external_references(finished))
     if problems:
@@ -61,15 +61,15 @@ def stage(root: Path, source: Path, executed: Path, executions: Sequence[Executi
     (source / "notebooks").mkdir()
     for name in names:
         shutil.copy(executed / f"{name}.ipynb", source / "notebooks")
-    toc = yaml.safe_load((root / "book" / "_toc.yml").read_text())
+    toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
     shorter = only_chapters(toc, names)
-    (source / "_toc.yml").write_text(yaml.safe_dump(shorter, sort_keys=False))
+    (source / "_toc.yml").write_text(yaml.safe_dump(shorter, sort_keys=False), encoding="utf-8")
     if shorter != toc:
         _allow_dangling_links(source / "_config.yml")
     record = {"versions": versions(), "machine": machine(), "executions": [asdict(e) for e in executions]}
     with atomic_write(executed / "executions.json", "w") as stream:
         json.dump(record, stream, indent=1)
-    (source / "status.md").write_text(status_page(record))
+    (source / "status.md").write_text(status_page(record), encoding="utf-8")
 
 
 def only_chapters(toc: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -87,9 +87,9 @@ def only_chapters(toc: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 def _allow_dangling_links(config_path: Path) -> None:
     """In a book of some chapters only, links to the others lead nowhere, and that is no error."""
-    config = yaml.safe_load(config_path.read_text())
+    config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
     config["sphinx"]["config"]["suppress_warnings"] = ["myst.xref_missing", "ref.doc", "ref.ref", "ref.numref"]
-    config_path.write_text(yaml.safe_dump(config, sort_keys=False))
+    config_path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
 def versions() -> dict[str, str]:
@@ -106,7 +106,7 @@ def machine() -> dict[str, str]:
 
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text())):
+    if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
         cpu = model[1]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {"processor": cpu, "cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform(terse=True)}
@@ -149,10 +149,12 @@ def external_references(html: Path) -> Iterator[str]:
     """One line for each script, style, font or image of a built page or style sheet that lies on another host."""
     for page in sorted(html.rglob("*.html")):
         parser = _Sources()
-        parser.feed(page.read_text())
+        parser.feed(page.read_text(encoding="utf-8"))
         for target in parser.found:
             if re.match(r"(https?:)?//", target):
                 yield f"{page.relative_to(html)} loads {target}"
     for style in sorted(html.rglob("*.css")):
-        for target in re.findall(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s;]+)""", style.read_text()):
+        for target in re.findall(
+            r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s;]+)""", style.read_text(encoding="utf-8")
+        ):
             yield f"{style.relative_to(html)} loads {target}"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType, ModuleType
 
 from page4d.extras import extras_named
@@ -35,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "book": ("page4d.cli.book", "run all chapters and build the book"),
 }
 
+SHELLS = ("bash", "zsh", "tcsh")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # the last three are 128 + the signal's number, as shells count
 EXIT_PIPE_CLOSED = 141
@@ -44,6 +47,7 @@ EXIT_TERMINATED = 143
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 2 the user's mistake, 130 interrupted, 143 terminated."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _print_any_name()
     try:
         with _termination_cleans_up():
             try:
@@ -66,32 +70,65 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    parser, chosen, module = _parser(words)
-    args, unknown = parser.parse_known_args(words)
-    if unknown:
-        chosen.error(f"unrecognized arguments: {' '.join(unknown)}")  # with the usage of this command, not of all
+    parser, commands = command_parser()
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    module = _add_arguments(commands[chosen], chosen) if chosen in commands else None
+    try:
+        args, unknown = parser.parse_known_args(words)
+        if unknown:  # said with the usage of this command, not of all
+            commands.get(chosen, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+    except SystemExit as stopped:  # argparse has printed what there is to say
+        return int(stopped.code or 0)
+    if args.print_completion is not None:
+        print(_completion(args.print_completion))
+        return 0
     if module is None:
         parser.print_help()
         return EXIT_USER_ERROR
-    with extras_named(f"page4d {args.command}"):
+    with extras_named(f"page4d {chosen}"):
         return int(module.run(args))
 
 
-def _parser(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, ModuleType | None]:
-    """The parser with all commands named, that of the command that `words` choose (else the first), and its module."""
+def command_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser with every command named, and each command's own, which has no arguments yet."""
     parser = argparse.ArgumentParser(
         prog="page4d", description="Cameras, depth, points and the moving mask of moving scenes (PAGE-4D)."
     )
     parser.add_argument("--version", action="version", version=f"page4d {__version__}")
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    parser.add_argument(
+        "--print-completion", choices=SHELLS, help="print what completes page4d's words in this shell, and stop"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    used, module = parser, None
-    for name, (path, summary) in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        if name == chosen:
-            used, module = sub, importlib.import_module(path)
-            module.add_arguments(sub)
-    return parser, used, module
+    described = {name: f"{summary[0].upper()}{summary[1:]}." for name, (_, summary) in COMMANDS.items()}
+    return parser, {
+        name: commands.add_parser(name, help=COMMANDS[name][1], description=text) for name, text in described.items()
+    }
+
+
+def _add_arguments(parser: argparse.ArgumentParser, command: str) -> ModuleType:
+    module = importlib.import_module(COMMANDS[command][0])
+    module.add_arguments(parser)
+    return module
+
+
+def _completion(shell: str) -> str:
+    """The completion script of a shell, for all commands and their options."""
+    import shtab
+
+    parser, commands = command_parser()
+    for name, command in commands.items():
+        _add_arguments(command, name)
+        for action in command._actions:
+            if action.type is Path:
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    return str(shtab.complete(parser, shell=shell))
+
+
+def _print_any_name() -> None:
+    """A file's name may hold what the console cannot show: show its code, rather than fail when the work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextmanager

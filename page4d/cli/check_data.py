@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from page4d.cli.values import whole
+
 MARKER = "report.json"
 EXIT_WRONG = 1
 
@@ -20,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("data_check"), help="folder to write (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in that folder")
-    parser.add_argument("--clips", type=int, default=6, help="clips per dataset (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=8, help="frames per clip (default: %(default)s)")
-    parser.add_argument("--width", type=int, default=256, help="width of pictures in pixels (default: %(default)s)")
-    parser.add_argument("--show", type=int, default=2, help="clips with pictures and clouds (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="which clips are drawn (default: %(default)s)")
+    parser.add_argument("--clips", type=whole(1, 10_000), default=6, help="clips per dataset (default: %(default)s)")
+    parser.add_argument("--frames", type=whole(2, 1000), default=8, help="frames per clip (default: %(default)s)")
+    parser.add_argument("--width", type=whole(16, 4096), default=256, help="pixels across (default: %(default)s)")
+    parser.add_argument("--show", type=whole(0, 10_000), default=2, help="clips that are drawn (default: %(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="which clips are taken (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from page4d.cli.values import device, whole
 from page4d.extras import extras_named
 from page4d.schema import UserError
 
@@ -19,12 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d demo`."""
     add = parser.add_argument
     add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
-    add("--device", default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
     add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
-    add("--port", type=int, default=7860)
-    add("--max-upload-mb", type=int, default=200, help="size limit of one upload (default: %(default)s)")
-    add("--max-frames", type=int, default=24, help="frames used of an upload (default: %(default)s)")
-    add("--queue", type=int, default=8, help="jobs that may wait; one runs at a time (default: %(default)s)")
+    add("--port", type=whole(1, 65_535), default=7860, help="port to listen on (default: %(default)s)")
+    add("--max-upload-mb", type=whole(), default=200, help="size limit of one upload (default: %(default)s)")
+    add("--max-frames", type=whole(), default=24, help="frames used of an upload (default: %(default)s)")
+    add("--queue", type=whole(), default=8, help="jobs that may wait; one runs at a time (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

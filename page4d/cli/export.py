@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from page4d.cli.prediction_input import add_prediction_arguments
+from page4d.cli.values import whole
 from page4d.schema import Prediction, UserError
 
 MARKER = "export.json"
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="size of K, depth, masks (default: original; input for COLMAP models of a video without --images)",
     )
     add("--images", type=Path, help="folder of the original images, copied beside the COLMAP model")
-    add("--max-points", type=int, default=500_000, help="points in point files (default: %(default)s)")
+    add("--max-points", type=whole(), default=500_000, help="points in point files (default: %(default)s)")
     add("--points-from", choices=("depth", "points"), default="depth", help="lifted depth or the point head")
     add("--keep-moving", action="store_true", help="keep moving points in formats for still scenes")
 
@@ -60,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
         written = export(prediction, folder, list(dict.fromkeys(args.format)), options)
         listing = {name: [str(p.relative_to(folder)) for p in paths] for name, paths in written.items()}
         record = {"source": str(args.prediction), "unit": unit_of(prediction), "size": size, "files": listing}
-        (folder / MARKER).write_text(json.dumps(record | {"scale": prediction.meta.get("scale")}, indent=1))
+        (folder / MARKER).write_text(
+            json.dumps(record | {"scale": prediction.meta.get("scale")}, indent=1), encoding="utf-8"
+        )
     for name, paths in listing.items():
         print(f"{name}: {args.out / paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
     if colmap and size == "original":

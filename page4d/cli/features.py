@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from page4d.cli.values import device, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace earlier feature maps in --out")
-    add("--device", default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
-    add("--initial-num", "--initial_num", type=int, help="number of the first frame, of a numbered folder or a video")
-    add("--gap", type=int, help="take every so many-th frame from there (default: 1)")
+    add("--initial-num", "--initial_num", type=whole(0), help="number of the first frame in a folder or video")
+    add("--gap", type=whole(), help="take every so many-th frame from there (default: 1)")
     add(
         "--num-frames",
         "--num_frames",
-        type=int,
+        type=whole(),
         help=f"at most so many frames (default: {DEFAULT_FRAMES} with --initial-num, else all)",
     )
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         written = write_feature_pictures(maps.frame, maps.global_, names, folder)
         record = {"weights": str(args.weights), "frames": names, "layers": maps.depth, **provenance(model, device)}
-        (folder / MARKER).write_text(json.dumps(record, indent=1, default=str))
+        (folder / MARKER).write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
     print(
         f"{args.out}: {len(written)} pictures, {len(names)} frames x {maps.depth} layers x frame and global attention"
     )
@@ -89,8 +90,6 @@ def chosen_files(args: argparse.Namespace) -> list[Path]:
     from page4d.io.video import is_video, list_frames
 
     gap = 1 if args.gap is None else args.gap
-    if gap < 1 or (args.num_frames is not None and args.num_frames < 1):
-        raise UserError(f"--gap {gap} and --num-frames {args.num_frames} must be 1 or more")
     files = [Path(str(source)) for source in list_frames(args.images)]
     if is_video(files[0]):
         return files

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from page4d.cli.values import device, positive, share, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -29,17 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace an earlier prediction in --out")
-    add("--device", default=None, help="cpu, cuda, cuda:1 or mps (default: cuda where there is one, else cpu)")
+    add("--device", type=device, default=None, help="cpu, cuda, cuda:1 or mps (default: cuda, else cpu)")
     add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
-    add("--fps", type=float, help="of a video, keep at most so many frames a second")
-    add("--max-frames", type=int, help="keep the first so many frames")
-    add(
-        "--window", type=int, help="long clips: so many frames at a time, joined by a similarity (default: all at once)"
-    )
-    add("--overlap", type=int, help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
-    add("--max-points", type=int, default=1_000_000, help="points in points.ply (default: %(default)s)")
-    add("--drop", type=float, default=0.1, help="share of least confident points left out (default: %(default)s)")
+    add("--fps", type=positive, help="of a video, keep at most so many frames a second")
+    add("--max-frames", type=whole(), help="keep the first so many frames")
+    add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
+    add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
+    add("--max-points", type=whole(), default=1_000_000, help="points in points.ply (default: %(default)s)")
+    add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -111,7 +110,8 @@ def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -
         write_depth_png(depth / name, values, scale)
     (depth / "README.txt").write_text(
         f"16-bit PNG, one a frame: depth = value / {scale:g} in the network's scene units, 0 = none.\n"
-        "The scale also stands in each file as text chunk depth_scale (page4d.io.depth_png reads it).\n"
+        "The scale also stands in each file as text chunk depth_scale (page4d.io.depth_png reads it).\n",
+        encoding="utf-8",
     )
     return len(cloud)
 

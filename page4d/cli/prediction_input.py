@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from page4d.cli.values import share
 from page4d.schema import Prediction, UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where the moving mask comes from (default: %(default)s)",
     )
-    add("--drop", type=float, default=0.1, help="share of least confident points left out (default: %(default)s)")
+    add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
     add(
         "--intrinsics",
         metavar="FX,FY,CX,CY|FILE",

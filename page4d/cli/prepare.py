@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from page4d.cli.values import whole
+
 if TYPE_CHECKING:
     from page4d.prepare.plans import Plan
 
@@ -32,7 +34,7 @@ def _source_and_out(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _choice(parser: argparse.ArgumentParser, frames: int) -> None:
-    parser.add_argument("--frames", type=_positive, default=frames, help="frames to keep (default: %(default)s)")
+    parser.add_argument("--frames", type=whole(), default=frames, help="frames to keep (default: %(default)s)")
     parser.add_argument("--allow-fewer", action="store_true", help="accept sequences with fewer frames than asked")
     parser.add_argument("--tolerant", action="store_true", help="accept stamps that repeat or go back in time")
 
@@ -40,7 +42,7 @@ def _choice(parser: argparse.ArgumentParser, frames: int) -> None:
 def _tum(parser: argparse.ArgumentParser) -> None:
     _source_and_out(parser, "a sequence, or the folder that holds several")
     _choice(parser, frames=90)
-    parser.add_argument("--stride", type=_positive, default=3, help="every n-th matched frame (default: %(default)s)")
+    parser.add_argument("--stride", type=whole(), default=3, help="every n-th matched frame (default: %(default)s)")
     parser.set_defaults(prepare=_prepare_tum)
 
 
@@ -54,7 +56,7 @@ def _prepare_tum(args: argparse.Namespace) -> int:
 def _bonn(parser: argparse.ArgumentParser) -> None:
     _source_and_out(parser, "a sequence, or the folder that holds several")
     _choice(parser, frames=110)
-    parser.add_argument("--first", type=int, default=30, help="first colour image, from 0 (default: %(default)s)")
+    parser.add_argument("--first", type=whole(0), default=30, help="first colour image, from 0 (default: %(default)s)")
     parser.add_argument(
         "--protocol",
         choices=("public", "time"),
@@ -74,8 +76,8 @@ def _prepare_bonn(args: argparse.Namespace) -> int:
 def _kubric(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SRC", help="a .tfrecord file, or a folder of them")
     parser.add_argument("--out", type=Path, metavar="DST", required=True, help="write DST/<split>_<video>/")
-    parser.add_argument("--first", type=int, default=0, help="number of the first video (default: %(default)s)")
-    parser.add_argument("--scenes", type=_positive, help="number of videos (default: all)")
+    parser.add_argument("--first", type=whole(0), default=0, help="number of the first video (default: %(default)s)")
+    parser.add_argument("--scenes", type=whole(), help="number of videos (default: all)")
     parser.set_defaults(prepare=_prepare_kubric)
 
 
@@ -92,8 +94,8 @@ def _prepare_kubric(args: argparse.Namespace) -> int:
 
 def _tracks(parser: argparse.ArgumentParser) -> None:
     _source_and_out(parser, "a scene folder, or the folder that holds several")
-    parser.add_argument("--step", type=_positive, default=8, help="pixels between tracks (default: %(default)s)")
-    parser.add_argument("--offset", type=int, default=4, help="first pixel of the grid (default: %(default)s)")
+    parser.add_argument("--step", type=whole(), default=8, help="pixels between tracks (default: %(default)s)")
+    parser.add_argument("--offset", type=whole(0), default=4, help="first pixel of the grid (default: %(default)s)")
     parser.set_defaults(prepare=_prepare_tracks)
 
 
@@ -107,11 +109,11 @@ def _prepare_tracks(args: argparse.Namespace) -> int:
 def _synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SPLIT", help="static-train, dynamic-train, dynamic-val or dynamic-test")
     parser.add_argument("--out", type=Path, metavar="DST", required=True, help="write DST/<sequence>/")
-    parser.add_argument("--scenes", type=_positive, default=4, help="number of sequences (default: %(default)s)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first scene (default: %(default)s)")
-    parser.add_argument("--frames", type=_positive, default=90, help="frames of each (default: %(default)s)")
-    parser.add_argument("--height", type=_positive, default=240, help="in pixels (default: %(default)s)")
-    parser.add_argument("--width", type=_positive, default=320, help="in pixels (default: %(default)s)")
+    parser.add_argument("--scenes", type=whole(), default=4, help="number of sequences (default: %(default)s)")
+    parser.add_argument("--first", type=whole(0), default=0, help="number of the first scene (default: %(default)s)")
+    parser.add_argument("--frames", type=whole(), default=90, help="frames of each (default: %(default)s)")
+    parser.add_argument("--height", type=whole(), default=240, help="in pixels (default: %(default)s)")
+    parser.add_argument("--width", type=whole(), default=320, help="in pixels (default: %(default)s)")
     parser.set_defaults(prepare=_prepare_synthetic)
 
 
@@ -125,16 +127,6 @@ def _prepare_synthetic(args: argparse.Namespace) -> int:
         changed = plan is not None and publish(plan)
         print(f"{folder}: {args.frames} frames {'written' if changed else 'already complete'}")
     return 0
-
-
-def _positive(text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of 1 or more")
-    return value
 
 
 def _target(sequence: Path, out: Path | None) -> Path:

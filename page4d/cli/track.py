@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from page4d.cli.values import device, pixel, positive, whole
 from page4d.schema import UserError
 
 MARKER = "tracks.csv"
+MAX_GRID = 256  # 65,536 points; the network follows a few thousand in reasonable time
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", default="vggt", help="weights with a track head (default: %(default)s)")
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace earlier tracks in --out")
-    add("--points", nargs="+", metavar="X,Y", help="points in pixels of the original image")
-    add("--grid", type=int, metavar="N", help="an N x N grid of points instead")
-    add("--frame", type=int, default=0, help="frame in which the points are picked (default: %(default)s)")
-    add("--device", default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
-    add("--fps", type=float, help="of a video, keep at most so many frames a second")
-    add("--max-frames", type=int, help="keep the first so many frames")
+    add("--points", nargs="+", type=pixel, metavar="X,Y", help="points in pixels of the original image")
+    add("--grid", type=whole(1, MAX_GRID), metavar="N", help="an N x N grid of points instead")
+    add("--frame", type=whole(0), default=0, help="frame in which the points are picked (default: %(default)s)")
+    add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--fps", type=positive, help="of a video, keep at most so many frames a second")
+    add("--max-frames", type=whole(), help="keep the first so many frames")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from page4d.viz.tracks import draw_tracks
 
     check_out(args.out, args.overwrite, MARKER)
-    points = parse_points(args.points, args.grid)
+    points = chosen_points(args.points, args.grid)
     list_frames(args.inputs, args.fps, args.max_frames)  # before weights are fetched
     device = resolve_device(args.device)
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()
@@ -77,18 +79,11 @@ def picture_names(names: Sequence[str]) -> list[str]:
     return pictures
 
 
-def parse_points(words: list[str] | None, grid: int | None) -> list[tuple[float, float]]:
+def chosen_points(points: list[tuple[float, float]] | None, grid: int | None) -> list[tuple[float, float]]:
     """The picked points; empty if a grid was asked for.
 
-    Raises:  UserError if neither or both are given, or a word is not X,Y.
+    Raises:  UserError if neither or both are given.
     """
-    if (words is None) == (grid is None):
+    if (points is None) == (grid is None):
         raise UserError("give either --points X,Y ... or --grid N")
-    points = []
-    for word in words or []:
-        try:
-            x, y = (float(part) for part in word.split(","))
-        except ValueError as error:
-            raise UserError(f"point {word!r}: needed X,Y in pixels, for example 120,80") from error
-        points.append((x, y))
-    return points
+    return points or []

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from page4d.schema import UserError
+
 if TYPE_CHECKING:
     from page4d.train.loop import Outcome
     from page4d.train.study import StudyConfig, Variant
@@ -41,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
         return _publish(*args.publish)
     if args.study:
         return _study(compose(args.overrides, "study"))
+    if not args.overrides and not args.show:
+        near = ", ".join(choices("experiment"))
+        raise UserError(f"name an experiment, as in `page4d train experiment=smoke`; there are {near}")
     config = compose(args.overrides)
     if args.show:
         import yaml
@@ -54,7 +59,7 @@ def _publish(run_folder: str, name: str) -> int:
     from page4d.train.publish import publish
     from page4d.train.study import Exam
 
-    print(publish(run_folder, name, Path("book/results/builtin"), Exam()).read_text())
+    print(publish(run_folder, name, Path("book/results/builtin"), Exam()).read_text(encoding="utf-8"))
     return 0
 
 

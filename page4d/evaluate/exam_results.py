@@ -81,7 +81,7 @@ def read_result(path: Path | str) -> dict[str, Any]:
     Raises:  UserError if the file is missing, damaged or of another format.
     """
     try:
-        document = json.loads(Path(path).read_text())
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(f"cannot read the result {path}: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:

@@ -62,7 +62,7 @@ class Origin:
     def load(cls, folder: Path) -> Self:
         """Read a folder's `folder.json`."""
         try:
-            return cls(**json.loads((folder / FOLDER_FILE).read_text()))
+            return cls(**json.loads((folder / FOLDER_FILE).read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise UserError(f"{folder} holds no predictions; `page4d evaluate predict` writes them") from error
         except (ValueError, TypeError) as error:

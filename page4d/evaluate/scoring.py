@@ -127,7 +127,7 @@ def _score_or_reason(
 ) -> tuple[SequenceScore, dict[str, Any]]:
     path, failed = folder / f"{sequence.name}.npz", folder / f"{sequence.name}.failed.json"
     if not path.exists():
-        error = json.loads(failed.read_text())["error"] if failed.exists() else "not predicted"
+        error = json.loads(failed.read_text(encoding="utf-8"))["error"] if failed.exists() else "not predicted"
         return SequenceScore(sequence.name, error=error), {}
     prediction = Prediction.load(path)
     if not same_maker(prediction.meta, origin):

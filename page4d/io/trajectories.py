@@ -172,7 +172,7 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
     if not path.is_file():
         raise UserError(f"{path} is missing (DyCheck camera); check that the download was extracted completely")
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(path.read_text(encoding="utf-8"))
         rotation, centre = np.array(data["orientation"], np.float64), np.array(data["position"], np.float64)
         focal, point = float(data["focal_length"]), np.array(data["principal_point"], np.float64) - 0.5
         pose = np.eye(4)

@@ -82,7 +82,7 @@ class Checkpoints:
         if not path.is_file():
             return Manifest()
         try:
-            stored = json.loads(path.read_text())
+            stored = json.loads(path.read_text(encoding="utf-8"))
             if stored["format"] != FORMAT:
                 raise UserError(f"{path} has format {stored['format']}, this page4d reads {FORMAT}")
             entries = [

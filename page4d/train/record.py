@@ -34,8 +34,8 @@ class Record:
         kept = (
             [r for r in read_scalars(self.folder) if r["iteration"] <= resumed_iteration] if resumed_iteration else []
         )
-        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept))
-        self.stream = self.path.open("a")
+        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+        self.stream = self.path.open("a", encoding="utf-8")
         self.board = _board(self.folder / "tensorboard", resumed_iteration) if tensorboard else None
 
     def scalars(self, phase: str, step: int, iteration: int, values: Mapping[str, float]) -> None:
@@ -74,7 +74,7 @@ def read_scalars(run_folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     records = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             records.append(json.loads(line))
         except json.JSONDecodeError:
@@ -96,7 +96,7 @@ def resumptions(run_folder: Path, step: int, config: Mapping[str, Any]) -> list[
     path = Path(run_folder) / "run.json"
     if step == 0 or not path.is_file():
         return []
-    before = json.loads(path.read_text())
+    before = json.loads(path.read_text(encoding="utf-8"))
     old, new = _flat(before.get("config", {})), _flat(config)
     entries = before.get("resumed", [])
     for undone in reversed([entry for entry in entries if entry["step"] >= step]):

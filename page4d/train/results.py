@@ -17,7 +17,7 @@ def finished_run(run_folder: Path | str) -> dict[str, Any]:
     Raises:  UserError if the folder holds none.
     """
     about = Path(run_folder) / "run.json"
-    if not about.is_file() or "ended" not in (values := json.loads(about.read_text())):
+    if not about.is_file() or "ended" not in (values := json.loads(about.read_text(encoding="utf-8"))):
         raise UserError(f"{run_folder} holds no finished run; train to the end first")
     return dict(values)
 

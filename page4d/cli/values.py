@@ -1,0 +1,61 @@
+"""Argument types: what a word of the command line must be, told before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+
+MANY = 10**9  # a count beyond it is a slip of the keyboard
+
+
+def whole(low: int = 1, high: int = MANY) -> Callable[[str], int]:
+    """A type for whole numbers from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        value = int(text) if re.fullmatch(r"[+-]?\d{1,18}", text) else None
+        if value is None or not low <= value <= high:
+            span = f"of {low} or more" if high == MANY else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {span}")
+        return value
+
+    return parse
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, such as frames a second."""
+    value = _float(text)
+    if not 0 < value < MANY:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A number in [0, 1)."""
+    value = _float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: give a number in [0, 1)")
+    return value
+
+
+def device(text: str) -> str:
+    """The name of a kind of device that can compute; whether this machine has it is asked later."""
+    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a device to compute on; give cpu, cuda, cuda:1, ... or mps")
+    return text
+
+
+def pixel(text: str) -> tuple[float, float]:
+    """A point X,Y in pixels."""
+    numbers = [_float(word) for word in text.split(",")]
+    if len(numbers) != 2 or any(not abs(value) < MANY for value in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a point: expected X,Y in pixels, for example 120,80")
+    return numbers[0], numbers[1]
+
+
+def _float(text: str) -> float:
+    """The number, or NaN, which no comparison accepts."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

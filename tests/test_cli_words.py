@@ -1,0 +1,148 @@
+"""Words on the command line: values refused before torch is imported, any file name, any console, completion."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from page4d.cli import COMMANDS, SHELLS, main
+from page4d.config import compose
+from page4d.inference import resolve_device
+from page4d.schema import Prediction, UserError, atomic_write
+
+PREDICT = ["predict", "a.png", "--out", "o"]
+
+
+def page4d(*words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "page4d", *words]
+    return subprocess.run(command, capture_output=True, env=os.environ | environment, check=False)
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = page4d("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"page4d 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*PREDICT, "--device", "meta"], "'meta' is not a device to compute on; give cpu"),
+        ([*PREDICT, "--device", "cuda:x"], "'cuda:x' is not a device"),
+        ([*PREDICT, "--fps", "0"], "'0' is not a number above 0"),
+        ([*PREDICT, "--fps", "nan"], "'nan' is not a number above 0"),
+        ([*PREDICT, "--fps", "inf"], "'inf' is not a number above 0"),
+        ([*PREDICT, "--max-frames", "1e3"], "'1e3' is not a whole number of 1 or more"),
+        ([*PREDICT, "--max-frames", "9" * 5000], "is not a whole number of 1 or more"),
+        ([*PREDICT, "--window", "1"], "'1' is not a whole number of 2 or more"),
+        ([*PREDICT, "--drop", "1"], "give a number in [0, 1)"),
+        (["view", "x.npz", "--background-points", "-1"], "'-1' is not a whole number of 0 or more"),
+        (["export", "x.npz", "--format", "ply", "--out", "o", "--max-points", "x"], "'x' is not a whole number"),
+        (["track", "a.png", "--out", "o", "--grid", "100000"], "'100000' is not a whole number from 1 to 256"),
+        (["track", "a.png", "--out", "o", "--points", "3"], "'3' is not a point: expected X,Y in pixels"),
+        (["track", "a.png", "--out", "o", "--points", "3,nan"], "'3,nan' is not a point"),
+        (["check-data", "--seed", "-1"], "'-1' is not a whole number of 0 or more"),
+        (["check-data", "--frames", "1"], "'1' is not a whole number from 2 to 1000"),
+        (["demo", "--port", "70000"], "'70000' is not a whole number from 1 to 65535"),
+        (["prepare", "tum", "x", "--stride", "0"], "'0' is not a whole number of 1 or more"),
+        (["features", "--images", "a", "--out", "o", "--gap", "0"], "'0' is not a whole number of 1 or more"),
+    ],
+)
+def test_impossible_values_are_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"page4d {' '.join(words[: 2 if words[0] == 'prepare' else 1])}: error: argument ")
+    assert said in last
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_arguments_are_parsed_before_torch_is_imported(command: str) -> None:
+    code = f"import sys; from page4d.cli import main; code = main([{command!r}, '--no-such-option']); "
+    code += "print(code, sorted({'torch', 'hydra', 'matplotlib', 'PIL'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2 []\n"
+
+
+def test_a_device_that_does_not_compute_is_refused_in_python_too() -> None:
+    with pytest.raises(UserError, match="meta is not a device to compute on; give cpu"):
+        resolve_device("meta")
+
+
+def test_a_name_that_the_console_cannot_show_does_not_lose_the_result(tmp_path: Path) -> None:
+    picture, out = tmp_path / "a.png", tmp_path / "结果"
+    Image.new("RGB", (64, 48), (90, 120, 30)).save(picture)
+    done = page4d("predict", str(picture), "--device", "cpu", "--out", str(out), PYTHONIOENCODING="cp1252")
+    assert done.returncode == 0, done.stderr
+    assert rb"\u7ed3\u679c: 1 frame" in done.stdout
+    assert len(Prediction.load(out / "prediction.npz")) == 1
+
+
+def test_a_mistake_with_a_strange_name_is_one_line() -> None:
+    done = page4d("predict", "结果.png", "--out", "o", PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert done.returncode == 2
+    assert rb"page4d: error: \u7ed3\u679c.png does not exist" in done.stderr
+
+
+def test_text_is_written_in_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    code = (
+        "import sys; from page4d.schema import atomic_write\nwith atomic_write(sys.argv[1], 'w') as s: s.write('\\xe9\\n')"
+    )
+    command = [sys.executable, "-X", "utf8=0", "-c", code, str(tmp_path / "x.txt")]
+    subprocess.run(command, env=os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}, check=True)
+    assert (tmp_path / "x.txt").read_bytes() == b"\xc3\xa9\n"
+    with atomic_write(tmp_path / "b.bin") as stream:
+        stream.write(b"\r\n")
+    assert (tmp_path / "b.bin").read_bytes() == b"\r\n"
+
+
+FOLDERS = [
+    "/data/my data (1)", "/data/b=c", "/data/b,c", "/data/[old]", "/data/{new}", "C:\\data", "/data/it's", "/data/日本",
+    "/data/\\", "C:\\it's (1)\\", "a\\'b", "/data/ä#1", "~/x;y", "plain/folder", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_any_folder_can_be_named_in_a_setting(folder: str) -> None:
+    assert compose([f"paths.data={folder}"])["paths"]["data"] == folder
+
+
+def test_hydras_own_quotes_and_values_keep_their_meaning() -> None:
+    config = compose(["paths.data='a b'", "trainer.seed=3", "optim.betas=[0.5,0.6]", "+extra={a: 1}"])
+    assert config["paths"]["data"] == "a b"
+    assert config["trainer"]["seed"] == 3
+    assert config["optim"]["betas"] == [0.5, 0.6]
+    assert config["extra"] == {"a": 1}
+
+
+def test_training_without_words_asks_for_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train"]) == 2
+    said = capsys.readouterr().err
+    assert "name an experiment, as in `page4d train experiment=smoke`; there are paper, smoke" in said
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_knows_every_command_and_its_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print-completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(command in script for command in COMMANDS)
+    assert "background-points" in script
+    assert "kubric-tracks" in script
+
+
+def test_the_bash_completion_is_a_valid_script(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["--print-completion=bash"]) == 0
+    script = tmp_path / "page4d.bash"
+    script.write_text(capsys.readouterr().out)
+    ask = f"source {script}; COMP_WORDS=(page4d predict --max-); COMP_CWORD=2; _shtab_page4d; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["--max-frames", "--max-points"]
+
+
+def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print-completion", "fish"]) == 2
+    assert "invalid choice: 'fish'" in capsys.readouterr().err
