@@ -89,9 +89,8 @@ def test_a_mistake_with_a_strange_name_is_one_line() -> None:
 
 
 def test_text_is_written_in_utf_8_whatever_the_locale(tmp_path: Path) -> None:
-    code = (
-        "import sys; from page4d.schema import atomic_write\nwith atomic_write(sys.argv[1], 'w') as s: s.write('\\xe9\\n')"
-    )
+    code = "import sys; from page4d.schema import atomic_write as write\n"
+    code += "with write(sys.argv[1], 'w') as stream: stream.write('\\xe9\\n')"
     command = [sys.executable, "-X", "utf8=0", "-c", code, str(tmp_path / "x.txt")]
     subprocess.run(command, env=os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}, check=True)
     assert (tmp_path / "x.txt").read_bytes() == b"\xc3\xa9\n"
