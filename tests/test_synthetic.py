@@ -306,7 +306,10 @@ def test_texture_detail_adds_fine_structure() -> None:
 
 def test_splits_share_no_seed() -> None:
     ranges = {name: (split_seeds(name, 1)[0], split_seeds(name, 1, (1 << 29) - 1)[0]) for name in SPLITS}
-    assert set(ranges) == {"static-train", "dynamic-train", "dynamic-val", "dynamic-test"}
+    assert set(ranges) == {
+        *(f"static-{use}" for use in ("train", "test")),
+        *(f"dynamic-{use}" for use in ("train", "val", "test", "hard", "hard-train")),
+    }
     # The generator reads 32 bits of a seed: ranges apart only beyond them would be the same scenes.
     assert max(last for _, last in ranges.values()) < 1 << 32
     ordered = sorted(ranges.values())
@@ -337,6 +340,9 @@ def test_split_clips_and_the_dataset() -> None:
         ({"fog": -0.1}, "low <= high"),
         ({"frame_rate": 0.0}, "above 0"),
         ({"tripod_chance": 1.5}, "probability"),
+        ({"hanging_share": -0.1}, "probability"),
+        ({"camera_stops": 1.2}, "backwards"),
+        ({"version": 1}, "version=1.*draws version 2"),
         ({"rigid_weight": 0.0, "deforming_weight": 0.0, "walker_weight": 0.0}, "weights"),
     ],
 )

@@ -12,10 +12,13 @@ import torch
 from page4d.geometry import pixel_grid
 from page4d.schema import UserError
 from page4d.world import WorldConfig, render_scenes, sample_scene
-from page4d.world.bodies import VERTICAL, Body, Joint, Part, Path, place_parts, walker
+from page4d.world.bodies import VERTICAL, Body, Joint, Part, Path, lowest, place_parts
 from page4d.world.cameras import Camera
 from page4d.world.draw import Array, Draw, rotate, turn
+from page4d.world.figures import person
 from page4d.world.hits import rays
+from page4d.world.motions import Motion, travel
+from page4d.world.render import SKY_FILL
 from page4d.world.scenes import Scene, Weather, assemble
 from page4d.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID, PLANE, bounding_cone, first_hit, normals
 from page4d.world.tables import affine_compose, affine_inverse, tables
@@ -211,8 +214,9 @@ def test_a_ball_under_a_lamp_shades_the_floor() -> None:
     assert floor.any()
     assert torch.equal(darker[floor], (aside < 0.3)[floor])
     assert darker[floor].any()
-    # In shadow only the ambient part of the grey is left.
-    assert with_shadow.images[0, 0, 0][floor & darker].sub(0.2 * 0.5).abs().max() < 1e-9
+    # In shadow only the ambient part of the grey is left, and what the sky gives to what faces up.
+    left = 0.5 * (0.2 + 0.8 * SKY_FILL)
+    assert with_shadow.images[0, 0, 0][floor & darker].sub(left).abs().max() < 1e-9
 
 
 def test_lambert_on_the_floor() -> None:
@@ -222,7 +226,7 @@ def test_lambert_on_the_floor() -> None:
     done = render_scenes([_scene([FLOOR], pose, (0.3, 0.6, 0.0, 0.0), lamp)], dtype=torch.float64)
     way = torch.from_numpy(lamp) - done.world_points[0, 0]
     cosine = -way[..., 1] / way.norm(dim=-1)
-    torch.testing.assert_close(done.images[0, 0, 0], 0.5 * (0.3 + 0.6 * cosine), atol=1e-9, rtol=0)
+    torch.testing.assert_close(done.images[0, 0, 0], 0.5 * (0.3 + 0.6 * (cosine + SKY_FILL)), atol=1e-9, rtol=0)
 
 
 def test_fog_follows_beer_and_lambert() -> None:
@@ -244,25 +248,31 @@ def test_hinges_turn_about_their_pivots() -> None:
     np.testing.assert_allclose(maps[0, 0, :, 3], [1.0, -0.5, 12.0], atol=1e-12)
 
 
-def test_a_walker_keeps_its_joints_together_and_its_feet_above_the_ground() -> None:
-    body = walker(Draw(0), 0.9, 1.3)
-    body = replace(body, path=Path(np.array([0.0, -0.9, 0.0]), velocity=np.array([0.0, 0, 1.3])))
-    times = np.linspace(-1, 1, 81)
-    maps = place_parts([(part, body) for part in body.parts], times)
-    thighs, shins = maps[:, [2, 5]], maps[:, [3, 6]]
-    knee = [p.length * p.half[1] for p in (body.parts[2], body.parts[3])]
-    # The thigh's lower end and the shin's upper end are the knee.
-    axis = maps[..., 1] / np.linalg.norm(maps[..., 1], axis=-1, keepdims=True)
-    lower = thighs[..., 3] + axis[:, [2, 5]] * knee[0]
-    upper = shins[..., 3] - axis[:, [3, 6]] * knee[1]
-    np.testing.assert_allclose(lower, upper, atol=0.051 * 1.8)
-    feet = shins[..., 3] + axis[:, [3, 6]] * (knee[1] + body.parts[3].half[1])
-    assert feet[..., 1].max() < 0.05 * 1.8
-    assert (feet[..., 2].max(0) - feet[..., 2].min(0)).min() > 2.0
-    # Left and right alternate: at times one foot is in front, at times the other.
-    ahead = feet[:, 0, 2] - feet[:, 1, 2]
-    assert ahead.max() > 0.1
-    assert ahead.min() < -0.1
+def test_a_person_keeps_its_joints_together_and_its_feet_on_the_ground() -> None:
+    for seed in range(8):
+        body = person(Draw(seed), 1.3)
+        body = replace(body, path=travel(Draw(0), body, Motion(0.0, 1.3), np.zeros(3))).built()
+        times = np.linspace(-1, 1, 81)
+        maps = place_parts([(part, body) for part in body.parts], times)
+        left, right = [4, 5, 6], [8, 9, 10]
+        thighs, shins = maps[:, [left[0], right[0]]], maps[:, [left[1], right[1]]]
+        knee = [p.length * p.half[1] for p in (body.parts[4], body.parts[5])]
+        # The thigh's lower end and the shin's upper end are the knee.
+        axis = maps[..., 1] / np.linalg.norm(maps[..., 1], axis=-1, keepdims=True)
+        lower = thighs[..., 3] + axis[:, [left[0], right[0]]] * knee[0]
+        upper = shins[..., 3] - axis[:, [left[1], right[1]]] * knee[1]
+        np.testing.assert_allclose(lower, upper, atol=0.03 * body.tall)
+        # One foot is on the ground or just above it at any time, and none is below.
+        ground = lowest(body.parts, maps)
+        assert ground.max() < 1e-3
+        assert ground.min() > -0.03
+        feet = maps[..., 3][:, [left[2], right[2]]]
+        assert (feet[..., 2].max(0) - feet[..., 2].min(0)).min() > 1.9
+        # Left and right alternate: at times one foot is in front, at times the other.
+        ahead = feet[:, 0, 2] - feet[:, 1, 2]
+        assert ahead.max() > 0.1
+        assert ahead.min() < -0.1
+        assert 1.5 <= body.tall <= 1.9
 
 
 def test_stretching_bodies_keep_their_material() -> None:
@@ -300,7 +310,8 @@ def test_every_kind_of_body_and_solid_turns_up() -> None:
     kinds = torch.cat([s.kind for s in scenes]).unique()
     assert kinds.tolist() == [PLANE, ELLIPSOID, BOX, CYLINDER, CAPSULE]
     moving_parts = [int((s.instance[s.moving] == i).sum()) for s in scenes for i in s.instance[s.moving].unique()]
-    assert {1, 3, 8} <= set(moving_parts)
+    # A ball, a cart, a worm, a car, a dog, a person.
+    assert {1, 2, 3, 7, 8, 12} <= set(moving_parts)
     rooms = [s.counts[PLANE] == 6 for s in scenes]
     assert 0.3 < sum(rooms) / len(rooms) < 0.9
     stretch = [torch.linalg.det(s.world_from_local[..., :3]) for s in scenes]

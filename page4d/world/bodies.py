@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
-from page4d.world.draw import Array, Draw, rotate, turn
-from page4d.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
+from page4d.world.draw import Array, rotate
+from page4d.world.solids import BOX, CAPSULE, CYLINDER
 
 ZERO = np.zeros(3)
 UNIT = np.eye(3)
-VERTICAL = np.array([0.0, 1.0, 0.0])
+X, Y, Z = UNIT
+VERTICAL = Y
+TAU = 2 * math.pi
+Gait = Literal["stand", "walk", "roll", "slide", "hang"]
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A hinge at `pivot` (in the parent's coordinates): angle(t) = rest + swing sin(rate t + phase), in radians."""
+    """A hinge at `pivot` (in the parent's coordinates): angle(t) = rest + turning t + swing sin(rate t + phase)."""
 
     pivot: Array = field(default_factory=lambda: ZERO)
-    axis: Array = field(default_factory=lambda: np.array([1.0, 0.0, 0.0]))
+    axis: Array = field(default_factory=lambda: X)
     rest: float = 0.0
     swing: float = 0.0
     phase: float = 0.0
+    turning: float = 0.0
 
 
 @dataclass(frozen=True)
 class Part:
-    """One solid of a body: shape, half sizes in metres, place behind up to two hinges, and stretching.
+    """One solid of a body: shape, half sizes in metres, place behind up to two hinges, stretching, material.
 
     Note:    half sizes are (1 + stretch sin(rate t + phase)) times `half`; shear leans x and z over y likewise.
+             Parts of one body and one material share a texture.
     """
 
     kind: int
@@ -43,11 +49,16 @@ class Part:
     stretch: Array = field(default_factory=lambda: ZERO)
     stretch_phase: Array = field(default_factory=lambda: ZERO)
     shear: Array = field(default_factory=lambda: ZERO)
+    material: str = "any"
 
 
 @dataclass(frozen=True)
 class Path:
-    """A body's root: place + velocity t + sway sin(sway_rate t + sway_phase), turned by R(axis, spin t) start."""
+    """A body's root: place + velocity t + sway sin(sway_rate t + sway_phase), turned by R(y, yaw t) R(axis, a) start.
+
+    Note:    a = spin t + roll sin(roll_rate t + roll_phase): a ball that runs on has spin, one that runs to and fro
+             has roll, and yaw turns both about the vertical as the way bends.
+    """
 
     place: Array
     velocity: Array = field(default_factory=lambda: ZERO)
@@ -55,139 +66,119 @@ class Path:
     sway_rate: Array = field(default_factory=lambda: ZERO)
     sway_phase: Array = field(default_factory=lambda: ZERO)
     start: Array = field(default_factory=lambda: UNIT)
-    axis: Array = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
+    axis: Array = field(default_factory=lambda: Y)
     spin: float = 0.0
+    roll: float = 0.0
+    roll_rate: float = 0.0
+    roll_phase: float = 0.0
+    yaw: float = 0.0
 
     def positions(self, times: Array) -> Array:
         """Root positions (S, 3) at times (S,)."""
         t = times[:, None]
         return np.asarray(self.place + self.velocity * t + self.sway * np.sin(self.sway_rate * t + self.sway_phase))
 
+    def at(self, time: float) -> list[float]:
+        """The root's position at one time, in plain numbers: arrays of three cost more than they compute."""
+        rows = (self.place, self.velocity, self.sway, self.sway_rate, self.sway_phase)
+        columns = zip(*(row.tolist() for row in rows), strict=True)
+        return [p + v * time + s * math.sin(r * time + f) for p, v, s, r, f in columns]
+
 
 @dataclass(frozen=True)
 class Body:
-    """Solids with one root path; `radius` bounds them about the root; `rate` is the angular rate of its cycles."""
+    """Solids with one root path, and what placing needs to know of them.
+
+    Units:   radius bounds the body about the vertical through its root; rise is how high the root is above what
+             carries the body; tall its height; deck the radius of a flat top that can carry something, 0 for none;
+             bulk the half sizes of an ellipsoid that covers as much of a picture; rate the rate of its cycles.
+             sketch makes the parts of a body that has none yet: most bodies are tried and never placed.
+             bob (amplitude, rate, phase) moves the root up and down (y down) so that feet stay on the ground.
+    """
 
     parts: tuple[Part, ...]
     radius: float
     moving: bool = False
     rate: float = 0.0
     path: Path = field(default_factory=lambda: Path(ZERO))
+    name: str = "body"
+    gait: Gait = "stand"
+    rise: float = 0.0
+    tall: float = 0.0
+    deck: float = 0.0
+    bulk: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    bob: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sketch: Callable[[], tuple[Part, ...]] | None = None
+
+    def built(self) -> Body:
+        """The body with its parts made, where they were only sketched."""
+        return self if self.sketch is None else replace(self, parts=self.sketch(), sketch=None)
+
+    @property
+    def area(self) -> float:
+        """What the body covers seen from the side, in square metres."""
+        across, high, deep = self.bulk
+        return math.pi * high * (across + deep) / 2
+
+
+_AT_REST = Joint()
 
 
 def _hinges(parts: Sequence[tuple[Part, Body]], times: Array, level: int) -> tuple[Array, Array]:
     """Turn (S, n, 3, 3) and pivot (n, 3) of hinge `level` of every part; parts without one do not turn."""
-    joints = [p.joints[level] if level < len(p.joints) else Joint() for p, _ in parts]
+    joints = [p.joints[level] if level < len(p.joints) else _AT_REST for p, _ in parts]
     rate = np.array([b.rate for _, b in parts])
-    rest, swing, phase = (np.array([getattr(j, name) for j in joints]) for name in ("rest", "swing", "phase"))
-    angle = rest + swing * np.sin(rate * times[:, None] + phase)
+    numbers = np.array([(j.rest, j.turning, j.swing, j.phase) for j in joints])
+    rest, turning, swing, phase = numbers.T
+    t = times[:, None]
+    angle = rest + turning * t + swing * np.sin(rate * t + phase)
     return rotate(np.stack([j.axis for j in joints]), angle), np.stack([j.pivot for j in joints])
+
+
+def _roots(parts: Sequence[tuple[Part, Body]], times: Array) -> tuple[Array, Array]:
+    """Turn (S, n, 3, 3) and origin (S, n, 3) of every part's body."""
+    paths = [b.path for _, b in parts]
+    spin, roll, rate, phase, yaw = np.array([(p.spin, p.roll, p.roll_rate, p.roll_phase, p.yaw) for p in paths]).T
+    t = times[:, None]
+    angle = spin * t + roll * np.sin(rate * t + phase)
+    about = rotate(np.stack([p.axis for p in paths]), angle)
+    linear = rotate(Y, yaw * t) @ about @ np.stack([p.start for p in paths])
+    vectors = np.array([(p.place, p.velocity, p.sway, p.sway_rate, p.sway_phase) for p in paths])
+    place, velocity, sway, sway_rate, sway_phase = vectors.transpose(1, 0, 2)
+    t = t[..., None]
+    return linear, place + velocity * t + sway * np.sin(sway_rate * t + sway_phase)
 
 
 def place_parts(parts: Sequence[tuple[Part, Body]], times: Array) -> Array:
     """Where every solid is: world_from_local (S, n, 3, 4) at times (S,)."""
-    paths = [b.path for _, b in parts]
-    spin, rate = np.array([p.spin for p in paths]), np.array([b.rate for _, b in parts])
-    t = times[:, None]
-    linear = rotate(np.stack([p.axis for p in paths]), spin * t) @ np.stack([p.start for p in paths])
-    place, velocity, sway, sway_rate, sway_phase = (
-        np.stack([getattr(p, name) for p in paths]) for name in ("place", "velocity", "sway", "sway_rate", "sway_phase")
-    )
-    origin = place + velocity * t[..., None] + sway * np.sin(sway_rate * t[..., None] + sway_phase)
-    for level in range(2):
+    linear, origin = _roots(parts, times)
+    for level in range(max(len(part.joints) for part, _ in parts)):
         hinge, pivot = _hinges(parts, times, level)
         origin = origin + (linear @ pivot[..., None])[..., 0]
         linear = linear @ hinge
     origin = origin + (linear @ np.stack([p.offset for p, _ in parts])[..., None])[..., 0]
     linear = linear @ np.stack([p.turn for p, _ in parts])
-    half, stretch, phase, shear = (
-        np.stack([getattr(p, name) for p, _ in parts]) for name in ("half", "stretch", "stretch_phase", "shear")
-    )
-    cycle = (rate * t)[..., None] + phase
-    scale = half * (1 + stretch * np.sin(cycle))
-    lean = np.broadcast_to(np.eye(3), (*linear.shape[:2], 3, 3)).copy()
-    lean[..., 0, 1] = shear[:, 0] * np.sin(cycle[..., 0])
-    lean[..., 2, 1] = shear[:, 2] * np.sin(cycle[..., 2])
+    vectors = np.array([(p.half, p.stretch, p.stretch_phase, p.shear) for p, _ in parts])
+    half, stretch, phase, shear = vectors.transpose(1, 0, 2)
+    rate = np.array([b.rate for _, b in parts])
+    cycle = np.sin((rate * times[:, None])[..., None] + phase)
+    scale = half * (1 + stretch * cycle)
+    lean = np.broadcast_to(UNIT, (*linear.shape[:2], 3, 3)).copy()
+    lean[..., 0, 1] = shear[:, 0] * cycle[..., 0]
+    lean[..., 2, 1] = shear[:, 2] * cycle[..., 2]
     return np.concatenate((linear @ lean * scale[..., None, :], origin[..., None]), -1)
 
 
-def solid(draw: Draw, radius: float) -> Part:
-    """One simple solid that fits in a sphere of the given radius."""
-    kind = draw.choice((ELLIPSOID, BOX, CYLINDER, CAPSULE), (1.0, 1.2, 0.6, 0.4))
-    if kind == ELLIPSOID:
-        half = np.full(3, radius) if draw.chance(0.4) else radius * draw.vector(0.5, 1.0)
-        return Part(kind, half)
-    if kind == BOX:
-        half = draw.vector(0.4, 1.0)
-        return Part(kind, half * radius / float(np.linalg.norm(half)))
-    thick = draw.uniform(0.3, 0.7) * radius
-    if kind == CYLINDER:
-        return Part(kind, np.array([thick, math.sqrt(radius**2 - thick**2), thick]))
-    return Part(kind, np.full(3, thick), length=(radius - thick) / thick)
-
-
-def thing(draw: Draw, radius: float, upright: bool) -> Body:
-    """A rigid body of one solid; `upright` ones only turn about the vertical."""
-    part = solid(draw, radius)
-    start = turn(VERTICAL, draw.uniform(0, 2 * math.pi)) if upright else draw.rotation()
-    return Body((part,), radius, path=Path(ZERO, start=start))
-
-
-def jelly(draw: Draw, radius: float) -> Body:
-    """An ellipsoid that breathes and leans."""
-    part = Part(
-        ELLIPSOID,
-        radius * draw.vector(0.55, 0.75),
-        stretch=draw.vector(0.15, 0.35),
-        stretch_phase=draw.vector(0, 2 * math.pi),
-        shear=draw.vector(-0.4, 0.4),
-    )
-    return Body((part,), radius, moving=True, rate=draw.uniform(2.0, 6.0))
-
-
-def worm(draw: Draw, radius: float) -> Body:
-    """Three links on hinges that bend in a travelling wave."""
-    rate, thick, link = draw.uniform(2.0, 5.0), radius * 0.26, radius * 0.3
-    axis = np.array([0.0, 1.0, 0.0]) if draw.chance(0.5) else np.array([0.0, 0.0, 1.0])
-    swing, phase = draw.uniform(0.4, 0.8), draw.uniform(0, 6.28)
-    half = np.array([link * 1.25, thick, thick])
-    front = Joint(np.array([link, 0.0, 0.0]), axis, 0.0, swing, phase)
-    back = Joint(np.array([-link, 0.0, 0.0]), axis, 0.0, swing, phase + 1.5)
-    parts = (
-        Part(ELLIPSOID, half),
-        Part(ELLIPSOID, half * 0.9, offset=np.array([link * 0.9, 0.0, 0.0]), joints=(front,)),
-        Part(ELLIPSOID, half * 0.9, offset=np.array([-link * 0.9, 0.0, 0.0]), joints=(back,)),
-    )
-    return Body(parts, radius, moving=True, rate=rate)
-
-
-def _limb(pivot: Array, long: float, thick: float, joints: tuple[Joint, ...]) -> Part:
-    """A capsule that hangs down (y is down) from its last hinge."""
-    return Part(CAPSULE, np.full(3, thick), (long / 2) / thick, np.array([0.0, long / 2, 0.0]), joints=joints)
-
-
-def walker(draw: Draw, radius: float, speed: float) -> Body:
-    """A figure of height 2 radius that walks along its own z axis; its root is its middle.
-
-    Note:    legs swing against each other, arms against their leg, knees bend back only; one cycle is two steps.
-    """
-    tall = 2 * radius
-    leg, arm = 0.25 * tall, 0.33 * tall
-    step = 0.75 * tall
-    rate = max(2 * math.pi * speed / step, 2.5)
-    swing, phase = draw.uniform(0.4, 0.65), draw.uniform(0, 6.28)
-    parts = [
-        Part(CAPSULE, np.array([0.10, 0.09, 0.075]) * tall, 1.15, np.array([0.0, -0.12, 0.0]) * tall),
-        Part(ELLIPSOID, np.array([0.065, 0.085, 0.075]) * tall, offset=np.array([0.0, -0.4, 0.0]) * tall),
-    ]
-    for side in (-1.0, 1.0):
-        beat = phase if side > 0 else phase + math.pi
-        hip = Joint(np.array([side * 0.06 * tall, 0.0, 0.0]), rest=0.0, swing=swing, phase=beat)
-        knee = Joint(np.array([0.0, leg, 0.0]), rest=-0.4, swing=0.4, phase=beat - 1.2)
-        shoulder = Joint(np.array([side * 0.13, -0.27, 0.0]) * tall, rest=0.0, swing=0.8 * swing, phase=beat + math.pi)
-        parts += [
-            _limb(hip.pivot, leg, 0.045 * tall, (hip,)),
-            _limb(hip.pivot, leg, 0.038 * tall, (hip, knee)),
-            _limb(shoulder.pivot, arm, 0.034 * tall, (shoulder,)),
-        ]
-    return Body(tuple(parts), radius * 1.05, moving=True, rate=rate)
+def lowest(parts: Sequence[Part], world_from_local: Array) -> Array:
+    """Height (y, down) of the lowest point of solids placed by maps (S, n, 3, 4): (S,)."""
+    kinds = np.array([part.kind for part in parts])
+    length = np.array([part.length for part in parts])
+    across, along, deep, origin = (world_from_local[..., 1, column] for column in range(4))
+    along = np.abs(along)
+    # Each is the support function of the unit solid in the direction of y, carried through the map.
+    round_reach = np.sqrt(across**2 + along**2 + deep**2)
+    box = np.abs(across) + along + np.abs(deep)
+    cylinder = along + np.hypot(across, deep)
+    capsule = along * length + round_reach
+    reach = np.select([kinds == BOX, kinds == CYLINDER, kinds == CAPSULE], [box, cylinder, capsule], round_reach)
+    return np.asarray((origin + reach).max(-1))

@@ -12,6 +12,7 @@ from page4d.world.draw import Array, Draw, rotate, turn
 
 STEP_M = 0.75
 UP = np.array([0.0, -1.0, 0.0])
+FORWARD = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -48,41 +49,80 @@ def _shake(draw: Draw, times: Array, size: float) -> Array:
     for low, high in ((0.7, 1.5), (2.0, 4.0)):
         for axis in range(3):
             rate = 2 * math.pi * draw.uniform(low, high)
-            total[:, axis] += size * draw.uniform(0.3, 1.0) * np.sin(rate * times + draw.uniform(0, 2 * math.pi))
+            phase = draw.uniform(0, 2 * math.pi)
+            total[:, axis] += size * draw.uniform(0.3, 1.0) * np.sin(rate * times + phase)
+    return total
+
+
+def _paced(draw: Draw, config: WorldConfig, times: Array) -> Array:
+    """Times of a camera whose clock runs between 1 - stops and 1 + stops: it hurries, dawdles and stands still."""
+    rate, phase = draw.uniform(2.0, 5.0), draw.uniform(0, 2 * math.pi)
+    depth = draw.within(config.camera_stops) / rate
+    return np.asarray(times + depth * (np.sin(rate * times + phase) - math.sin(phase)))
+
+
+def _way(draw: Draw, config: WorldConfig, speed: float, times: Array, low: Array, high: Array) -> Array:
+    """Positions (S, 3) on a closed curve inside the box, sines of three rates along three axes.
+
+    Note:    sines stay inside whatever the time, so any number of frames samples one and the same way.
+    """
+    bend = max(draw.within(config.camera_bend), 1e-3)
+    heading = draw.uniform(0, 2 * math.pi)
+    ahead = np.array([math.sin(heading), 0.0, math.cos(heading)])
+    aside = np.array([ahead[2], 0.0, -ahead[0]])
+    # Ahead and aside of similar size and unlike rate: the direction turns all the time, at about `bend`.
+    rates = bend * np.array([1.0, draw.uniform(0.7, 1.9), draw.uniform(0.5, 1.3)])
+    shares = np.array([1.0, draw.uniform(0.4, 1.0), draw.uniform(0.1, 0.4)])
+    phases = draw.vector(0, 2 * math.pi)
+    # The root mean square of the three sines' speeds is the wanted speed.
+    reach = shares * speed * math.sqrt(2) / (rates * float(np.linalg.norm(shares)))
+    axes = np.stack((ahead, aside, UP))
+    spread = reach @ np.abs(axes)
+    half = (high - low) / 2
+    fit = float(np.min(np.minimum(1.0, 0.95 * half / np.maximum(spread, 1e-9))))
+    swing = fit * reach * np.sin(rates * _paced(draw, config, times)[:, None] + phases)
+    room = half - fit * spread
+    wish = np.array([draw.uniform(-0.7, 0.7), draw.uniform(-0.6, 0.6), draw.uniform(-0.9, -0.2)])
+    return np.asarray((low + high) / 2 + np.clip(wish * half, -room, room) + swing @ axes)
+
+
+def _gaze(draw: Draw, speed: float, times: Array) -> Array:
+    """Turns (S, 3) about x, y, z that pan, tilt and roll to and fro, in radians."""
+    total = np.zeros((len(times), 3))
+    for axis, fastest in ((0, 0.25), (1, 0.45), (2, 0.12)):
+        rate, phase = draw.uniform(0.8, 2.5), draw.uniform(0, 2 * math.pi)
+        peak = draw.uniform(0.0, fastest) * min(speed, 1.5)
+        total[:, axis] = peak / rate * (np.sin(rate * times + phase) - math.sin(phase))
     return total
 
 
 def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Camera:
     """A camera that stays inside the box from `low` to `high` and looks into its wider side."""
     stride = draw.within(config.frame_stride)
-    times: Array = (np.arange(config.frames, dtype=np.float64) - (config.frames - 1) / 2) * stride / config.frame_rate
+    steps = np.arange(config.frames, dtype=np.float64) - (config.frames - 1) / 2
+    times: Array = steps * stride / config.frame_rate
     speed = draw.within(config.camera_speed) * (not draw.chance(config.tripod_chance))
     K = intrinsics(draw, config)
-    start = low + (high - low) * np.array([draw.uniform(0.15, 0.85), draw.uniform(0.2, 0.8), draw.uniform(0.05, 0.4)])
-    middle = (low + high) / 2
-    target = middle + (high - low) * np.array(
-        [draw.uniform(-0.3, 0.3), draw.uniform(-0.1, 0.45), draw.uniform(0.1, 0.5)]
-    )
-    toward = target - start
-    heading = draw.direction() * np.array([1.0, 0.3, 1.0])
-    heading /= float(np.linalg.norm(heading))
-    # The camera swings along a line of this reach, so that any clip length stays inside.
-    room = np.where(heading > 0, np.minimum(high - start, start - low), np.minimum(start - low, high - start))
-    reach = max(0.15, float(np.min(room / np.maximum(np.abs(heading), 1e-6))))
-    reach = min(reach, 4.0)
-    positions = start + heading * (reach * np.sin(speed * times / reach))[:, None]
+    # The middle of the clip is asked for too, so that what the camera looks at does not hang on the frames.
+    way = _way(draw, config, speed, np.append(times, 0.0), low, high)
+    positions, start = way[:-1], way[-1]
+    aim = np.array([draw.uniform(-0.3, 0.3), draw.uniform(-0.1, 0.45), draw.uniform(0.1, 0.5)])
+    target = (low + high) / 2 + (high - low) * aim
+    # Half of the cameras keep an eye on their target, more or less; the others look the same way throughout.
     fixate = draw.uniform(0, 1) if draw.chance(0.5) else 0.0
+    toward = target - start
+    level = math.hypot(toward[0], toward[2])
+    # A camera that stands close to its target would else look at nothing but the floor or the ceiling.
+    toward[1] = min(max(toward[1], -0.12 * level), 0.4 * level)
     forward = toward + fixate * (start - positions)
-    pan = draw.sign() * draw.uniform(0.0, 0.35) * min(speed, 1.5)
-    sway = np.stack((0.25 * pan * times * draw.sign(), pan * times, np.zeros_like(times)), -1)
-    sway += _shake(draw, times, 0.006 * speed)
+    sway = _gaze(draw, speed, times) + _shake(draw, times, 0.006 * speed)
     step_rate = 2 * math.pi * max(speed, 0.3) / STEP_M
-    positions += UP * (0.02 * speed * np.sin(step_rate * times + draw.uniform(0, 2 * math.pi)))[:, None]
-    positions += _shake(draw, times, 0.006 * speed)
+    bob = 0.02 * speed * np.sin(step_rate * times + draw.uniform(0, 2 * math.pi))
+    positions = positions + UP * bob[:, None] + _shake(draw, times, 0.006 * speed)
     roll = draw.uniform(-0.06, 0.06) if as_range(config.camera_speed)[1] > 0 else 0.0
     angle = np.linalg.norm(sway, axis=-1)
     axis = sway / np.maximum(angle, 1e-12)[:, None]
     axis[angle < 1e-12] = (0.0, 1.0, 0.0)
-    rotation = turn(np.array([0.0, 0.0, 1.0]), roll) @ rotate(axis, angle) @ look_at(forward)
+    rotation = turn(FORWARD, roll) @ rotate(axis, angle) @ look_at(forward)
     translation = -(rotation @ positions[..., None])
     return Camera(np.concatenate((rotation, translation), -1), K, positions, times)

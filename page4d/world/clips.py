@@ -158,15 +158,27 @@ def query_tracks(
     return tracks[0], visible[0]
 
 
-# Weights and results name these splits: a change of a split, or of what its seeds draw, needs a new name.
+# Weights and results name these splits with WORLD_VERSION: a change of a split, or of what its seeds draw, needs a
+# new version. The order gives the seeds, so new splits come last.
 _DYNAMIC = WorldConfig()
+_STATIC = replace(_DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0), tripod_chance=0.0)
+_HARD = replace(
+    _DYNAMIC,
+    moving_bodies=(2, 4),
+    moving_share=(0.44, 0.56),
+    coherent=True,
+    body_speed=(0.5, 1.5),
+    camera_speed=(0.2, 2.0),
+    tripod_chance=0.0,
+)
 SPLITS: dict[str, WorldConfig] = {
-    "static-train": replace(
-        _DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0), tripod_chance=0.0
-    ),
+    "static-train": _STATIC,
     "dynamic-train": _DYNAMIC,
     "dynamic-val": _DYNAMIC,
     "dynamic-test": _DYNAMIC,
+    "static-test": _STATIC,
+    "dynamic-hard": _HARD,
+    "dynamic-hard-train": _HARD,
 }
 
 

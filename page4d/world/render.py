@@ -17,6 +17,7 @@ from page4d.world.textures import paint
 CHUNK_RAYS_CPU = 1 << 16
 CHUNK_RAYS_GPU = 1 << 21
 SHADOW_BIAS_M = 0.02
+SKY_FILL = 0.15
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ def _colours(table: Tables, hits: Hits) -> Tensor:
     footprint = (look[26] * hits.depth / (slant * table.K[:, 0, 0].repeat_interleave(p))).clamp_(min=1e-6)
     colour = paint(apply_maps(look[:12], hits.local), look[12:21], look[21:27], footprint)
     direct = _direct_light(table, hits, normal, air[2])
-    light = torch.where(hits.found, air[0] + air[1] * direct, 1.0 / air[7:10].amax(0))
+    # The sky, or a bright ceiling, lights what faces up more than what faces down, in shadow too.
+    up = table.cam_from_world[:, :, 1].T.repeat_interleave(p, dim=1)
+    fill = (up * normal).sum(0).mul_(-SKY_FILL).clamp_(min=-0.2 * SKY_FILL)
+    light = torch.where(hits.found, air[0] + air[1] * (direct + fill), 1.0 / air[7:10].amax(0))
     clear = torch.exp(-air[3] * hits.depth * stretch)
     # Outdoors the ground melts into the horizon before the world ends, and the sky into haze near the horizon.
     clear = clear * (2 - 2 * hits.depth / FAR_M).clamp_(0, 1)

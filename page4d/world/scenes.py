@@ -12,11 +12,14 @@ from torch import Tensor
 
 from page4d.world.bodies import ZERO, Body, Part, Path, place_parts
 from page4d.world.cameras import Camera, camera_path
+from page4d.world.casting import cast
 from page4d.world.config import WorldConfig
 from page4d.world.draw import Array, Draw
-from page4d.world.placing import Stage, place_bodies
+from page4d.world.furnishing import furnish
+from page4d.world.materials import dress, near
+from page4d.world.placing import Place, Stage
 from page4d.world.solids import KINDS, PLANE
-from page4d.world.textures import Paint, draw_colour, draw_paint
+from page4d.world.textures import Paint
 
 SUN_M = 60.0
 
@@ -73,26 +76,28 @@ class Weather:
     sky: Paint
 
 
-def _wall(normal: Array, point: Array) -> Body:
+def _wall(normal: Array, point: Array, material: str) -> Body:
     side = np.array([1.0, 0.0, 0.0]) if abs(normal[0]) < 0.5 else np.array([0.0, 0.0, 1.0])
     start = np.stack((side, normal, np.cross(side, normal)), -1)
-    return Body((Part(PLANE, np.ones(3)),), 0.0, path=Path(point, start=start))
+    return Body((Part(PLANE, np.ones(3), material=material),), 0.0, path=Path(point, start=start))
 
 
 def _surroundings(draw: Draw, config: WorldConfig) -> tuple[list[Body], Stage]:
     outdoor = config.environment == "outdoor" or (config.environment == "mixed" and draw.chance(0.4))
-    floor = _wall(np.array([0.0, -1.0, 0.0]), ZERO)
+    ground = draw.choice(("grass", "paving", "asphalt", "sand") if outdoor else ("boards", "tiles", "carpet"))
+    floor = _wall(np.array([0.0, -1.0, 0.0]), ZERO, ground)
     if outdoor:
         low, high = np.array([-9.0, -5.0, -4.0]), np.array([9.0, 0.0, 14.0])
         return [floor], Stage(low, high, True)
     half_x, half_z, tall = draw.uniform(1.8, 4.0), draw.uniform(2.2, 5.0), draw.uniform(2.3, 3.6)
     low, high = np.array([-half_x, -tall, -half_z]), np.array([half_x, 0.0, half_z])
-    walls = [floor, _wall(np.array([0.0, 1.0, 0.0]), np.array([0.0, -tall, 0.0]))]
+    walls = [floor, _wall(np.array([0.0, 1.0, 0.0]), np.array([0.0, -tall, 0.0]), "ceiling")]
+    finish = draw.choice(("plaster", "wallpaper", "squares", "paint", "panels"))
     for axis in (0, 2):
         for end, sign in ((low, 1.0), (high, -1.0)):
             normal, point = np.zeros(3), np.zeros(3)
             normal[axis], point[axis] = sign, end[axis]
-            walls.append(_wall(normal, point))
+            walls.append(_wall(normal, point, finish))
     return walls, Stage(low, high, False)
 
 
@@ -115,23 +120,34 @@ def _light(draw: Draw, config: WorldConfig, stage: Stage) -> Array:
     return place
 
 
-def _air(draw: Draw, config: WorldConfig) -> Array:
-    ambient, shadow = draw.uniform(0.35, 0.6), draw.uniform(0.5, 1.0) * config.shadows
-    diffuse = draw.uniform(0.6, 0.9)
+# Zenith and haze of a clear, a bright, an overcast and an evening sky.
+_SKIES = (
+    ((0.33, 0.55, 0.88), (0.82, 0.89, 0.95)),
+    ((0.47, 0.68, 0.93), (0.9, 0.93, 0.95)),
+    ((0.68, 0.72, 0.77), (0.86, 0.87, 0.88)),
+    ((0.5, 0.57, 0.8), (0.97, 0.85, 0.74)),
+)
+_WARM, _COOL = np.array([1.1, 1.02, 0.9]), np.array([0.95, 1.0, 1.08])
+
+
+def _weather(draw: Draw, config: WorldConfig, stage: Stage) -> Weather:
+    ambient, shadow = draw.uniform(0.4, 0.58), draw.uniform(0.6, 1.0) * config.shadows
+    diffuse = draw.uniform(0.5, 0.7)
     if not config.lights:
         ambient, diffuse, shadow = 1.0, 0.0, 0.0
     fog = draw.within(config.fog)
-    haze = draw_colour(draw, 0.6, 0.9, 0.3)
-    tint = draw_colour(draw, 1.0, 1.15, 0.3 * config.lights)
-    return np.array([ambient, diffuse, shadow, fog, *haze, *tint])
-
-
-def _sky(draw: Draw, air: Array) -> Paint:
+    zenith, haze = draw.choice(_SKIES)
+    haze_here = near(draw, haze, 0.05)
+    warmth = draw.unit()
+    tint = warmth * _WARM + (1 - warmth) * _COOL if config.lights else np.ones(3)
+    air = np.array([ambient, diffuse, shadow, fog, *haze_here, *tint])
     matrix = np.zeros((3, 4))
     matrix[:, :3] = 3.0 * np.diag([1.0, 2.5, 1.0])
     matrix[:, 3] = draw.vector(0, 32)
-    colours = np.array([*draw_colour(draw, 0.5, 1.0, 0.7), *air[4:7], 1.0, 1.0, 1.0])
-    return Paint(matrix, colours, np.array([0.0, 0.0, 0.0, 1.0, 0.05, 3.0]))
+    blue = near(draw, zenith, 0.08)
+    colours = np.array([*blue, *haze_here, *blue])
+    sky = Paint(matrix, colours, np.array([0.0, 0.0, 0.0, 1.0, 0.05, 3.0]))
+    return Weather(_light(draw, config, stage), air, sky)
 
 
 def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
@@ -143,17 +159,22 @@ def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
     draw = Draw(seed)
     walls, stage = _surroundings(draw, config)
     camera = _camera(draw, config, stage)
-    bodies = walls + place_bodies(draw, config, stage, camera)
-    light, air = _light(draw, config, stage), _air(draw, config)
+    # What moves chooses its places first, so that it fills the share of the picture that is asked for.
+    place = cast(draw, Place(config, stage, camera))
+    furnish(draw, place)
+    weather = _weather(draw, config, stage)
     rows: list[tuple[Part, Body, int, Paint]] = []
-    for number, body in enumerate(bodies):
-        shared = draw_paint(draw, body.parts[0].half, config.texture_detail, surface=number < len(walls))
+    shared: dict[str, Paint] = {}
+    for number, body in enumerate(walls + place.bodies):
+        surface = number < len(walls)
+        # The walls of a room are of one paint; a body's parts of one material are, too.
+        paints = shared if surface else {}
         for part in body.parts:
-            fresh = len(body.parts) > 1 and draw.chance(0.6)
-            paint = draw_paint(draw, part.half, config.texture_detail, surface=False) if fresh else shared
-            rows.append((part, body, max(0, number - len(walls) + 1), paint))
+            if part.material not in paints:
+                paints[part.material] = dress(draw, part, config.texture_detail, flat=surface)
+            rows.append((part, body, max(0, number - len(walls) + 1), paints[part.material]))
     rows.sort(key=lambda row: row[0].kind)
-    return assemble(rows, camera, Weather(light, air, _sky(draw, air)), config, seed)
+    return assemble(rows, camera, weather, config, seed)
 
 
 def assemble(

@@ -1,0 +1,134 @@
+"""What stands about: furniture, trees, houses, people at rest, and now and then something that hangs in the air."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from page4d.world import figures, things
+from page4d.world.bodies import TAU, Body
+from page4d.world.draw import Array, Draw
+from page4d.world.motions import rest
+from page4d.world.placing import Place
+
+TRIES = 9
+OUTDOOR_MORE = 3
+
+_ROOM_FLOOR = (
+    (things.table, 1.2), (things.seat, 1.2), (things.cupboard, 1.4), (things.plant, 0.9), (things.lamp, 0.5),
+    (things.stool, 0.6), (things.crate, 0.6), (things.ball, 0.4),
+)  # fmt: skip
+_OUTDOOR_FLOOR = (
+    (things.tree, 2.0), (things.bush, 1.0), (things.house, 0.8), (things.bench, 0.7), (things.crate, 0.8),
+    (things.ball, 0.3),
+)  # fmt: skip
+
+
+def _clutter(draw: Draw, outdoor: bool) -> Body:
+    """Something that stands."""
+    options = _OUTDOOR_FLOOR if outdoor else _ROOM_FLOOR
+    extra = ("person", "car", "barrel", "dog") if outdoor else ("person", "barrel", "dog")
+    kind = draw.choice(("thing", *extra), (6.0, *(0.7 for _ in extra)))
+    if kind == "person":
+        return figures.person(draw, 0.0)
+    if kind == "dog":
+        return figures.dog(draw, 0.0)
+    if kind == "car":
+        return things.car(draw, 0.0)
+    if kind == "barrel":
+        return things.barrel(draw, lying=draw.chance(0.3))
+    make = draw.choice([make for make, _ in options], [weight for _, weight in options])
+    return make(draw)
+
+
+def _stand(draw: Draw, place: Place, body: Body) -> Body:
+    """A body at a spot on the ground that the camera looks at."""
+    origin, sight = place.sight(draw.uniform(-0.05, 1.05), 0.5)
+    way = place.reach(origin, sight)
+    if body.name in ("cupboard", "house"):
+        return _against_wall(draw, place, body, origin + way * sight)
+    foot = origin + sight * draw.uniform(1.4, max(1.5, way))
+    foot[1] = 0.0
+    facing = draw.uniform(0, TAU)
+    return replace(body, path=rest(draw, body, foot, facing))
+
+
+def _against_wall(draw: Draw, place: Place, body: Body, spot: Array) -> Body:
+    """A body with its back to the side of the stage that is nearest to a spot."""
+    low, high = place.stage.low[::2], place.stage.high[::2]
+    gaps = np.concatenate((spot[::2] - low, high - spot[::2]))
+    side = int(np.argmin(gaps))
+    deep = float(max(part.half[2] + abs(part.offset[2]) for part in body.parts)) + 0.02
+    foot = np.array([spot[0], 0.0, spot[2]])
+    axis, inward = (0, 2)[side % 2], 1.0 if side < 2 else -1.0
+    edge = (low if side < 2 else high)[side % 2]
+    foot[axis] = edge + inward * (deep if not place.stage.outdoor else -deep)
+    along = 2 - axis
+    wide = body.parts[0].half[0]
+    foot[along] = min(max(foot[along], place.stage.low[along] + wide), place.stage.high[along] - wide)
+    # The front looks along z before the turn; a wall of constant x turns it by a quarter.
+    facing = math.atan2(inward * (axis == 0), inward * (axis == 2))
+    return replace(body, path=rest(draw, body, foot, facing))
+
+
+def _aloft(draw: Draw, place: Place) -> Body:
+    """A body of no kind that hangs still in the air."""
+    body = things.floater(draw, draw.uniform(0.3, 1.0) if place.stage.outdoor else draw.uniform(0.15, 0.45))
+    origin, sight = place.sight(draw.uniform(0.0, 1.0), draw.uniform(0.1, 0.7))
+    spot = origin + sight * draw.uniform(1.4, max(1.5, place.reach(origin, sight)))
+    ceiling = place.stage.low[1] + body.radius
+    spot[1] = min(max(spot[1], ceiling), -body.radius)
+    return replace(body, path=replace(body.path, place=spot))
+
+
+def _hides(place: Place, body: Body) -> bool:
+    """Whether a still body would fill the picture, or cover much of what moves."""
+    seen = place.sights.of(body)
+    if np.count_nonzero(seen) > 0.3 * seen.size:
+        return True
+    gap = body.path.place - place.camera.positions[0]
+    nearer = math.hypot(gap[0], gap[2]) < place.nearest
+    return bool(nearer and np.count_nonzero(seen & place.moving) > 0.4 * np.count_nonzero(place.moving))
+
+
+def _top(draw: Draw, place: Place, below: Body) -> None:
+    """Perhaps something small on what has just been put."""
+    if not below.deck or not draw.chance(0.6):
+        return
+    body = things.trinket(draw)
+    foot = below.path.place + np.array([draw.uniform(-0.5, 0.5), 0.0, draw.uniform(-0.5, 0.5)]) * below.deck
+    foot[1] += below.rise - below.tall
+    body = replace(body, path=rest(draw, body, foot, draw.uniform(0, TAU)))
+    space = place.room(body, 0.7)
+    if space:
+        place.add(body, space)
+
+
+def _stands(draw: Draw, place: Place) -> Iterator[Body]:
+    """Things at spots to be tried: each in three of them."""
+    while True:
+        body = _clutter(draw, place.stage.outdoor)
+        for _ in range(3):
+            yield _stand(draw, place, body)
+
+
+def _hangs(draw: Draw, place: Place) -> Iterator[Body]:
+    while True:
+        yield _aloft(draw, place)
+
+
+def furnish(draw: Draw, place: Place) -> None:
+    """Add what does not move."""
+    count = draw.integer(*place.config.static_bodies)
+    # Without walls a few more are needed to tell where the camera is.
+    for _ in range(count + OUTDOOR_MORE * (place.stage.outdoor and count > 0)):
+        tried = _hangs if draw.chance(place.config.hanging_share) else _stands
+        for attempt, body in zip(range(TRIES), tried(draw, place), strict=False):
+            space = place.room(body, 0.8 if attempt < TRIES // 2 else 0.6)
+            if space and not _hides(place, body):
+                place.add(body, space)
+                _top(draw, place, body)
+                break
