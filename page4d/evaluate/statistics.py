@@ -29,10 +29,14 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def mean_of(table: Table, metric: str) -> float:
-    """Mean over the sequences where a metric is defined, or the ratio of two means; NaN if defined nowhere."""
+    """Mean over the sequences where a metric is defined, or the ratio of two means; NaN if defined nowhere.
+
+    Note:    a ratio is defined nowhere where all cameras stand still, as a resample of few sequences may have it.
+    """
     if metric in RATIOS:
         ours, identity = RATIOS[metric]
-        return mean_of(table, ours) / mean_of(table, identity)
+        base = mean_of(table, identity)
+        return mean_of(table, ours) / base if base else math.nan
     values = table[metric][np.isfinite(table[metric])]
     return float(values.mean()) if len(values) else math.nan
 

@@ -15,14 +15,15 @@ from page4d.train.batch import given_mask
 from page4d.train.settings import AidConfig
 from page4d.train.sources import SyntheticSource
 from page4d.train.validation import score_rows
-from page4d.world import split_config
+from page4d.world import WORLD_VERSION, split_config
 
 
 @dataclass(frozen=True)
 class Exam:
     """What every network is examined on: the first `sequences` clips of a split.
 
-    Fields:  height and width must be what the networks were trained with, or the exam measures that, too.
+    Fields:  height and width must be what the networks were trained with, or the exam measures that, too. world is the
+             version of the synthetic world: a stored result of another one was examined on other scenes.
     """
 
     split: str = "dynamic-test"
@@ -31,6 +32,7 @@ class Exam:
     height: int = 112
     width: int = 112
     batch_size: int = 64
+    world: int = WORLD_VERSION
 
     def __post_init__(self) -> None:
         if self.sequences < self.batch_size or self.sequences % self.batch_size:
@@ -38,7 +40,7 @@ class Exam:
 
     def source(self) -> SyntheticSource:
         """The clips."""
-        world = split_config(self.split, frames=self.frames, height=self.height, width=self.width)
+        world = split_config(self.split, frames=self.frames, height=self.height, width=self.width, version=self.world)
         return SyntheticSource(self.split, world, self.batch_size, device="auto")
 
 
@@ -80,5 +82,11 @@ def examine(weights: str | Path, exam: Exam, path: Path, true_mask: bool = False
     model = PAGE4D.from_pretrained(weights)
     mask = partial(given_mask, config=AidConfig(true_mask=true_mask), patch=model.config.patch_size)
     rows = score_rows(model, exam.source(), exam.sequences // exam.batch_size, resolve_device(), mask)
-    values = {"split": exam.split, "frames": exam.frames, "height": exam.height, "width": exam.width}
+    values = {
+        "world": exam.world,
+        "split": exam.split,
+        "frames": exam.frames,
+        "height": exam.height,
+        "width": exam.width,
+    }
     return write_result(path, model.cpu(), rows, **values, **about)

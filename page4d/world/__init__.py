@@ -14,12 +14,12 @@ from page4d.world.clips import (
     split_config,
     split_seeds,
 )
-from page4d.world.config import WorldConfig
+from page4d.world.config import WORLD_VERSION, WorldConfig
 from page4d.world.scenes import Scene, sample_scene
 from page4d.world.tables import Tables
 
 __all__ = [
-    "SPLITS", "Batch", "Scene", "SyntheticDataset", "Tables", "WorldConfig", "query_tracks", "render_batch",
-    "render_clip", "render_scenes", "render_tables", "sample_scene", "scene_tables", "split_clip", "split_config",
-    "split_seeds",
+    "SPLITS", "WORLD_VERSION", "Batch", "Scene", "SyntheticDataset", "Tables", "WorldConfig", "query_tracks",
+    "render_batch", "render_clip", "render_scenes", "render_tables", "sample_scene", "scene_tables", "split_clip",
+    "split_config", "split_seeds",
 ]  # fmt: skip
