@@ -8,6 +8,11 @@ from fake_cuda import fake_cuda, on_device, stray
 from little_model import little_model
 from torch._subclasses.fake_tensor import DataDependentOutputException
 
+from page4d.train.batch import TrainBatch, given_mask, targets_of
+from page4d.train.engine import Trainee, make_optimizer
+from page4d.train.objective import objective
+from page4d.train.settings import AidConfig, OptimConfig, Settings
+
 
 @pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "bf16 autocast"])
@@ -38,6 +43,43 @@ def test_training_pass_stays_on_the_device() -> None:
         missing = [name for name, weight in model.named_parameters() if weight.grad is None]
         assert not missing
         assert not stray([weight.grad for weight in model.parameters()])
+
+
+@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "bf16 autocast"])
+def test_training_step_stays_on_the_device(mask: bool, half: bool) -> None:
+    aid = AidConfig(enabled=True, width=8, mask_weight=1.0, true_mask=mask)
+    chosen = Settings(aid=aid)
+    trainee = Trainee(little_model(mask_hold_start=int(mask), mask_hold_end=int(mask)).train(), aid).train()
+    with fake_cuda() as device:
+        optimizer, _ = make_optimizer(on_device(trainee), OptimConfig(), fused=True)
+        batch = fake_batch(device)
+        targets = targets_of(batch, "corrected")
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            predictions = trainee(batch.images, None, given_mask(batch, aid, 8), slice(1, None, 2))
+        terms = objective(predictions, targets, batch, chosen, slice(1, None, 2), 8, 0.5)
+        assert not stray(terms)
+        terms["objective"].backward()
+        norms = [torch.nn.utils.clip_grad_norm_(group["params"], 1.0) for group in optimizer.param_groups]
+        optimizer.step()
+    assert ("aid_mask" in terms) == mask
+    assert {"aid_matching", "loss_camera", "loss_reg_point"} <= terms.keys()
+    assert not stray([norms, [weight.grad for weight in trainee.parameters()]])
+
+
+def fake_batch(device: torch.device) -> TrainBatch:
+    """Two clips of three frames with all truth."""
+    pose = torch.zeros(2, 3, 3, 4, device=device)
+    return TrainBatch(
+        images=torch.rand(2, 3, 3, 32, 64, device=device),
+        depth=torch.rand(2, 3, 32, 64, device=device),
+        cam_from_world=pose,
+        K=torch.rand(2, 3, 3, 3, device=device),
+        names=("a", "b"),
+        dataset="fake",
+        moving=torch.zeros(2, 3, 32, 64, dtype=torch.bool, device=device),
+        flow=torch.rand(2, 2, 32, 64, 2, device=device),
+    )
 
 
 def test_the_stand_in_for_autograds_engine_gives_its_gradients() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,11 @@ from page4d.model.precision import products_in, working_dtype
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
+
+
+def channel_constants(values: Sequence[float], like: Tensor) -> Tensor:
+    """Numbers of the three colour channels (3, 1, 1), made on the device: a copy from the host would wait for it."""
+    return torch.stack([like.new_full((1, 1), value) for value in values])
 
 
 class AggregatorOutput(NamedTuple):
@@ -59,8 +64,8 @@ class Aggregator(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Normalize, encode, and put the special tokens in front: (B, S, 3, H, W) -> (B, S, P, C)."""
         batch, frames = images.shape[:2]
-        mean = images.new_tensor(IMAGE_MEAN).view(3, 1, 1)
-        std = images.new_tensor(IMAGE_STD).view(3, 1, 1)
+        mean = channel_constants(IMAGE_MEAN, images)
+        std = channel_constants(IMAGE_STD, images)
         pictures = ((images - mean) / std).flatten(0, 1)
         patches = self.patch_embed(pictures).unflatten(0, (batch, frames))
         special = torch.cat((self.camera_token, self.register_token), 2)

@@ -31,10 +31,12 @@ from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.checkpoints import Checkpoints
 from page4d.train.delivery import delivered
 from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, out_of_memory, set_rates
+from page4d.train.graphs import StepGraphs
 from page4d.train.objective import dense_frames, objective, query_points_of
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze, near
 from page4d.train.record import Record, memory_gb, progress_bar, resumptions, write_run_file
+from page4d.train.schedules import ramp
 from page4d.train.settings import Settings
 from page4d.train.sources import Delivery, Source
 from page4d.train.start import begin
@@ -95,11 +97,31 @@ class Trainer:
         self.record: Record | None = None
         self.resumed: list[dict[str, Any]] = []
         self.panel: NDArray[np.uint8] | None = None
+        # A tensor and no number, because a recorded step would keep the number that it was recorded with.
+        self.aid_weight = torch.zeros((), device=self.accelerator.device)
+        self.graphs = StepGraphs(self.trainee.parameters()) if self._can_record() else None
         self.batch_shape = ""
         self.batch_names: tuple[str, ...] = ()
         check_metric(trainer.metric, validations)
         if trainer.max_seconds and self.accelerator.num_processes > 1:
             raise UserError("trainer.max_seconds needs one process: the clocks of several do not agree")
+
+    def _can_record(self) -> bool:
+        """Whether steps are recorded as CUDA graphs: where that is asked for.
+
+        Raises:  UserError where it is asked for and cannot be.
+        """
+        trainer, one = self.settings.trainer, self.accelerator.num_processes == 1
+        if not trainer.cuda_graphs:
+            return False
+        on_gpu = self.accelerator.device.type == "cuda"
+        if not (on_gpu and one and trainer.accumulate == 1 and not trainer.gradient_checkpointing):
+            raise UserError(
+                f"trainer.cuda_graphs with device {self.accelerator.device}, {self.accelerator.num_processes} "
+                f"processes, accumulate {trainer.accumulate}, gradient_checkpointing {trainer.gradient_checkpointing}: "
+                "expected one process on a GPU, accumulate 1 and no checkpointing; set trainer.cuda_graphs=false"
+            )
+        return True
 
     @property
     def where(self) -> float:
@@ -224,21 +246,30 @@ class Trainer:
         self.batch_names = delivery.names
         batch = delivery.to(self.accelerator.device)
         self.batch_shape = batch.describe()
-        targets = targets_of(batch, self.settings.loss.behaviour)
+        self.aid_weight.fill_(ramp(self.where, self.settings.aid.weight))
         dense = dense_frames(number, self.settings.trainer.dense_every, batch.images.shape[1])
+        shown = self._due(self.settings.trainer.image_every, self.position.step + 1)
+        if self.graphs is not None and not shown and self.trainee.model.aggregator.alpha in (0.0, 1.0):
+            key = (dense.start, dense.stop, dense.step, self.trainee.model.aggregator.alpha)
+            terms = self.graphs(key, batch, lambda fixed: self._forward_backward(fixed, dense)[0])
+        else:
+            terms, predictions = self._forward_backward(batch, dense)
+            if shown and self.accelerator.is_main_process:
+                self.panel = training_panel(batch.at_frames(dense), predictions)
+        # One stack, not a kernel for each of some twenty numbers.
+        values = torch.stack([value.float() for value in terms.values()]) / self.settings.trainer.accumulate
+        for name, value in zip(terms, values.unbind(), strict=True):
+            sums[name] = sums[name] + value if name in sums else value
+
+    def _forward_backward(self, batch: TrainBatch, dense: slice) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Gradients of one batch are added to the parameters; returns the terms of the loss and the predictions."""
+        targets = targets_of(batch, self.settings.loss.behaviour)
         queries = query_points_of(batch, self.settings.loss)
         predictions = self.module(batch.images, queries, self._given_mask(batch), dense)
         patch = self.trainee.model.config.patch_size
-        terms = objective(predictions, targets, batch, self.settings, dense, patch, self.where)
-        share = 1 / self.settings.trainer.accumulate
-        self.accelerator.backward(terms["objective"] * share)
-        # One stack, not a kernel for each of some twenty numbers.
-        values = torch.stack([value.detach().float() for value in terms.values()]) * share
-        for name, value in zip(terms, values.unbind(), strict=True):
-            sums[name] = sums[name] + value if name in sums else value
-        if self._due(self.settings.trainer.image_every, self.position.step + 1):
-            shown = batch.at_frames(dense)
-            self.panel = training_panel(shown, predictions) if self.accelerator.is_main_process else None
+        terms = objective(predictions, targets, batch, self.settings, dense, patch, self.aid_weight)
+        self.accelerator.backward(terms["objective"] / self.settings.trainer.accumulate)
+        return {name: value.detach() for name, value in terms.items()}, predictions
 
     def _given_mask(self, batch: TrainBatch) -> Tensor | None:
         """The true mask, where the settings put it in the place of the learned one."""

@@ -11,7 +11,6 @@ from page4d.losses import LossConfig, Targets, total_loss
 from page4d.model.network import ALL_FRAMES
 from page4d.train.aid import aid_loss, mask_loss
 from page4d.train.batch import TrainBatch
-from page4d.train.schedules import ramp
 from page4d.train.settings import Settings
 
 DENSE_SEED = 1999
@@ -37,10 +36,11 @@ def objective(
     settings: Settings,
     dense: slice,
     patch: int,
-    where: float,
+    aid_weight: Tensor,
 ) -> dict[str, Tensor]:
-    """The objective and every term of it by name, at `where`, the share of the run that is done.
+    """The objective and every term of it by name.
 
+    Shapes:  aid_weight () is what the aid counts now: a tensor, because a recorded step would keep a number.
     Note:    the aid's output is taken out of the predictions.
     """
     aided = predictions.pop("aid", None)
@@ -48,7 +48,7 @@ def objective(
     total, terms = losses.objective, dict(losses.terms)
     if aided is not None:
         aid = aid_loss(aided, batch, patch, settings.aid)
-        total = total + ramp(where, settings.aid.weight) * aid.objective
+        total = total + aid_weight * aid.objective
         terms |= {"loss_network": losses.objective, "aid_matching": aid.matching, "aid_flow": aid.flow}
         terms |= {"aid_accuracy": aid.accuracy, "aid_flow_ratio": aid.flow_ratio}
     if settings.aid.mask_weight > 0 and "mask" in predictions and batch.moving is not None:

@@ -73,7 +73,8 @@ class TrainerConfig:
              max_shard_mb splits checkpoint files (0 = one file); fsdp shards parameters over processes;
              dense_every is n where depth and points learn on every n-th frame only, from a first frame that the batch
              number decides (cameras learn on all); max_seconds ends the run by the clock: its schedules then follow
-             the share of the time that is gone, if that is more than the share of the steps (0 = no limit).
+             the share of the time that is gone, if that is more than the share of the steps (0 = no limit);
+             cuda_graphs records steps on a GPU and replays them, for small networks that leave it waiting.
     Note:    a run with max_seconds depends on the machine's speed; it is for machines that are lent by the minute.
              On a GPU convolutions use TF32, PyTorch's default; matrix products do not, because the world's exact
              geometry is computed in the same process.
@@ -102,6 +103,7 @@ class TrainerConfig:
     tensorboard: bool = True
     dense_every: int = 1
     max_seconds: float = 0.0
+    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_steps", "accumulate", "keep", "dense_every"):
