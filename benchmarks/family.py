@@ -48,6 +48,9 @@ NOMINAL_STEPS = 1_000_000  # more than the clock allows; mask schedules are stre
 FOR_EVER = 10**9
 CLOSING_S = 4.0  # after its last step a stage validates and writes
 CURVE_POINTS = 300
+TRIED_STEPS = 6
+SAME_WITHIN = 0.03  # bf16 steps in another order of sums drift apart by this much in a few steps
+RECORDED_BATCH = 32  # a recorded step costs what it computes; a plain one costs its launches, whatever its size
 TAR_BYTES = 15_000_000
 
 
@@ -100,6 +103,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--micro", action="store_true", help="networks and pictures of the smallest size")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu"])
     parser.add_argument("--precision", default="bf16", choices=["no", "bf16"])
+    parser.add_argument("--graphs", action=argparse.BooleanOptionalAction, default=True, help="record steps on a GPU")
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=0, help="clips of 4 frames in a batch (default: the experiment's)")
@@ -145,6 +149,7 @@ def fitted(config: Mapping[str, Any], args: argparse.Namespace, run: Path, weigh
     values["trainer"] |= {
         "device": args.device, "precision": args.precision, "workers": args.workers, "threads": args.threads,
         "progress": False, "tensorboard": False, "image_every": 0, "save_every": 0, "keep": 1, "log_every": 10,
+        "cuda_graphs": args.graphs and torch.cuda.is_available() and args.device == "auto",
     }  # fmt: skip
     return values
 
@@ -175,6 +180,36 @@ class Family:
         self.curves: dict[str, Any] = {}
         self.about: dict[str, Any] = {"provenance": provenance(), "arguments": vars(args), "stages": {}, "failed": {}}
         self.scores: dict[str, Any] = {}
+        self.choose_graphs()
+
+    def choose_graphs(self) -> None:
+        """Record steps only if the first ones equal plain ones on this card; a larger batch where they cannot be."""
+        if not (self.args.graphs and torch.cuda.is_available() and self.args.device == "auto"):
+            self.args.graphs = False
+            return
+        began = time.time()
+        try:
+            plain, recorded = (self.first_objectives(graphs) for graphs in (False, True))
+            apart = max(abs(a - b) / abs(a) for a, b in zip(plain, recorded, strict=True))
+            self.about["recorded_steps"] = {"plain": plain, "recorded": recorded, "apart": apart}
+            self.args.graphs = apart < SAME_WITHIN
+        except RuntimeError as error:
+            self.about["recorded_steps"] = {"failed": str(error)}
+            self.args.graphs = False
+        self.about["recorded_steps"]["seconds"] = round(time.time() - began, 1)
+        print(f"recorded steps: {self.about['recorded_steps']}", flush=True)
+
+    def first_objectives(self, graphs: bool) -> list[float]:
+        """The objective of the first few steps on one batch."""
+        run = self.place.scratch / f"try-{graphs}"
+        config = fitted(self.configs["stages"]["static"], self.args, run, None)
+        config["start"] |= {"fresh": [], "layer_scale": 0.1}
+        config["trainer"]["cuda_graphs"] = graphs
+        trainer = trainer_from(config)
+        trainer.module.train()
+        batch = trainer.source.batch(0, 0).to(trainer.accelerator.device)
+        values = [trainer.iteration(iter([batch])) for _ in range(TRIED_STEPS)]
+        return [round(value["objective"], 4) for value in values if value is not None]
 
     def run(self) -> int:
         """Every stage; a failed one is told and the others go on from what there is."""
@@ -209,9 +244,10 @@ class Family:
         """Train one network of the family and keep its weights."""
         before = self.place.weights(BEFORE[stage]) if stage in BEFORE else None
         config = fitted(self.configs["stages"][stage], self.args, self.place.scratch / stage, before)
-        if self.args.batch:
-            config["data"]["batch_size"] = self.args.batch
-        config["trainer"]["validate_every"] = 500
+        batch = self.args.batch or (RECORDED_BATCH if self.args.graphs else 0)
+        if batch:
+            config["data"]["batch_size"] = batch
+        config["trainer"]["validate_every"] = 1500
         trainer = trainer_from(by_the_clock(config, until - time.time() - CLOSING_S))
         told = train_and_export(trainer, self.place.weights(stage))
         self.about["stages"][stage] = told | {"parameters": trainer.describe()["parameters"]}
@@ -246,7 +282,8 @@ class Family:
             sys.executable, str(Path(__file__).resolve()), "--arm", name, "--configs", args.configs,
             "--out", str(self.place.out), "--scratch", str(self.place.scratch), "--deadline", str(until),
             "--device", args.device, "--precision", args.precision, "--workers", str(min(2, args.workers)),
-            "--arm-steps", str(args.arm_steps), "--seeds", *map(str, args.seeds),
+            "--arm-steps", str(args.arm_steps), "--graphs" if args.graphs else "--no-graphs",
+            "--seeds", *map(str, args.seeds),
         ]  # fmt: skip
         return subprocess.Popen([*words, "--micro"] if args.micro else words)
 
@@ -286,15 +323,6 @@ class Family:
                 json.dump(values, stream, separators=(",", ":"), default=str)
 
 
-def ended(process: subprocess.Popen[bytes], until: float) -> int:
-    """The exit code of a process that is stopped if it takes longer."""
-    try:
-        return process.wait(max(1.0, until - time.time()))
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        return process.wait() or 1
-
-
 def run_arm(configs: Mapping[str, Any], args: argparse.Namespace, place: Place) -> None:
     """One arm with every seed; the time until the deadline is shared evenly among the seeds that are left."""
     for done, seed in enumerate(args.seeds):
@@ -309,6 +337,15 @@ def run_arm(configs: Mapping[str, Any], args: argparse.Namespace, place: Place) 
         trainer = trainer_from(config)
         told = train_and_export(trainer, run.with_suffix(".safetensors")) | {"arm": args.arm, "seed": seed}
         run.with_suffix(".json").write_text(json.dumps(told))
+
+
+def ended(process: subprocess.Popen[bytes], until: float) -> int:
+    """The exit code of a process that is stopped if it takes longer."""
+    try:
+        return process.wait(max(1.0, until - time.time()))
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        return process.wait() or 1
 
 
 def train_and_export(trainer: Trainer, path: Path) -> dict[str, Any]:

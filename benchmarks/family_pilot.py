@@ -22,8 +22,7 @@ from page4d.train.sources import DrawnBatch
 from page4d.version import provenance
 from page4d.world import render_tables
 
-BATCHES = (32, 64, 128)
-PRECISIONS = ("bf16", "no")
+KINDS = (("bf16", 64, True), ("bf16", 64, False), ("bf16", 32, True), ("bf16", 128, True), ("no", 64, True))
 
 
 def pilot(configs: Mapping[str, Any], args: argparse.Namespace, out: Path) -> None:
@@ -37,16 +36,15 @@ def pilot(configs: Mapping[str, Any], args: argparse.Namespace, out: Path) -> No
     tell(out, found, "drawing")
     found["rendering"] = rendering(base, device)
     tell(out, found, "rendering")
-    for precision in PRECISIONS:
-        for clips in BATCHES:
-            name = f"{precision}-{clips}"
-            try:
-                found[name] = training(base, args, precision, clips)
-            except Exception as error:
-                # A batch that does not fit is a finding, and the next one is still wanted.
-                found[name] = {"failed": f"{type(error).__name__}: {error}"}
-            tell(out, found, name)
-    found["match"] = training(configs["stages"]["match"], args, "bf16", 64)
+    for precision, clips, graphs in KINDS:
+        name = f"{precision}-{clips}" + "-recorded" * graphs
+        try:
+            found[name] = training(base, args, precision, clips, graphs)
+        except Exception as error:
+            # A batch that does not fit is a finding, and the next one is still wanted.
+            found[name] = {"failed": f"{type(error).__name__}: {error}"}
+        tell(out, found, name)
+    found["match"] = training(configs["stages"]["match"], args, "bf16", 64, True)
     tell(out, found, "match")
 
 
@@ -100,10 +98,13 @@ def rendering(config: Mapping[str, Any], device: torch.device) -> dict[str, floa
     return {"clips_per_second": round(64 / sorted(times)[len(times) // 2], 1), "depth_differs": share}
 
 
-def training(config: Mapping[str, Any], args: argparse.Namespace, precision: str, clips: int) -> dict[str, Any]:
+def training(
+    config: Mapping[str, Any], args: argparse.Namespace, precision: str, clips: int, graphs: bool
+) -> dict[str, Any]:
     """A step of a stage in its parts."""
     values = copy.deepcopy(dict(config))
     values["start"] |= {"weights": None, "fresh": [], "layer_scale": 0.1}
     values["trainer"] |= {"precision": precision, "device": args.device, "workers": 0, "threads": args.threads}
+    values["trainer"]["cuda_graphs"] = graphs and args.device == "auto" and torch.cuda.is_available()
     values["data"] |= {"batch_size": clips, "frames": None}
     return measure(values, steps=12)

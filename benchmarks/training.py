@@ -60,7 +60,9 @@ def one_step(trainer: Trainer, clock: Clock, batch: TrainBatch) -> None:
     targets = clock.time("targets", lambda: targets_of(batch, settings.loss.behaviour))
     dense = dense_frames(0, settings.trainer.dense_every, batch.images.shape[1])
     predictions = clock.time("forward", lambda: trainer.module(batch.images, None, None, dense))
-    terms = clock.time("losses", lambda: objective(predictions, targets, batch, settings, dense, patch, trainer.where))
+    terms = clock.time(
+        "losses", lambda: objective(predictions, targets, batch, settings, dense, patch, trainer.aid_weight)
+    )
     clock.time("backward", lambda: trainer.accelerator.backward(terms["objective"]))
     clock.time("optimizer", lambda: (trainer._clip(), trainer.optimizer.step()))
 

@@ -82,7 +82,10 @@ def to_4x4(pose: Tensor) -> Tensor:
         return pose
     if pose.shape[-2:] != (3, 4):
         raise ValueError(f"pose has shape {tuple(pose.shape)}, expected (*, 3, 4) or (*, 4, 4)")
-    row = pose.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*pose.shape[:-2], 1, 4)
+    # Made on the pose's device: numbers brought from the host would make a GPU wait.
+    zeros = pose.new_zeros(*pose.shape[:-2], 1, 3)
+    one = pose.new_ones(*pose.shape[:-2], 1, 1)
+    row = torch.cat((zeros, one), -1)
     return torch.cat((pose, row), -2)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from page4d.train.batch import TrainBatch
 
 WARM_UP = 3
-"""Steps before the recording: libraries choose their kernels and allocate their workspaces in the first ones."""
+"""Steps before the first recording: libraries choose their kernels and allocate their workspaces in them."""
 
 Step = Callable[[TrainBatch], dict[str, Tensor]]
 
@@ -66,7 +66,7 @@ class StepGraphs:
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
-            for _ in range(WARM_UP):
+            for _ in range(1 if self.recorded else WARM_UP):
                 self._forget_gradients()
                 step(fixed)
         torch.cuda.current_stream().wait_stream(aside)
