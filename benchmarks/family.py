@@ -259,7 +259,7 @@ class Family:
     def arms(self, until: float) -> None:
         """All arms of the study at once, each in a process of its own, one seed after the other."""
         running = {name: self.start_arm(name, until) for name in self.chosen_arms()}
-        codes = {name: ended(process, until + CLOSING_S) for name, process in running.items()}
+        codes = {name: ended(process, until + 3 * CLOSING_S) for name, process in running.items()}
         for name in running:
             for seed in self.args.seeds:
                 folder = self.place.scratch / f"{name}-seed{seed}"

@@ -47,9 +47,9 @@ class Exams:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], clips: int, workers: int, device: torch.device) -> Exams:
-        """The first clips of each test split and of the validation split, of the size that the networks learned at."""
+        """The first clips of each test split, of the size that the networks learned at."""
         height, width = config["data"]["world"]["height"], config["data"]["world"]["width"]
-        names = [name for name in SPLITS if name.endswith(("-val", "-test")) or name == "dynamic-hard"]
+        names = [name for name in SPLITS if name.endswith("-test") or name == "dynamic-hard"]
         splits = []
         for name in names:
             world = split_config(name, frames=4, height=height, width=width)
