@@ -70,7 +70,7 @@ def put(made: Study, change=lambda p: p, world=None) -> None:
     """Write the truth, changed, as if a network had predicted it."""
     folder = made.predictions("truth")
     inputs = made.protocol.input_key(made.benchmark.task)
-    Origin(made.benchmark.name, 1, "truth", "page4d", "c", "w", inputs).save(folder)
+    Origin(made.benchmark.name, made.benchmark.version, "truth", "page4d", "c", "w", inputs).save(folder)
     world = world or clips()
     for sequence in made.sequences():
         seen = list(world.values()) if made.benchmark.dataset == "nyu" else [world[sequence.name]]
