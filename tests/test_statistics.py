@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from page4d.evaluate.statistics import Effect, effect, interval_of_means
+from page4d.evaluate.statistics import Effect, average_of, effect, interval, interval_of_means
 from page4d.schema import UserError
 
 
@@ -22,7 +22,7 @@ def test_effect_is_relative_paired_and_positive_for_better() -> None:
     found = effect({"abs_rel": 0.88 * base}, {"abs_rel": base}, "abs_rel")
     assert (found.change, found.low, found.high) == pytest.approx((0.12, 0.12, 0.12))
     assert str(found) == "better by 12 %, interval 12 to 12 %"
-    worse = effect({"auc": 0.5 * base}, {"auc": base}, "auc", better="higher")
+    worse = effect({"auc_30": 0.5 * base}, {"auc_30": base}, "auc_30")
     assert str(worse) == "worse by 50 %, interval 50 to 50 %"
     with pytest.raises(UserError, match="300 sequences with 299"):
         effect({"abs_rel": base}, {"abs_rel": base[1:]}, "abs_rel")
@@ -47,3 +47,16 @@ def test_verdicts_in_words() -> None:
     assert str(Effect(-0.12, -0.16, -0.08)) == "worse by 12 %, interval 8 to 16 %"
     assert str(Effect(0.01, -0.01, 0.03)) == "no difference (below 2 %), interval -1 to 3 %"
     assert str(Effect(-0.2, -0.5, 0.1)) == "undecided: 20 % worse, interval -50 to 10 %"
+
+
+def test_the_direction_is_averaged_by_its_median_and_a_ratio_by_its_parts() -> None:
+    table = {
+        "direction": np.array([1.0, 2.0, 90.0, np.nan]),
+        "rotation": np.array([1.0, 3.0, np.nan, np.inf]),
+        "rotation_identity": np.array([4.0, 4.0, 4.0, 4.0]),
+    }
+    assert average_of(table, "direction") == 2
+    assert average_of(table, "rotation_ratio") == pytest.approx(0.5)
+    assert np.isnan(average_of({"direction": np.full(3, np.nan)}, "direction"))
+    low, high = interval(table, "direction")
+    assert 1 <= low <= 2 <= high <= 90

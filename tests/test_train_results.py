@@ -12,45 +12,57 @@ import pytest
 import torch
 from training import MICRO, clips, make_trainer, settings
 
-from page4d.evaluate.exact_scores import abs_rel, score_sequences
+from page4d.evaluate.exact_scores import ExactAnswer, ExactTruth, score, score_sequences
+from page4d.evaluate.exam import Exam, examine
 from page4d.evaluate.exam_results import read_result, stored_table, summary, write_result
-from page4d.evaluate.statistics import difference, interval, mean_of, table_of
-from page4d.geometry import extri_intri_to_pose_encoding
+from page4d.evaluate.statistics import average_of, difference, interval, table_of
+from page4d.geometry import camera_centres, extri_intri_to_pose_encoding
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.batch import stack, targets_of
 from page4d.train.results import store_run
 from page4d.train.settings import build
-from page4d.train.study import Exam, StudyConfig, examine
+from page4d.train.study import StudyConfig
 from page4d.version import code_revision
 from page4d.viz.training import binned_figure, curve, curves_figure, estimates_figure, schedule_figure, smooth
 
 
 def test_a_perfect_prediction_scores_zero_and_the_identity_one() -> None:
-    targets = targets_of(stack(clips()[:4]), "corrected")
+    targets = targets_of(stack(clips(4, 8)), "corrected")
     encoded = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
     perfect = score_sequences({"pose_enc": encoded, "depth": 7 * targets.depth[..., None]}, targets)
     for name in ("abs_rel", "rotation", "translation", "ate"):
         assert getattr(perfect, name).max() < 2e-3, name
     still = encoded[:, :1].expand_as(encoded)
     nothing = score_sequences({"pose_enc": still, "depth": torch.ones_like(targets.depth)[..., None]}, targets)
-    for name in ("rotation", "translation", "ate"):
+    for name in ("rotation", "relative_rotation", "translation"):
         torch.testing.assert_close(getattr(nothing, name), getattr(nothing, f"{name}_identity"), rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(nothing.abs_rel, nothing.abs_rel_constant, rtol=1e-5, atol=1e-6)
+    centres = camera_centres(targets.extrinsics.double())
+    spread = (centres - centres.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
+    torch.testing.assert_close(nothing.ate, spread, rtol=1e-3, atol=1e-3)
+    assert (nothing.ate_line < nothing.ate).all(), "a straight line explains a path better than a single point"
 
 
 def test_abs_rel_by_hand() -> None:
     true = torch.tensor([[[[1.0, 2.0, 4.0]]]])
-    ours, flat = abs_rel(torch.tensor([[[[3.0, 3.0, 12.0]]]]), true, true > 0)
+    still = torch.eye(3, 4)[None, None]
+    moving = torch.tensor([[[[False, False, True]]]])
+    answer = ExactAnswer(depth=torch.tensor([[[[3.0, 3.0, 12.0]]]]))
+    scores = score(answer, ExactTruth(still, true, true > 0, moving))
     # Medians 3 and 2: the prediction becomes 2, 2, 8; a flat map is 2, 2, 2.
-    assert ours.item() == pytest.approx((1 + 0 + 1) / 3)
-    assert flat.item() == pytest.approx((1 + 0 + 0.5) / 3)
-    empty, _ = abs_rel(true, true, true < 0)
-    assert math.isnan(empty.item())
+    assert scores.abs_rel.item() == pytest.approx((1 + 0 + 1) / 3)
+    assert scores.abs_rel_constant.item() == pytest.approx((1 + 0 + 0.5) / 3)
+    assert scores.abs_rel_still.item() == pytest.approx((1 + 0) / 2), "the scale stays that of the whole clip"
+    assert scores.abs_rel_moving.item() == pytest.approx(1)
+    empty = score(answer, ExactTruth(still, true, true < 0, moving))
+    assert math.isnan(empty.abs_rel.item())
+    assert math.isnan(score(answer, ExactTruth(still, true, true > 0, ~moving & moving)).abs_rel_moving.item())
 
 
-def test_two_frames_have_no_ate() -> None:
-    targets = targets_of(stack(clips(8, 2)[:2]), "corrected")
+@pytest.mark.parametrize("frames", [2, 7])
+def test_few_frames_have_no_ate(frames: int) -> None:
+    targets = targets_of(stack(clips(2, frames)), "corrected")
     encoded = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
     scores = score_sequences({"pose_enc": encoded}, targets)
     assert scores.ate.isnan().all()
@@ -61,24 +73,22 @@ def test_two_frames_have_no_ate() -> None:
 
 
 def rows(values: list[float], still: float = 2.0) -> list[dict[str, float]]:
-    names = ("abs_rel", "rotation", "ate", "translation")
-    return [
-        dict.fromkeys(names, v) | {f"{n}_identity": still for n in names[1:]} | {"abs_rel_constant": 1.0}
-        for v in values
-    ]
+    names = ("abs_rel", "rotation", "translation", "ate")
+    known = {f"{n}_identity": still for n in names[1:3]} | {"abs_rel_constant": 1.0, "ate_line": still}
+    return [dict.fromkeys(names, v) | known for v in values]
 
 
 def test_means_ratios_and_intervals() -> None:
     table = table_of(rows([1.0, 2.0, 3.0, math.nan]))
-    assert mean_of(table, "rotation") == pytest.approx(2.0)
-    assert mean_of(table, "rotation_ratio") == pytest.approx(1.0)
+    assert average_of(table, "rotation") == pytest.approx(2.0)
+    assert average_of(table, "rotation_ratio") == pytest.approx(1.0)
     assert summary(rows([1.0, 3.0]))["ate_ratio"] == pytest.approx(1.0)
     generator = np.random.default_rng(1)
     table = table_of(rows(generator.normal(5, 1, 400).tolist()))
     low, high = interval(table, "abs_rel")
     # The standard error of the mean is 1 / 20; the interval is 2 x 1.96 of them wide.
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
-    assert low < mean_of(table, "abs_rel") < high
+    assert low < average_of(table, "abs_rel") < high
 
 
 def test_paired_difference_is_sharper_than_the_intervals() -> None:
@@ -93,7 +103,9 @@ def test_paired_difference_is_sharper_than_the_intervals() -> None:
 
 
 def test_stored_result_comes_back(tmp_path: Path) -> None:
-    stored = write_result(tmp_path / "new" / "a.json", PAGE4D(MICRO), rows([1.0, 2.0, math.nan]), label="arm", seed=0)
+    stored = write_result(
+        tmp_path / "new" / "a.json", PAGE4D(MICRO), {"x": {"network": rows([1.0, 2.0, math.nan])}}, label="arm", seed=0
+    )
     back = read_result(tmp_path / "new" / "a.json")
     assert back["about"] == {"label": "arm", "seed": 0}
     assert {"code_revision", "hardware", "date", "torch"} <= back["provenance"].keys()
@@ -115,12 +127,12 @@ def test_examine_and_store_a_run(tmp_path: Path) -> None:
     kept = store_run(tmp_path / "run", tmp_path / "kept" / "run.json", points=1)
     assert [r["step"] for r in kept["records"]] == [1, 2]
     assert read_result(tmp_path / "kept" / "run.json")["run"]["ended"]["step"] == 2
-    exam = Exam(sequences=4, batch_size=2, frames=3, height=16, width=16)
+    exam = Exam(sequences=4, batch_size=2, frames=3, height=16, width=16, classical=0, classical_twice=0, geometric=0)
     result = examine(tmp_path / "run", exam, tmp_path / "exam.json", label="micro")
     assert result["n"] == 4
     assert len(result["sequences"]["moving_share"]) == 4
     assert result["mean"]["rotation_identity"] > 0
-    assert exam.source().batch(0, 0).names[0].startswith("dynamic-test-")
+    assert result["sequences"].keys() >= {"abs_rel_still", "abs_rel_moving", "relative_rotation", "direction"}
 
 
 def test_study_settings() -> None:

@@ -56,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _publish(run_folder: str, name: str) -> int:
+    from page4d.evaluate.exam import Exam
     from page4d.train.publish import publish
-    from page4d.train.study import Exam
 
     print(publish(run_folder, name, Path("book/results/builtin"), Exam()).read_text(encoding="utf-8"))
     return 0
@@ -80,8 +80,9 @@ def _train(config: dict[str, Any]) -> Outcome:
 
 def _study(values: dict[str, Any]) -> int:
     """Every arm, one after the other; what is there already is kept, so a study can be broken off and gone on with."""
+    from page4d.evaluate.exam import examine
     from page4d.train.settings import build
-    from page4d.train.study import StudyConfig, examine
+    from page4d.train.study import StudyConfig
 
     study = build(StudyConfig, values, "study")
     for name, variant in study.variants.items():
@@ -97,7 +98,8 @@ def _study(values: dict[str, Any]) -> int:
             assert weights is not None
             about = {"label": variant.label, "variant": name, "seed": seed}
             document = examine(weights, study.exam, result, variant.true_mask, **about)
-            shown = {key: round(document["mean"][key], 4) for key in ("abs_rel", "rotation_ratio", "ate_ratio")}
+            told = ("abs_rel", "relative_rotation_ratio", "direction")
+            shown = {key: round(document["mean"][key], 4) for key in told}
             print(f"{result}: {shown}")
     return 0
 

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
         held_out_scores as held_out_scores,
         score_clip as score_clip,
     )
-    from page4d.evaluate.exam_results import AIMS as AIMS, read_result as read_result, stored_table as stored_table
+    from page4d.evaluate.exam import Exam as Exam, examine as examine
+    from page4d.evaluate.exam_results import (
+        outcomes as outcomes,
+        parts as parts,
+        read_result as read_result,
+        stored_table as stored_table,
+    )
     from page4d.evaluate.harness import Study as Study
     from page4d.evaluate.metrics import (
         DepthOptions as DepthOptions,
@@ -36,14 +42,15 @@ if TYPE_CHECKING:
     from page4d.evaluate.scoring import Rules as Rules, compared_frames as compared_frames
     from page4d.evaluate.statistics import (
         Effect as Effect,
+        average_of as average_of,
         difference as difference,
         effect as effect,
         interval as interval,
         interval_of_means as interval_of_means,
-        mean_of as mean_of,
     )
     from page4d.evaluate.tables import (
         beside_quoted as beside_quoted,
+        exam_table as exam_table,
         failures as failures,
         measured_on as measured_on,
         quoted_rows as quoted_rows,

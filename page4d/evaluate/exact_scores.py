@@ -1,7 +1,8 @@
 """How far answers are from exact truth, clip by clip: the only home of held-out scores.
 
 The benchmarks of this folder measure on datasets and by their protocols; this is for clips whose depth and cameras are
-known exactly: validation while training, exams, model cards and chapters. Everything stays on its device.
+known exactly: validation while training, exams, model cards and chapters. A network's answer and the answers of
+yardsticks that need no network go through the same functions. Everything stays on its device.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from page4d.data.normalization import normalize
+from page4d.evaluate.pose_auc import LIMITS_DEG, PairErrors, frame_pairs, pair_errors, relative_poses
 from page4d.geometry import (
     camera_centres,
     pose_encoding_to_extri_intri,
@@ -31,13 +33,15 @@ from page4d.world import split_clip
 
 STANDING_STILL = 0.002
 """Below this camera motion, in mean point distances, its direction means nothing: a fifth of a pixel at 112 px."""
+FRAMES_FOR_ATE = 8
+"""With fewer the similarity alignment alone explains most of a path; a straight line then beats every network."""
 
 
 @dataclass(frozen=True)
 class ExactTruth:
     """What answers about B clips are compared with.
 
-    Shapes:  cam_from_world (B, S, 3, 4); depth and valid (B, S, H, W).
+    Shapes:  cam_from_world (B, S, 3, 4); depth, valid and moving (B, S, H, W).
     Units:   lengths in the mean point distance of the clip.
     Frame:   OpenCV; the world is the first camera.
     """
@@ -45,19 +49,20 @@ class ExactTruth:
     cam_from_world: Tensor
     depth: Tensor
     valid: Tensor
+    moving: Tensor | None = None
 
     @classmethod
-    def of_targets(cls, targets: Targets) -> ExactTruth:
+    def of_targets(cls, targets: Targets, moving: Tensor | None = None) -> ExactTruth:
         """The truth that a training batch is compared with."""
-        return cls(targets.extrinsics, targets.depth, targets.valid)
+        return cls(targets.extrinsics, targets.depth, targets.valid, moving)
 
     @classmethod
-    def of_clip(cls, clip: Clip) -> ExactTruth:
-        """The truth of one clip, in any world and unit, as a batch of one."""
-        depth = torch.where(clip.valid, clip.depth, torch.zeros_like(clip.depth))
-        points = world_points(depth, clip.K, clip.cam_from_world)
-        done = normalize(clip.cam_from_world[None], points[None], depth[None], clip.valid[None])
-        return cls(done.cam_from_world, done.depth, clip.valid[None])
+    def of(cls, depth: Tensor, K: Tensor, cam_from_world: Tensor, moving: Tensor | None = None) -> ExactTruth:
+        """The truth of B clips in any world and unit; a depth of 0 or not finite is no measurement."""
+        valid = (depth > 0) & depth.isfinite()
+        known = torch.where(valid, depth, torch.zeros_like(depth))
+        done = normalize(cam_from_world, world_points(known, K, cam_from_world), known, valid)
+        return cls(done.cam_from_world, done.depth, valid, moving)
 
     @property
     def image_hw(self) -> tuple[int, int]:
@@ -66,44 +71,76 @@ class ExactTruth:
 
 
 @dataclass(frozen=True)
+class ExactAnswer:
+    """What is said about B clips, by a network or by something that needs none.
+
+    Shapes:  depth (B, S, H, W); cam_from_world (B, S, 3, 4); first_from_second (B, P, 3, 4), the pairs of
+             `pose_auc.frame_pairs`, for answers that see two frames at a time and have no common world.
+    Units:   lengths in any unit; the world is any.
+    """
+
+    depth: Tensor | None = None
+    cam_from_world: Tensor | None = None
+    first_from_second: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class SequenceScores:
-    """Errors of B sequences and of two predictors that know nothing.
+    """Errors of B sequences and of two answers that know nothing.
 
     Shapes:  every field (B,), NaN where it is not defined.
-    Units:   abs_rel is a ratio, after one median scale for the whole clip; rotation is degrees, the mean over the
-             frames after the first of the angle to the true rotation relative to the first frame; direction is
-             degrees, the mean angle to the true direction of motion from the first frame (90 by chance, frames
-             without motion left out); translation (no alignment) and ate are in the mean point distance of the
-             sequence.
-    Note:    ate is the root mean square distance of the camera centres after the best similarity (Umeyama). It needs
-             3 frames; with 2 any prediction fits. *_identity is what the answer "the camera never moves" scores under
-             the same rule: for ATE the best similarity of a single point is the mean position, so it is the spread of
-             the true centres. abs_rel_constant is a flat depth map.
+    Units:   abs_rel is a ratio, after one median scale for the whole clip; *_still and *_moving are its parts under
+             the same scale. Rotations are degrees: relative_rotation is the mean over all pairs of frames, rotation
+             over the pairs with the first. direction is degrees, the median over all pairs of the angle to the true
+             direction of motion (90 by chance); auc_* are areas of `PairErrors.auc`; without_direction counts the
+             pairs whose cameras stand at one place. translation (no alignment) and ate are in the mean point distance
+             of the sequence.
+    Note:    ate is the root mean square distance of the camera centres after the best similarity (Umeyama), for 8
+             frames or more; ate_line is what a straight line at constant speed leaves, and as any line can be turned
+             onto any other, it knows nothing of the clip. *_identity is a camera that never moves, abs_rel_constant a
+             flat depth map.
     """
 
     abs_rel: Tensor
+    abs_rel_still: Tensor
+    abs_rel_moving: Tensor
     abs_rel_constant: Tensor
     rotation: Tensor
     rotation_identity: Tensor
+    relative_rotation: Tensor
+    relative_rotation_identity: Tensor
     direction: Tensor
+    without_direction: Tensor
+    auc_3: Tensor
+    auc_5: Tensor
+    auc_15: Tensor
+    auc_30: Tensor
     translation: Tensor
     translation_identity: Tensor
     ate: Tensor
-    ate_identity: Tensor
+    ate_line: Tensor
 
     def rows(self) -> list[dict[str, float]]:
-        """One dictionary a sequence."""
-        columns = {f.name: getattr(self, f.name).tolist() for f in fields(self)}
+        """One dictionary per sequence."""
+        columns = {name: getattr(self, name).tolist() for name in SCORE_NAMES}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 SCORE_NAMES = tuple(f.name for f in fields(SequenceScores))
 
 
-def score_sequences(predictions: Mapping[str, Any], targets: Targets) -> SequenceScores:
-    """Compare the network's output with normalized ground truth.
+def score_sequences(predictions: Mapping[str, Any], targets: Targets, moving: Tensor | None = None) -> SequenceScores:
+    """Compare the network's output with normalized ground truth; `moving` (B, S, H, W) splits the depth error.
 
     Raises:  UserError if the network gave neither poses nor depth.
+    """
+    return score(answer_of(predictions, targets.image_hw), ExactTruth.of_targets(targets, moving))
+
+
+def answer_of(predictions: Mapping[str, Any], image_hw: tuple[int, int]) -> ExactAnswer:
+    """The depth and cameras of a network's output for images of one size.
+
+    Raises:  UserError if it has neither.
     """
     if "pose_enc" not in predictions and "depth" not in predictions:
         raise UserError(f"nothing to score in {sorted(predictions)}; enable the camera or the depth head")
@@ -112,71 +149,83 @@ def score_sequences(predictions: Mapping[str, Any], targets: Targets) -> Sequenc
         depth = predictions["depth"][..., 0].float()
     if "pose_enc" in predictions:
         encoding = predictions["pose_enc"].double()
-        cameras, _ = pose_encoding_to_extri_intri(encoding, targets.image_hw, build_intrinsics=False)
-    return score_answers(depth, cameras, ExactTruth.of_targets(targets))
+        cameras, _ = pose_encoding_to_extri_intri(encoding, image_hw, build_intrinsics=False)
+    return ExactAnswer(depth, cameras)
 
 
-def score_answers(depth: Tensor | None, cam_from_world: Tensor | None, truth: ExactTruth) -> SequenceScores:
-    """Compare depth (B, S, H, W) and cameras (B, S, 3, 4), in any world and unit of their own, with the truth."""
+def score(answer: ExactAnswer, truth: ExactTruth) -> SequenceScores:
+    """Compare an answer with the truth; what it does not say is NaN."""
     missing = torch.full((len(truth.depth),), torch.nan)
     scores = dict.fromkeys(SCORE_NAMES, missing)
-    if depth is not None:
-        scores["abs_rel"], scores["abs_rel_constant"] = abs_rel(depth, truth.depth, truth.valid)
-    if cam_from_world is not None and cam_from_world.shape[1] > 1:
-        predicted, true = relative_to_first(cam_from_world.double()), truth.cam_from_world.double()
-        scores["rotation"], scores["rotation_identity"] = rotation_error(predicted, true)
-        scores["direction"] = direction_error(predicted, true)
+    true = truth.cam_from_world.double()
+    frames = true.shape[1]
+    if answer.depth is not None:
+        scores |= _depth_scores(answer.depth, truth)
+    pairs = answer.first_from_second
+    if answer.cam_from_world is not None and frames > 1:
+        predicted = relative_to_first(answer.cam_from_world.double())
+        pairs = relative_poses(predicted)
         scores["translation"] = _mean_length(predicted[..., 3] - true[..., 3])
         scores["translation_identity"] = _mean_length(true[..., 3])
-        if true.shape[1] > 2:
-            centres, true_centres = camera_centres(predicted), camera_centres(true)
-            scores["ate"] = similarity_residual(centres, true_centres)
-            scores["ate_identity"] = similarity_residual(torch.zeros_like(true_centres), true_centres)
+        if frames >= FRAMES_FOR_ATE:
+            scores |= _path_scores(camera_centres(predicted), camera_centres(true))
+    if pairs is not None:
+        scores |= _pair_scores(pairs.double(), relative_poses(true), frames)
     return SequenceScores(**{name: value.detach().double().cpu() for name, value in scores.items()})
 
 
-def abs_rel(predicted: Tensor, true: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean |s p - g| / g with s = median(g) / median(p) over the clip, and the same for a flat map: (B,) each.
+def _depth_scores(depth: Tensor, truth: ExactTruth) -> dict[str, Tensor]:
+    error, flat_error = relative_error(depth, truth), relative_error(torch.ones_like(depth), truth)
+    found = {"abs_rel": _mean_over(error, truth.valid), "abs_rel_constant": _mean_over(flat_error, truth.valid)}
+    if truth.moving is not None:
+        moving = truth.moving.bool()
+        found["abs_rel_still"] = _mean_over(error, truth.valid & ~moving)
+        found["abs_rel_moving"] = _mean_over(error, truth.valid & moving)
+    return found
 
-    Note:  NaN for a clip without a valid pixel.
+
+def relative_error(depth: Tensor, truth: ExactTruth) -> Tensor:
+    """|s p - g| / g of every pixel with s = median(g) / median(p) over the valid pixels of the clip; 0 elsewhere.
+
+    Shapes:  depth (B, S, H, W) -> (B, S, H, W).
     """
-    ours, flat = [], []
-    for p, g, v in zip(predicted, true, valid, strict=True):
-        if not bool(v.any()):
-            ours.append(p.new_tensor(torch.nan))
-            flat.append(p.new_tensor(torch.nan))
-            continue
-        p, g = p[v], g[v]
-        scale = g.median() / p.median()
-        ours.append(((scale * p - g).abs() / g).mean())
-        flat.append(((g.median() - g).abs() / g).mean())
-    return torch.stack(ours), torch.stack(flat)
+    scale = _median_over(truth.depth, truth.valid) / _median_over(depth, truth.valid)
+    safe = torch.where(truth.valid, truth.depth, 1.0)
+    error = (scale[:, None, None, None] * depth - safe).abs() / safe
+    return torch.where(truth.valid, error, 0.0)
 
 
-def rotation_error(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean angle between predicted and true rotation of the frames after the first, and of the identity: (B,) each."""
-    difference = predicted[:, 1:, :, :3] @ true[:, 1:, :, :3].mT
-    return rotation_angle_deg(difference).mean(1), rotation_angle_deg(true[:, 1:, :, :3]).mean(1)
+def _median_over(values: Tensor, chosen: Tensor) -> Tensor:
+    """Lower median of the chosen values of each clip; NaN without any: (B,)."""
+    # What is not chosen becomes NaN, so clips with different counts stay one operation on their device.
+    return torch.where(chosen, values, torch.nan).flatten(1).nanmedian(1).values
 
 
-def direction_error(predicted: Tensor, true: Tensor) -> Tensor:
-    """Mean angle between predicted and true direction from the first camera to the others, in degrees: (B,).
-
-    Note:  frames where the true camera has hardly moved are left out; NaN for a camera that stands still.
-    """
-    centres, true_centres = camera_centres(predicted)[:, 1:], camera_centres(true)[:, 1:]
-    angle = angle_between_deg(centres, true_centres)
-    moved = true_centres.norm(dim=-1) > STANDING_STILL
-    return torch.where(moved, angle, torch.nan).nanmean(1)
+def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
+    total = torch.where(chosen, values.double(), 0.0).flatten(1).sum(1)
+    return total / chosen.flatten(1).sum(1)
 
 
-def angle_between_deg(first: Tensor, second: Tensor) -> Tensor:
-    """Angle between vectors (*, 3) in degrees; 90, as by chance, where one has no length and so no direction."""
-    # atan2 keeps small angles exact where arccos of a rounded cosine would not.
-    sine, cosine = torch.linalg.cross(first, second).norm(dim=-1), (first * second).sum(-1)
-    angle = torch.rad2deg(torch.atan2(sine, cosine))
-    nowhere = (first.norm(dim=-1) == 0) | (second.norm(dim=-1) == 0)
-    return angle.masked_fill(nowhere, 90.0)
+def _pair_scores(predicted: Tensor, true: Tensor, frames: int) -> dict[str, Tensor]:
+    errors: PairErrors = pair_errors(predicted, true, STANDING_STILL)
+    with_first = frame_pairs(frames)[0] == 0
+    turns = rotation_angle_deg(true[..., :3])
+    found = {
+        "rotation": errors.rotation_deg[:, with_first].mean(1),
+        "rotation_identity": turns[:, with_first].mean(1),
+        "relative_rotation": errors.rotation_deg.mean(1),
+        "relative_rotation_identity": turns.mean(1),
+        "direction": errors.median_direction(),
+        "without_direction": (~errors.has_direction).sum(1),
+    }
+    return found | {f"auc_{limit}": errors.auc(limit) for limit in LIMITS_DEG}
+
+
+def _path_scores(centres: Tensor, true_centres: Tensor) -> dict[str, Tensor]:
+    steps = torch.arange(true_centres.shape[1], dtype=true_centres.dtype, device=true_centres.device)
+    ahead = true_centres.new_tensor([0.0, 0.0, 1.0])
+    line = (steps[:, None] * ahead).expand_as(true_centres)
+    return {"ate": similarity_residual(centres, true_centres), "ate_line": similarity_residual(line, true_centres)}
 
 
 def _mean_length(vectors: Tensor) -> Tensor:
@@ -190,8 +239,8 @@ class ClipScores:
 
     Units:   abs_rel is relative, after one median scale for the clip; `constant` is a depth map of one value.
              rotation_deg is the mean angle to the true rotation from the first frame; `still` is a camera that never
-             turns. direction_deg is the mean angle to the true direction of motion from the first frame, 90 by
-             chance; NaN if the camera stands still.
+             turns. direction_deg is the median over all pairs of frames of the angle to the true direction of motion,
+             90 by chance; NaN if the camera stands still.
     """
 
     abs_rel: float
@@ -203,8 +252,10 @@ class ClipScores:
 
 def score_clip(prediction: Prediction, clip: Clip) -> ClipScores:
     """Compare a prediction with the truth of the clip it was made from."""
-    depth, cameras = (torch.from_numpy(a)[None] for a in (prediction.depth, prediction.cam_from_world))
-    (row,) = score_answers(depth, cameras, ExactTruth.of_clip(clip.map_tensors(Tensor.cpu))).rows()
+    depth, cameras = torch.from_numpy(prediction.depth), torch.from_numpy(prediction.cam_from_world)
+    true_depth, K, true_cameras = clip.depth.cpu(), clip.K.cpu(), clip.cam_from_world.cpu()
+    truth = ExactTruth.of(true_depth[None], K[None], true_cameras[None])
+    (row,) = score(ExactAnswer(depth[None], cameras[None]), truth).rows()
     return ClipScores(
         abs_rel=row["abs_rel"],
         abs_rel_constant=row["abs_rel_constant"],

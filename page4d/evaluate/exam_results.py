@@ -1,17 +1,19 @@
-"""Stored exams: scores of every sequence with their provenance, their means and intervals, and the aims."""
+"""Stored exams: scores of every clip, averages, intervals and provenance; the aims, and what became of them."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from page4d.evaluate.exact_scores import SCORE_NAMES
-from page4d.evaluate.statistics import Table, interval, means, table_of
+from page4d.evaluate.statistics import Effect, Table, averages, effect, interval, table_of
+from page4d.evaluate.yardsticks import TITLES
+from page4d.metrics import METRICS
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.schema import UserError, atomic_write
@@ -19,55 +21,167 @@ from page4d.version import provenance
 
 FORMAT = 1
 DIGITS = 5
+NETWORK = "network"
+SHOWN = (
+    "abs_rel", "abs_rel_still", "abs_rel_moving", "relative_rotation", "direction", "auc_3", "auc_5", "auc_15",
+    "auc_30", "ate", "mask_auc", "geometric_auc",
+)  # fmt: skip
+"""What tables of exams hold, in this order; of the yardsticks only these are stored clip by clip."""
+COMPARED = ("abs_rel", "relative_rotation", "direction")
+"""Where a network should be ahead of every yardstick."""
+
+Row = dict[str, Any]
+Rows = list[Row]
 
 
-class Aim(NamedTuple):
-    """What the small family should reach: the mean of a score, at most `limit`."""
+@dataclass(frozen=True)
+class Aim:
+    """What the small family should reach: the average of a score, at most or at least `limit`."""
 
     title: str
     score: str
     limit: float
 
-    def verdict(self, mean: Mapping[str, float]) -> str:
-        """What was measured, and whether that reaches the limit."""
-        return f"{mean[self.score]:.3f}, {'reached' if mean[self.score] <= self.limit else 'missed'}"
+    def reached(self, value: float) -> bool:
+        """Whether a measured average is good enough."""
+        return value <= self.limit if METRICS[self.score].better == "lower" else value >= self.limit
+
+    def wanted(self) -> str:
+        """The limit in words."""
+        bound = "at most" if METRICS[self.score].better == "lower" else "at least"
+        return f"{bound} {self.limit:g}"
 
 
 AIMS = (
-    Aim("depth AbsRel", "abs_rel", 0.15),
-    Aim("rotation error as a share of a still camera's", "rotation_ratio", 0.40),
-    Aim("ATE as a share of a still camera's", "ate_ratio", 0.50),
+    Aim("AbsRel on still pixels", "abs_rel_still", 0.12),
+    Aim("AbsRel on moving pixels", "abs_rel_moving", 0.30),
+    Aim("rotation error over all pairs, as a share of a still camera's", "relative_rotation_ratio", 0.35),
+    Aim("median error of the direction of motion, degrees", "direction", 15),
+    Aim("AUC of the network's mask against true motion", "mask_auc", 0.75),
+    Aim("AUC of the geometric mask against true motion", "geometric_auc", 0.9),
 )
 
 
-def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Means of the scores over sequences, and the ratios to the identity's; scores defined nowhere are left out."""
-    return means(table_of(rows), SCORE_NAMES)
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an aim: what was wanted, what was measured, and whether that reaches it."""
+
+    title: str
+    wanted: str
+    measured: str
+    reached: bool
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.wanted} wanted; {self.measured}, {'reached' if self.reached else 'missed'}"
 
 
-def write_result(path: Path | str, model: PAGE4D, rows: Sequence[Mapping[str, Any]], **about: Any) -> dict[str, Any]:
-    """Store an evaluation with everything needed to trust it; returns what was stored.
+def outcomes(document: Mapping[str, Any]) -> list[Outcome]:
+    """Every aim that a stored exam speaks of: the limits on its main split, and the yardsticks on every split."""
+    found = []
+    for aim in AIMS:
+        if aim.score in document["mean"]:
+            value = document["mean"][aim.score]
+            found.append(Outcome(aim.title, aim.wanted(), f"{value:.3f}", aim.reached(value)))
+    for split, part in parts(document).items():
+        if part.get("yardsticks"):
+            found.append(_ahead(split, part))
+    return found
 
-    Note:    it holds about (label, split, command, ...), provenance, hashes of configuration and weights, n, mean,
-             interval (95 %, bootstrap over sequences) and sequences (a list per score, in the order of the split).
-    """
+
+def parts(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What an exam found on each of its splits, the main one first."""
+    main = str(document["about"].get("split", ""))
+    return {main: document, **document.get("also", {})}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A network beside one yardstick in one score, on the clips that both have answered."""
+
+    score: str
+    yardstick: str
+    effect: Effect
+
+
+def comparisons(part: Mapping[str, Any]) -> Iterator[Comparison]:
+    """The network of a part of an exam beside every yardstick that says something about a score of `COMPARED`."""
+    ours = stored_table(part)
+    for name, found in part["yardsticks"].items():
+        theirs = stored_table(found)
+        for score in COMPARED:
+            if score in theirs and score in ours:
+                n = len(theirs[score])
+                first = {key: values[:n] for key, values in ours.items()}
+                yield Comparison(score, name, effect(first, theirs, score))
+
+
+def _ahead(split: str, part: Mapping[str, Any]) -> Outcome:
+    behind = [c for c in comparisons(part) if c.effect.verdict != "better"]
+    names = ", ".join(f"{METRICS[c.score].heading} against {TITLES[c.yardstick]} ({c.effect})" for c in behind)
+    measured = f"not ahead in {names}" if behind else "ahead in all"
+    scores = ", ".join(METRICS[score].heading for score in COMPARED)
+    return Outcome(f"yardsticks on {split}", f"ahead of each in {scores}", measured, not behind)
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Averages of the scores over clips, and the ratios to a still camera's; what is defined nowhere is left out."""
     table = table_of(rows)
-    mean = summary(rows)
+    return averages(table, [name for name in table if name != "moving_share"])
+
+
+def write_result(
+    path: Path | str,
+    model: PAGE4D,
+    splits: Mapping[str, Mapping[str, Rows]],
+    lengths: Mapping[int, Mapping[str, Rows]] | None = None,
+    **about: Any,
+) -> dict[str, Any]:
+    """Store an exam with everything needed to trust it; returns what was stored.
+
+    Note:    it holds about (label, split, command, ...), provenance, hashes of configuration and weights; of the first
+             split n, mean (or median, as `METRICS` says), interval (95 %, bootstrap over clips), sequences (a list
+             per score, in the order of the split) and yardsticks; the other splits under "also"; lengths under
+             "frames", without sequences.
+    """
+    main, *others = splits
+    also = {split: part_of(splits[split]) for split in others}
+    frames = {str(count): part_of(found, with_clips=False) for count, found in (lengths or {}).items()}
     document = {
         "format": FORMAT,
         "about": about,
         "provenance": provenance(),
         "config_sha256": config_sha256(model.config),
         "weights_sha256": weights_sha256(model),
-        "n": len(rows),
-        "mean": mean,
-        "interval": {name: interval(table, name) for name in mean},
-        "sequences": {name: [rounded(value) for value in column.tolist()] for name, column in table.items()},
+        **part_of(splits[main]),
+        **({"also": also} if also else {}),
+        **({"frames": frames} if frames else {}),
     }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "w") as stream:
-        json.dump(document, stream, indent=None, separators=(",", ":"))
+        json.dump(document, stream, separators=(",", ":"))
     return document
+
+
+def part_of(found: Mapping[str, Rows], with_clips: bool = True) -> dict[str, Any]:
+    """What is stored of one set of clips: the network's scores, and those of the yardsticks below them."""
+    part = _scores_of(found[NETWORK], with_clips)
+    yardsticks = {name: _scores_of(rows, with_clips, SHOWN) for name, rows in found.items() if name != NETWORK}
+    return part | ({"yardsticks": yardsticks} if yardsticks else {})
+
+
+def _scores_of(rows: Rows, with_clips: bool, only: Sequence[str] | None = None) -> dict[str, Any]:
+    table = table_of(rows)
+    if only is not None:
+        table = {name: column for name, column in table.items() if name in only and np.isfinite(column).any()}
+    mean = averages(table, [name for name in table if name != "moving_share"])
+    part: dict[str, Any] = {
+        "n": len(rows),
+        "mean": mean,
+        "interval": {name: interval(table, name) for name in mean},
+    }
+    if with_clips:
+        part["sequences"] = {name: [rounded(value) for value in column.tolist()] for name, column in table.items()}
+    return part
 
 
 def rounded(value: float) -> float | None:
@@ -76,20 +190,20 @@ def rounded(value: float) -> float | None:
 
 
 def read_result(path: Path | str) -> dict[str, Any]:
-    """A stored evaluation or run.
+    """A stored exam or run.
 
     Raises:  UserError if the file is missing, damaged or of another format.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot read the result {path}: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UserError(f"{path} is no result of format {FORMAT}, which this page4d reads")
+        raise UserError(f"{path} is not a result of format {FORMAT}, which this page4d reads")
     return document
 
 
-def stored_table(document: Mapping[str, Any]) -> Table:
-    """The scores of every sequence of a stored evaluation; what was not defined is NaN."""
-    columns = document["sequences"]
+def stored_table(part: Mapping[str, Any]) -> Table:
+    """The scores of every clip of a stored exam, or of one of its parts; what was not defined is NaN."""
+    columns = part["sequences"]
     return {name: np.array(column, dtype=np.float64) for name, column in columns.items()}

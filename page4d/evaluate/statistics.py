@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,16 +11,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.metrics import METRICS
 from page4d.schema import UserError
 
 RESAMPLES = 2000
 SMALLEST_EFFECT = 0.02
 """Share of a score below which a difference is called none: seeds of one training differ by about as much."""
-RATIOS = {f"{name}_ratio": (name, f"{name}_identity") for name in ("rotation", "ate", "translation")}
-"""Scores that are a ratio of two means: of the answer's and of a camera's that stands still."""
+RATIOS = {name: metric.ratio_of for name, metric in METRICS.items() if metric.ratio_of is not None}
+"""Scores that are a ratio of two averages, such as an answer's error over that of a camera that stands still."""
 
 Table = Mapping[str, NDArray[np.float64]]
 Picks = NDArray[np.int64]
+"""Numbers of sequences, one row per resampling."""
+Values = NDArray[np.float64]
 
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -28,43 +32,37 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
     return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
 
 
-def mean_of(table: Table, metric: str) -> float:
-    """Mean over the sequences where a metric is defined, or the ratio of two means; NaN if defined nowhere.
+def average_of(table: Table, metric: str) -> float:
+    """A metric averaged over the sequences where it is defined; NaN if it is defined nowhere.
 
-    Note:    a ratio is defined nowhere where all cameras stand still, as a resample of few sequences may have it.
+    Note:    `METRICS` says whether that is a mean or a median, or the ratio of two averages.
     """
-    if metric in RATIOS:
-        ours, identity = RATIOS[metric]
-        base = mean_of(table, identity)
-        return mean_of(table, ours) / base if base else math.nan
-    values = table[metric][np.isfinite(table[metric])]
-    return float(values.mean()) if len(values) else math.nan
+    return float(_averages(table, metric, _everything(table))[0])
 
 
-def means(table: Table, names: Sequence[str]) -> dict[str, float]:
-    """Means of the named scores and their ratios to a still camera's; what is defined nowhere is left out."""
-    found = {name: mean_of(table, name) for name in names if name in table}
+def averages(table: Table, names: Sequence[str]) -> dict[str, float]:
+    """The named scores averaged, and the ratios that can be made of them; what is defined nowhere is left out."""
+    found = {name: average_of(table, name) for name in names if name in table}
     defined = {name: value for name, value in found.items() if math.isfinite(value)}
-    for ratio, (_, identity) in RATIOS.items():
-        if defined.get(identity, 0.0) > 0:
-            defined[ratio] = mean_of(table, ratio)
+    for ratio, (ours, reference) in RATIOS.items():
+        if ours in defined and defined.get(reference, 0.0) > 0:
+            defined[ratio] = average_of(table, ratio)
     return defined
 
 
-def bootstrap(statistic: Callable[[Picks], float], n: int, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of a statistic of resampled sequence numbers.
+def bootstrap(statistic: Callable[[Picks], Values], n: int, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of a statistic over sequences; it maps rows of sequence numbers to one value each.
 
     Source:  Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
     """
-    generator = np.random.default_rng(seed)
-    values = [statistic(generator.integers(0, n, n)) for _ in range(RESAMPLES)]
-    low, high = np.nanquantile(values, (0.025, 0.975))
+    picks = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
+    low, high = np.nanquantile(statistic(picks), (0.025, 0.975))
     return float(low), float(high)
 
 
 def interval(table: Table, metric: str) -> tuple[float, float]:
-    """95 % bootstrap interval over sequences of `mean_of`."""
-    return bootstrap(lambda picks: _picked_mean(table, metric, picks), _count(table))
+    """95 % bootstrap interval over sequences of `average_of`."""
+    return bootstrap(lambda picks: _averages(table, metric, picks), _count(table))
 
 
 def interval_of_means(rows: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -82,10 +80,10 @@ def difference(ours: Table, other: Table, metric: str) -> tuple[float, float, fl
     """
     n = _paired_count(ours, other)
 
-    def change(picks: Picks) -> float:
-        return _picked_mean(ours, metric, picks) - _picked_mean(other, metric, picks)
+    def change(picks: Picks) -> Values:
+        return _averages(ours, metric, picks) - _averages(other, metric, picks)
 
-    return change(np.arange(n)), *bootstrap(change, n)
+    return float(change(_everything(ours))[0]), *bootstrap(change, n)
 
 
 @dataclass(frozen=True)
@@ -118,26 +116,20 @@ class Effect:
         return f"undecided: {abs(100 * self.change):.0f} % {side}, {between}"
 
 
-def effect(
-    ours: Table,
-    other: Table,
-    metric: str,
-    better: Literal["lower", "higher"] = "lower",
-    smallest: float = SMALLEST_EFFECT,
-) -> Effect:
+def effect(ours: Table, other: Table, metric: str, smallest: float = SMALLEST_EFFECT) -> Effect:
     """How much better `ours` is than `other` in a metric, as a share of the other's, paired over sequences.
 
     Raises:  UserError if the two evaluations have different numbers of sequences.
     """
     n = _paired_count(ours, other)
-    sign = -1 if better == "lower" else 1
+    sign = -1 if METRICS[metric].better == "lower" else 1
 
-    def gain(picks: Picks) -> float:
-        before = _picked_mean(other, metric, picks)
-        return sign * (_picked_mean(ours, metric, picks) - before) / before
+    def gain(picks: Picks) -> Values:
+        before = _averages(other, metric, picks)
+        return sign * (_averages(ours, metric, picks) - before) / before
 
     low, high = bootstrap(gain, n)
-    return Effect(gain(np.arange(n)), low, high, smallest)
+    return Effect(float(gain(_everything(ours))[0]), low, high, smallest)
 
 
 def _count(table: Table) -> int:
@@ -151,6 +143,20 @@ def _paired_count(ours: Table, other: Table) -> int:
     return n
 
 
-def _picked_mean(table: Table, metric: str, picks: Picks) -> float:
-    names = RATIOS.get(metric, (metric,))
-    return mean_of({name: table[name][picks] for name in names}, metric)
+def _everything(table: Table) -> Picks:
+    return np.arange(_count(table))[None]
+
+
+def _averages(table: Table, metric: str, picks: Picks) -> Values:
+    """The average of a metric over each row of picked sequences."""
+    if metric in RATIOS:
+        ours, reference = RATIOS[metric]
+        base = _averages(table, reference, picks)
+        # A resample of few clips may hold none with a moving camera: then there is no ratio.
+        return _averages(table, ours, picks) / np.where(base == 0, np.nan, base)
+    drawn = table[metric][picks]
+    drawn = np.where(np.isfinite(drawn), drawn, np.nan)
+    middle = METRICS[metric].middle if metric in METRICS else "mean"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice|All-NaN slice", RuntimeWarning)
+        return np.asarray(np.nanmean(drawn, 1) if middle == "mean" else np.nanmedian(drawn, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from page4d.evaluate.exam_results import SHOWN
+from page4d.evaluate.yardsticks import TITLES
+from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
 
 HEADINGS = {
@@ -112,6 +115,28 @@ def quoted_table(rows: Sequence[Quoted]) -> pd.DataFrame:
         table.append(left | {HEADINGS.get(m, m): row.values.get(m) for m in metrics} | {"status": status})
     frame = pd.DataFrame(table)
     return frame.drop(columns=[c for c in ("align", "variant") if not frame[c].any()])
+
+
+def exam_table(part: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per score, the network with its 95 % interval and each yardstick that says something about it."""
+    yardsticks = part.get("yardsticks", {})
+    rows = []
+    for score in SHOWN:
+        if score not in part["mean"]:
+            continue
+        low, high = part["interval"][score]
+        row = {"": _title(score), "this network": f"{part['mean'][score]:.3f} ({low:.3f} to {high:.3f})"}
+        for name, found in yardsticks.items():
+            value = found["mean"].get(score)
+            few = f" (n = {found['n']})" if found["n"] < part["n"] else ""
+            row[TITLES[name] + few] = "-" if value is None else f"{value:.3f}"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _title(score: str) -> str:
+    metric = METRICS[score]
+    return f"{metric.title}, degrees" if metric.unit == "deg" else metric.title
 
 
 def failures(results: Sequence[Scores]) -> list[str]:

@@ -7,18 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from page4d.evaluate.exam_results import AIMS
+from page4d.evaluate.exam import Exam, examine
+from page4d.evaluate.exam_results import outcomes, parts
 from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
 from page4d.schema import atomic_write
 from page4d.train.results import finished_run
-from page4d.train.study import Exam, examine
 
-ROWS = (
-    ("depth AbsRel, median-aligned", "abs_rel", "abs_rel_constant", "a constant depth"),
-    ("rotation error, degrees", "rotation", "rotation_identity", "a camera that stands still"),
-    ("translation error, mean point distances", "translation", "translation_identity", "a camera that stands still"),
-    ("ATE, mean point distances", "ate", "ate_identity", "a camera that stands still"),
-)
 _QUIET = ("progress", "workers", "threads", "resume", "tensorboard", "log_every", "image_every", "save_every")
 UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in _QUIET))
 """Settings that do not change what a run computes."""
@@ -27,8 +21,8 @@ UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in _QUIET))
 def publish(run_folder: Path | str, name: str, results: Path, exam: Exam, folder: Path = BUILTIN_FOLDER) -> Path:
     """Copy a run's best weights to the built-in networks, examine them, and write their card; returns the card.
 
-    Files:   <folder>/<name>.safetensors and .md, <results>/<name>.json.
-    Errors:  UserError if the run is not finished or was made by runs that are gone.
+    Note:    it writes <folder>/<name>.safetensors and .md, <results>/<name>.json.
+    Raises:  UserError if the run is not finished or was made by runs that are gone.
     """
     history = ancestry(Path(run_folder))
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +39,7 @@ def publish(run_folder: Path | str, name: str, results: Path, exam: Exam, folder
 def ancestry(run_folder: Path) -> list[dict[str, Any]]:
     """run.json of a run and of the runs that its weights come from, first to last.
 
-    Errors:  UserError if one of them is missing or did not end.
+    Raises:  UserError if one of them is missing or did not end.
     """
     run = finished_run(run_folder)
     start = run["config"]["start"]["weights"]
@@ -59,17 +53,14 @@ def _beside(run_folder: Path, start: str) -> Path:
 
 
 def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any]) -> str:
-    """The model card: what the network is, how it was made, and how good it is beside knowing nothing."""
-    config, about, mean, interval = history[-1]["config"], result["about"], result["mean"], result["interval"]
-    model = config["model"]
-    kept = model["mask_hold_start"] > config["trainer"]["max_steps"]
+    """The model card: what the network is, how it was made, and how good it is beside answers that need no network."""
+    minutes = sum(run["ended"]["seconds"] for run in history) / 60
+    seen = sum(run["ended"]["step"] * clips_per_step(run) for run in history)
+    made = result["provenance"]
     lines = [
         f"# {name}",
         "",
-        f"{history[-1]['parameters']:,} parameters, stored as float16. {model['img_size']} px, patch "
-        f"{model['patch_size']}, width {model['embed_dim']}, {model['depth']} pairs; otherwise the architecture of the "
-        f"released network. The mask is {'on' if kept else 'off'} when it is used.",
-        "Made to run the book and the tests on any computer, not to reconstruct real scenes. Apache-2.0.",
+        *_what_it_is(history[-1]),
         "",
         "## How it was made",
         "",
@@ -77,38 +68,43 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
         "",
         *(stage_text(run) for run in history),
         "",
-        "## How good it is",
+        f"All stages together saw {seen:,} clips in {minutes:.0f} minutes.",
         "",
-        f"On the first {result['n']} sequences of `{about['split']}` ({about['frames']} frames, {about['height']} x "
-        f"{about['width']} px), which no training saw; means with 95 % bootstrap intervals over sequences.",
+        *how_good(result),
         "",
-        "| | this network | knowing nothing |",
-        "|---|---|---|",
+        f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.",
+        "",
     ]
-    for title, ours, baseline, what in ROWS:
-        low, high = interval[ours]
-        lines.append(f"| {title} | {mean[ours]:.3f} ({low:.3f} to {high:.3f}) | {mean[baseline]:.3f} ({what}) |")
-    lines += [
-        "",
-        f"The ATE is taken after the best similarity. With {about['frames']} cameras that fit alone explains a good "
-        "part of any spread of centres. The rotation and translation errors are not aligned: read them for whether "
-        "the network has learned cameras.",
-    ]
-    lines += ["", "## Aims", "", *aims(mean)]
-    minutes = sum(run["ended"]["seconds"] for run in history) / 60
-    seen = sum(run["ended"]["step"] * clips_per_step(run) for run in history)
-    lines += [
-        "",
-        f"All stages together saw {seen:,} clips in {minutes:.0f} minutes. Chapter 6 shows where the error sits.",
-    ]
-    made = result["provenance"]
-    lines += ["", f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
     return "\n".join(lines)
 
 
-def aims(mean: Mapping[str, float]) -> list[str]:
-    """One line for each aim: what was wanted, what came, and whether that is reached."""
-    return [f"- {aim.title}: at most {aim.limit:.2f} wanted; {aim.verdict(mean)}." for aim in AIMS]
+def _what_it_is(run: Mapping[str, Any]) -> list[str]:
+    model = run["config"]["model"]
+    kept = model["mask_hold_start"] > run["config"]["trainer"]["max_steps"]
+    return [
+        f"{run['parameters']:,} parameters, stored as float16. {model['img_size']} px, patch {model['patch_size']}, "
+        f"width {model['embed_dim']}, {model['depth']} pairs; otherwise the architecture of the released network. "
+        f"The mask is {'on' if kept else 'off'} when it is used.",
+        "Made to run the book and the tests on any computer, not to reconstruct real scenes. Apache-2.0.",
+    ]
+
+
+def how_good(result: Mapping[str, Any]) -> list[str]:
+    """The part of a card that an exam writes: a table per split beside every yardstick, and the aims."""
+    from page4d.evaluate.tables import exam_table, markdown
+
+    about = result["about"]
+    lines = ["## How good it is"]
+    for split, part in parts(result).items():
+        lines += [
+            "",
+            f"On the first {part['n']} clips of `{split}` ({about['frames']} frames, {about['height']} x "
+            f"{about['width']} px), which no training saw; means (the direction: median) with 95 % bootstrap intervals "
+            "over clips. The other columns are answers that need no network, on the same clips, or on the first n.",
+            "",
+            markdown(exam_table(part)).rstrip(),
+        ]
+    return [*lines, "", "## Aims", "", *(f"- {outcome}." for outcome in outcomes(result))]
 
 
 def clips_per_step(run: Mapping[str, Any]) -> int:

@@ -46,8 +46,8 @@ def validate(
 ) -> dict[str, float]:
     """Mean losses and scores over a data set, equal on all processes whatever their number.
 
-    Note:    losses are means over batches, scores means over the sequences where they are defined; rotation_ratio and
-             the like are ratios of means, 1 = no better than the identity.
+    Note:    losses are means over batches, scores averages over the sequences where they are defined; rotation_ratio
+             and the like are ratios of averages, 1 = no better than the identity.
     """
     module.eval()
     rows: list[tuple[int, dict[str, float], list[dict[str, float]]]] = []
@@ -62,7 +62,7 @@ def validate(
         values = torch.stack([losses.objective, *losses.terms.values()]).tolist()
         terms = dict(zip(("objective", *losses.terms), values, strict=True))
         if number < n:
-            rows.append((number, terms, score_sequences(predictions, targets).rows()))
+            rows.append((number, terms, score_sequences(predictions, targets, batch.moving).rows()))
     module.train()
     gathered = sorted(gather_object(rows), key=lambda row: row[0])
     mean = {name: math.fsum(row[1][name] for row in gathered) / len(gathered) for name in gathered[0][1]}
@@ -83,7 +83,7 @@ def score_rows(
     for number in range(batches):
         batch = source.batch(number, 0).to(device)
         predictions = model(batch.images, None, given_mask(batch))
-        scores = score_sequences(predictions, targets_of(batch, "corrected")).rows()
+        scores = score_sequences(predictions, targets_of(batch, "corrected"), batch.moving).rows()
         moving = torch.full((len(batch),), torch.nan) if batch.moving is None else batch.moving.float().mean((1, 2, 3))
         for name, share, row in zip(batch.names, moving.tolist(), scores, strict=True):
             rows.append({"sequence": name, "moving_share": share} | row)

@@ -1,0 +1,84 @@
+"""Answers that need no network: what they are, and that they read nothing of the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from page4d.evaluate.exact_scores import ExactTruth, score
+from page4d.evaluate.exam import truth_of
+from page4d.evaluate.pose_auc import relative_poses
+from page4d.evaluate.yardsticks import TITLES, classical_pairs, guesses, row_profile, two_view_pose
+from page4d.world import Batch, render_batch, split_config, split_seeds
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    """Still scenes seen by a moving camera, so that geometry explains every pixel."""
+    config = split_config("static-train", height=112, width=112, frames=3)
+    return render_batch(split_seeds("static-train", 4), config)
+
+
+def test_guesses_know_nothing_of_the_clip(batch: Batch) -> None:
+    truth = truth_of(batch)
+    other = ExactTruth(
+        truth.cam_from_world.flip(0), 1 + truth.depth.flip(0), truth.valid.flip(0), torch.ones_like(truth.valid)
+    )
+    for (name, ours), theirs in zip(guesses(truth).items(), guesses(other).values(), strict=True):
+        assert name in TITLES
+        for one, two in ((ours.depth, theirs.depth), (ours.cam_from_world, theirs.cam_from_world)):
+            assert (one is None and two is None) or torch.equal(one, two)
+
+
+def test_scores_of_guesses(batch: Batch) -> None:
+    truth = truth_of(batch)
+    found = {name: score(answer, truth) for name, answer in guesses(truth).items()}
+    assert torch.allclose(found["constant"].abs_rel, found["constant"].abs_rel_constant)
+    still = found["still"]
+    torch.testing.assert_close(still.relative_rotation, still.relative_rotation_identity)
+    assert (still.direction == 90).all(), "a still camera says no direction"
+    assert still.auc_30.max() == 0
+    torch.testing.assert_close(found["line"].relative_rotation, still.relative_rotation)
+    assert 30 < found["random"].direction.mean() < 150
+    assert found["rows"].relative_rotation.isnan().all()
+
+
+def test_a_camera_that_moves_straight_ahead_is_the_straight_line() -> None:
+    cameras = torch.eye(3, 4).double().repeat(1, 9, 1, 1)
+    cameras[0, :, 2, 3] = -0.1 * torch.arange(9)
+    truth = ExactTruth(cameras, torch.ones(1, 9, 4, 4), torch.ones(1, 9, 4, 4, dtype=torch.bool))
+    line = score(guesses(truth)["line"], truth)
+    assert line.direction.item() == pytest.approx(0, abs=1e-5)
+    assert line.auc_3.item() == pytest.approx(1)
+    assert line.ate.item() == pytest.approx(0, abs=1e-6)
+    sideways = cameras.clone()
+    sideways[..., [0, 2], 3] = sideways[..., [2, 0], 3]
+    turned = ExactTruth(sideways, truth.depth, truth.valid)
+    assert score(guesses(turned)["line"], turned).direction.item() == pytest.approx(90)
+    assert score(guesses(turned)["line"], turned).ate.item() == pytest.approx(0, abs=1e-6), "any line is any other"
+
+
+def test_the_usual_row_is_nearer_below_than_in_the_middle() -> None:
+    profile = row_profile()
+    assert profile.shape == (48,)
+    assert profile.isfinite().all()
+    assert profile[-4:].mean() < profile[16:32].mean()
+
+
+def test_classical_poses_of_a_still_world_are_close(batch: Batch) -> None:
+    scores = score(classical_pairs(batch.images, batch.K), truth_of(batch))
+    assert scores.relative_rotation.median() < 0.5
+    assert scores.direction.median() < 5
+    assert scores.abs_rel.isnan().all()
+
+
+def test_two_views_tell_where_the_second_camera_stands_in_the_first(batch: Batch) -> None:
+    grey = (batch.images[0, 0].mean(0) * 255).byte().numpy()
+    nothing = two_view_pose(grey, np.zeros_like(grey), batch.K[0, 0].numpy(), batch.K[0, 1].numpy())
+    assert np.isfinite(nothing).all()
+    pose = classical_pairs(batch.images[:1], batch.K[:1]).first_from_second
+    assert pose is not None
+    true = relative_poses(batch.cam_from_world[:1].double())
+    angle = torch.nn.functional.cosine_similarity(pose[0, :, :, 3], true[0, :, :, 3], dim=-1)
+    assert angle.min() > 0.95, "and not the other way round"
