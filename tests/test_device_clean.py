@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from fake_cuda import fake_cuda, on_device, stray
 from little_model import little_model
 from torch._subclasses.fake_tensor import DataDependentOutputException
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.engine import Trainee, make_optimizer
@@ -57,7 +61,7 @@ def test_training_step_stays_on_the_device(mask: bool, half: bool) -> None:
         targets = targets_of(batch, "corrected")
         with torch.autocast("cuda", torch.bfloat16, enabled=half):
             predictions = trainee(batch.images, None, given_mask(batch, aid, 8), slice(1, None, 2))
-        terms = objective(predictions, targets, batch, chosen, slice(1, None, 2), 8, 0.5)
+        terms = objective(predictions, targets, batch, chosen, slice(1, None, 2), 8, torch.ones((), device=device))
         assert not stray(terms)
         terms["objective"].backward()
         norms = [torch.nn.utils.clip_grad_norm_(group["params"], 1.0) for group in optimizer.param_groups]
@@ -65,6 +69,41 @@ def test_training_step_stays_on_the_device(mask: bool, half: bool) -> None:
     assert ("aid_mask" in terms) == mask
     assert {"aid_matching", "loss_camera", "loss_reg_point"} <= terms.keys()
     assert not stray([norms, [weight.grad for weight in trainee.parameters()]])
+
+
+class FromHost(TorchDispatchMode):
+    """Notes every operation that copies a tensor from the host: a recorded step (CUDA graph) cannot hold one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = [t.device.type for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        made = [t.device.type for t in tree_leaves(out) if isinstance(t, torch.Tensor)]
+        if "cpu" in given and "cuda" in made:
+            self.found.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
+def test_a_training_step_copies_nothing_from_the_host(mask: bool) -> None:
+    aid = AidConfig(enabled=True, width=8, mask_weight=1.0, true_mask=mask)
+    trainee = Trainee(little_model(mask_hold_start=int(mask), mask_hold_end=int(mask)).train(), aid).train()
+    with fake_cuda() as device:
+        on_device(trainee)
+        batch, weight = fake_batch(device), torch.zeros((), device=device)
+        with FromHost() as copies:
+            targets = targets_of(batch, "corrected")
+            with torch.autocast("cuda", torch.bfloat16):
+                predictions = trainee(batch.images, None, given_mask(batch, aid, 8), slice(1, None, 2))
+            terms = objective(predictions, targets, batch, Settings(aid=aid), slice(1, None, 2), 8, weight)
+            terms["objective"].backward()
+        assert copies.found == []
+        with FromHost() as copies:
+            batch.images.new_tensor([1.0, 2.0])
+        assert copies.found, "the watch sees what it is for"
 
 
 def fake_batch(device: torch.device) -> TrainBatch:
