@@ -110,16 +110,26 @@ def how_good(result: Mapping[str, Any]) -> list[str]:
 def clips_per_step(run: Mapping[str, Any]) -> int:
     """How many clips one optimizer step saw, over all processes."""
     config = run["config"]
-    return int(config["data"]["batch_size"] * run["processes"] * config["trainer"]["accumulate"])
+    clips = config["data"]["batch_size"]
+    if config["data"].get("frames"):
+        # Clips of every length are as likely, and each batch holds about as many pictures.
+        shortest, longest = config["data"]["frames"]
+        pictures = clips * config["data"]["world"]["frames"]
+        lengths = range(shortest, longest + 1)
+        clips = sum(pictures // length for length in lengths) / len(lengths)
+    return round(clips * run["processes"] * config["trainer"]["accumulate"])
 
 
 def stage_text(run: Mapping[str, Any]) -> str:
     """One stage of training as a line of the card."""
     config, made, ended = run["config"], run["provenance"], run["ended"]
     data, minutes = config["data"], ended["seconds"] / 60
+    planned = f"{config['trainer']['max_steps']:,} planned steps"
+    if config["trainer"].get("max_seconds"):
+        planned = f"the steps that {config['trainer']['max_seconds']:.0f} seconds allowed"
     return (
-        f"- `{config['paths']['name']}`: {ended['step']:,} of {config['trainer']['max_steps']:,} planned steps of "
-        f"{clips_per_step(run)} clips of `{data['split']}`, {minutes:.0f} minutes on {made['hardware']} "
+        f"- `{config['paths']['name']}`: {ended['step']:,} of {planned} of "
+        f"{clips_per_step(run)} clips of `{data['split']}`, {minutes:.1f} minutes on {made['hardware']} "
         f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}.{changes_text(run)}"
     )
 

@@ -1,0 +1,93 @@
+"""Ships what `family.py` trained: weights, the log of every stage, an exam and a card for each network.
+
+Run:     python benchmarks/family_publish.py --configs family.json --family FOLDER [name ...]
+Note:    the exam runs here, on whatever machine this is; where the networks were trained stands in their cards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from family import BEFORE, EXPERIMENTS, PUBLISHED, RECORDED_BATCH, by_the_clock, fitted
+
+from page4d.evaluate.exam import Exam, examine
+from page4d.evaluate.exam_results import FORMAT
+from page4d.io.weight_files import BUILTIN_FOLDER
+from page4d.schema import atomic_write
+from page4d.train.publish import card_text
+
+RESULTS = Path("book/results")
+EXAM = Exam(also=("dynamic-hard",))
+
+
+def main() -> None:
+    """Write everything of the networks that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--configs", type=Path, required=True, help="what `family.py --compose` wrote")
+    parser.add_argument("--family", type=Path, required=True, help="the --out folder of `family.py`")
+    parser.add_argument("names", nargs="*", default=list(PUBLISHED.values()))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    about = json.loads((args.family / "run.json").read_text())
+    configs = json.loads(args.configs.read_text())
+    runs = {stage: run_of(stage, about, configs) for stage in EXPERIMENTS}
+    store_logs(runs, json.loads((args.family / "curves.json").read_text()))
+    for stage, name in PUBLISHED.items():
+        if name in args.names:
+            publish(name, stage, runs, args.family)
+
+
+def run_of(stage: str, about: Mapping[str, Any], configs: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json of a stage says, from what the driver told of it."""
+    arguments = argparse.Namespace(**about["arguments"])
+    told = about["stages"][stage]
+    before = Path("runs") / BEFORE[stage] if stage in BEFORE else None
+    config = fitted(configs["stages"][stage], arguments, Path("runs") / stage, before)
+    config["data"]["batch_size"] = arguments.batch or (RECORDED_BATCH if arguments.graphs else 0)
+    config["trainer"]["cuda_graphs"] = arguments.graphs
+    started = f"It goes on from `{EXPERIMENTS[BEFORE[stage]]}`" if stage in BEFORE else "It begins at random"
+    return {
+        "provenance": about["provenance"],
+        "start": started,
+        "parameters": told["parameters"],
+        "processes": 1,
+        "resumed": [],
+        "config": by_the_clock(config, told["seconds"]),
+        "ended": {"step": told["steps"], "seconds": told["seconds"], "best_metric": None},
+    }
+
+
+def store_logs(runs: Mapping[str, Mapping[str, Any]], curves: Mapping[str, Any]) -> None:
+    """The thinned log of every stage, as the book reads it."""
+    for stage, name in EXPERIMENTS.items():
+        records = sorted(curves[stage], key=lambda record: record["iteration"])
+        document = {"format": FORMAT, "run": runs[stage], "records": records}
+        with atomic_write(RESULTS / "runs" / f"{name}.json", "w") as stream:
+            json.dump(document, stream, separators=(",", ":"))
+
+
+def publish(name: str, stage: str, runs: Mapping[str, dict[str, Any]], family: Path) -> None:
+    """Weights, exam and card of one network."""
+    weights = BUILTIN_FOLDER / f"{name}.safetensors"
+    with open(family / weights.name, "rb") as source, atomic_write(weights) as target:
+        shutil.copyfileobj(source, target)
+    result = examine(weights, EXAM, RESULTS / "builtin" / f"{name}.json", label=name)
+    with atomic_write(weights.with_suffix(".md"), "w") as stream:
+        stream.write(card_text(name, history(stage, runs), result))
+    print(f"{name}: {weights.with_suffix('.md')}", flush=True)
+
+
+def history(stage: str, runs: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that lead to a stage, first to last."""
+    earlier = history(BEFORE[stage], runs) if stage in BEFORE else []
+    return [*earlier, runs[stage]]
+
+
+if __name__ == "__main__":
+    main()
