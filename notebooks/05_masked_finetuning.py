@@ -27,14 +27,14 @@
 # **Needs**: two minutes on two cores. The real experiment (`experiment = "paper"`) needs a GPU of 80 GB, the public
 # training data, and about a day; the head of `conf/experiment/paper.yaml` says how that was computed.
 #
-# **The small run** has `steps` steps on synthetic scenes of 48 x 48 pixels with a batch of `batch_size`. That is enough
-# to see every part work, and far too short to judge the method: that takes the study of the next chapter.
+# **The small run** has `steps` steps on synthetic scenes at the network's own size with a batch of `batch_size`. That is
+# enough to see every part work, and far too short to judge the method: that takes the study of the next chapter.
 
 # %% tags=["parameters"]
 experiment = "tiny_finetune_mask"
 weights = "vggt-tiny"
-steps = 60
-batch_size = 4
+steps = 16
+batch_size = 2
 seed = 0
 folder = ""
 results = "book/results/runs"
@@ -53,7 +53,7 @@ short = [f"trainer.max_steps={steps}", f"data.batch_size={batch_size}"]
 short += [f"model.mask_hold_start={steps * 6 // 32}"]
 short += [f"model.mask_hold_end={steps * 10 // 32}"]
 often = ["trainer.log_every=1", f"trainer.save_every={steps // 2}"]
-often += ["trainer.validate_every=0", "trainer.image_every=0"]
+often += ["trainer.validate_every=0", "trainer.image_every=0", "data.val={}"]
 place = [f"start.weights={weights}", f"trainer.seed={seed}", f"paths.run={folder}"]
 words = [f"experiment={experiment}", *place, *short, *often]
 quiet = ["trainer.progress=false", "trainer.tensorboard=false"]
@@ -110,7 +110,8 @@ sheet = schedule_figure(at, rates, [mask_alpha(step, *ends) for step in at])
 import torch
 from page4d.world import split_clip
 
-clip = split_clip("dynamic-val", 3, height=48, width=48, frames=4)
+side = trainer.model.config.img_size
+clip = split_clip("dynamic-val", 3, height=side, width=side, frames=4)
 
 
 def mask_now():
@@ -197,18 +198,18 @@ print("equal to the last bit:", repeated == records)
 # %% [markdown]
 # ## Full runs
 #
-# The networks that come with this package were trained by the same commands with more steps, on a CPU. What follows is
-# read from stored logs; the table says how far each went, how long it took, which code made it, on what, and when.
+# The networks that come with this package were trained on one GPU in the stated time, stage after stage, by one command.
+# What follows is read from stored logs; the table says how far each stage went, how long it took, which code made it, on
+# what, and when.
 #
 # ```bash
-# page4d train experiment=tiny_match
-# page4d train experiment=tiny_pretrain                    # vggt-tiny
-# torchrun --nproc_per_node=2 --no-python page4d train experiment=tiny_finetune_long
-# page4d train experiment=tiny_finetune_mask start.weights=runs/tiny_finetune_long
+# python benchmarks/family.py --compose family.json
+# python benchmarks/family.py --configs family.json --seconds 530 --out family
+# python benchmarks/family_publish.py --configs family.json --family family
 # ```
 #
-# The last stage of the two networks that ship was shorter; its exact words stand in
-# `conf/experiment/tiny_finetune_long.yaml`.
+# Each stage is an experiment that `page4d train` runs by itself, too: `tiny_match`, `tiny_pretrain` (vggt-tiny),
+# `tiny_finetune_long` (page4d-tiny) and `tiny_mask_kept` (page4d-tiny-mask).
 
 # %% tags=["hide-input"]
 from pathlib import Path
@@ -219,8 +220,7 @@ stored = {path.stem: read_result(path) for path in sorted(Path(results).glob("*.
 about = {
     name: {
         "steps": run["run"]["ended"]["step"],
-        "planned": run["run"]["config"]["trainer"]["max_steps"],
-        "minutes": round(run["run"]["ended"]["seconds"] / 60),
+        "minutes": round(run["run"]["ended"]["seconds"] / 60, 1),
         "date": run["run"]["provenance"]["date"],
         "code": run["run"]["provenance"]["code_revision"][:10],
         "processes": run["run"]["processes"],

@@ -36,16 +36,16 @@ class Exam:
 
     split: str = "dynamic-test"
     also: tuple[str, ...] = ()
-    sequences: int = 256
+    sequences: int = 512
     frames: int = 4
     height: int = 0
     width: int = 0
     batch_size: int = 16
-    classical: int = 64
-    classical_twice: int = 32
-    geometric: int = 32
+    classical: int = 128
+    classical_twice: int = 64
+    geometric: int = 64
     frame_counts: tuple[int, ...] = (2, 4, 8, 16, 32)
-    frame_clips: int = 16
+    frame_clips: int = 32
     world: int = WORLD_VERSION
 
     def __post_init__(self) -> None:
