@@ -24,9 +24,7 @@ from page4d.train.publish import card_text
 
 RESULTS = Path("book/results")
 # Fewer clips than the exam's own: it ran on one busy core. The cards say how many.
-EXAM = Exam(
-    also=("dynamic-hard",), sequences=96, classical=32, classical_twice=16, geometric=16, frame_clips=4
-)
+EXAM = Exam(also=("dynamic-hard",), sequences=96, classical=32, classical_twice=16, geometric=16, frame_clips=4)
 
 
 def main() -> None:

@@ -248,5 +248,5 @@ sheet = curves_figure(runs, names, phase="val") if runs else None
 # %% [markdown]
 # The matching stage learns how pictures correspond, on pairs of frames with large motion; the pre-training adds depth
 # and points on still scenes; the others go on from it on moving scenes. A curve that starts well below 1 has learned
-# cameras. ATE is not shown. It is taken after the best similarity, and with four cameras that fit alone brings scattered
-# guesses below a camera that stands at one point, so a ratio below 1 would not by itself be knowledge.
+# cameras. No trajectory error after an alignment is shown: with four cameras a straight line beats every network, so it
+# would not be knowledge.

@@ -55,6 +55,25 @@ def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
         ancestry(moved / second.name)
 
 
+def test_exact_scores_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = tmp_path / "card.md"
+    card.write_text("# tiny\n\nKept.\n\n## How good it is\n\nold\n")
+    small = ["sequences=2", "batch_size=2", "also=[]", "height=32", "width=32", "frame_counts=[]", "geometric=0"]
+    words = ["weights=vggt-tiny", f"out={tmp_path}", f"card={card}", "classical=0", "classical_twice=0", *small]
+    assert main(["evaluate", "exact", *words]) == 0
+    result = json.loads((tmp_path / "vggt-tiny.json").read_text())
+    assert result["yardsticks"].keys() == {"constant", "rows", "still", "line", "random"}
+    text = card.read_text()
+    assert text.startswith("# tiny\n\nKept.\n\n## How good it is\n\nOn the first 2 clips of `dynamic-test`")
+    assert "old" not in text
+    assert f"{result['yardsticks']['rows']['mean']['abs_rel']:.3f}" in text
+    assert text[text.index("## How") :] == capsys.readouterr().out
+    assert main(["evaluate", "exact", "sequenzes=2"]) == 2
+    assert "near keys: sequences" in capsys.readouterr().err
+    assert main(["evaluate", "exact", "true_mask=maybe"]) == 2
+    assert main(["evaluate", "exact", "tiny"]) == 2
+
+
 def test_only_finished_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--publish", str(tmp_path), "small"]) == 2
     assert "holds no finished run" in capsys.readouterr().err

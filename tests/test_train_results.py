@@ -113,7 +113,7 @@ def test_stored_result_comes_back(tmp_path: Path) -> None:
     assert back["mean"] == pytest.approx(stored["mean"])
     np.testing.assert_allclose(stored_table(back)["rotation"], [1.0, 2.0, np.nan])
     (tmp_path / "b.json").write_text(json.dumps({"format": 9}))
-    with pytest.raises(UserError, match="no result of format 1"):
+    with pytest.raises(UserError, match="is not a result of format 1"):
         read_result(tmp_path / "b.json")
     with pytest.raises(UserError, match="cannot read"):
         read_result(tmp_path / "absent.json")

@@ -21,6 +21,7 @@ ACTIONS = {
     "predict": "write one Prediction for each sequence; go on where an earlier run stopped",
     "score": "compare predictions with the ground truth and write Scores",
     "run": "predict, then score",
+    "exact": "score weights on clips with exact truth, beside the best answers that need no network",
     "table": "print all Scores below out=, and write them as Markdown, CSV and LaTeX",
     "convert": "turn depth .npy files and a TUM trajectory of another model into predictions",
 }
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.action is None:
         raise UserError(f"nothing to do; choose one of {', '.join(ACTIONS)}, or --list to name the benchmarks")
+    if args.action == "exact":
+        return _exact(args.overrides)
     config = settings(args)
     if args.action == "table":
         return _table(Path(config["out"]))
@@ -88,6 +91,25 @@ def run(args: argparse.Namespace) -> int:
     if not _last_process_standing():
         return EXIT_SOME_FAILED if failed else 0
     return _show([study.score(label, model)])
+
+
+def _exact(words: Sequence[str]) -> int:
+    import yaml
+
+    from page4d.evaluate.exam import ExamRequest
+    from page4d.evaluate.tables import exam_section, update_card
+    from page4d.train.settings import build
+
+    for word in words:
+        if "=" not in word:
+            raise UserError(f"{word!r} is not a setting; write key=value, for example weights=tiny sequences=64")
+    pairs = (word.split("=", 1) for word in words)
+    request = build(ExamRequest, {key: yaml.safe_load(value) for key, value in pairs}, "exact")
+    document = request.run()
+    if request.card is not None:
+        update_card(Path(request.card), document)
+    print(exam_section(document), end="")
+    return 0
 
 
 def _last_process_standing() -> bool:

@@ -76,6 +76,30 @@ class Exam:
         return long.batches(self.split, self.frame_clips, device)
 
 
+@dataclass(frozen=True)
+class ExamRequest(Exam):
+    """What `page4d evaluate exact` is asked for: whose exam, how the network is called, and where results go.
+
+    Note:    label None takes the name of the weights; the result is `<out>/<label>.json`; `card` is a model card whose
+             part about quality is written anew.
+    """
+
+    weights: str = "tiny"
+    label: str | None = None
+    out: str = "evaluation/exact"
+    card: str | None = None
+    true_mask: bool = False
+
+    @property
+    def name(self) -> str:
+        """How the network is called."""
+        return self.label or Path(self.weights).name
+
+    def run(self) -> dict[str, Any]:
+        """Examine the weights and store the result; returns it."""
+        return examine(self.weights, self, Path(self.out) / f"{self.name}.json", self.true_mask, label=self.name)
+
+
 def examine(weights: str | Path, exam: Exam, path: Path, true_mask: bool = False, **about: Any) -> dict[str, Any]:
     """Examine stored weights and store the result; returns it. With `true_mask` true motion is the network's mask.
 

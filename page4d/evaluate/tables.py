@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from page4d.evaluate.exam_results import SHOWN
+from page4d.evaluate.exam_results import SHOWN, outcomes, parts
 from page4d.evaluate.yardsticks import TITLES
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
@@ -132,6 +132,40 @@ def exam_table(part: Mapping[str, Any]) -> pd.DataFrame:
             row[TITLES[name] + few] = "-" if value is None else f"{value:.3f}"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+SECTION = "## How good it is"
+
+
+def exam_section(document: Mapping[str, Any]) -> str:
+    """The part of a model card that an exam writes: a table per split beside every yardstick, and the aims."""
+    about, made = document["about"], document["provenance"]
+    lines = [SECTION]
+    for split, part in parts(document).items():
+        lines += [
+            "",
+            f"On the first {part['n']} clips of `{split}` ({about['frames']} frames, {about['height']} x "
+            f"{about['width']} px, world {about.get('world', 1)}), which no training saw; means (direction: median) "
+            "with 95 % bootstrap intervals over clips. The other columns are answers that need no network, on the same "
+            "clips or the first n of them.",
+            "",
+            markdown(exam_table(part)).rstrip(),
+        ]
+    lines += ["", "## Aims", "", *(f"- {outcome}." for outcome in outcomes(document)), ""]
+    lines += [f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
+    return "\n".join(lines)
+
+
+def update_card(card: Path, document: Mapping[str, Any]) -> None:
+    """Write a card's part about quality anew from an exam; what stands before it stays.
+
+    Raises:  UserError if the card is missing or has no such part.
+    """
+    if not card.is_file() or SECTION not in (text := card.read_text(encoding="utf-8")):
+        raise UserError(f"{card} is not a model card with the heading {SECTION!r}; `page4d train --publish` writes one")
+    before = text[: text.index(SECTION)]
+    with atomic_write(card, "w") as stream:
+        stream.write(before + exam_section(document))
 
 
 def _title(score: str) -> str:

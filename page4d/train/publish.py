@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from page4d.evaluate.exam import Exam, examine
-from page4d.evaluate.exam_results import outcomes, parts
 from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
 from page4d.schema import atomic_write
 from page4d.train.results import finished_run
@@ -54,9 +53,10 @@ def _beside(run_folder: Path, start: str) -> Path:
 
 def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any]) -> str:
     """The model card: what the network is, how it was made, and how good it is beside answers that need no network."""
+    from page4d.evaluate.tables import exam_section
+
     minutes = sum(run["ended"]["seconds"] for run in history) / 60
     seen = sum(run["ended"]["step"] * clips_per_step(run) for run in history)
-    made = result["provenance"]
     lines = [
         f"# {name}",
         "",
@@ -70,12 +70,8 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
         "",
         f"All stages together saw {seen:,} clips in {minutes:.0f} minutes.",
         "",
-        *how_good(result),
-        "",
-        f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.",
-        "",
     ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n" + exam_section(result)
 
 
 def _what_it_is(run: Mapping[str, Any]) -> list[str]:
@@ -89,35 +85,18 @@ def _what_it_is(run: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def how_good(result: Mapping[str, Any]) -> list[str]:
-    """The part of a card that an exam writes: a table per split beside every yardstick, and the aims."""
-    from page4d.evaluate.tables import exam_table, markdown
-
-    about = result["about"]
-    lines = ["## How good it is"]
-    for split, part in parts(result).items():
-        lines += [
-            "",
-            f"On the first {part['n']} clips of `{split}` ({about['frames']} frames, {about['height']} x "
-            f"{about['width']} px), which no training saw; means (the direction: median) with 95 % bootstrap intervals "
-            "over clips. The other columns are answers that need no network, on the same clips, or on the first n.",
-            "",
-            markdown(exam_table(part)).rstrip(),
-        ]
-    return [*lines, "", "## Aims", "", *(f"- {outcome}." for outcome in outcomes(result))]
-
-
 def clips_per_step(run: Mapping[str, Any]) -> int:
     """How many clips one optimizer step saw, over all processes."""
     config = run["config"]
-    clips = config["data"]["batch_size"]
+    clips = float(config["data"]["batch_size"])
     if config["data"].get("frames"):
         # Clips of every length are as likely, and each batch holds about as many pictures.
         shortest, longest = config["data"]["frames"]
         pictures = clips * config["data"]["world"]["frames"]
         lengths = range(shortest, longest + 1)
         clips = sum(pictures // length for length in lengths) / len(lengths)
-    return round(clips * run["processes"] * config["trainer"]["accumulate"])
+    batches = int(run["processes"] * config["trainer"]["accumulate"])
+    return round(clips * batches)
 
 
 def stage_text(run: Mapping[str, Any]) -> str:
