@@ -27,13 +27,13 @@ from typing import Any
 
 import torch
 from family_exam import Exams, examine_network
+from family_files import changed_weights, curve, last_values
 from family_pilot import pilot
 
 from page4d.model import PAGE4D
 from page4d.schema import atomic_write
 from page4d.train import snapshot
 from page4d.train.loop import Trainer
-from page4d.train.record import read_scalars
 from page4d.train.setup import trainer_from
 from page4d.version import code_revision, provenance
 
@@ -47,7 +47,6 @@ PLAN = {"match": 0.09, "static": 0.29, "dynamic": 0.27, "mask": 0.08, "arms": 0.
 NOMINAL_STEPS = 1_000_000  # more than the clock allows; mask schedules are stretched to it
 FOR_EVER = 10**9
 CLOSING_S = 4.0  # after its last step a stage validates and writes
-CURVE_POINTS = 300
 TRIED_STEPS = 6
 SAME_WITHIN = 0.03  # bf16 steps in another order of sums drift apart by this much in a few steps
 RECORDED_BATCH = 32  # a recorded step costs what it computes; a plain one costs its launches, whatever its size
@@ -371,39 +370,6 @@ def train_and_export(trainer: Trainer, path: Path) -> dict[str, Any]:
         "peak_gb": round(peak, 2),
         "last": last_values(trainer.folder),
     }
-
-
-def last_values(folder: Path) -> dict[str, float]:
-    """Validation scores and losses at the end of a run."""
-    records = read_scalars(folder)
-    wanted = ("objective", "loss_camera", "aid_accuracy", "aid_flow_ratio", "aid_mask")
-    train = [r for r in records if r["phase"] == "train"][-1:]
-    val = [r for r in records if r["phase"] == "val"][-1:]
-    found = {name: round(r[name], 4) for r in train for name in wanted if name in r}
-    tails = ("abs_rel", "rotation_ratio", "direction", "ate_ratio")
-    return found | {k: round(v, 4) for r in val for k, v in r.items() if k.endswith(tails)}
-
-
-def curve(folder: Path) -> list[dict[str, Any]]:
-    """A run's log, thinned; every validation stays."""
-    records = read_scalars(folder)
-    train = [r for r in records if r["phase"] == "train"]
-    kept = [*train[:: max(1, len(train) // CURVE_POINTS)], *(r for r in records if r["phase"] != "train")]
-    return [{k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in r.items()} for r in kept]
-
-
-def changed_weights(path: Path, start: Mapping[str, torch.Tensor]) -> Path:
-    """A copy of a weights file without the tensors that equal those it began with."""
-    from safetensors import safe_open
-    from safetensors.torch import save_file
-
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-        metadata = file.metadata()
-    kept = {name: t for name, t in tensors.items() if name not in start or not torch.equal(t, start[name].half())}
-    small = path.with_suffix(".changed")
-    save_file(kept, small, metadata)
-    return small
 
 
 def trainer_device(wanted: str) -> torch.device:

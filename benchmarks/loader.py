@@ -14,6 +14,8 @@ import os
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from page4d.data.augmentation import ColourAugmentation
-from page4d.data.datasets.base import Frame, SceneDataset, Source
+from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_rgb
 from page4d.data.loader import ClipLoader
 from page4d.data.mixing import Ingredient, Mix, TrainingLook
@@ -33,12 +35,18 @@ FRAMES, HEIGHT, WIDTH = 48, 480, 640
 TARGET_FRAMES_PER_S = 40.0
 
 
-class Files(SceneDataset):
+@dataclass(frozen=True)
+class NoOptions:
+    """Nothing can be chosen of these files."""
+
+
+class Files(SceneDataset[NoOptions]):
     """One sequence of colour and depth files, read as the TUM loader reads its own."""
 
     name = "files"
     splits = ("train",)
-    source = Source("files", "nothing", "0 GB", "made by this benchmark")
+    download = Download("files", "nothing", "0 GB", "made by this benchmark")
+    options_kind = NoOptions
 
     def _scan(self) -> dict[str, list[int]]:
         return {"one": list(range(FRAMES))}
@@ -46,7 +54,8 @@ class Files(SceneDataset):
     def _frame(self, sequence: str, number: int) -> Frame:
         (path,) = self.root.glob(f"rgb_{number:03d}.*")
         K = np.array([[525.0, 0, 319.5], [0, 525.0, 239.5], [0, 0, 1]])
-        return Frame(read_rgb(path), read_depth_png(self.root / f"depth_{number:03d}.png", 5000.0), np.eye(4), K)
+        depth = partial(read_depth_png, self.root / f"depth_{number:03d}.png", 5000.0)
+        return Frame(read_rgb(path), depth, np.eye(4), K)
 
 
 def write_files(folder: Path, kind: str) -> None:
@@ -66,7 +75,7 @@ def write_files(folder: Path, kind: str) -> None:
 
 def measure(root: Path, workers: int, batches: int) -> tuple[float, float, int]:
     """Wall-clock seconds, CPU seconds of all processes, and frames, from the first batch asked to the last given."""
-    ingredient = Ingredient(Files(root, "train"), windows=WindowRule((1, 2)), framing=Framing(zoom=(0.8, 1.2)))
+    ingredient = Ingredient(Files(root), windows=WindowRule((1, 2)), framing=Framing(zoom=(0.8, 1.2)))
     mix = Mix({"files": ingredient}, ShapeRule(), TrainingLook(ColourAugmentation(), tracks=0))
     start, cpu = time.perf_counter(), sum(os.times()[:4])
     frames = 0

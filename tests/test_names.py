@@ -103,6 +103,6 @@ def test_a_checked_path_stays_below_its_folder(name: str) -> None:
         path = checked_relative(name, "here")
     except UserError:
         return
-    root = Path("/root/folder")
+    root = Path("/srv/folder")
     assert "\0" not in path
     assert (root / path).resolve().is_relative_to(root)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
@@ -133,3 +137,20 @@ def out_of_memory(shape: str, settings: Settings) -> UserError:
     if settings.trainer.precision == "no":
         hints.append("or set trainer.precision=bf16")
     return UserError(f"out of memory with a batch of {shape}; lower {', '.join(hints)}")
+
+
+@contextmanager
+def catch_sigterm(stop: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM call `stop` in place of ending the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def caught(_signal: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = signal.signal(signal.SIGTERM, caught)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,6 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from page4d.data.loader import Share, made_ahead
-from page4d.evaluate.exact_scores import SCORE_NAMES
-from page4d.evaluate.statistics import RATIOS
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
 from page4d.schema import UserError
@@ -30,25 +26,29 @@ from page4d.train import snapshot
 from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.checkpoints import Checkpoints
 from page4d.train.delivery import delivered
-from page4d.train.engine import Trainee, clip_groups, make_accelerator, make_optimizer, out_of_memory, set_rates
+from page4d.train.engine import (
+    Trainee,
+    catch_sigterm,
+    clip_groups,
+    make_accelerator,
+    make_optimizer,
+    out_of_memory,
+    set_rates,
+)
 from page4d.train.graphs import StepGraphs
 from page4d.train.objective import dense_frames, objective, query_points_of
 from page4d.train.panel import training_panel
-from page4d.train.patterns import freeze, near
+from page4d.train.patterns import freeze
 from page4d.train.record import Record, memory_gb, progress_bar, resumptions, write_run_file
 from page4d.train.schedules import ramp
 from page4d.train.settings import Settings
 from page4d.train.sources import Delivery, Source
 from page4d.train.start import begin
-from page4d.train.validation import Validation, validate
+from page4d.train.validation import Validation, check_metric, validate
 from page4d.version import code_revision, provenance
 
 EXIT_TERMINATED = 128 + signal.SIGTERM
 ENDLESS = 1 << 40
-LOSS_NAMES = (
-    "loss_camera", "loss_T", "loss_R", "loss_FL", "loss_conf_depth", "loss_reg_depth", "loss_grad_depth",
-    "loss_conf_point", "loss_reg_point", "loss_grad_point", "loss_track",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Trainer:
         bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
         self.module.train()
         try:
-            with catch_sigterm(self), contextlib.closing(made), contextlib.closing(batches):
+            with catch_sigterm(self.stop), contextlib.closing(made), contextlib.closing(batches):
                 while self.where < 1 and not self.terminated:
                     values = self._iteration_or_explain(batches)
                     self.position.seconds = before + time.monotonic() - began
@@ -174,6 +174,10 @@ class Trainer:
             if self.record is not None:
                 self.record.close()
         return self._finish()
+
+    def stop(self) -> None:
+        """End the run after the current step."""
+        self.terminated = True
 
     def describe(self) -> dict[str, Any]:
         """What this run is, as stored in run.json."""
@@ -393,33 +397,3 @@ class Trainer:
             write_run_file(self.folder, self.describe() | {"ended": ending})
         self.accelerator.wait_for_everyone()
         return Outcome(position.step, EXIT_TERMINATED if self.terminated else 0, position.best_metric)
-
-
-def check_metric(metric: str, validations: Sequence[Validation]) -> None:
-    """Refuse a metric that no validation will give, before hours are spent.
-
-    Errors:  UserError with near names.
-    """
-    if not validations:
-        return
-    per_set = ["objective", *SCORE_NAMES, *RATIOS, *LOSS_NAMES]
-    known = ["val/objective"] + [f"val/{v.source.name}/{name}" for v in validations for name in per_set]
-    if metric not in known:
-        raise UserError(f"trainer.metric {metric!r} is not logged; near names: {near(metric, known)}")
-
-
-@contextmanager
-def catch_sigterm(trainer: Trainer) -> Iterator[None]:
-    """Let SIGTERM end the run after the current step."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        trainer.terminated = True
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,20 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
 
-from page4d.evaluate.exact_scores import score_sequences
+from page4d.evaluate.exact_scores import SCORE_NAMES, score_sequences
 from page4d.evaluate.exam_results import summary
+from page4d.evaluate.statistics import RATIOS
 from page4d.losses import LossConfig, total_loss
 from page4d.model import PAGE4D
+from page4d.schema import UserError
 from page4d.train.batch import TrainBatch, targets_of
+from page4d.train.patterns import near
 from page4d.train.sources import Source
+
+LOSS_NAMES = (
+    "loss_camera", "loss_T", "loss_R", "loss_FL", "loss_conf_depth", "loss_reg_depth", "loss_grad_depth",
+    "loss_conf_point", "loss_reg_point", "loss_grad_point", "loss_track",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,3 +96,16 @@ def score_rows(
         for name, share, row in zip(batch.names, moving.tolist(), scores, strict=True):
             rows.append({"sequence": name, "moving_share": share} | row)
     return rows
+
+
+def check_metric(metric: str, validations: Sequence[Validation]) -> None:
+    """Refuse a metric that no validation will give, before hours are spent.
+
+    Raises:  UserError with near names.
+    """
+    if not validations:
+        return
+    per_set = ["objective", *SCORE_NAMES, *RATIOS, *LOSS_NAMES]
+    known = ["val/objective"] + [f"val/{v.source.name}/{name}" for v in validations for name in per_set]
+    if metric not in known:
+        raise UserError(f"trainer.metric {metric!r} is not logged; near names: {near(metric, known)}")
