@@ -308,9 +308,17 @@ def _best_rotation(source: Tensor, target: Tensor) -> _BestRotation:
     return _BestRotation(mean_source, mean_target, variance_source, variance_target, u, d * sign, sign, vt)
 
 
-def closed_form_inverse_se3(se3: Tensor | NDArray[Any]) -> Any:
-    """Inverse of rigid transforms under VGGT's name: (N, 3 or 4, 4) -> (N, 4, 4), the kind of array that came in."""
-    inverse = to_4x4(invert(torch.as_tensor(se3)))
+def closed_form_inverse_se3(
+    se3: Tensor | NDArray[Any], R: Tensor | NDArray[Any] | None = None, T: Tensor | NDArray[Any] | None = None
+) -> Any:
+    """Inverse of rigid transforms under VGGT's name: (N, 3 or 4, 4) -> (N, 4, 4), the kind of array that came in.
+
+    Shapes:  R (N, 3, 3) and T (N, 3, 1), where given, take the place of the parts of `se3`.
+    """
+    pose = torch.as_tensor(se3)
+    rotation = pose[:, :3, :3] if R is None else torch.as_tensor(R)
+    translation = pose[:, :3, 3:] if T is None else torch.as_tensor(T)
+    inverse = to_4x4(invert(torch.cat((rotation, translation), -1)))
     return inverse if isinstance(se3, Tensor) else inverse.numpy()
 
 
