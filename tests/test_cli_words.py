@@ -121,7 +121,7 @@ def test_hydras_own_quotes_and_values_keep_their_meaning() -> None:
 def test_training_without_words_asks_for_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train"]) == 2
     said = capsys.readouterr().err
-    assert "name an experiment, as in `page4d train experiment=smoke`; there are paper, smoke" in said
+    assert "name an experiment, as in `page4d train experiment=smoke`; there are paper, small, smoke, tiny_" in said
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -50,7 +50,7 @@ def test_a_short_run_leaves_everything(tmp_path: Path) -> None:
     assert [r["step"] for r in val] == [3, 6]
     for name in ("objective", "loss_camera", "aid_accuracy", "grad_norm/all", "lr/all", "mask_alpha"):
         assert all(math.isfinite(r[name]) for r in train), name
-    assert {"objective", "little/abs_rel", "little/rotation_ratio", "little/ate"} <= val[0].keys()
+    assert {"objective", "little/abs_rel", "little/rotation_ratio", "little/relative_rotation"} <= val[0].keys()
     assert outcome.best_metric == min(r["objective"] for r in val)
     picture = np.asarray(Image.open(tmp_path / "images" / "train_00000006.png"))
     assert picture.shape == (3 * 16, 3 * 16, 3)

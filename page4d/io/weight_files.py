@@ -113,7 +113,7 @@ def parse_hub_name(name: str) -> list[HubFile]:
     looks_local = name.startswith((".", "/", "~")) or (len(parts) < 3 and name.endswith(WEIGHT_SUFFIXES))
     if looks_local or len(parts) < 2 or not all(parts):
         raise UserError(
-            f"{name} is neither a file or folder here nor a known name; known are {', '.join(known_names())}, "
+            f"{name}: no file or folder here, and not a known name; known are {', '.join(known_names())}, "
             "or give a .pt or .safetensors file, a training run's folder, or owner/name[/file] of the hub"
         )
     repo, file = "/".join(parts[:2]), "/".join(parts[2:])
