@@ -72,7 +72,7 @@ def test_motions_pass_their_spot_at_time_zero_along_their_heading(motion: Motion
     here, soon = path.positions(np.array([0.0, 1e-6]))
     np.testing.assert_allclose(here, spot - [0, body.rise, 0], atol=1e-12)
     np.testing.assert_allclose((soon - here) / np.linalg.norm(soon - here), motion.ahead, atol=1e-5)
-    np.testing.assert_allclose(path.at(0.37), path.positions(np.array([0.37]))[0], atol=1e-14)
+    np.testing.assert_allclose(path.at(TIMES.tolist()), path.positions(TIMES), atol=1e-14)
 
 
 def test_a_car_drives_ahead_on_turning_wheels() -> None:

@@ -78,11 +78,11 @@ class Path:
         t = times[:, None]
         return np.asarray(self.place + self.velocity * t + self.sway * np.sin(self.sway_rate * t + self.sway_phase))
 
-    def at(self, time: float) -> list[float]:
-        """The root's position at one time, in plain numbers: arrays of three cost more than they compute."""
+    def at(self, times: Sequence[float]) -> list[list[float]]:
+        """The root's positions in plain numbers: for a few times, arrays of three cost more than they compute."""
         rows = (self.place, self.velocity, self.sway, self.sway_rate, self.sway_phase)
-        columns = zip(*(row.tolist() for row in rows), strict=True)
-        return [p + v * time + s * math.sin(r * time + f) for p, v, s, r, f in columns]
+        axes = list(zip(*(row.tolist() for row in rows), strict=True))
+        return [[p + v * t + s * math.sin(r * t + f) for p, v, s, r, f in axes] for t in times]
 
 
 @dataclass(frozen=True)

@@ -35,30 +35,33 @@ class Taken:
     Note:    glance holds (x, z, top, bottom) of a few frames in plain numbers: it tells most conflicts at little cost.
     """
 
-    x: Array
-    z: Array
-    top: Array
-    bottom: Array
+    x: Array | float
+    z: Array | float
+    top: Array | float
+    bottom: Array | float
     radius: float
     glance: tuple[Spot, ...]
+    moving: bool
+
+    def glances(self, other: Taken, slack: float) -> bool:
+        """Whether two cylinders share space at one of the few frames, their radii shrunk by `slack`."""
+        reach = slack * (self.radius + other.radius)
+        for (x, z, top, bottom), (x2, z2, top2, bottom2) in zip(self.glance, other.glance, strict=True):
+            if (x - x2) ** 2 + (z - z2) ** 2 >= reach * reach:
+                continue
+            if top < bottom2 - TOUCH_M and bottom > top2 + TOUCH_M:
+                return True
+        return False
 
     def meets(self, other: Taken, slack: float) -> bool:
-        """Whether two cylinders share space at some frame, their radii shrunk by `slack`."""
+        """Whether two cylinders, of which one moves, share space at some frame."""
         reach = slack * (self.radius + other.radius)
-        near = (self.x - other.x) ** 2 + (self.z - other.z) ** 2 < reach * reach
-        if not near.any():
+        apart = (self.x - other.x) ** 2 + (self.z - other.z) ** 2
+        near = apart < reach * reach
+        if not np.any(near):
             return False
         level = (self.top < other.bottom - TOUCH_M) & (self.bottom > other.top + TOUCH_M)
-        return bool((near & level).any())
-
-
-def _glance_meets(mine: tuple[Spot, ...], radius: float, other: Taken, slack: float) -> bool:
-    """Whether two cylinders share space at one of the few frames."""
-    reach2 = (slack * (radius + other.radius)) ** 2
-    for (x, z, top, bottom), (x2, z2, top2, bottom2) in zip(mine, other.glance, strict=True):
-        if (x - x2) ** 2 + (z - z2) ** 2 < reach2 and top < bottom2 - TOUCH_M and bottom > top2 + TOUCH_M:
-            return True
-    return False
+        return bool(np.any(near & level))
 
 
 class Place:
@@ -73,7 +76,7 @@ class Place:
         x, y, z = camera.positions.T
         eyes = camera.positions[self.sights.frames].tolist()
         glance = tuple((px, pz, py - CLEAR_M, py + CLEAR_M) for px, py, pz in eyes)
-        self._camera = Taken(x, z, y - CLEAR_M, y + CLEAR_M, CLEAR_M, glance)
+        self._camera = Taken(x, z, y - CLEAR_M, y + CLEAR_M, CLEAR_M, glance, True)
         self._taken: list[Taken] = []
         middle = len(camera.times) // 2
         # How far the camera strays from where it is in the middle.
@@ -102,41 +105,46 @@ class Place:
 
     def room(self, body: Body, slack: float) -> Taken | None:
         """The space of a body, if it is inside the stage, clear of the camera and, by `slack`, of the other bodies."""
-        glance = self._glance(body)
-        if not self._inside(body, glance) or _glance_meets(glance, body.radius, self._camera, 1.0):
+        wanted = self._moving_space(body) if body.moving else self._still_space(body)
+        if not self._inside(body, wanted) or wanted.glances(self._camera, 1.0):
             return None
-        if any(_glance_meets(glance, body.radius, other, slack) for other in self._taken):
+        if any(wanted.glances(other, slack) for other in self._taken):
             return None
-        times = self.camera.times if body.moving else self.camera.times[:1]
-        x, y, z = body.path.positions(times).T
-        bottom = y + body.rise
-        wanted = Taken(x, z, bottom - body.tall, bottom, body.radius, glance)
-        ends = (x.min(), z.min(), x.max(), z.max())
-        if not self._inside(body, ((*ends[:2], 0, 0), (*ends[2:], 0, 0))) or wanted.meets(self._camera, 1.0):
+        # A glance has told all of two that stand still.
+        if wanted.meets(self._camera, 1.0):
             return None
-        if any(wanted.meets(other, slack) for other in self._taken):
-            return None
-        return wanted
+        moving = (other for other in self._taken if body.moving or other.moving)
+        return None if any(wanted.meets(other, slack) for other in moving) else wanted
 
-    def _glance(self, body: Body) -> tuple[Spot, ...]:
-        spots = []
-        for time in self.sights.times if body.moving else self.sights.times[:1]:
-            x, y, z = body.path.at(time)
-            spots.append((x, z, y + body.rise - body.tall, y + body.rise))
-        return tuple(spots if body.moving else spots * len(self.sights.times))
+    def _still_space(self, body: Body) -> Taken:
+        x, y, z = body.path.place.tolist()
+        bottom = y + body.rise
+        spot = (x, z, bottom - body.tall, bottom)
+        return Taken(*spot, body.radius, (spot,) * len(self.sights.times), False)
+
+    def _moving_space(self, body: Body) -> Taken:
+        x, y, z = body.path.positions(self.camera.times).T
+        bottom = y + body.rise
+        columns = (x, z, bottom - body.tall, bottom)
+        rows = np.stack(columns, -1)[self.sights.frames].tolist()
+        glance = tuple((a, b, c, d) for a, b, c, d in rows)
+        return Taken(*columns, body.radius, glance, True)
 
     def add(self, body: Body, space: Taken) -> None:
         """Put a body where there is room for it."""
         self._taken.append(space)
         self.bodies.append(body.built())
 
-    def _inside(self, body: Body, spots: tuple[Spot, ...]) -> bool:
-        """Whether a body at some spots keeps to the stage; a house may stand beyond it."""
+    def _inside(self, body: Body, wanted: Taken) -> bool:
+        """Whether a body keeps to the stage; a house may stand beyond it."""
         if body.name == "house":
             return True
         edge = 0.0 if self.stage.outdoor else min(0.9 * body.radius, 0.6)
-        (left, _, near), (right, _, far) = self._low, self._high
-        return all(left + edge <= x <= right - edge and near + edge <= z <= far - edge for x, z, _, _ in spots)
+        for axis, values in ((0, wanted.x), (2, wanted.z)):
+            first, last = (values, values) if isinstance(values, float) else (values.min(), values.max())
+            if first < self._low[axis] + edge or last > self._high[axis] - edge:
+                return False
+        return True
 
     def sight(self, u: float, v: float) -> tuple[Array, Array]:
         """Camera centre and world direction (z-depth 1) of image position (u, v), in shares of the size, mid-clip."""

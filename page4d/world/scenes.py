@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from page4d.world.bodies import ZERO, Body, Part, Path, place_parts
+from page4d.world.bodies import Body, Part, Path, place_parts
 from page4d.world.cameras import Camera, camera_path
 from page4d.world.casting import cast
 from page4d.world.config import WorldConfig
@@ -76,28 +76,38 @@ class Weather:
     sky: Paint
 
 
-def _wall(normal: Array, point: Array, material: str) -> Body:
-    side = np.array([1.0, 0.0, 0.0]) if abs(normal[0]) < 0.5 else np.array([0.0, 0.0, 1.0])
-    start = np.stack((side, normal, np.cross(side, normal)), -1)
-    return Body((Part(PLANE, np.ones(3), material=material),), 0.0, path=Path(point, start=start))
+# Turns that take a plane's own axes (across, normal, up or ahead) to the world's, named by where the plane looks.
+_UP = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])
+_DOWN = np.eye(3)
+_RIGHT = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+_LEFT = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
+_AHEAD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+_BACK = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
+
+def _plane(turn: Array, point: tuple[float, float, float], material: str) -> Body:
+    return Body((Part(PLANE, np.ones(3), material=material),), 0.0, path=Path(np.array(point), start=turn))
 
 
 def _surroundings(draw: Draw, config: WorldConfig) -> tuple[list[Body], Stage]:
+    """Ground and walls, and the stage between them."""
     outdoor = config.environment == "outdoor" or (config.environment == "mixed" and draw.chance(0.4))
     ground = draw.choice(("grass", "paving", "asphalt", "sand") if outdoor else ("boards", "tiles", "carpet"))
-    floor = _wall(np.array([0.0, -1.0, 0.0]), ZERO, ground)
+    floor = _plane(_UP, (0.0, 0.0, 0.0), ground)
     if outdoor:
         low, high = np.array([-9.0, -5.0, -4.0]), np.array([9.0, 0.0, 14.0])
         return [floor], Stage(low, high, True)
     half_x, half_z, tall = draw.uniform(1.8, 4.0), draw.uniform(2.2, 5.0), draw.uniform(2.3, 3.6)
-    low, high = np.array([-half_x, -tall, -half_z]), np.array([half_x, 0.0, half_z])
-    walls = [floor, _wall(np.array([0.0, 1.0, 0.0]), np.array([0.0, -tall, 0.0]), "ceiling")]
     finish = draw.choice(("plaster", "wallpaper", "squares", "paint", "panels"))
-    for axis in (0, 2):
-        for end, sign in ((low, 1.0), (high, -1.0)):
-            normal, point = np.zeros(3), np.zeros(3)
-            normal[axis], point[axis] = sign, end[axis]
-            walls.append(_wall(normal, point, finish))
+    walls = [
+        floor,
+        _plane(_DOWN, (0.0, -tall, 0.0), "ceiling"),
+        _plane(_RIGHT, (-half_x, 0.0, 0.0), finish),
+        _plane(_LEFT, (half_x, 0.0, 0.0), finish),
+        _plane(_AHEAD, (0.0, 0.0, -half_z), finish),
+        _plane(_BACK, (0.0, 0.0, half_z), finish),
+    ]
+    low, high = np.array([-half_x, -tall, -half_z]), np.array([half_x, 0.0, half_z])
     return walls, Stage(low, high, False)
 
 

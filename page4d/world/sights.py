@@ -43,10 +43,10 @@ class Sights:
         start = body.path.start
         facing = math.atan2(float(start[0, 2]), float(start[2, 2]))
         middle = body.rise - body.tall / 2
-        for frame, time in enumerate(self.times):
-            place = body.path.at(time)
+        for frame, place in enumerate(body.path.at(self.times)):
             place[1] += middle
-            left, right, top, bottom = self._block(frame, place, body.bulk, facing + body.path.yaw * time)
+            turned = facing + body.path.yaw * self.times[frame]
+            left, right, top, bottom = self._block(frame, place, body.bulk, turned)
             seen[frame, top:bottom, left:right] = True
         return seen
 
