@@ -15,6 +15,7 @@ from page4d.world.sights import Sights
 
 CLEAR_M = 0.35
 Spot = tuple[float, float, float, float]
+Span = tuple[float, float]
 # What stands on a table and the table may overlap this much in height.
 TOUCH_M = 0.02
 
@@ -41,12 +42,10 @@ class Taken:
     bottom: Array | float
     radius: float
     glance: tuple[Spot, ...]
-    moving: bool
 
-    def glances(self, other: Taken, slack: float) -> bool:
-        """Whether two cylinders share space at one of the few frames, their radii shrunk by `slack`."""
-        reach = slack * (self.radius + other.radius)
-        for (x, z, top, bottom), (x2, z2, top2, bottom2) in zip(self.glance, other.glance, strict=True):
+    def glances(self, spots: tuple[Spot, ...], reach: float) -> bool:
+        """Whether the middle of one that passes through some spots comes within reach at one of the few frames."""
+        for (x, z, top, bottom), (x2, z2, top2, bottom2) in zip(self.glance, spots, strict=True):
             if (x - x2) ** 2 + (z - z2) ** 2 >= reach * reach:
                 continue
             if top < bottom2 - TOUCH_M and bottom > top2 + TOUCH_M:
@@ -76,7 +75,7 @@ class Place:
         x, y, z = camera.positions.T
         eyes = camera.positions[self.sights.frames].tolist()
         glance = tuple((px, pz, py - CLEAR_M, py + CLEAR_M) for px, py, pz in eyes)
-        self._camera = Taken(x, z, y - CLEAR_M, y + CLEAR_M, CLEAR_M, glance, True)
+        self._camera = Taken(x, z, y - CLEAR_M, y + CLEAR_M, CLEAR_M, glance)
         self._taken: list[Taken] = []
         middle = len(camera.times) // 2
         # How far the camera strays from where it is in the middle.
@@ -84,6 +83,8 @@ class Place:
         self._eye = camera.positions[middle]
         self._rows = camera.cam_from_world[middle, :, :3].tolist()
         self._low, self._high = stage.low.tolist(), stage.high.tolist()
+        # How far the camera sees to the end of the stage, straight ahead.
+        self.depth = self.reach(*self.sight(0.5, 0.5))
 
     def emptied(self) -> Place:
         """The same stage and camera without a body."""
@@ -94,57 +95,62 @@ class Place:
         """How long the clip is."""
         return float(self.camera.times[-1] - self.camera.times[0])
 
-    @property
-    def depth(self) -> float:
-        """How far the camera sees to the end of the stage, straight ahead."""
-        return self.reach(*self.sight(0.5, 0.5))
-
     def share(self) -> float:
         """The share of the picture that moves, by the coarse raster."""
         return np.count_nonzero(self.moving) / self.moving.size
 
     def room(self, body: Body, slack: float) -> Taken | None:
         """The space of a body, if it is inside the stage, clear of the camera and, by `slack`, of the other bodies."""
-        wanted = self._moving_space(body) if body.moving else self._still_space(body)
-        if not self._inside(body, wanted) or wanted.glances(self._camera, 1.0):
+        glance = self._glance(body)
+        xs, zs = [spot[0] for spot in glance], [spot[1] for spot in glance]
+        if not self._inside(body, (min(xs), max(xs)), (min(zs), max(zs))):
             return None
-        if any(wanted.glances(other, slack) for other in self._taken):
+        if self._camera.glances(glance, CLEAR_M + body.radius):
             return None
-        # A glance has told all of two that stand still.
-        if wanted.meets(self._camera, 1.0):
+        if any(other.glances(glance, slack * (other.radius + body.radius)) for other in self._taken):
             return None
-        moving = (other for other in self._taken if body.moving or other.moving)
-        return None if any(wanted.meets(other, slack) for other in moving) else wanted
+        return self._moving_room(body, glance, slack) if body.moving else self._still_room(body, glance, slack)
 
-    def _still_space(self, body: Body) -> Taken:
-        x, y, z = body.path.place.tolist()
-        bottom = y + body.rise
-        spot = (x, z, bottom - body.tall, bottom)
-        return Taken(*spot, body.radius, (spot,) * len(self.sights.times), False)
+    def _still_room(self, body: Body, glance: tuple[Spot, ...], slack: float) -> Taken | None:
+        """What a glance leaves to tell of a body that stands still: the camera and the moving bodies."""
+        wanted = Taken(*glance[0], body.radius, glance)
+        moving = (other for other in self._taken if not isinstance(other.x, float))
+        if wanted.meets(self._camera, 1.0) or any(wanted.meets(other, slack) for other in moving):
+            return None
+        return wanted
 
-    def _moving_space(self, body: Body) -> Taken:
+    def _moving_room(self, body: Body, glance: tuple[Spot, ...], slack: float) -> Taken | None:
+        """What a glance leaves to tell of a moving body: all frames."""
         x, y, z = body.path.positions(self.camera.times).T
+        if not self._inside(body, (float(x.min()), float(x.max())), (float(z.min()), float(z.max()))):
+            return None
         bottom = y + body.rise
-        columns = (x, z, bottom - body.tall, bottom)
-        rows = np.stack(columns, -1)[self.sights.frames].tolist()
-        glance = tuple((a, b, c, d) for a, b, c, d in rows)
-        return Taken(*columns, body.radius, glance, True)
+        wanted = Taken(x, z, bottom - body.tall, bottom, body.radius, glance)
+        if wanted.meets(self._camera, 1.0) or any(wanted.meets(other, slack) for other in self._taken):
+            return None
+        return wanted
+
+    def _glance(self, body: Body) -> tuple[Spot, ...]:
+        """Where a body is at the few frames."""
+        path, up = body.path, body.rise - body.tall
+        times = self.sights.times
+        places = path.at(times) if body.moving else [path.place.tolist()] * len(times)
+        return tuple((x, z, y + up, y + body.rise) for x, y, z in places)
+
+    def _inside(self, body: Body, x: Span, z: Span) -> bool:
+        """Whether a body between the ends of x and z keeps to the stage; a house may stand beyond it."""
+        if body.name == "house":
+            return True
+        edge = 0.0 if self.stage.outdoor else min(0.9 * body.radius, 0.6)
+        low, high = self._low, self._high
+        if x[0] < low[0] + edge or x[1] > high[0] - edge:
+            return False
+        return bool(z[0] >= low[2] + edge and z[1] <= high[2] - edge)
 
     def add(self, body: Body, space: Taken) -> None:
         """Put a body where there is room for it."""
         self._taken.append(space)
         self.bodies.append(body.built())
-
-    def _inside(self, body: Body, wanted: Taken) -> bool:
-        """Whether a body keeps to the stage; a house may stand beyond it."""
-        if body.name == "house":
-            return True
-        edge = 0.0 if self.stage.outdoor else min(0.9 * body.radius, 0.6)
-        for axis, values in ((0, wanted.x), (2, wanted.z)):
-            first, last = (values, values) if isinstance(values, float) else (values.min(), values.max())
-            if first < self._low[axis] + edge or last > self._high[axis] - edge:
-                return False
-        return True
 
     def sight(self, u: float, v: float) -> tuple[Array, Array]:
         """Camera centre and world direction (z-depth 1) of image position (u, v), in shares of the size, mid-clip."""
