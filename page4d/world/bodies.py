@@ -76,13 +76,19 @@ class Path:
     def positions(self, times: Array) -> Array:
         """Root positions (S, 3) at times (S,)."""
         t = times[:, None]
-        return np.asarray(self.place + self.velocity * t + self.sway * np.sin(self.sway_rate * t + self.sway_phase))
+        swing = self.sway * np.sin(self.sway_rate * t + self.sway_phase)
+        return np.asarray(self.place + self.velocity * t + swing)
 
     def at(self, times: Sequence[float]) -> list[list[float]]:
         """The root's positions in plain numbers: for a few times, arrays of three cost more than they compute."""
         rows = (self.place, self.velocity, self.sway, self.sway_rate, self.sway_phase)
         axes = list(zip(*(row.tolist() for row in rows), strict=True))
-        return [[p + v * t + s * math.sin(r * t + f) for p, v, s, r, f in axes] for t in times]
+        places: list[list[float]] = []
+        for t in times:
+            swings = [sway * math.sin(rate * t + phase) for _, _, sway, rate, phase in axes]
+            moved = [place + velocity * t for place, velocity, *_ in axes]
+            places.append([a + b for a, b in zip(moved, swings, strict=True)])
+        return places
 
 
 @dataclass(frozen=True)
@@ -132,36 +138,44 @@ def _hinges(parts: Sequence[tuple[Part, Body]], times: Array, level: int) -> tup
     rest, turning, swing, phase = numbers.T
     t = times[:, None]
     angle = rest + turning * t + swing * np.sin(rate * t + phase)
-    return rotate(np.stack([j.axis for j in joints]), angle), np.stack([j.pivot for j in joints])
+    axis = np.stack([j.axis for j in joints])
+    pivot = np.stack([j.pivot for j in joints])
+    return rotate(axis, angle), pivot
 
 
 def _roots(parts: Sequence[tuple[Part, Body]], times: Array) -> tuple[Array, Array]:
     """Turn (S, n, 3, 3) and origin (S, n, 3) of every part's body."""
     paths = [b.path for _, b in parts]
-    spin, roll, rate, phase, yaw = np.array([(p.spin, p.roll, p.roll_rate, p.roll_phase, p.yaw) for p in paths]).T
+    turns = np.array([(p.spin, p.roll, p.roll_rate, p.roll_phase, p.yaw) for p in paths])
+    spin, roll, rate, phase, yaw = turns.T
     t = times[:, None]
     angle = spin * t + roll * np.sin(rate * t + phase)
     about = rotate(np.stack([p.axis for p in paths]), angle)
+    # The yaw comes last, so that the axis of a roll turns with the way.
     linear = rotate(Y, yaw * t) @ about @ np.stack([p.start for p in paths])
     vectors = np.array([(p.place, p.velocity, p.sway, p.sway_rate, p.sway_phase) for p in paths])
     place, velocity, sway, sway_rate, sway_phase = vectors.transpose(1, 0, 2)
     t = t[..., None]
-    return linear, place + velocity * t + sway * np.sin(sway_rate * t + sway_phase)
+    swing = sway * np.sin(sway_rate * t + sway_phase)
+    return linear, place + velocity * t + swing
 
 
 def place_parts(parts: Sequence[tuple[Part, Body]], times: Array) -> Array:
     """Where every solid is: world_from_local (S, n, 3, 4) at times (S,)."""
     linear, origin = _roots(parts, times)
+    # A chain of frames from the root outwards: each hinge turns all that hangs on it.
     for level in range(max(len(part.joints) for part, _ in parts)):
         hinge, pivot = _hinges(parts, times, level)
         origin = origin + (linear @ pivot[..., None])[..., 0]
         linear = linear @ hinge
-    origin = origin + (linear @ np.stack([p.offset for p, _ in parts])[..., None])[..., 0]
+    offset = np.stack([p.offset for p, _ in parts])
+    origin = origin + (linear @ offset[..., None])[..., 0]
     linear = linear @ np.stack([p.turn for p, _ in parts])
     vectors = np.array([(p.half, p.stretch, p.stretch_phase, p.shear) for p, _ in parts])
     half, stretch, phase, shear = vectors.transpose(1, 0, 2)
     rate = np.array([b.rate for _, b in parts])
     cycle = np.sin((rate * times[:, None])[..., None] + phase)
+    # Stretching and leaning are affine, so a piece of material keeps its local coordinates through them.
     scale = half * (1 + stretch * cycle)
     lean = np.broadcast_to(UNIT, (*linear.shape[:2], 3, 3)).copy()
     lean[..., 0, 1] = shear[:, 0] * cycle[..., 0]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from page4d.world import figures, things
+from page4d.world import figures, furniture, things
 from page4d.world.bodies import TAU, Body
 from page4d.world.draw import Array, Draw
 from page4d.world.motions import Motion, draw_motion, rest, travel
@@ -137,7 +137,7 @@ def _cast(draw: Draw, place: Place, wanted: float, left: int, common: Motion | N
 
 def _perched(draw: Draw, place: Place) -> bool:
     """A table, and on it a small ball that rolls to and fro or a jelly that quivers."""
-    table = things.table(draw)
+    table = furniture.table(draw)
     origin, sight = place.sight(draw.uniform(0.2, 0.8), 0.5)
     foot = origin + sight * draw.uniform(1.3, 2.6)
     foot[1] = 0.0

@@ -84,26 +84,29 @@ class Draw:
 def turn(axis: Array, angle: float) -> Array:
     """One rotation matrix about a unit axis: Rodrigues' formula, in plain floats because arrays of 3 are slow."""
     x, y, z = axis.tolist()
-    s, c = math.sin(angle), math.cos(angle)
-    v = 1 - c
-    return np.array(
-        (
-            (c + x * x * v, x * y * v - z * s, x * z * v + y * s),
-            (x * y * v + z * s, c + y * y * v, y * z * v - x * s),
-            (x * z * v - y * s, y * z * v + x * s, c + z * z * v),
-        )
-    )
+    sine, cosine = math.sin(angle), math.cos(angle)
+    rest = 1 - cosine
+    xy, xz, yz = x * y * rest, x * z * rest, y * z * rest
+    xs, ys, zs = x * sine, y * sine, z * sine
+    first = (cosine + x * x * rest, xy - zs, xz + ys)
+    second = (xy + zs, cosine + y * y * rest, yz - xs)
+    third = (xz - ys, yz + xs, cosine + z * z * rest)
+    return np.array((first, second, third))
 
 
 def rotate(axis: Array, angle: float | Array) -> Array:
     """Rotation matrices about unit axes (*, 3) by angles (*): Rodrigues' formula."""
     x, y, z = axis[..., 0], axis[..., 1], axis[..., 2]
-    s, c = np.sin(angle), np.cos(angle)
-    v = 1 - c
-    rows = (c + x * x * v, x * y * v - z * s, x * z * v + y * s,
-            x * y * v + z * s, c + y * y * v, y * z * v - x * s,
-            x * z * v - y * s, y * z * v + x * s, c + z * z * v)  # fmt: skip
-    stacked = np.empty((*np.broadcast_shapes(x.shape, np.shape(angle)), 9))
-    for column, row in enumerate(rows):
+    sine, cosine = np.sin(angle), np.cos(angle)
+    rest = 1 - cosine
+    xy, xz, yz = x * y * rest, x * z * rest, y * z * rest
+    xs, ys, zs = x * sine, y * sine, z * sine
+    first = (cosine + x * x * rest, xy - zs, xz + ys)
+    second = (xy + zs, cosine + y * y * rest, yz - xs)
+    third = (xz - ys, yz + xs, cosine + z * z * rest)
+    shape = np.broadcast_shapes(x.shape, np.shape(angle))
+    # Filling columns is twice as fast as stacking them.
+    stacked = np.empty((*shape, 9))
+    for column, row in enumerate(first + second + third):
         stacked[..., column] = row
-    return stacked.reshape(*stacked.shape[:-1], 3, 3)
+    return stacked.reshape(*shape, 3, 3)

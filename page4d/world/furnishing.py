@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from page4d.world import figures, things
+from page4d.world import figures, furniture, things
 from page4d.world.bodies import TAU, Body
 from page4d.world.draw import Array, Draw
 from page4d.world.motions import rest
@@ -17,19 +17,29 @@ from page4d.world.placing import Place
 TRIES = 9
 OUTDOOR_MORE = 3
 
-_ROOM_FLOOR = (
-    (things.table, 1.2), (things.seat, 1.2), (things.cupboard, 1.4), (things.plant, 0.9), (things.lamp, 0.5),
-    (things.stool, 0.6), (things.crate, 0.6), (things.ball, 0.4),
-)  # fmt: skip
-_OUTDOOR_FLOOR = (
-    (things.tree, 2.0), (things.bush, 1.0), (things.house, 0.8), (things.bench, 0.7), (things.crate, 0.8),
-    (things.ball, 0.3),
-)  # fmt: skip
+# What stands about, and how often against the rest.
+_INDOORS: dict[Callable[[Draw], Body], float] = {
+    furniture.table: 1.2,
+    furniture.seat: 1.2,
+    furniture.cupboard: 1.4,
+    furniture.plant: 0.9,
+    furniture.lamp: 0.5,
+    furniture.stool: 0.6,
+    things.crate: 0.6,
+    things.ball: 0.4,
+}
+_OUTDOORS: dict[Callable[[Draw], Body], float] = {
+    furniture.tree: 2.0,
+    furniture.bush: 1.0,
+    furniture.house: 0.8,
+    furniture.bench: 0.7,
+    things.crate: 0.8,
+    things.ball: 0.3,
+}
 
 
 def _clutter(draw: Draw, outdoor: bool) -> Body:
     """Something that stands."""
-    options = _OUTDOOR_FLOOR if outdoor else _ROOM_FLOOR
     extra = ("person", "car", "barrel", "dog") if outdoor else ("person", "barrel", "dog")
     kind = draw.choice(("thing", *extra), (6.0, *(0.7 for _ in extra)))
     if kind == "person":
@@ -40,8 +50,8 @@ def _clutter(draw: Draw, outdoor: bool) -> Body:
         return things.car(draw, 0.0)
     if kind == "barrel":
         return things.barrel(draw, lying=draw.chance(0.3))
-    make = draw.choice([make for make, _ in options], [weight for _, weight in options])
-    return make(draw)
+    makers = _OUTDOORS if outdoor else _INDOORS
+    return draw.choice(tuple(makers), tuple(makers.values()))(draw)
 
 
 def _stand(draw: Draw, place: Place, body: Body) -> Body:
@@ -58,17 +68,17 @@ def _stand(draw: Draw, place: Place, body: Body) -> Body:
 
 def _against_wall(draw: Draw, place: Place, body: Body, spot: Array) -> Body:
     """A body with its back to the side of the stage that is nearest to a spot."""
-    low, high = place.stage.low[::2], place.stage.high[::2]
-    gaps = np.concatenate((spot[::2] - low, high - spot[::2]))
-    side = int(np.argmin(gaps))
-    deep = float(max(part.half[2] + abs(part.offset[2]) for part in body.parts)) + 0.02
-    foot = np.array([spot[0], 0.0, spot[2]])
-    axis, inward = (0, 2)[side % 2], 1.0 if side < 2 else -1.0
-    edge = (low if side < 2 else high)[side % 2]
-    foot[axis] = edge + inward * (deep if not place.stage.outdoor else -deep)
-    along = 2 - axis
+    low, high = place.stage.low, place.stage.high
+    near, far = spot - low, high - spot
+    side = int(np.argmin((near[0], near[2], far[0], far[2])))
+    axis, along = (0, 2) if side % 2 == 0 else (2, 0)
+    edge, inward = (low[axis], 1.0) if side < 2 else (high[axis], -1.0)
+    deep = max(part.half[2] + abs(part.offset[2]) for part in body.parts) + 0.02
+    foot = np.zeros(3)
+    # A house stands beyond the edge of the stage, and looks at it.
+    foot[axis] = edge + inward * (-deep if place.stage.outdoor else deep)
     wide = body.parts[0].half[0]
-    foot[along] = min(max(foot[along], place.stage.low[along] + wide), place.stage.high[along] - wide)
+    foot[along] = min(max(spot[along], low[along] + wide), high[along] - wide)
     # The front looks along z before the turn; a wall of constant x turns it by a quarter.
     facing = math.atan2(inward * (axis == 0), inward * (axis == 2))
     return replace(body, path=rest(draw, body, foot, facing))
@@ -76,7 +86,8 @@ def _against_wall(draw: Draw, place: Place, body: Body, spot: Array) -> Body:
 
 def _aloft(draw: Draw, place: Place) -> Body:
     """A body of no kind that hangs still in the air."""
-    body = things.floater(draw, draw.uniform(0.3, 1.0) if place.stage.outdoor else draw.uniform(0.15, 0.45))
+    smallest, largest = (0.3, 1.0) if place.stage.outdoor else (0.15, 0.45)
+    body = things.floater(draw, draw.uniform(smallest, largest))
     origin, sight = place.sight(draw.uniform(0.0, 1.0), draw.uniform(0.1, 0.7))
     spot = origin + sight * draw.uniform(1.4, max(1.5, place.reach(origin, sight)))
     ceiling = place.stage.low[1] + body.radius
@@ -98,7 +109,7 @@ def _top(draw: Draw, place: Place, below: Body) -> None:
     """Perhaps something small on what has just been put."""
     if not below.deck or not draw.chance(0.6):
         return
-    body = things.trinket(draw)
+    body = furniture.trinket(draw)
     foot = below.path.place + np.array([draw.uniform(-0.5, 0.5), 0.0, draw.uniform(-0.5, 0.5)]) * below.deck
     foot[1] += below.rise - below.tall
     body = replace(body, path=rest(draw, body, foot, draw.uniform(0, TAU)))

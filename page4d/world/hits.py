@@ -27,8 +27,10 @@ def per_ray(values: Tensor, index: Tensor) -> Tensor:
 
 def apply_maps(maps: Tensor, points: Tensor) -> Tensor:
     """Affine maps (12, M), row-major, applied to points (3, M)."""
-    m = maps.view(3, 4, -1)
-    return torch.addcmul(m[:, 3], m[:, 0], points[0]).addcmul_(m[:, 1], points[1]).addcmul_(m[:, 2], points[2])
+    first, second, third, shift = maps.view(3, 4, -1).unbind(1)
+    moved = torch.addcmul(shift, first, points[0])
+    moved.addcmul_(second, points[1])
+    return moved.addcmul_(third, points[2])
 
 
 @dataclass(frozen=True)

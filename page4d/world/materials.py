@@ -43,93 +43,158 @@ _WOODS = ((0.72, 0.5, 0.3), (0.55, 0.35, 0.2), (0.83, 0.67, 0.47), (0.38, 0.24, 
 _PALE = ((0.93, 0.9, 0.84), (0.85, 0.89, 0.92), (0.9, 0.85, 0.78), (0.84, 0.9, 0.83), (0.95, 0.87, 0.8))
 _GREENS = ((0.25, 0.48, 0.18), (0.35, 0.55, 0.2), (0.2, 0.4, 0.22), (0.5, 0.58, 0.25))
 
-MATERIALS = {
-    "skin": Material(_SKINS, contrast=(0.9, 1.0), grain=(0.0, 0.05)),
-    "hair": Material(_HAIRS, contrast=(0.6, 0.8), frequency=(12.0, 20.0), stripes=(0.5, 1.0)),
-    "shirt": Material(contrast=(0.0, 0.9), frequency=(3.0, 7.0), stripes=(0.0, 1.2), warp=(0.0, 0.2)),
-    "trousers": Material(
-        ((0.2, 0.26, 0.42), (0.16, 0.16, 0.18), (0.45, 0.38, 0.28), (0.35, 0.36, 0.38), (0.3, 0.36, 0.25)),
-        contrast=(0.8, 0.95),
-        frequency=(8.0, 16.0),
-    ),
-    "shoe": Material(((0.1, 0.1, 0.1), (0.85, 0.85, 0.85), (0.4, 0.22, 0.12), (0.7, 0.15, 0.15))),
-    "fur": Material(
-        ((0.5, 0.33, 0.18), (0.16, 0.13, 0.11), (0.85, 0.78, 0.66), (0.68, 0.46, 0.24)),
-        contrast=(0.5, 0.9),
-        frequency=(2.0, 5.0),
-        grain=(0.2, 0.4),
-    ),
-    "football": Material(
-        ((0.95, 0.95, 0.95),), contrast=(0.1, 0.2), frequency=(1.3, 1.6), tiles=(1.5, 2.0), sharpness=(3, 5),
-        fitted=True,
-    ),
-    "basketball": Material(
-        ((0.85, 0.43, 0.16),), contrast=(0.2, 0.3), frequency=(0.9, 1.1), stripes=(1.0, 1.3), sharpness=(2, 3),
-        fitted=True,
-    ),
-    "beachball": Material(
-        ((0.95, 0.95, 0.92), (0.98, 0.85, 0.2)), contrast=(0, 0), frequency=(0.9, 1.3), stripes=(3, 4),
-        warp=(0, 0), sharpness=(2, 3), fitted=True,
-    ),
-    "gymball": Material(value=(0.6, 0.95), contrast=(0.6, 0.8), frequency=(2.0, 3.0), stripes=(2, 3), fitted=True),
-    "drum": Material(
-        value=(0.35, 0.8), contrast=(0.6, 1.3), frequency=(2.0, 3.0), stripes=(1.5, 2.5), sharpness=(1.5, 3),
-    ),
-    "tyre": Material(((0.12, 0.12, 0.13),), contrast=(0.6, 0.7), frequency=(3.0, 4.0), tiles=(0.5, 1.0), fitted=True),
-    "hub": Material(((0.75, 0.76, 0.78),), contrast=(0.3, 0.4), frequency=(1.0, 1.4), tiles=(1, 2), fitted=True),
-    "rubber": Material(((0.1, 0.1, 0.11),)),
-    "planks": Material(_WOODS, contrast=(0.6, 0.8), frequency=(5.0, 8.0), stripes=(2.0, 3.0), sharpness=(0.8, 1.2)),
-    "cardboard": Material(((0.76, 0.6, 0.42), (0.68, 0.52, 0.35)), contrast=(0.85, 0.95), frequency=(2.0, 4.0)),
-    "lacquer": Material(value=(0.5, 0.95), saturation=0.45, contrast=(0.85, 1.0), frequency=(1.5, 2.5)),
-    "carpaint": Material(value=(0.25, 0.9), saturation=0.9, contrast=(0.92, 1.0), grain=(0.0, 0.05)),
-    "glass": Material(((0.16, 0.2, 0.26), (0.25, 0.31, 0.38)), contrast=(1.2, 1.5), frequency=(1.0, 2.0)),
-    "wood": Material(_WOODS, contrast=(0.7, 0.85), frequency=(7.0, 12.0), stripes=(0.8, 1.2), warp=(1.0, 2.5)),
-    "metal": Material(((0.55, 0.56, 0.58), (0.2, 0.2, 0.22), (0.75, 0.7, 0.55)), contrast=(0.8, 1.0)),
-    "cloth": Material(value=(0.35, 0.9), saturation=0.5, contrast=(0.6, 0.95), frequency=(3, 7), stripes=(0.0, 1.0)),
-    "leaves": Material(_GREENS, contrast=(0.4, 0.6), frequency=(2.5, 4.5), warp=(2.0, 3.0), grain=(0.3, 0.5)),
-    "bark": Material(((0.36, 0.27, 0.2), (0.5, 0.45, 0.4)), contrast=(0.5, 0.7), frequency=(5, 8), stripes=(0.6, 1.0)),
-    "clay": Material(((0.7, 0.38, 0.25), (0.85, 0.82, 0.75), (0.3, 0.45, 0.55)), contrast=(0.8, 0.95)),
-    "shade": Material(((0.98, 0.92, 0.78), (0.9, 0.6, 0.4)), contrast=(0.9, 1.0)),
-    "bottle": Material(((0.2, 0.42, 0.25), (0.45, 0.25, 0.1), (0.6, 0.75, 0.8)), contrast=(0.8, 1.0)),
-    "brick": Material(
-        ((0.62, 0.33, 0.25), (0.85, 0.8, 0.7), (0.75, 0.62, 0.48)), contrast=(0.75, 0.9), frequency=(3, 5),
-        tiles=(0.8, 1.4), warp=(0.0, 0.2),
-    ),
-    "roof": Material(((0.4, 0.22, 0.18), (0.3, 0.3, 0.33)), contrast=(0.7, 0.9), stripes=(0.6, 1.0)),
-    "jelly": Material(value=(0.6, 1.0), saturation=1.0, contrast=(0.0, 0.8), frequency=(2.0, 4.0), tiles=(0.6, 1.2)),
-    "plaster": Material(_PALE, contrast=(0.84, 0.93), frequency=(2.0, 4.0), sharpness=(0.4, 0.8), grain=(0.08, 0.16)),
-    "wallpaper": Material(
-        _PALE, contrast=(0.72, 0.88), frequency=(2.5, 5.0), stripes=(2.5, 3.5), warp=(0.0, 0.1), sharpness=(0.5, 1.0)
-    ),
-    "squares": Material(
-        _PALE, contrast=(0.72, 0.88), frequency=(1.5, 3.5), tiles=(2.5, 3.5), warp=(0.0, 0.1), sharpness=(0.6, 1.2)
-    ),
-    "paint": Material(
-        value=(0.6, 0.9), saturation=0.45, contrast=(0.8, 0.92), frequency=(2.0, 4.0), sharpness=(0.4, 0.8)
-    ),
-    "panels": Material(_WOODS, contrast=(0.7, 0.85), frequency=(4, 7), stripes=(2, 3), sharpness=(0.6, 1.0)),
-    "ceiling": Material(((0.97, 0.97, 0.95),), contrast=(0.9, 0.96), frequency=(1.5, 3.0), sharpness=(0.4, 0.8)),
-    "boards": Material(_WOODS, contrast=(0.72, 0.86), frequency=(5.0, 9.0), stripes=(2, 3), sharpness=(0.5, 0.9)),
-    "tiles": Material(
-        ((0.85, 0.82, 0.76), (0.6, 0.62, 0.65), (0.75, 0.55, 0.45)), contrast=(0.55, 0.85), frequency=(1.6, 3.2),
-        tiles=(2.5, 3.5), sharpness=(1, 2), warp=(0, 0),
-    ),
-    "carpet": Material(value=(0.35, 0.8), saturation=0.5, contrast=(0.6, 0.9), frequency=(1, 2), tiles=(0.0, 0.8)),
-    "grass": Material(
-        ((0.42, 0.55, 0.25), (0.5, 0.58, 0.3), (0.36, 0.5, 0.24)), contrast=(0.7, 0.85), frequency=(1.2, 2.4),
-        sharpness=(0.5, 1.0), grain=(0.3, 0.5),
-    ),
-    "sand": Material(
-        ((0.82, 0.74, 0.58),), contrast=(0.82, 0.92), frequency=(1.2, 2.4), sharpness=(0.5, 1.0), grain=(0.2, 0.35)
-    ),
-    "asphalt": Material(
-        ((0.45, 0.45, 0.47), (0.55, 0.54, 0.52)), contrast=(0.8, 0.9), frequency=(1.2, 2.4), sharpness=(0.5, 1.0)
-    ),
-    "paving": Material(
-        ((0.68, 0.66, 0.62), (0.7, 0.6, 0.52)), contrast=(0.7, 0.85), frequency=(1.5, 2.5), tiles=(2.0, 3.0),
-        sharpness=(0.8, 1.4),
-    ),
-}  # fmt: skip
+_DENIMS = ((0.2, 0.26, 0.42), (0.16, 0.16, 0.18), (0.45, 0.38, 0.28), (0.35, 0.36, 0.38), (0.3, 0.36, 0.25))
+_SHOES = ((0.1, 0.1, 0.1), (0.85, 0.85, 0.85), (0.4, 0.22, 0.12), (0.7, 0.15, 0.15))
+_FURS = ((0.5, 0.33, 0.18), (0.16, 0.13, 0.11), (0.85, 0.78, 0.66), (0.68, 0.46, 0.24))
+_TILES = ((0.85, 0.82, 0.76), (0.6, 0.62, 0.65), (0.75, 0.55, 0.45))
+_BRICKS = ((0.62, 0.33, 0.25), (0.85, 0.8, 0.7), (0.75, 0.62, 0.48))
+_MEADOWS = ((0.42, 0.55, 0.25), (0.5, 0.58, 0.3), (0.36, 0.5, 0.24))
+_RUBBER = ((0.12, 0.12, 0.13),)
+
+MATERIALS: dict[str, Material] = {}
+
+# People and animals.
+MATERIALS["skin"] = Material(_SKINS, contrast=(0.9, 1.0), grain=(0.0, 0.05))
+MATERIALS["hair"] = Material(_HAIRS, contrast=(0.6, 0.8), frequency=(12.0, 20.0), stripes=(0.5, 1.0))
+MATERIALS["shirt"] = Material(contrast=(0.0, 0.9), frequency=(3.0, 7.0), stripes=(0.0, 1.2), warp=(0.0, 0.2))
+MATERIALS["trousers"] = Material(
+    _DENIMS,
+    contrast=(0.8, 0.95),
+    frequency=(8.0, 16.0),
+)
+MATERIALS["shoe"] = Material(_SHOES)
+MATERIALS["fur"] = Material(
+    _FURS,
+    contrast=(0.5, 0.9),
+    frequency=(2.0, 5.0),
+    grain=(0.2, 0.4),
+)
+
+# Balls, drums and wheels.
+MATERIALS["football"] = Material(
+    ((0.95, 0.95, 0.95),),
+    contrast=(0.1, 0.2),
+    frequency=(1.3, 1.6),
+    tiles=(1.5, 2.0),
+    sharpness=(3, 5),
+    fitted=True,
+)
+MATERIALS["basketball"] = Material(
+    ((0.85, 0.43, 0.16),),
+    contrast=(0.2, 0.3),
+    frequency=(0.9, 1.1),
+    stripes=(1.0, 1.3),
+    sharpness=(2, 3),
+    fitted=True,
+)
+MATERIALS["beachball"] = Material(
+    ((0.95, 0.95, 0.92), (0.98, 0.85, 0.2)),
+    contrast=(0, 0),
+    frequency=(0.9, 1.3),
+    stripes=(3, 4),
+    warp=(0, 0),
+    sharpness=(2, 3),
+    fitted=True,
+)
+MATERIALS["gymball"] = Material(
+    value=(0.6, 0.95), contrast=(0.6, 0.8), frequency=(2.0, 3.0), stripes=(2, 3), fitted=True
+)
+MATERIALS["drum"] = Material(
+    value=(0.35, 0.8),
+    contrast=(0.6, 1.3),
+    frequency=(2.0, 3.0),
+    stripes=(1.5, 2.5),
+    sharpness=(1.5, 3),
+)
+MATERIALS["tyre"] = Material(_RUBBER, contrast=(0.6, 0.7), frequency=(3.0, 4.0), tiles=(0.5, 1.0), fitted=True)
+MATERIALS["hub"] = Material(((0.75, 0.76, 0.78),), contrast=(0.3, 0.4), frequency=(1.0, 1.4), tiles=(1, 2), fitted=True)
+MATERIALS["rubber"] = Material(((0.1, 0.1, 0.11),))
+
+# Boxes, cars, furniture.
+MATERIALS["planks"] = Material(
+    _WOODS, contrast=(0.6, 0.8), frequency=(5.0, 8.0), stripes=(2.0, 3.0), sharpness=(0.8, 1.2)
+)
+MATERIALS["cardboard"] = Material(((0.76, 0.6, 0.42), (0.68, 0.52, 0.35)), contrast=(0.85, 0.95), frequency=(2.0, 4.0))
+MATERIALS["lacquer"] = Material(value=(0.5, 0.95), saturation=0.45, contrast=(0.85, 1.0), frequency=(1.5, 2.5))
+MATERIALS["carpaint"] = Material(value=(0.25, 0.9), saturation=0.9, contrast=(0.92, 1.0), grain=(0.0, 0.05))
+MATERIALS["glass"] = Material(((0.16, 0.2, 0.26), (0.25, 0.31, 0.38)), contrast=(1.2, 1.5), frequency=(1.0, 2.0))
+MATERIALS["wood"] = Material(_WOODS, contrast=(0.7, 0.85), frequency=(7.0, 12.0), stripes=(0.8, 1.2), warp=(1.0, 2.5))
+MATERIALS["metal"] = Material(((0.55, 0.56, 0.58), (0.2, 0.2, 0.22), (0.75, 0.7, 0.55)), contrast=(0.8, 1.0))
+MATERIALS["cloth"] = Material(
+    value=(0.35, 0.9), saturation=0.5, contrast=(0.6, 0.95), frequency=(3, 7), stripes=(0.0, 1.0)
+)
+
+# Plants, pots, lamps, houses.
+MATERIALS["leaves"] = Material(_GREENS, contrast=(0.4, 0.6), frequency=(2.5, 4.5), warp=(2.0, 3.0), grain=(0.3, 0.5))
+MATERIALS["bark"] = Material(
+    ((0.36, 0.27, 0.2), (0.5, 0.45, 0.4)), contrast=(0.5, 0.7), frequency=(5, 8), stripes=(0.6, 1.0)
+)
+MATERIALS["clay"] = Material(((0.7, 0.38, 0.25), (0.85, 0.82, 0.75), (0.3, 0.45, 0.55)), contrast=(0.8, 0.95))
+MATERIALS["shade"] = Material(((0.98, 0.92, 0.78), (0.9, 0.6, 0.4)), contrast=(0.9, 1.0))
+MATERIALS["bottle"] = Material(((0.2, 0.42, 0.25), (0.45, 0.25, 0.1), (0.6, 0.75, 0.8)), contrast=(0.8, 1.0))
+MATERIALS["brick"] = Material(
+    _BRICKS,
+    contrast=(0.75, 0.9),
+    frequency=(3, 5),
+    tiles=(0.8, 1.4),
+    warp=(0.0, 0.2),
+)
+MATERIALS["roof"] = Material(((0.4, 0.22, 0.18), (0.3, 0.3, 0.33)), contrast=(0.7, 0.9), stripes=(0.6, 1.0))
+MATERIALS["jelly"] = Material(
+    value=(0.6, 1.0), saturation=1.0, contrast=(0.0, 0.8), frequency=(2.0, 4.0), tiles=(0.6, 1.2)
+)
+
+# Walls and ceilings.
+MATERIALS["plaster"] = Material(
+    _PALE, contrast=(0.84, 0.93), frequency=(2.0, 4.0), sharpness=(0.4, 0.8), grain=(0.08, 0.16)
+)
+MATERIALS["wallpaper"] = Material(
+    _PALE, contrast=(0.72, 0.88), frequency=(2.5, 5.0), stripes=(2.5, 3.5), warp=(0.0, 0.1), sharpness=(0.5, 1.0)
+)
+MATERIALS["squares"] = Material(
+    _PALE, contrast=(0.72, 0.88), frequency=(1.5, 3.5), tiles=(2.5, 3.5), warp=(0.0, 0.1), sharpness=(0.6, 1.2)
+)
+MATERIALS["paint"] = Material(
+    value=(0.6, 0.9), saturation=0.45, contrast=(0.8, 0.92), frequency=(2.0, 4.0), sharpness=(0.4, 0.8)
+)
+MATERIALS["panels"] = Material(_WOODS, contrast=(0.7, 0.85), frequency=(4, 7), stripes=(2, 3), sharpness=(0.6, 1.0))
+MATERIALS["ceiling"] = Material(((0.97, 0.97, 0.95),), contrast=(0.9, 0.96), frequency=(1.5, 3.0), sharpness=(0.4, 0.8))
+
+# Floors and ground.
+MATERIALS["boards"] = Material(
+    _WOODS, contrast=(0.72, 0.86), frequency=(5.0, 9.0), stripes=(2, 3), sharpness=(0.5, 0.9)
+)
+MATERIALS["tiles"] = Material(
+    _TILES,
+    contrast=(0.55, 0.85),
+    frequency=(1.6, 3.2),
+    tiles=(2.5, 3.5),
+    sharpness=(1, 2),
+    warp=(0, 0),
+)
+MATERIALS["carpet"] = Material(
+    value=(0.35, 0.8), saturation=0.5, contrast=(0.6, 0.9), frequency=(1, 2), tiles=(0.0, 0.8)
+)
+MATERIALS["grass"] = Material(
+    _MEADOWS,
+    contrast=(0.7, 0.85),
+    frequency=(1.2, 2.4),
+    sharpness=(0.5, 1.0),
+    grain=(0.3, 0.5),
+)
+MATERIALS["sand"] = Material(
+    ((0.82, 0.74, 0.58),), contrast=(0.82, 0.92), frequency=(1.2, 2.4), sharpness=(0.5, 1.0), grain=(0.2, 0.35)
+)
+MATERIALS["asphalt"] = Material(
+    ((0.45, 0.45, 0.47), (0.55, 0.54, 0.52)), contrast=(0.8, 0.9), frequency=(1.2, 2.4), sharpness=(0.5, 1.0)
+)
+MATERIALS["paving"] = Material(
+    ((0.68, 0.66, 0.62), (0.7, 0.6, 0.52)),
+    contrast=(0.7, 0.85),
+    frequency=(1.5, 2.5),
+    tiles=(2.0, 3.0),
+    sharpness=(0.8, 1.4),
+)
 
 
 def near(draw: Draw, rgb: Sequence[float], spread: float) -> list[float]:

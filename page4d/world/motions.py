@@ -52,10 +52,12 @@ def _base(motion: Motion, x: float, y: float, z: float) -> dict[str, Any]:
     sine, cosine = math.sin(motion.heading), math.cos(motion.heading)
     reach = motion.reach
     if motion.shape == "line":
-        return {"place": np.array((x, y, z)), "velocity": np.array((motion.speed * sine, 0.0, motion.speed * cosine))}
+        velocity = (motion.speed * sine, 0.0, motion.speed * cosine)
+        return {"place": np.array((x, y, z)), "velocity": np.array(velocity)}
     if motion.shape == "shuttle":
         back = reach * math.sin(motion.phase)
-        place, sway = (x - back * sine, y, z - back * cosine), (reach * sine, 0.0, reach * cosine)
+        place = (x - back * sine, y, z - back * cosine)
+        sway = (reach * sine, 0.0, reach * cosine)
         return _swaying(place, sway, motion.rate, (motion.phase, 0.0, motion.phase))
     phase = motion.heading - motion.way * math.pi / 2
     turning = motion.way * motion.rate

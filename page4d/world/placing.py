@@ -102,7 +102,7 @@ class Place:
     def room(self, body: Body, slack: float) -> Taken | None:
         """The space of a body, if it is inside the stage, clear of the camera and, by `slack`, of the other bodies."""
         glance = self._glance(body)
-        xs, zs = [spot[0] for spot in glance], [spot[1] for spot in glance]
+        xs, zs, _, _ = zip(*glance, strict=True)
         if not self._inside(body, (min(xs), max(xs)), (min(zs), max(zs))):
             return None
         if self._camera.glances(glance, CLEAR_M + body.radius):
@@ -122,7 +122,8 @@ class Place:
     def _moving_room(self, body: Body, glance: tuple[Spot, ...], slack: float) -> Taken | None:
         """What a glance leaves to tell of a moving body: all frames."""
         x, y, z = body.path.positions(self.camera.times).T
-        if not self._inside(body, (float(x.min()), float(x.max())), (float(z.min()), float(z.max()))):
+        across, deep = (x.min(), x.max()), (z.min(), z.max())
+        if not self._inside(body, across, deep):
             return None
         bottom = y + body.rise
         wanted = Taken(x, z, bottom - body.tall, bottom, body.radius, glance)

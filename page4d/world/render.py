@@ -39,20 +39,25 @@ def _unit(vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 def _normals(table: Tables, hits: Hits) -> Tensor:
     """Unit normals in the camera (3, M); a normal is a covector, so the map's transpose brings it back."""
-    local = normals(per_ray(table.kind.flatten(), hits.slot), per_ray(table.length.flatten(), hits.slot), hits.local)
-    m = hits.maps.view(3, 4, -1)
-    normal = (m[0, :3] * local[0]).addcmul_(m[1, :3], local[1]).addcmul_(m[2, :3], local[2])
+    kind = per_ray(table.kind.flatten(), hits.slot)
+    length = per_ray(table.length.flatten(), hits.slot)
+    local = normals(kind, length, hits.local)
+    rows = hits.maps.view(3, 4, -1)[:, :3]
+    normal = rows[0] * local[0]
+    normal.addcmul_(rows[1], local[1]).addcmul_(rows[2], local[2])
     return _unit(normal)[0]
 
 
 def _direct_light(table: Tables, hits: Hits, normal: Tensor, shadow_depth: Tensor) -> Tensor:
     """Lambert's cosine of each surface point, less what shadows take: (M,)."""
     f = len(table.K)
-    from_light = hits.rays * hits.depth - table.light.T.repeat_interleave(len(hits.depth) // f, dim=1)
+    lamp = table.light.T.repeat_interleave(len(hits.depth) // f, dim=1)
+    from_light = hits.rays * hits.depth - lamp
     beam, distance = _unit(from_light)
     cosine = (beam * normal).sum(0).neg_().clamp_(min=0)
     if not table.shadows:
         return cosine
+    # The ray from the light would meet the lit surface itself, but for this margin.
     limit = 1.0 - SHADOW_BIAS_M / distance.clamp(min=1.0)
     facing = (cosine > 0) & hits.found
     directions = from_light.view(3, f, -1).transpose(0, 1)
@@ -67,14 +72,17 @@ def _colours(table: Tables, hits: Hits) -> Tensor:
     air = table.air.T.repeat_interleave(p, dim=1)
     normal = _normals(table, hits)
     forward, stretch = _unit(hits.rays)
+    # A pixel covers more of what it sees at a slant; the root is between its short side and its long one.
     slant = (forward * normal).sum(0).abs_().clamp_(min=0.15).sqrt_()
-    footprint = (look[26] * hits.depth / (slant * table.K[:, 0, 0].repeat_interleave(p))).clamp_(min=1e-6)
+    focal = table.K[:, 0, 0].repeat_interleave(p)
+    footprint = (look[26] * hits.depth / (slant * focal)).clamp_(min=1e-6)
     colour = paint(apply_maps(look[:12], hits.local), look[12:21], look[21:27], footprint)
     direct = _direct_light(table, hits, normal, air[2])
     # The sky, or a bright ceiling, lights what faces up more than what faces down, in shadow too.
     up = table.cam_from_world[:, :, 1].T.repeat_interleave(p, dim=1)
     fill = (up * normal).sum(0).mul_(-SKY_FILL).clamp_(min=-0.2 * SKY_FILL)
-    light = torch.where(hits.found, air[0] + air[1] * (direct + fill), 1.0 / air[7:10].amax(0))
+    own = 1.0 / air[7:10].amax(0)
+    light = torch.where(hits.found, air[0] + air[1] * (direct + fill), own)
     clear = torch.exp(-air[3] * hits.depth * stretch)
     # Outdoors the ground melts into the horizon before the world ends, and the sky into haze near the horizon.
     clear = clear * (2 - 2 * hits.depth / FAR_M).clamp_(0, 1)
@@ -88,13 +96,12 @@ def _render_chunk(table: Tables) -> Rendered:
     hits = trace(table, rays(table.K, pixels))
     maps = per_ray(table.next_from_local.flatten(0, 1).flatten(1), hits.slot)
     seen_next, _ = project_local(maps, hits.local, table.K)
-    return Rendered(
-        images=_colours(table, hits).view(3, f, h, w).transpose(0, 1),
-        depth=(hits.depth * hits.found).view(f, h, w),
-        moving=per_ray(table.moving.flatten(), hits.slot).view(f, h, w),
-        instances=per_ray(table.instance.flatten(), hits.slot).view(f, h, w),
-        flow=(seen_next - pixels).view(f, h, w, 2),
-    )
+    images = _colours(table, hits).view(3, f, h, w).transpose(0, 1)
+    depth = (hits.depth * hits.found).view(f, h, w)
+    moving = per_ray(table.moving.flatten(), hits.slot).view(f, h, w)
+    instances = per_ray(table.instance.flatten(), hits.slot).view(f, h, w)
+    flow = (seen_next - pixels).view(f, h, w, 2)
+    return Rendered(images, depth, moving, instances, flow)
 
 
 def render(table: Tables) -> Rendered:
@@ -105,5 +112,7 @@ def render(table: Tables) -> Rendered:
         # Whole clips share a chunk with fewer others, and so with fewer of the others' solids.
         step -= step % table.frames
     chunks = [_render_chunk(table.rows(slice(i, i + step))) for i in range(0, len(table.K), step)]
-    names = [f.name for f in fields(Rendered)]
-    return Rendered(**{name: torch.cat([getattr(c, name) for c in chunks]) for name in names})
+    joined: dict[str, Tensor] = {}
+    for f in fields(Rendered):
+        joined[f.name] = torch.cat([getattr(chunk, f.name) for chunk in chunks])
+    return Rendered(**joined)

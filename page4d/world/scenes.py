@@ -99,14 +99,10 @@ def _surroundings(draw: Draw, config: WorldConfig) -> tuple[list[Body], Stage]:
         return [floor], Stage(low, high, True)
     half_x, half_z, tall = draw.uniform(1.8, 4.0), draw.uniform(2.2, 5.0), draw.uniform(2.3, 3.6)
     finish = draw.choice(("plaster", "wallpaper", "squares", "paint", "panels"))
-    walls = [
-        floor,
-        _plane(_DOWN, (0.0, -tall, 0.0), "ceiling"),
-        _plane(_RIGHT, (-half_x, 0.0, 0.0), finish),
-        _plane(_LEFT, (half_x, 0.0, 0.0), finish),
-        _plane(_AHEAD, (0.0, 0.0, -half_z), finish),
-        _plane(_BACK, (0.0, 0.0, half_z), finish),
-    ]
+    ceiling = _plane(_DOWN, (0.0, -tall, 0.0), "ceiling")
+    sides = [_plane(_RIGHT, (-half_x, 0.0, 0.0), finish), _plane(_LEFT, (half_x, 0.0, 0.0), finish)]
+    ends = [_plane(_AHEAD, (0.0, 0.0, -half_z), finish), _plane(_BACK, (0.0, 0.0, half_z), finish)]
+    walls = [floor, ceiling, *sides, *ends]
     low, high = np.array([-half_x, -tall, -half_z]), np.array([half_x, 0.0, half_z])
     return walls, Stage(low, high, False)
 
@@ -122,8 +118,8 @@ def _camera(draw: Draw, config: WorldConfig, stage: Stage) -> Camera:
 def _light(draw: Draw, config: WorldConfig, stage: Stage) -> Array:
     if stage.outdoor:
         angle, up = draw.uniform(0, 2 * math.pi), draw.uniform(0.5, 1.3)
-        toward = (math.cos(angle) * math.cos(up), -math.sin(up), math.sin(angle) * math.cos(up))
-        return np.array([SUN_M * part for part in toward])
+        level = SUN_M * math.cos(up)
+        return np.array([level * math.cos(angle), -SUN_M * math.sin(up), level * math.sin(angle)])
     spread = np.array([draw.uniform(0.15, 0.85), 0.0, draw.uniform(0.15, 0.85)])
     place: Array = stage.low + (stage.high - stage.low) * spread
     place[1] = stage.low[1] + 0.15
@@ -198,26 +194,19 @@ def assemble(
     def real(values: object) -> Tensor:
         return torch.from_numpy(np.asarray(values, dtype=np.float64).copy())
 
-    kinds = [part.kind for part, *_ in rows]
-    return Scene(
-        world_from_local=real(place_parts([(part, body) for part, body, *_ in rows], camera.times)),
-        kind=torch.tensor(kinds),
-        instance=torch.tensor([number for _, _, number, _ in rows]),
-        moving=torch.tensor([body.moving for _, body, _, _ in rows]),
-        length=real([part.length for part, *_ in rows]),
-        paint_matrix=real([paint.matrix for *_, paint in rows]),
-        colours=real([paint.colours for *_, paint in rows]),
-        pattern=real([paint.pattern for *_, paint in rows]),
-        cam_from_world=real(camera.cam_from_world),
-        K=real(camera.K),
-        light=real(weather.light),
-        air=real(weather.air),
-        sky_matrix=real(weather.sky.matrix),
-        sky_colours=real(weather.sky.colours),
-        sky_pattern=real(weather.sky.pattern),
-        times=real(camera.times),
-        counts=tuple(kinds.count(k) for k in range(KINDS)),
-        height=config.height,
-        width=config.width,
-        seed=seed,
-    )
+    parts, bodies, numbers, paints = zip(*rows, strict=True)
+    kinds = [part.kind for part in parts]
+    placed = place_parts(list(zip(parts, bodies, strict=True)), camera.times)
+    values: dict[str, Any] = {"world_from_local": real(placed), "length": real([part.length for part in parts])}
+    values |= {"kind": torch.tensor(kinds), "instance": torch.tensor(numbers)}
+    values["moving"] = torch.tensor([body.moving for body in bodies])
+    values["paint_matrix"] = real([paint.matrix for paint in paints])
+    values["colours"] = real([paint.colours for paint in paints])
+    values["pattern"] = real([paint.pattern for paint in paints])
+    for name in ("cam_from_world", "K", "times"):
+        values[name] = real(getattr(camera, name))
+    for name in ("matrix", "colours", "pattern"):
+        values[f"sky_{name}"] = real(getattr(weather.sky, name))
+    values |= {"light": real(weather.light), "air": real(weather.air)}
+    counts = tuple(kinds.count(kind) for kind in range(KINDS))
+    return Scene(**values, counts=counts, height=config.height, width=config.width, seed=seed)

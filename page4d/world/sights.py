@@ -30,8 +30,9 @@ class Sights:
         self._eyes = camera.positions[chosen].tolist()
         self._poses = camera.cam_from_world[chosen, :, :3].tolist()
         K = camera.K.tolist()
-        self._fx, self._cx = K[0][0] / config.width * ROWS, K[0][2] / config.width * ROWS
-        self._fy, self._cy = K[1][1] / config.height * ROWS, K[1][2] / config.height * ROWS
+        per_x, per_y = ROWS / config.width, ROWS / config.height
+        self._fx, self._cx = per_x * K[0][0], per_x * K[0][2]
+        self._fy, self._cy = per_y * K[1][1], per_y * K[1][2]
 
     def blank(self) -> Mask:
         """Nothing seen: (frames, ROWS, ROWS)."""
@@ -55,12 +56,15 @@ class Sights:
     ) -> tuple[int, int, int, int]:
         """Left, right, top and bottom of a body on the raster, half open."""
         dx, dy, dz = (a - b for a, b in zip(place, self._eyes[frame], strict=True))
-        x, y, z = (row[0] * dx + row[1] * dy + row[2] * dz for row in self._poses[frame])
+        right, down, ahead = self._poses[frame]
+        z = ahead[0] * dx + ahead[1] * dy + ahead[2] * dz
         if z < NEAREST_M:
             return 0, 0, 0, 0
         across, high, deep = bulk
         turned = facing - math.atan2(dx, dz)
         wide = math.hypot(across * math.cos(turned), deep * math.sin(turned))
+        x = right[0] * dx + right[1] * dy + right[2] * dz
+        y = down[0] * dx + down[1] * dy + down[2] * dz
         u, v = self._fx * x / z + self._cx, self._fy * y / z + self._cy
         half_u, half_v = _SIDE * self._fx * wide / z, _SIDE * self._fy * high / z
         ends = (u - half_u, u + half_u, v - half_v, v + half_v)

@@ -51,13 +51,17 @@ def bounding_cone(ray_from_local: Tensor, length: Tensor, kind: Tensor, present:
     stretch = gram.abs().sum(-1).amax(-1)
     squares = gram.diagonal(dim1=-2, dim2=-1)
     radius2 = torch.where(kind == BOX, squares.sum(-1), stretch)
-    radius2 = torch.where(kind == CYLINDER, squares[..., 1] + torch.maximum(squares[..., 0], squares[..., 2]), radius2)
+    # From the middle of a cylinder to its rim; a capsule is the ball, carried along its axis.
+    rim = squares[..., 1] + torch.maximum(squares[..., 0], squares[..., 2])
+    radius2 = torch.where(kind == CYLINDER, rim, radius2)
     radius = radius2.sqrt() + (kind == CAPSULE) * length * squares[..., 1].sqrt()
     room = centre.square().sum(-1) - (1.001 * radius + 1e-4).square()
     outside = (room > 0)[..., None]
     toward = centre / room.clamp(min=_TINY).sqrt()[..., None]
-    minus = torch.full_like(toward[..., :1], -1.0)
-    cone = torch.cat((torch.where(outside, toward, torch.zeros_like(toward)), torch.where(outside, minus, -minus)), -1)
+    # A ray d is inside the cone where d . toward > |d|; an origin inside the ball lets every ray pass.
+    axis = torch.where(outside, toward, 0.0)
+    size = torch.where(outside, -1.0, 1.0).to(axis)
+    cone = torch.cat((axis, size), -1)
     never: Tensor = cone.new_tensor([0.0, 0.0, 0.0, -1.0])
     return torch.where(present[..., None], cone, never)
 

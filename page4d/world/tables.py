@@ -87,7 +87,8 @@ class Tables:
 def affine_inverse(pose: Tensor) -> Tensor:
     """Inverse of affine maps (*, 3, 4), by the adjugate: faster than LAPACK for thousands of 3 x 3."""
     a, b, c = pose[..., :3].unbind(-1)
-    rows = torch.stack((torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)), -2)
+    cross = torch.linalg.cross
+    rows = torch.stack((cross(b, c), cross(c, a), cross(a, b)), -2)
     inverse = rows / (a * rows[..., 0, :]).sum(-1)[..., None, None]
     return torch.cat((inverse, -inverse @ pose[..., 3:]), -1)
 
@@ -104,7 +105,8 @@ class _Layout:
 
     def __init__(self, scenes: Sequence[Scene]) -> None:
         self.scenes = scenes
-        self.counts = tuple(max(s.counts[k] for s in scenes) for k in range(KINDS))
+        counts = torch.tensor([scene.counts for scene in scenes])
+        self.counts: tuple[int, ...] = tuple(counts.amax(0).tolist())
         rows = []
         for scene in scenes:
             start, row = 0, []
@@ -144,51 +146,58 @@ def _maps(layout: _Layout, cam_from_world: Tensor) -> tuple[Tensor, Tensor]:
     return cam_from_local, local_from_cam
 
 
+def _light(
+    layout: _Layout, cam_from_world: Tensor, cam_from_local: Tensor, local_from_cam: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The light in every camera (B, S, 3), and the maps of the solids from and to rays that start there."""
+    world = layout.stack("light")[:, None, :, None]
+    light = (cam_from_world[..., :3] @ world)[..., 0] + cam_from_world[..., 3]
+    light_from_local = cam_from_local[:, :, :-1].clone()
+    light_from_local[..., 3] -= light[:, :, None]
+    local_from_light = local_from_cam[:, :, :-1].clone()
+    local_from_light[..., 3] += (local_from_light[..., :3] @ light[:, :, None, :, None])[..., 0]
+    return light, light_from_local, local_from_light
+
+
+def _look(layout: _Layout) -> Tensor:
+    """Paint matrix, colours and pattern of every solid and of the sky: (B, N + 1, 27)."""
+    matrix, colours, pattern = (layout.gather(name) for name in ("paint_matrix", "colours", "pattern"))
+    solids = torch.cat((matrix.flatten(2), colours, pattern), -1)
+    matrix, colours, pattern = (layout.stack(f"sky_{name}") for name in ("matrix", "colours", "pattern"))
+    sky = torch.cat((matrix.flatten(1), colours, pattern), -1)
+    return torch.cat((solids, sky[:, None]), 1)
+
+
 def tables(scenes: Sequence[Scene], device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tables:
     """Everything that rendering needs of every frame and solid of scenes of equal size and length."""
     layout = _Layout(scenes)
-    b, s, n = len(scenes), len(scenes[0].times), sum(layout.counts)
+    first = scenes[0]
+    b, s, n = len(scenes), len(first.times), sum(layout.counts)
 
     def per_frame(value: Tensor) -> Tensor:
         return value[:, None].expand(b, s, *value.shape[1:])
 
     cam_from_world = layout.stack("cam_from_world")
     cam_from_local, local_from_cam = _maps(layout, cam_from_world)
-    light = affine_compose(cam_from_world, F.pad(layout.stack("light")[:, None, :, None], (3, 0)))[..., 3]
-    light_from_local = cam_from_local[:, :, :-1].clone()
-    light_from_local[..., 3] -= light[:, :, None]
-    local_from_light = local_from_cam[:, :, :-1].clone()
-    local_from_light[..., 3] += (local_from_light[..., :3] @ light[:, :, None, :, None])[..., 0]
-    kind = torch.repeat_interleave(torch.arange(KINDS), torch.tensor(layout.counts)).expand(b, s, n)
-    length, present = per_frame(layout.gather("length")), per_frame(layout.slot >= 0)
-    look = torch.cat((layout.gather("paint_matrix").flatten(2), layout.gather("colours"), layout.gather("pattern")), -1)
-    sky = torch.cat(
-        (layout.stack("sky_matrix").flatten(1), layout.stack("sky_colours"), layout.stack("sky_pattern")), -1
-    )
-    values = {
-        "local_from_cam": local_from_cam,
-        "cam_from_local": cam_from_local,
-        "next_from_local": torch.cat((cam_from_local[:, 1:], cam_from_local[:, -1:]), 1),
-        "local_from_light": local_from_light,
-        "light": light,
-        "camera_cone": bounding_cone(cam_from_local[:, :, :-1], length, kind, present),
-        "light_cone": bounding_cone(light_from_local, length, kind, present),
-        "length": F.pad(length, (0, 1)),
-        "kind": F.pad(kind, (0, 1), value=PLANE),
-        "instance": per_frame(F.pad(layout.gather("instance"), (0, 1))),
-        "moving": per_frame(F.pad(layout.gather("moving"), (0, 1))),
-        "look": per_frame(torch.cat((look, sky[:, None]), 1)),
-        "air": per_frame(layout.stack("air")),
-        "K": per_frame(layout.stack("K")),
-        "cam_from_world": cam_from_world,
-    }
-    flat = {k: v.flatten(0, 1).to(device, dtype if v.is_floating_point() else v.dtype) for k, v in values.items()}
+    light, light_from_local, local_from_light = _light(layout, cam_from_world, cam_from_local, local_from_cam)
+    kinds = torch.repeat_interleave(torch.arange(KINDS), torch.tensor(layout.counts))
+    kind, length, present = kinds.expand(b, s, n), per_frame(layout.gather("length")), per_frame(layout.slot >= 0)
+    air = layout.stack("air")
+    values = {"local_from_cam": local_from_cam, "cam_from_local": cam_from_local, "cam_from_world": cam_from_world}
+    # The last frame of a clip has no next one; its own stands in, and the flow that comes of it is dropped.
+    values["next_from_local"] = torch.cat((cam_from_local[:, 1:], cam_from_local[:, -1:]), 1)
+    values |= {"local_from_light": local_from_light, "light": light}
+    values["camera_cone"] = bounding_cone(cam_from_local[:, :, :-1], length, kind, present)
+    values["light_cone"] = bounding_cone(light_from_local, length, kind, present)
+    # One row more for the sky.
+    values |= {"length": F.pad(length, (0, 1)), "kind": F.pad(kind, (0, 1), value=PLANE)}
+    for name in ("instance", "moving"):
+        values[name] = per_frame(F.pad(layout.gather(name), (0, 1)))
+    values |= {"look": per_frame(_look(layout)), "air": per_frame(air), "K": per_frame(layout.stack("K"))}
+    for name, value in values.items():
+        values[name] = value.flatten(0, 1).to(device, dtype if value.is_floating_point() else value.dtype)
+    seeds = tuple(scene.seed for scene in scenes)
+    shadows = bool((air[:, 2] > 0).any())
     return Tables(
-        **flat,
-        counts=layout.counts,
-        frames=s,
-        height=scenes[0].height,
-        width=scenes[0].width,
-        seeds=tuple(scene.seed for scene in scenes),
-        shadows=bool((layout.stack("air")[:, 2] > 0).any()),
+        **values, counts=layout.counts, frames=s, height=first.height, width=first.width, seeds=seeds, shadows=shadows
     )

@@ -63,10 +63,13 @@ def paint(coordinates: Tensor, colours: Tensor, pattern: Tensor, footprint: Tens
         frequency *= _LACUNARITY
     phase = coordinates * math.pi
     wave = torch.sin(phase[0] + warp * broad)
-    board = torch.sin(phase[0]) * torch.sin(phase[2]) * torch.sin(phase[1] + math.pi / 2)
+    across, deep = torch.sin(phase[0]), torch.sin(phase[2])
+    board = across * deep * torch.sin(phase[1] + math.pi / 2)
     fade = (2.0 - 2.0 * footprint).clamp_(0.0, 1.0)
     signal = broad + fade * (stripes * wave + tiles * board)
-    mix = (0.5 + 0.5 * signal * torch.minimum(sharpness, 0.5 / footprint)).clamp_(0.0, 1.0)
+    # An edge cannot be sharper than a pixel.
+    edge = torch.minimum(sharpness, 0.5 / footprint)
+    mix = (0.5 + 0.5 * signal * edge).clamp_(0.0, 1.0)
     base = torch.lerp(colours[0:3], colours[3:6], mix)
     base = torch.lerp(base, colours[6:9], tint.clamp_(0.0, 1.0) * 0.6)
     return base.mul_(1.0 + grain * fine).clamp_(0.0, 1.0)
