@@ -115,6 +115,7 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     # A camera that stands close to its target would else look at nothing but the floor or the ceiling.
     toward[1] = min(max(toward[1], -0.12 * level), 0.4 * level)
     forward = toward + fixate * (start - positions)
+    # A hand shakes in proportion to how fast its owner walks.
     sway = _gaze(draw, speed, times) + _shake(draw, times, 0.006 * speed)
     step_rate = 2 * math.pi * max(speed, 0.3) / STEP_M
     bob = 0.02 * speed * np.sin(step_rate * times + draw.uniform(0, 2 * math.pi))

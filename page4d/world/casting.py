@@ -13,16 +13,20 @@ from page4d.world.draw import Array, Draw
 from page4d.world.motions import Motion, draw_motion, rest, travel
 from page4d.world.placing import Place
 
+# Places tried for one more body, and how many of them for one and the same before another is asked.
 TRIES = 12
 SPOTS = 4
 ASKED = 4
+# Room between a body and the camera, beyond what both may travel.
 NEAR_M = 0.3
+# Bodies beyond the drawn number, and casts from the beginning, where too little of the picture moves.
 EXTRA = 4
 CASTS = 3
 ENOUGH = 0.8
 
 
 def _rigid(draw: Draw, outdoor: bool, speed: float) -> Body:
+    """Something that rolls, slides or drives."""
     kinds, weights = ("ball", "crate", "cart", "barrel"), (1.2, 0.7, 1.0, 0.6)
     if outdoor:
         kinds, weights = ("ball", "crate", "car", "wheel"), (1.0, 0.6, 2.2, 0.5)
@@ -46,6 +50,7 @@ def _mover(draw: Draw, place: Place, hangs: bool, speed: float) -> Body:
     if style == "deforming":
         make = draw.choice((things.jelly, things.worm))
         body = make(draw, draw.uniform(0.25, 0.8) if hangs else draw.uniform(0.35, 0.5))
+        # What stands on nothing needs no bob to stay there.
         return replace(body, gait="hang", rise=body.tall / 2, bob=(0.0, 0.0, 0.0)) if hangs else body
     if hangs:
         return replace(things.floater(draw, draw.uniform(0.15, 0.8)), moving=True)
@@ -60,6 +65,7 @@ def _motion(draw: Draw, place: Place, body: Body, speed: float) -> Motion:
     reach = (1.0, 3.5) if outdoor else (0.5, 1.3)
     if body.name == "car":
         reach = (4.0, 6.0)
+    # A line is for clips that end before it leaves the stage; the others are bounded, however long the clip.
     fits = speed * place.seconds < (8.0 if outdoor else 2.5)
     # To and fro is for what does not mind going backwards.
     shuttle = 0.0 if body.gait == "walk" else 0.3
@@ -67,6 +73,7 @@ def _motion(draw: Draw, place: Place, body: Body, speed: float) -> Motion:
 
 
 def _common_motion(draw: Draw, place: Place) -> Motion:
+    """One way for all, so that all that moves agrees on a motion that the camera did not make."""
     speed, outdoor = draw.within(place.config.body_speed), place.stage.outdoor
     fits = speed * place.seconds < (8.0 if outdoor else 2.0)
     return draw_motion(draw, speed, (0.6 * fits, 0.4, 0.0), (1.5, 3.5) if outdoor else (0.5, 1.2))
@@ -76,6 +83,7 @@ def _distance(place: Place, body: Body, share: float) -> float:
     """z-depth at which a body covers a share of the picture."""
     K, config = place.camera.K, place.config
     pixels = max(share, 1e-3) * config.height * config.width
+    # Seen from z, an area A covers fx fy A / z^2 pixels.
     return math.sqrt(K[0, 0] * K[1, 1] * body.area / pixels)
 
 
@@ -100,6 +108,7 @@ def _suited(draw: Draw, place: Place, hangs: bool, speed: float, aim: float) -> 
         body = _mover(draw, place, hangs, speed)
         near = NEAR_M + body.radius + 0.6 * place.stray + 0.15 * speed * place.seconds
         z = _distance(place, body, aim)
+        # By what factor the wanted distance is out of the possible ones; 1 is within.
         off = max(near / z, z / max(near, place.depth - body.radius), 1.0)
         if off < mismatch:
             best, mismatch = (body, near, z), off
@@ -128,6 +137,7 @@ def _cast(draw: Draw, place: Place, wanted: float, left: int, common: Motion | N
             continue
         seen = place.sights.of(body)
         total = np.count_nonzero(place.moving | seen) / seen.size
+        # Too much would make the clip another difficulty than was asked for.
         if total < 1.25 * wanted + 0.03:
             place.add(body, space)
             place.moving |= seen
@@ -144,6 +154,7 @@ def _perched(draw: Draw, place: Place) -> bool:
     table = replace(table, path=rest(draw, table, foot, draw.uniform(0, TAU)))
     top = foot - np.array([0.0, table.tall, 0.0])
     body = things.ball(draw, small=True) if draw.chance(0.5) else things.jelly(draw, draw.uniform(0.15, 0.25))
+    # It turns before the edge.
     reach = max(0.05, 0.8 * table.deck - body.radius)
     motion = Motion(draw.uniform(0, TAU), draw.uniform(0.3, 0.8), "shuttle", reach, phase=draw.uniform(-1, 1))
     spot = top + reach * math.sin(motion.phase) * motion.ahead
@@ -159,16 +170,20 @@ def _perched(draw: Draw, place: Place) -> bool:
     return True
 
 
-def _cast_all(draw: Draw, place: Place, wanted: float) -> None:
+def _cast_all(draw: Draw, place: Place, wanted: float) -> bool:
+    """Fill a place with what moves; whether it covers enough, or nothing was to move."""
     count = draw.integer(*place.config.moving_bodies)
+    if count == 0:
+        return True
     common = _common_motion(draw, place) if place.config.coherent else None
     if common is None and not place.stage.outdoor and count > 1 and draw.chance(0.25):
         count -= _perched(draw, place)
     for number in range(count + EXTRA):
         # More than were asked for come only where those cannot cover what is wanted.
         if number >= count and place.share() > ENOUGH * wanted:
-            return
+            break
         _cast(draw, place, wanted, max(1, count - number), common)
+    return place.share() > ENOUGH * wanted
 
 
 def cast(draw: Draw, place: Place) -> Place:
@@ -181,7 +196,6 @@ def cast(draw: Draw, place: Place) -> Place:
         return place
     for _ in range(CASTS):
         place = place.emptied()
-        _cast_all(draw, place, wanted)
-        if place.share() > ENOUGH * wanted:
+        if _cast_all(draw, place, wanted):
             break
     return place

@@ -33,6 +33,7 @@ class WorldConfig:
              hanging_share of the bodies hang or float in the air, of any size; the others stand, roll, walk or slide
              on something and have the size of their kind; outdoors a few more static_bodies stand. With coherent, all
              that moves shares one motion: one velocity, one turn, as if the camera had moved the other way.
+             moving_bodies is how many are cast; where they cannot cover the moving_share, some more join them.
              version is the world's own: a config of another version is refused, not drawn differently.
              The principal point is (W/2, H/2) unless centre_offset says otherwise, as the pose encoding assumes.
              anisotropy a draws fy / fx from [1/(1+a), 1+a].

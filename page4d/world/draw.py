@@ -31,6 +31,7 @@ class Draw:
 
     def unit(self) -> float:
         """One number in [0, 1)."""
+        # Read from the end of a block, as popping there is free.
         if not self._numbers:
             self._numbers = torch.rand(_BLOCK, generator=self._generator, dtype=torch.float64).tolist()
         return self._numbers.pop()
@@ -73,6 +74,7 @@ class Draw:
     def direction(self) -> Array:
         """A unit vector, uniform on the sphere."""
         z, angle = self.uniform(-1, 1), self.uniform(0, 2 * math.pi)
+        # Archimedes: heights of uniform points on a sphere are uniform.
         r = math.sqrt(max(0.0, 1 - z * z))
         return np.array([r * math.cos(angle), z, r * math.sin(angle)])
 
@@ -105,7 +107,7 @@ def rotate(axis: Array, angle: float | Array) -> Array:
     second = (xy + zs, cosine + y * y * rest, yz - xs)
     third = (xz - ys, yz + xs, cosine + z * z * rest)
     shape = np.broadcast_shapes(x.shape, np.shape(angle))
-    # Filling columns is twice as fast as stacking them.
+    # Filling columns saves the copies that stacking them would make.
     stacked = np.empty((*shape, 9))
     for column, row in enumerate(first + second + third):
         stacked[..., column] = row

@@ -14,6 +14,7 @@ from page4d.world.draw import Array, Draw
 from page4d.world.motions import rest
 from page4d.world.placing import Place
 
+# A body is left out where so many places do not do: a full room is full.
 TRIES = 9
 OUTDOOR_MORE = 3
 
@@ -60,6 +61,7 @@ def _stand(draw: Draw, place: Place, body: Body) -> Body:
     way = place.reach(origin, sight)
     if body.name in ("cupboard", "house"):
         return _against_wall(draw, place, body, origin + way * sight)
+    # Uniform in distance, not in area: what is near fills the picture, what is far gives depth.
     foot = origin + sight * draw.uniform(1.4, max(1.5, way))
     foot[1] = 0.0
     facing = draw.uniform(0, TAU)

@@ -24,6 +24,7 @@ def table(draw: Draw) -> Body:
     if draw.chance(0.4):
         return _round_table(tall, draw.uniform(0.4, 0.55))
     x, z = draw.uniform(1.1, 1.5), draw.uniform(0.7, 0.85)
+    # Trestles, not four legs: two solids fewer, and as steady.
     leg, apart = (0.06, tall - 0.05, 0.8 * z), 0.42 * x
     parts = (
         box((x, 0.05, z), tall - 0.05, "wood"),
@@ -71,6 +72,7 @@ def plant(draw: Draw) -> Body:
     high = crown * draw.uniform(1.0, 1.5)
     parts = (
         post(0.5 * pot, pot, 0.0, "clay"),
+        # The crown hides the rim of the pot.
         _round(crown, high, pot - 0.2 * high, "leaves"),
     )
     wide = 0.9 * crown

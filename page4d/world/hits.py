@@ -22,6 +22,7 @@ def per_ray(values: Tensor, index: Tensor) -> Tensor:
     """Columns of per-solid values for every ray: (R, C) or (R,) and index (M,) -> (C, M) or (M,), channels first."""
     if values.ndim == 1:
         return values.index_select(0, index)
+    # Channels first: what follows works on one channel of all rays at a time.
     return values.T.contiguous().index_select(1, index)
 
 
@@ -55,6 +56,7 @@ def trace(table: Tables, directions: Tensor) -> Hits:
     depth, solid = first_hit(table.from_camera(), directions)
     rows = torch.arange(len(directions), device=solid.device)[:, None] * (table.solids + 1)
     slot, found = (solid + rows).flatten(), depth.isfinite().flatten()
+    # The sky is at infinity: there the direction itself stands for the point.
     reach = depth.flatten().masked_fill(~found, 1.0)
     flat = directions.transpose(0, 1).reshape(3, -1)
     maps = per_ray(table.local_from_cam.flatten(0, 1).flatten(1), slot)
@@ -67,6 +69,7 @@ def project_local(maps: Tensor, local: Tensor, K: Tensor) -> tuple[Tensor, Tenso
     Note:    pixels of points with z <= 0 are of no meaning.
     """
     x, y, z = apply_maps(maps, local).unflatten(1, (len(K), -1))
+    # Points in the plane of the camera have no pixel; any finite number will do for them.
     safe = torch.where(z.abs() < 1e-6, torch.full_like(z, 1e-6), z)
     u = x / safe * K[:, 0, 0, None] + K[:, 0, 2, None]
     v = y / safe * K[:, 1, 1, None] + K[:, 1, 2, None]

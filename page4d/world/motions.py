@@ -44,6 +44,7 @@ def draw_motion(draw: Draw, speed: float, shapes: tuple[float, float, float], re
     """A motion of the given speed; `shapes` are the weights of line, circle and to and fro."""
     shape = draw.choice(("line", "circle", "shuttle"), shapes)
     heading, way = draw.uniform(0, TAU), draw.sign()
+    # Phases about zero: most clips see a way to and fro in its middle, where it is fast.
     return Motion(heading, speed, shape, draw.uniform(*reach), way, draw.uniform(-0.9, 0.9))
 
 
@@ -59,6 +60,7 @@ def _base(motion: Motion, x: float, y: float, z: float) -> dict[str, Any]:
         place = (x - back * sine, y, z - back * cosine)
         sway = (reach * sine, 0.0, reach * cosine)
         return _swaying(place, sway, motion.rate, (motion.phase, 0.0, motion.phase))
+    # On a circle the heading is a quarter ahead of the radius.
     phase = motion.heading - motion.way * math.pi / 2
     turning = motion.way * motion.rate
     place = (x - reach * math.sin(phase), y, z - reach * math.cos(phase))
@@ -85,10 +87,12 @@ def _rolling(fields: dict[str, Any], body: Body, motion: Motion) -> Path:
              On a circle that axis turns with the heading, which the path's yaw does.
     """
     sine, cosine = math.sin(motion.heading), math.cos(motion.heading)
+    # Down is +y, so the axis of rolling is ahead x down.
     axis = np.array((-cosine, 0.0, sine))
     start = body.path.start
     if body.name != "ball":
         start = _axle(sine, cosine)
+    # The angle is the way over the radius, whatever the way.
     if motion.shape == "shuttle":
         fields |= {"roll": motion.reach / body.rise, "roll_rate": motion.rate, "roll_phase": motion.phase}
         return Path(**fields, axis=axis, start=start)
@@ -124,6 +128,7 @@ def _hanging(draw: Draw, body: Body, motion: Motion, fields: dict[str, Any], fre
     start = body.path.start
     if not free:
         return Path(**fields, start=start)
+    # In the air nothing says how a body should turn: any axis, any rate.
     fields["yaw"] = 0.0
     if motion.shape == "line" and draw.chance(0.5):
         _bobbing(fields, (draw.uniform(0.05, 0.2), draw.uniform(1, 4), 0.0))

@@ -101,6 +101,7 @@ class Place:
 
     def room(self, body: Body, slack: float) -> Taken | None:
         """The space of a body, if it is inside the stage, clear of the camera and, by `slack`, of the other bodies."""
+        # Most conflicts show at a glance; only the rest is worth all frames.
         glance = self._glance(body)
         xs, zs, _, _ = zip(*glance, strict=True)
         if not self._inside(body, (min(xs), max(xs)), (min(zs), max(zs))):
@@ -142,6 +143,7 @@ class Place:
         """Whether a body between the ends of x and z keeps to the stage; a house may stand beyond it."""
         if body.name == "house":
             return True
+        # Walls are solid; outdoors the stage ends in nothing that a body could run into.
         edge = 0.0 if self.stage.outdoor else min(0.9 * body.radius, 0.6)
         low, high = self._low, self._high
         if x[0] < low[0] + edge or x[1] > high[0] - edge:

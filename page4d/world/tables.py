@@ -141,6 +141,7 @@ def _maps(layout: _Layout, cam_from_world: Tensor) -> tuple[Tensor, Tensor]:
     world_from_cam = affine_inverse(cam_from_world)
     cam_from_local = affine_compose(cam_from_world[:, :, None], world_from_local)
     local_from_cam = affine_compose(affine_inverse(world_from_local), world_from_cam[:, :, None])
+    # Without translation the sky does not come nearer, however far the camera goes.
     cam_from_local[:, :, -1, :, 3] = 0.0
     local_from_cam[:, :, -1, :, 3] = 0.0
     return cam_from_local, local_from_cam
@@ -150,6 +151,7 @@ def _light(
     layout: _Layout, cam_from_world: Tensor, cam_from_local: Tensor, local_from_cam: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The light in every camera (B, S, 3), and the maps of the solids from and to rays that start there."""
+    # Shadow rays start at the light, so that one origin a frame serves all of them.
     world = layout.stack("light")[:, None, :, None]
     light = (cam_from_world[..., :3] @ world)[..., 0] + cam_from_world[..., 3]
     light_from_local = cam_from_local[:, :, :-1].clone()
