@@ -27,7 +27,8 @@
 # **Needs**: a minute on any computer; the released weights (`weights = "mask"`) are 5 GB and want a GPU.
 #
 # **The small run** uses a small network that was trained with the mask kept on, for a few minutes. The mechanism is the
-# released one. What the mask marks is that network's own, and it is not what moves, as this page measures.
+# released one. Unlike the paper's, its mask was also taught by the world's true motion, so what it marks says nothing of
+# what a mask finds by itself; how well it marks what moves is measured below.
 
 # %% tags=["parameters"]
 weights = "page4d-tiny-mask"
@@ -143,8 +144,8 @@ if areas:
     )
 
 # %% [markdown]
-# Nobody tells the mask what moves; it learns only from what helps the cameras. Near or under 0.5 means that it has not
-# found the moving things. What a small network's mask finds says little about the released one: that needs the released
+# In the paper nobody tells the mask what moves; it learns only from what helps the cameras. This small network's was told
+# (`aid.mask_weight`). Near or under 0.5 means that a mask has not found the moving things. What a small network's mask finds says little about the released one: that needs the released
 # weights.
 #
 # ## Only special rows change
