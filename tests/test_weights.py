@@ -293,7 +293,7 @@ def test_wrong_shapes_and_unknown_names_are_all_said_at_once(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nonsense", "neither a file or folder here nor a known name.*nomask, mask, vggt"),
+        ("nonsense", "no file or folder here, and not a known name.*nomask, mask, vggt"),
         ("./missing.pt", "no file or folder here"),
         ("runs/missing.pt", "no file or folder here"),
         ("/missing/best.safetensors", "no file or folder here"),
