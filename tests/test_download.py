@@ -103,7 +103,7 @@ def test_errors_are_named_without_traceback(hub: Hub, tmp_path: Path) -> None:
         "there is no checkpoint_mask.pt of the dataset repository zhouk777/PAGE4D",
         "the model repository nobody/nothing does not exist, or needs a login",
         "model.pt of the model repository me/secret needs a login",
-        "nonsense is neither a file or folder here nor a known name",
+        "nonsense: no file or folder here, and not a known name",
         "there is no missing.bin",
     ):
         assert f"page4d: error: {message}" in done.stderr
