@@ -241,14 +241,16 @@ def test_rerun_recording(prediction: Prediction, moving: np.ndarray, tmp_path: P
     from rerun.chunk import RrdReader
 
     (path,) = export(prediction, tmp_path, ["rerun"], ExportOptions(cloud=ALL, moving=moving))["rerun"]
-    found: dict[str, list[Any]] = {}
+    # rerun packs together what arrives within milliseconds, so the frames of one thing lie in one part or in several.
+    by_frame: dict[str, dict[int, Any]] = {}
     for chunk in RrdReader(path).stream():
         batch = chunk.to_record_batch()
-        order = np.argsort(batch.column("frame").to_pylist()) if "frame" in batch.schema.names else [0]
+        frames = batch.column("frame").to_pylist() if "frame" in batch.schema.names else [0]
         for name in batch.schema.names:
             if ":" in name:
-                values = batch.column(name).to_pylist()
-                found[f"{chunk.entity_path} {name}"] = [values[i] for i in order]
+                values = zip(frames, batch.column(name).to_pylist(), strict=True)
+                by_frame.setdefault(f"{chunk.entity_path} {name}", {}).update(values)
+    found = {name: [values[frame] for frame in sorted(values)] for name, values in by_frame.items()}
     assert prediction.points is not None
     np.testing.assert_allclose(found["/world/still Points3D:positions"][0], prediction.points[~moving], atol=1e-5)
     pose = np.linalg.inv(np.concatenate((prediction.cam_from_world, np.tile([[[0, 0, 0, 1.0]]], (4, 1, 1))), 1))
