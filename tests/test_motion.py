@@ -13,7 +13,6 @@ from page4d.model import PAGE4D
 from page4d.result.exact import prediction_from_clip
 from page4d.result.motion import (
     DEFAULT_METHOD,
-    METHODS,
     MotionOptions,
     clean_mask,
     geometric_score,
@@ -92,25 +91,22 @@ def test_automatic_choice_depends_on_the_mask() -> None:
 
 
 @pytest.mark.slow
-def test_no_rival_is_better_than_the_default() -> None:
-    """On predictions of the built-in masked network the rival does not beat the default beyond chance.
+def test_the_default_method_finds_what_moves() -> None:
+    """On predictions of a built-in network the default tells moving pixels from still ones far better than chance.
 
-    Fails when new weights make the other method the better one: then DEFAULT_METHOD has to follow. A tie does not fail.
+    The mask of page4d-tiny-mask is no rival to choose a default by: true motion taught it, which no released mask knew.
     """
-    model = PAGE4D.from_pretrained("page4d-tiny-mask")
-    (rival,) = set(METHODS) - {DEFAULT_METHOD}
-    methods = {"geometric": geometric_score, "model": model_score}
-    size, gains = model.config.img_size, []
+    assert DEFAULT_METHOD == "geometric"
+    model = PAGE4D.from_pretrained("page4d-tiny")
+    size, found = model.config.img_size, []
     for index in range(16):
         clip = split_clip("dynamic-val", index, height=size, width=size, frames=6)
         assert clip.moving is not None
-        prediction = predict(model, clip.images)
-        found = {name: moving_auc(score(prediction), clip.moving.numpy()) for name, score in methods.items()}
-        gains.append(found[rival] - found[DEFAULT_METHOD])
-    kept = np.array(gains)[np.isfinite(gains)]
+        found.append(moving_auc(geometric_score(predict(model, clip.images)), clip.moving.numpy()))
+    kept = np.array(found)[np.isfinite(found)]
     assert len(kept) > 8
     means = np.random.default_rng(0).choice(kept, (2000, len(kept))).mean(1)
-    assert np.quantile(means, 0.025) <= 0, f"{rival} is better by {kept.mean():.3f} AUC"
+    assert np.quantile(means, 0.025) > 0.6, f"mean AUC {kept.mean():.3f}"
 
 
 def test_clean_mask_drops_specks_and_closes_holes() -> None:
