@@ -144,7 +144,7 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "fps chooses frames of a video": [folder / "fine.png", "--fps", 3],
         "--max-frames: '0' is not a whole number of 1 or more": [folder / "fine.png", "--max-frames", 0],
         "is not a device": [folder / "fine.png", "--device", "gpu"],
-        "nor a known name": [folder / "fine.png", "--weights", "nonsense"],
+        "not a known name": [folder / "fine.png", "--weights", "nonsense"],
         "expected 0 < overlap < frames": [folder / "fine.png", "--window", 4],
         "give a number in [0, 1)": [folder / "fine.png", "--drop", 1],
     }
