@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class ExactTruth:
         known = torch.where(valid, depth, torch.zeros_like(depth))
         done = normalize(cam_from_world, world_points(known, K, cam_from_world), known, valid)
         return cls(done.cam_from_world, done.depth, valid, moving)
+
+    @cached_property
+    def middle(self) -> Tensor:
+        """Median depth of each clip: (B,); NaN for a clip without a valid pixel."""
+        return _median_over(self.depth, self.valid)
 
     @property
     def image_hw(self) -> tuple[int, int]:
@@ -175,7 +181,8 @@ def score(answer: ExactAnswer, truth: ExactTruth) -> SequenceScores:
 
 
 def _depth_scores(depth: Tensor, truth: ExactTruth) -> dict[str, Tensor]:
-    error, flat_error = relative_error(depth, truth), relative_error(torch.ones_like(depth), truth)
+    error = relative_error(depth, truth)
+    flat_error = _relative(truth.middle[:, None, None, None], truth)
     found = {"abs_rel": _mean_over(error, truth.valid), "abs_rel_constant": _mean_over(flat_error, truth.valid)}
     if truth.moving is not None:
         moving = truth.moving.bool()
@@ -189,10 +196,13 @@ def relative_error(depth: Tensor, truth: ExactTruth) -> Tensor:
 
     Shapes:  depth (B, S, H, W) -> (B, S, H, W).
     """
-    scale = _median_over(truth.depth, truth.valid) / _median_over(depth, truth.valid)
+    scale = truth.middle / _median_over(depth, truth.valid)
+    return _relative(scale[:, None, None, None] * depth, truth)
+
+
+def _relative(aligned: Tensor, truth: ExactTruth) -> Tensor:
     safe = torch.where(truth.valid, truth.depth, 1.0)
-    error = (scale[:, None, None, None] * depth - safe).abs() / safe
-    return torch.where(truth.valid, error, 0.0)
+    return torch.where(truth.valid, (aligned - safe).abs() / safe, 0.0)
 
 
 def _median_over(values: Tensor, chosen: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from page4d.world import WORLD_VERSION, Batch, render_batch, split_config, split
 
 @dataclass(frozen=True)
 class Exam:
-    """What every network is examined on: the first `sequences` clips of a split, and of those in `also`.
+    """What every network is examined on: the first `sequences` clips of a split, then of those in `also`.
 
     Units:   height and width in pixels, 0 = the network's own side; they must be what it was trained with, or the exam
              measures that, too.
@@ -35,17 +35,18 @@ class Exam:
     """
 
     split: str = "dynamic-test"
-    also: tuple[str, ...] = ()
+    also: tuple[str, ...] = ("dynamic-hard",)
     sequences: int = 512
+    also_sequences: int = 256
     frames: int = 4
     height: int = 0
     width: int = 0
     batch_size: int = 16
-    classical: int = 128
-    classical_twice: int = 64
+    classical: int = 64
+    classical_twice: int = 32
     geometric: int = 64
     frame_counts: tuple[int, ...] = (2, 4, 8, 16, 32)
-    frame_clips: int = 32
+    frame_clips: int = 16
     world: int = WORLD_VERSION
 
     def __post_init__(self) -> None:
@@ -120,7 +121,8 @@ def split_rows(model: PAGE4D, exam: Exam, split: str, true_mask: bool = False) -
     Note:    the network's rows stand under "network"; rows of slower looks are fewer, and of the first clips.
     """
     found: dict[str, Rows] = {}
-    for batch in exam.batches(split, exam.sequences, device_of(model)):
+    clips = exam.sequences if split == exam.split else min(exam.sequences, exam.also_sequences)
+    for batch in exam.batches(split, clips, device_of(model)):
         rows = network_rows(model, batch, true_mask)
         done = len(found.get(NETWORK, ()))
         if exam.geometric:
@@ -131,8 +133,8 @@ def split_rows(model: PAGE4D, exam: Exam, split: str, true_mask: bool = False) -
         truth = truth_of(batch)
         for name, answer in guesses(truth, exam.world).items():
             _extend(found, name, score(answer, truth).rows())
-    for name, clips, factor in (("classical", exam.classical, 1), ("classical_twice", exam.classical_twice, 2)):
-        for batch in exam.batches(split, min(clips, exam.sequences), factor=factor):
+    for name, few, factor in (("classical", exam.classical, 1), ("classical_twice", exam.classical_twice, 2)):
+        for batch in exam.batches(split, min(few, clips), factor=factor):
             answer = classical_pairs(batch.images, batch.K)
             _extend(found, name, score(answer, truth_of(batch)).rows())
     return found

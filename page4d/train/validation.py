@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -16,7 +15,6 @@ from page4d.evaluate.exact_scores import SCORE_NAMES, score_sequences
 from page4d.evaluate.exam_results import summary
 from page4d.evaluate.statistics import RATIOS
 from page4d.losses import LossConfig, total_loss
-from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.batch import TrainBatch, targets_of
 from page4d.train.patterns import near
@@ -75,27 +73,6 @@ def validate(
     gathered = sorted(gather_object(rows), key=lambda row: row[0])
     mean = {name: math.fsum(row[1][name] for row in gathered) / len(gathered) for name in gathered[0][1]}
     return mean | summary([sequence for row in gathered for sequence in row[2]])
-
-
-@torch.no_grad()
-def score_rows(
-    model: PAGE4D,
-    source: Source,
-    batches: int,
-    device: torch.device | str = "cpu",
-    given_mask: GivenMask = no_mask,
-) -> list[dict[str, Any]]:
-    """Scores of every sequence of a source's first batches, with its name and share of moving pixels."""
-    rows: list[dict[str, Any]] = []
-    model = model.to(device).eval()
-    for number in range(batches):
-        batch = source.batch(number, 0).to(device)
-        predictions = model(batch.images, None, given_mask(batch))
-        scores = score_sequences(predictions, targets_of(batch, "corrected"), batch.moving).rows()
-        moving = torch.full((len(batch),), torch.nan) if batch.moving is None else batch.moving.float().mean((1, 2, 3))
-        for name, share, row in zip(batch.names, moving.tolist(), scores, strict=True):
-            rows.append({"sequence": name, "moving_share": share} | row)
-    return rows
 
 
 def check_metric(metric: str, validations: Sequence[Validation]) -> None:
