@@ -45,10 +45,22 @@ def unproject(depth: Tensor, K: Tensor) -> Tensor:
     Source:  Hartley & Zisserman (2004), section 6.1.
     """
     _same_leading(depth, 2, K, 2, "unproject(depth, K)")
-    xy = pixel_grid(depth.shape[-2], depth.shape[-1], like=depth)
-    over_pixels = K[..., None, None, :, :]
-    fx, skew, cx = over_pixels[..., 0, :].unbind(-1)
-    fy, cy = over_pixels[..., 1, 1], over_pixels[..., 1, 2]
+    return _lifted(pixel_grid(depth.shape[-2], depth.shape[-1], like=depth), depth, K[..., None, None, :, :])
+
+
+def unproject_pixels(pixels: Tensor, depth: Tensor, K: Tensor) -> Tensor:
+    """Lift single pixels to points in the camera frame, as `unproject` lifts all of a map.
+
+    Shapes:  pixels (*, N, 2) as (x, y), depth (*, N), K (*, 3, 3) -> (*, N, 3).
+    Raises:  ValueError if the leading axes differ.
+    """
+    _same_leading(depth, 1, K, 2, "unproject_pixels(pixels, depth, K)")
+    return _lifted(pixels, depth, K[..., None, :, :])
+
+
+def _lifted(xy: Tensor, depth: Tensor, K: Tensor) -> Tensor:
+    fx, skew, cx = K[..., 0, :].unbind(-1)
+    fy, cy = K[..., 1, 1], K[..., 1, 2]
     v = (xy[..., 1] - cy) / fy
     # Skew shears x by y, so the ray's y comes first.
     u = (xy[..., 0] - cx - skew * v) / fx

@@ -5,14 +5,16 @@ Viewer, figures and every export take their points from here, so that they show 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from page4d.geometry import invert, transform, world_points
+from page4d.geometry import invert, transform, unproject_pixels
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
@@ -38,7 +40,7 @@ class Cloud:
 
     def __getitem__(self, index: NDArray[np.generic]) -> Cloud:
         """The points that a boolean mask or an index array picks."""
-        return Cloud(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+        return Cloud(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -107,18 +109,22 @@ def _check_finite(prediction: Prediction, name: str) -> None:
     raise UserError(f"{name} of {count} is not finite (NaN or infinite), first {names}; {hint}")
 
 
-def points_in_world(prediction: Prediction, source: str = "depth") -> NDArray[np.float32]:
-    """Points (S, H, W, 3) in the world, lifted from depth and camera, or read from the point head.
+def points_in_world(prediction: Prediction, frame: int, pixel: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """World points (N, 3) of one frame's pixels (N, 2), given as (x, y), lifted from depth and camera.
 
-    Note:    depth is the default because the public evaluation of VGGT finds its lifted depth more accurate than its
-             point head, and because it stays consistent with the cameras that are exported beside it.
+    Note:    depth, and not the point head, because the public evaluation of VGGT finds its lifted depth more accurate,
+             and because it stays consistent with the cameras that are exported beside it.
     """
-    if source == "points":
-        if prediction.points is None:
-            raise UserError("this prediction has no point head output; use the points lifted from depth")
-        return prediction.points
-    depth, K, pose = (torch.from_numpy(a).double() for a in (prediction.depth, prediction.K, prediction.cam_from_world))
-    return world_points(depth, K, pose).float().numpy()
+    depth = torch.from_numpy(prediction.depth[frame][pixel[:, 1], pixel[:, 0]]).double()
+    K, pose = (torch.from_numpy(a[frame]).double() for a in (prediction.K, prediction.cam_from_world))
+    local = unproject_pixels(torch.from_numpy(pixel).double(), depth, K)
+    return transform(invert(pose), local).float().numpy()
+
+
+def _head_points(prediction: Prediction) -> NDArray[np.float32]:
+    if prediction.points is None:
+        raise UserError("this prediction has no point head output; use the points lifted from depth")
+    return prediction.points
 
 
 def confidence_rank(prediction: Prediction, valid: NDArray[np.bool_], source: str = "depth") -> NDArray[np.float32]:
@@ -174,25 +180,61 @@ def cloud_of(
     Raises:  UserError if nothing is left to show.
     """
     options = options or CloudOptions()
-    valid = valid_pixels(prediction)
-    xyz = points_in_world(prediction, options.source)
-    rank = confidence_rank(prediction, valid, options.source)
-    keep = valid & (rank > options.drop) & np.isfinite(xyz).all(-1)
+    moving = check_moving(prediction, moving)
+    keep = _kept_pixels(prediction, options)
+    counts = keep.sum((1, 2))
+    ends = np.cumsum(counts)
+    # Pixels are chosen before they are lifted: most of them are thinned away.
+    chosen = _thinned(int(ends[-1]), options)
+    frames = []
+    for i, (count, end) in enumerate(zip(counts.tolist(), ends.tolist(), strict=True)):
+        here = slice(*np.searchsorted(chosen, [end - count, end]))
+        index = np.flatnonzero(keep[i])[chosen[here] - (end - count)]
+        frames.append(_frame_cloud(prediction, i, index, options.source, moving[i]))
+    return _joined(frames)
+
+
+def _joined(clouds: Sequence[Cloud]) -> Cloud:
+    names = [f.name for f in fields(Cloud)]
+    columns = (np.concatenate(list(map(attrgetter(name), clouds))) for name in names)
+    return Cloud(*columns)
+
+
+def _kept_pixels(prediction: Prediction, options: CloudOptions) -> NDArray[np.bool_]:
+    """Pixels (S, H, W) that are valid, finite, and not among the least confident."""
+    keep, confidence = valid_pixels(prediction), _confidence(prediction, options.source)
+    keep &= confidence >= _least_confidence(confidence[keep], options.drop)
+    if options.source == "points":
+        keep &= np.isfinite(_head_points(prediction)).all(-1)
     if not keep.any():
         raise UserError(f"no finite point is left after dropping the least confident {options.drop:.0%}; drop fewer")
-    index = np.flatnonzero(keep)
-    if options.max_points is not None and len(index) > options.max_points:
-        index = np.sort(np.random.default_rng(options.seed).choice(index, options.max_points, replace=False))
-    frame, row, column = at = np.unravel_index(index, keep.shape)
+    return keep
+
+
+def _least_confidence(values: NDArray[np.float32], drop: float) -> np.float32:
+    """The smallest of N confidences that is kept: the one that more than the share `drop` are at most as large as."""
+    position = int(drop * len(values))
+    # NaN is no confidence at all: it counts as the lowest, and compares with nothing, so it is never kept.
+    return np.float32(np.partition(np.where(np.isnan(values), -np.inf, values), position)[position])
+
+
+def _thinned(count: int, options: CloudOptions) -> NDArray[np.int64]:
+    """Which of `count` points are taken, in order."""
+    if options.max_points is None or count <= options.max_points:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(options.seed).choice(count, options.max_points, replace=False))
+
+
+def _frame_cloud(
+    prediction: Prediction, i: int, index: NDArray[np.int64], source: str, moving: NDArray[np.bool_]
+) -> Cloud:
+    """The points of one frame at flat pixel indices (N,)."""
+    row, column = at = np.divmod(index, prediction.size_hw[1])
     pixel = np.stack((column, row), -1)
-    return Cloud(
-        xyz=xyz[at].astype(np.float32),
-        rgb=prediction.images[at],
-        confidence=_confidence(prediction, options.source)[at],
-        frame=frame.astype(np.int32),
-        pixel=pixel.astype(np.int32),
-        moving=check_moving(prediction, moving)[at],
-    )
+    xyz = _head_points(prediction)[i][at] if source == "points" else points_in_world(prediction, i, pixel)
+    rgb, confidence = prediction.images[i][at], _confidence(prediction, source)[i][at]
+    frame = np.full(len(index), i, np.int32)
+    return Cloud(xyz, rgb, confidence, frame, pixel.astype(np.int32), moving[at])
 
 
 def frustum_size(prediction: Prediction, xyz: NDArray[np.float32]) -> float:
@@ -210,7 +252,8 @@ def frustum_corners(prediction: Prediction, size: float) -> NDArray[np.float64]:
     """
     h, w = prediction.size_hw
     left, top, right, bottom = -0.5, -0.5, w - 0.5, h - 0.5
-    edge = np.array([[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]])
+    x, y = [left, right, right, left], [top, top, bottom, bottom]
+    edge = np.stack((x, y, np.ones(4)), -1)
     inverse = np.linalg.inv(prediction.K.astype(np.float64))
     rays = size * np.einsum("sij,nj->sni", inverse, edge)
     centre = np.zeros((len(prediction), 1, 3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -19,21 +21,28 @@ def prediction_from_clip(clip: Clip, fps: float = 10.0) -> Prediction:
     pose = relative_to_first(clip.cam_from_world.double())
     depth = torch.where(clip.valid, clip.depth, torch.zeros_like(clip.depth)).double()
     points = world_points(depth, clip.K.double(), pose)
+    # The lowest confidence a network can state, 1, where nothing was measured, and one more where it was.
+    confidence = 1 + clip.valid.float().numpy()
     s, _, h, w = clip.images.shape
-    known = clip.valid.float().numpy()
-    scale = {"factor": 1.0, "unit": "m" if clip.metric else "scene units", "source": "ground truth"}
+    arrays = {"cam_from_world": pose, "K": clip.K, "depth": depth, "points": points}
+    pixels = (clip.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    size, box = np.array([[h, w]], np.int64), np.array([[0, 0, w, h]], np.float64)
+    unit = "m" if clip.metric else "scene units"
+    about = {"weights": "ground truth", "scale": {"factor": 1.0, "unit": unit, "source": "ground truth"}}
+    where = {"original_hw": size.repeat(s, 0), "box_in_original": box.repeat(s, 0)}
+    geometry: dict[str, Any] = {name: values.float().numpy() for name, values in arrays.items()}
     return Prediction(
-        cam_from_world=pose.float().numpy(),
-        K=clip.K.float().numpy(),
-        depth=depth.float().numpy(),
-        depth_conf=1 + known,
-        points=points.float().numpy(),
-        points_conf=1 + known,
+        **geometry,
+        **where,
+        depth_conf=confidence,
+        points_conf=confidence,
         mask=None,
-        images=(clip.images.permute(0, 2, 3, 1) * 255).round().byte().numpy(),
-        frame_names=tuple(f"frame_{int(n):04d}" for n in clip.frame_numbers),
-        timestamps_s=np.arange(s, dtype=np.float64) / fps,
-        original_hw=np.tile(np.array([[h, w]], np.int64), (s, 1)),
-        box_in_original=np.tile(np.array([[0, 0, w, h]], np.float64), (s, 1)),
-        meta={"weights": "ground truth", "scale": scale},
+        images=pixels,
+        frame_names=_names(clip),
+        timestamps_s=np.arange(s) / fps,
+        meta=about,
     )
+
+
+def _names(clip: Clip) -> tuple[str, ...]:
+    return tuple(f"frame_{int(n):04d}" for n in clip.frame_numbers)

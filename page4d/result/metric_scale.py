@@ -64,8 +64,8 @@ def scale_from_distance(prediction: Prediction, frame: int, a: Pixel, b: Pixel, 
         raise UserError(f"there is no frame {frame}; frames are 0 to {len(prediction) - 1}")
     if not metres > 0:
         raise UserError(f"the known distance is {metres} m; it must be positive")
-    points = points_in_world(prediction)[frame].astype(np.float64)
-    first, second = (points[_input_pixel(prediction, frame, pixel)] for pixel in (a, b))
+    picked = np.array([_input_pixel(prediction, frame, pixel) for pixel in (a, b)])
+    first, second = points_in_world(prediction, frame, picked).astype(np.float64)
     length = float(np.linalg.norm(first - second))
     if length == 0:
         raise UserError(f"pixels {a} and {b} show the same point; choose two that are apart")
@@ -73,6 +73,7 @@ def scale_from_distance(prediction: Prediction, frame: int, a: Pixel, b: Pixel, 
 
 
 def _input_pixel(prediction: Prediction, frame: int, pixel: Pixel) -> tuple[int, int]:
+    """The input pixel (x, y) that shows an original pixel."""
     x, y = PixelMap.of(prediction)[frame].to_input(np.array(pixel, np.float64)).tolist()
     row, column = round(y), round(x)
     height, width = prediction.size_hw
@@ -80,7 +81,7 @@ def _input_pixel(prediction: Prediction, frame: int, pixel: Pixel) -> tuple[int,
         raise UserError(f"pixel {pixel} of {prediction.frame_names[frame]} was not seen by the network (cropped away)")
     if prediction.depth[frame, row, column] <= 0:
         raise UserError(f"pixel {pixel} of {prediction.frame_names[frame]} has no depth; choose another one")
-    return row, column
+    return column, row
 
 
 def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np.float32]]) -> MetricScale:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from page4d.geometry import compose, invert, project, to_4x4, transform, unproject
+from page4d.geometry import compose, invert, pixel_grid, project, to_4x4, transform, unproject
 from page4d.schema import Prediction, UserError
 
 METHODS = ("geometric", "model")
@@ -92,46 +92,79 @@ def geometric_score(prediction: Prediction, options: MotionOptions | None = None
     frames = len(prediction)
     if frames < 2:
         raise UserError("one frame alone says nothing about motion; give at least two")
-    depth, K, pose = (torch.from_numpy(a).double() for a in (prediction.depth, prediction.K, prediction.cam_from_world))
-    gray = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in prediction.images]
+    views = _views(prediction)
     score = torch.zeros(prediction.depth.shape, dtype=torch.float64)
     for i in range(frames):
+        # Near neighbours in time show fast things, far ones slow things: the worst misfit of all counts.
         for j in _others(i, frames, options.offsets):
-            pair = _Pair(depth[i], depth[j], K[i], K[j], compose(pose[j], invert(pose[i])))
-            residual = pair.free_space() / max(options.depth_tolerance, options.noise_factor * pair.noise())
-            if options.use_flow and abs(i - j) == 1:
-                tolerance = options.flow_tolerance * float(np.hypot(*gray[i].shape))
-                residual = torch.maximum(residual, pair.flow_residual(*measured_flow(gray[i], gray[j])) / tolerance)
+            residual = _residual(views[i], views[j], options, adjacent=abs(i - j) == 1)
             score[i] = torch.maximum(score[i], residual)
     return score.float().numpy()
 
 
 def _others(i: int, frames: int, offsets: Sequence[int]) -> list[int]:
-    return [j for step in offsets for j in (i - step, i + step) if 0 <= j < frames]
+    around = [j for step in offsets for j in (i - step, i + step)]
+    return [j for j in around if 0 <= j < frames]
+
+
+class _View(NamedTuple):
+    """One frame: depth (H, W), K (3, 3), cam_from_world (3, 4) in float64, and its grey picture (H, W)."""
+
+    depth: Tensor
+    K: Tensor
+    pose: Tensor
+    grey: NDArray[np.uint8]
+
+
+def _views(prediction: Prediction) -> list[_View]:
+    stacked = (torch.from_numpy(a).double() for a in (prediction.depth, prediction.K, prediction.cam_from_world))
+    grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in prediction.images]
+    return [_View(*view) for view in zip(*stacked, grey, strict=True)]
+
+
+def _residual(view: _View, other: _View, options: MotionOptions, adjacent: bool) -> Tensor:
+    """How badly the pixels of a view (H, W) fit what another view sees, in units of the tolerance."""
+    pair = _Pair(view, other)
+    # Where the two depth maps disagree everywhere, disagreement says nothing about motion.
+    depth_tolerance = max(options.depth_tolerance, options.noise_factor * pair.noise())
+    residual = pair.free_space() / depth_tolerance
+    # Optical flow is only reliable over one step, and catches what slides along a surface at equal depth.
+    if not (options.use_flow and adjacent):
+        return residual
+    diagonal = float(np.hypot(*view.grey.shape))
+    sliding = pair.flow_residual(*measured_flow(view.grey, other.grey)) / (options.flow_tolerance * diagonal)
+    return torch.maximum(residual, sliding)
 
 
 class _Pair:
     """Frame i lifted and looked at from frame j."""
 
-    def __init__(self, depth_i: Tensor, depth_j: Tensor, K_i: Tensor, K_j: Tensor, j_from_i: Tensor) -> None:
-        self.shape = depth_i.shape
-        points = transform(to_4x4(j_from_i), unproject(depth_i, K_i).reshape(-1, 3))
-        self.pixels, self.z = project(points, K_j)
+    def __init__(self, view: _View, other: _View) -> None:
+        self.shape = view.depth.shape
+        j_from_i = compose(other.pose, invert(view.pose))
+        points = transform(to_4x4(j_from_i), unproject(view.depth, view.K).reshape(-1, 3))
+        self.pixels, self.z = project(points, other.K)
+        self.inside = (view.depth.flatten() > 0) & (self.z > 0) & self._in_picture()
+        x, y = self.pixels.round().unbind(-1)
+        self.at = (torch.where(self.inside, y, 0).long(), torch.where(self.inside, x, 0).long())
+        self.depth_j = other.depth
+        # Depth edges move by a pixel with the slightest error: the nearest depth around is what counts.
+        nearest = torch.where(other.depth > 0, other.depth, torch.inf)
+        self.nearest = -F.max_pool2d(-nearest[None], 3, 1, 1)[0]
+
+    def _in_picture(self) -> Tensor:
         height, width = self.shape
         x, y = self.pixels.round().unbind(-1)
-        self.inside = (depth_i.flatten() > 0) & (self.z > 0) & (x >= 0) & (y >= 0) & (x < width) & (y < height)
-        self.at = (torch.where(self.inside, y, 0).long(), torch.where(self.inside, x, 0).long())
-        # Depth edges move by a pixel with the slightest error: the nearest depth around is what counts.
-        nearest = torch.where(depth_j > 0, depth_j, torch.inf)
-        self.nearest = -F.max_pool2d(-nearest[None], 3, 1, 1)[0]
-        self.depth_j = depth_j
+        return (x >= 0) & (y >= 0) & (x < width) & (y < height)
 
     def free_space(self) -> Tensor:
         """By how much (log depth) frame j looks past each point: 0 where it fits, is hidden or cannot be seen."""
         seen = self.nearest[self.at]
-        fits = self.inside & (self.depth_j[self.at] > 0) & torch.isfinite(seen)
-        past = torch.log(torch.where(fits, seen, 1)) - torch.log(torch.where(fits, self.z, 1))
-        return torch.where(fits, past.clamp(min=0), 0).reshape(self.shape)
+        known = self.inside & (self.depth_j[self.at] > 0) & torch.isfinite(seen)
+        # A ratio of depths does not depend on the unit; the logarithm makes it symmetric.
+        past = torch.log(torch.where(known, seen, 1)) - torch.log(torch.where(known, self.z, 1))
+        # Seen nearer than expected, the point may be hidden behind something: that is no sign of motion.
+        return torch.where(known, past.clamp(min=0), 0).reshape(self.shape)
 
     def noise(self) -> float:
         """Typical disagreement (log depth) of the two maps; the median, because most of a picture stands still."""
@@ -142,9 +175,9 @@ class _Pair:
 
     def flow_residual(self, flow: Tensor, reliable: Tensor) -> Tensor:
         """Length in pixels of measured flow (H, W, 2) minus the flow of a still world; 0 where either is unknown."""
-        height, width = self.shape
-        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        still = self.pixels - torch.stack((x, y), -1).reshape(-1, 2)
+        here = pixel_grid(*self.shape, like=self.pixels).reshape(-1, 2)
+        still = self.pixels - here
+        # What frame j cannot see has no flow; 5 % of depth is more than the surfaces' own slope within a pixel.
         hidden = self.z > 1.05 * self.nearest[self.at]
         length = (flow.reshape(-1, 2) - still).norm(dim=-1)
         return torch.where(self.inside & ~hidden & reliable.flatten(), length, 0).reshape(self.shape)
@@ -160,9 +193,12 @@ def measured_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], finest_sc
     search.setFinestScale(finest_scale)
     height, width = first.shape
     blank = np.zeros((height, width, 2), np.float32)
-    there, back = (np.asarray(search.calc(a, b, blank.copy())) for a, b in ((first, second), (second, first)))
+    there = np.asarray(search.calc(first, second, blank.copy()))
+    back = np.asarray(search.calc(second, first, blank.copy()))
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    returned = cv2.remap(back, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR, borderValue=(1e6, 1e6))
+    arrival = x + there[..., 0], y + there[..., 1]
+    returned = cv2.remap(back, *arrival, cv2.INTER_LINEAR, borderValue=(1e6, 1e6))
+    # What is hidden in the other frame or has no texture does not find its way back.
     reliable = np.linalg.norm(there + returned, axis=-1) < 1
     return torch.from_numpy(there).double(), torch.from_numpy(reliable)
 
@@ -170,6 +206,7 @@ def measured_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], finest_sc
 def clean_mask(mask: NDArray[np.bool_], smallest_share: float) -> NDArray[np.bool_]:
     """Each frame's mask with holes of one pixel closed and connected regions below the share of the image removed."""
     smallest = max(1, round(smallest_share * mask.shape[1] * mask.shape[2]))
+    # Residuals are speckled at depth edges; a body is connected.
     kernel = np.ones((3, 3), np.uint8)
     cleaned = np.zeros_like(mask)
     for i, frame in enumerate(mask):
@@ -197,11 +234,12 @@ def moving_auc(values: NDArray[np.floating[Any]], moving: NDArray[np.bool_]) -> 
     """
     if values.shape != moving.shape:
         raise ValueError(f"moving_auc: values {values.shape} and moving {moving.shape} differ in shape")
-    positive, negative = np.asarray(values[moving], np.float64), np.sort(np.asarray(values[~moving], np.float64))
+    positive, negative = values[moving].astype(np.float64), np.sort(values[~moving].astype(np.float64))
     if not len(positive) or not len(negative):
         return float("nan")
-    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
-    return float(below.mean() / 2 / len(negative))
+    below = np.searchsorted(negative, positive, "left")
+    at_most = np.searchsorted(negative, positive, "right")
+    return float((below + at_most).mean() / 2 / len(negative))
 
 
 def patches_moving(moving: NDArray[np.bool_], rows: int, columns: int, share: float = 0.5) -> NDArray[np.bool_]:

@@ -71,10 +71,11 @@ def _bilinear(values: Array, x: Array, y: Array) -> tuple[Array, Array]:
     """The four neighbours of every (x, y) of a grid, and their weights: two arrays (4, len(y), len(x))."""
     left, right, u = _neighbours(x, values.shape[1])
     top, bottom, v = _neighbours(y, values.shape[0])
-    u, v = u[None, :], v[:, None]
     pairs = [(top, left), (top, right), (bottom, left), (bottom, right)]
-    corners = np.stack([values[np.ix_(rows, columns)] for rows, columns in pairs])
-    return corners, np.stack([(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u])
+    shares = [(1 - v, 1 - u), (1 - v, u), (v, 1 - u), (v, u)]
+    corners = [values[np.ix_(rows, columns)] for rows, columns in pairs]
+    weights = [down[:, None] * across for down, across in shares]
+    return np.stack(corners), np.stack(weights)
 
 
 def _neighbours(at: Array, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:

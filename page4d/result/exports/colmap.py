@@ -24,7 +24,36 @@ from page4d.schema import Prediction, UserError, atomic_write
 
 _PINHOLE = 1  # model id in the binary format; parameters fx, fy, cx, cy
 _MAX_POINTS = 100_000
+HALF_PIXEL = 0.5  # the centre of the first pixel, in COLMAP's convention
 _DEPTH_AGREES = 0.02
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """Which image sees which point where.
+
+    Shapes:  image and point indices (M,), pixels (M, 2), sorted by image.
+    """
+
+    image: NDArray[np.int64]
+    point: NDArray[np.int64]
+    pixels: NDArray[np.float64]
+
+    def of_image(self, i: int) -> slice:
+        """The sightings of image i."""
+        first, last = np.searchsorted(self.image, [i, i + 1])
+        return slice(int(first), int(last))
+
+    def by_point(self, points: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(image index, index of the sighting within that image), (M, 2), point after point.
+
+        The second array (points + 1,) says where each point's sightings begin and end.
+        """
+        first_of_image = np.searchsorted(self.image, self.image)
+        within_image = np.arange(len(self.image)) - first_of_image
+        order = np.argsort(self.point, kind="stable")
+        ends = np.searchsorted(self.point[order], np.arange(points + 1))
+        return np.stack((self.image, within_image), -1)[order], ends
 
 
 @dataclass(frozen=True)
@@ -32,8 +61,7 @@ class Model:
     """A sparse model in COLMAP's convention.
 
     Shapes:  size (S, 2) as width, height; lens (S, 4) = fx, fy, cx, cy; quaternion (S, 4) as w, x, y, z;
-             translation (S, 3); observations (M, 2) in pixels, with image and point indices (M,), sorted by image;
-             xyz (N, 3), rgb (N, 3).
+             translation (S, 3); a cloud of N points and their sightings.
     """
 
     names: tuple[str, ...]
@@ -41,23 +69,8 @@ class Model:
     lens: NDArray[np.float64]
     quaternion: NDArray[np.float64]
     translation: NDArray[np.float64]
-    observations: NDArray[np.float64]
-    image_of: NDArray[np.int64]
-    point_of: NDArray[np.int64]
-    xyz: NDArray[np.float64]
-    rgb: NDArray[np.uint8]
-
-    def of_image(self, i: int) -> slice:
-        """The observations of image i."""
-        first, last = np.searchsorted(self.image_of, [i, i + 1])
-        return slice(int(first), int(last))
-
-    def tracks(self) -> list[NDArray[np.int64]]:
-        """For every point its (image index, index of the observation within that image) pairs, (L, 2) each."""
-        start = np.searchsorted(self.image_of, self.image_of)
-        pairs = np.stack((self.image_of, np.arange(len(self.image_of)) - start), -1)
-        order = np.argsort(self.point_of, kind="stable")
-        return np.split(pairs[order], np.searchsorted(self.point_of[order], np.arange(1, len(self.xyz))))
+    sightings: Sightings
+    cloud: Cloud
 
 
 def model_of(prediction: Prediction, options: ExportOptions) -> Model:
@@ -66,42 +79,41 @@ def model_of(prediction: Prediction, options: ExportOptions) -> Model:
     if len(cloud) > _MAX_POINTS:
         cloud = cloud[np.sort(np.random.default_rng(0).choice(len(cloud), _MAX_POINTS, replace=False))]
     pose, K = torch.from_numpy(prediction.cam_from_world).double(), options.intrinsics(prediction)
-    image_of, point_of, pixels = _observations(prediction, cloud)
-    if options.size == "original":
-        pixels = PixelMap.of(prediction)[image_of].to_original(pixels)
-    return Model(
-        names=_image_names(prediction, options),
-        size=np.array(options.sizes(prediction), np.int64)[:, ::-1],
-        lens=np.stack((K[:, 0, 0], K[:, 1, 1], K[:, 0, 2] + 0.5, K[:, 1, 2] + 0.5), -1),
-        quaternion=matrix_to_quaternion(pose[:, :, :3]).numpy()[:, [3, 0, 1, 2]],
-        translation=pose[:, :, 3].numpy(),
-        observations=pixels + 0.5,
-        image_of=image_of,
-        point_of=point_of,
-        xyz=cloud.xyz.astype(np.float64),
-        rgb=cloud.rgb,
-    )
+    focal, centre = K[:, [0, 1], [0, 1]], K[:, :2, 2] + HALF_PIXEL
+    xyzw = matrix_to_quaternion(pose[:, :, :3]).numpy()
+    wxyz, translation = xyzw[:, [3, 0, 1, 2]], pose[:, :, 3].numpy()
+    size = np.array(options.sizes(prediction), np.int64)[:, ::-1]
+    lens = np.concatenate((focal, centre), 1)
+    names, sightings = _image_names(prediction, options), _sightings(prediction, cloud, options)
+    return Model(names, size, lens, wxyz, translation, sightings, cloud)
 
 
-def _observations(
-    prediction: Prediction, cloud: Cloud
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Image index, point index and input pixel of every sighting: the frame a point comes from, and all that agree."""
-    height, width = prediction.depth.shape[1:]
+def _sightings(prediction: Prediction, cloud: Cloud, options: ExportOptions) -> Sightings:
+    """Every point in the frame it comes from, and in all frames that agree with it."""
     xyz = torch.from_numpy(cloud.xyz).double()
     images, points, pixels = [], [], []
     for i in range(len(prediction)):
         pose, K = (torch.from_numpy(a[i]).double() for a in (prediction.cam_from_world, prediction.K))
         found, z = (value.numpy() for value in project(transform(pose, xyz), K))
-        column, row = (np.clip(np.rint(found[:, k]).astype(np.int64), 0, n - 1) for k, n in ((0, width), (1, height)))
-        inside = (z > 0) & (np.abs(found[:, 0] - column) <= 0.5) & (np.abs(found[:, 1] - row) <= 0.5)
-        agrees = np.abs(prediction.depth[i, row, column] - z) <= _DEPTH_AGREES * np.abs(z)
-        seen = np.flatnonzero((inside & agrees) | (cloud.frame == i))
-        own = cloud.frame[seen] == i
+        own = cloud.frame == i
+        seen = np.flatnonzero(_sees(prediction.depth[i], found, z) | own)
+        exact = own[seen, None]
         images.append(np.full(len(seen), i, np.int64))
         points.append(seen)
-        pixels.append(np.where(own[:, None], cloud.pixel[seen], found[seen]).astype(np.float64))
-    return np.concatenate(images), np.concatenate(points), np.concatenate(pixels)
+        pixels.append(np.where(exact, cloud.pixel[seen], found[seen]).astype(np.float64))
+    image, place = np.concatenate(images), np.concatenate(pixels)
+    if options.size == "original":
+        place = PixelMap.of(prediction)[image].to_original(place)
+    return Sightings(image, np.concatenate(points), place + HALF_PIXEL)
+
+
+def _sees(depth: NDArray[np.float32], pixels: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points (N,), projected to `pixels` (N, 2) at depth z, lie in the picture and at the depth seen there."""
+    last = np.array(depth.shape[::-1]) - 1
+    nearest = np.clip(np.rint(pixels), 0, last)
+    inside = (z > 0) & (np.abs(pixels - nearest) <= HALF_PIXEL).all(1)
+    column, row = nearest.astype(np.int64).T
+    return np.asarray(inside & (np.abs(depth[row, column] - z) <= _DEPTH_AGREES * np.abs(z)))
 
 
 def _image_names(prediction: Prediction, options: ExportOptions) -> tuple[str, ...]:
@@ -114,55 +126,84 @@ def _image_names(prediction: Prediction, options: ExportOptions) -> tuple[str, .
 def write_text(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`sparse/0/cameras.txt`, `images.txt`, `points3D.txt`, and `images/` where the pictures are known."""
     model = model_of(prediction, options)
-    cameras = [
-        f"{i + 1} PINHOLE {w} {h} " + " ".join(f"{v:.12g}" for v in lens)
-        for i, ((w, h), lens) in enumerate(zip(model.size, model.lens, strict=True))
-    ]
-    images = []
+    parts = {"cameras": _camera_lines(model), "images": _image_lines(model), "points3D": _point_lines(model)}
+    data = {f"{name}.txt": ("\n".join(lines) + "\n").encode() for name, lines in parts.items()}
+    return _write_model(data, folder) + _write_pictures(prediction, folder, options, model.names)
+
+
+def _camera_lines(model: Model) -> list[str]:
+    rows = np.concatenate((model.size, model.lens), 1).tolist()
+    return [f"{i} PINHOLE %d %d %.12g %.12g %.12g %.12g" % tuple(row) for i, row in enumerate(rows, 1)]
+
+
+def _image_lines(model: Model) -> list[str]:
+    """Two lines per image: pose, camera and name, then x, y and point of every observation."""
+    lines = []
     for i, name in enumerate(model.names):
-        part = model.of_image(i)
-        numbers = " ".join(f"{v:.17g}" for v in (*model.quaternion[i], *model.translation[i]))
-        seen = zip(model.observations[part], model.point_of[part], strict=True)
-        images += [f"{i + 1} {numbers} {i + 1} {name}", " ".join(f"{x:.6f} {y:.6f} {p + 1}" for (x, y), p in seen)]
-    points = []
-    for i, (xyz, rgb, track) in enumerate(zip(model.xyz, model.rgb, model.tracks(), strict=True)):
-        sightings = " ".join(f"{image + 1} {index}" for image, index in track)
-        points.append(f"{i + 1} {xyz[0]:.9g} {xyz[1]:.9g} {xyz[2]:.9g} {rgb[0]} {rgb[1]} {rgb[2]} 0 {sightings}")
-    target = subfolder(folder, "sparse/0")
-    written = []
-    for name, lines in (("cameras", cameras), ("images", images), ("points3D", points)):
-        written.append(target / f"{name}.txt")
-        with atomic_write(written[-1], "w") as stream:
-            stream.write("\n".join(lines) + "\n")
-    return written + _write_pictures(prediction, folder, options, model.names)
+        part = model.sightings.of_image(i)
+        pose = " ".join(f"{v:.17g}" for v in (*model.quaternion[i], *model.translation[i]))
+        seen = np.column_stack((model.sightings.pixels[part], model.sightings.point[part] + 1))
+        # One template for all numbers of a line: a format call for each would take most of the export's time.
+        template = " ".join(["%.6f %.6f %d"] * len(seen))
+        lines += [f"{i + 1} {pose} {i + 1} {name}", template % tuple(seen.ravel().tolist())]
+    return lines
+
+
+def _point_lines(model: Model) -> list[str]:
+    sightings, ends = model.sightings.by_point(len(model.cloud))
+    words = ["%d %d" % (image + 1, index) for image, index in sightings.tolist()]  # noqa: UP031
+    places = zip(model.cloud.xyz.tolist(), model.cloud.rgb.tolist(), strict=True)
+    heads = ["%.9g %.9g %.9g %d %d %d 0" % (*xyz, *rgb) for xyz, rgb in places]  # noqa: UP031
+    parts = zip(heads, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    return [f"{number} {head} {' '.join(words[a:b])}" for number, (head, a, b) in enumerate(parts, 1)]
 
 
 def write_binary(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`sparse/0/cameras.bin`, `images.bin`, `points3D.bin`, and `images/` where the pictures are known."""
     model = model_of(prediction, options)
-    cameras = struct.pack("<Q", len(model.size))
-    for i, ((w, h), lens) in enumerate(zip(model.size, model.lens, strict=True)):
-        cameras += struct.pack("<iiQQ4d", i + 1, _PINHOLE, w, h, *lens)
-    images = [struct.pack("<Q", len(model.names))]
+    data = {"cameras.bin": _camera_bytes(model), "images.bin": _image_bytes(model), "points3D.bin": _point_bytes(model)}
+    return _write_model(data, folder) + _write_pictures(prediction, folder, options, model.names)
+
+
+def _camera_bytes(model: Model) -> bytes:
+    blocks = [struct.pack("<Q", len(model.size))]
+    for i, ((width, height), lens) in enumerate(zip(model.size, model.lens, strict=True)):
+        blocks.append(struct.pack("<iiQQ4d", i + 1, _PINHOLE, width, height, *lens))
+    return b"".join(blocks)
+
+
+def _image_bytes(model: Model) -> bytes:
+    blocks = [struct.pack("<Q", len(model.names))]
     row = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
     for i, name in enumerate(model.names):
-        part = model.of_image(i)
-        images.append(struct.pack("<i7di", i + 1, *model.quaternion[i], *model.translation[i], i + 1))
-        images.append(name.encode() + b"\0" + struct.pack("<Q", part.stop - part.start))
+        part = model.sightings.of_image(i)
         seen = np.empty(part.stop - part.start, row)
-        seen["xy"], seen["point"] = model.observations[part], model.point_of[part] + 1
-        images.append(seen.tobytes())
-    points = [struct.pack("<Q", len(model.xyz))]
-    for i, (xyz, rgb, track) in enumerate(zip(model.xyz, model.rgb, model.tracks(), strict=True)):
-        points.append(struct.pack("<Q3d3BdQ", i + 1, *xyz, *rgb.tolist(), 0.0, len(track)))
-        points.append((track + np.array([1, 0])).astype("<i4").tobytes())
+        seen["xy"], seen["point"] = model.sightings.pixels[part], model.sightings.point[part] + 1
+        blocks.append(struct.pack("<i7di", i + 1, *model.quaternion[i], *model.translation[i], i + 1))
+        blocks.append(name.encode() + b"\0" + struct.pack("<Q", len(seen)))
+        blocks.append(seen.tobytes())
+    return b"".join(blocks)
+
+
+def _point_bytes(model: Model) -> bytes:
+    sightings, ends = model.sightings.by_point(len(model.cloud))
+    from_one = (sightings + np.array([1, 0])).astype("<i4").tobytes()
+    pair = 2 * 4  # bytes of one sighting
+    blocks = [struct.pack("<Q", len(model.cloud))]
+    places = zip(model.cloud.xyz.tolist(), model.cloud.rgb.tolist(), strict=True)
+    bounds = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    for number, ((xyz, rgb), (first, last)) in enumerate(zip(places, bounds, strict=True), 1):
+        blocks.append(struct.pack("<Q3d3BdQ", number, *xyz, *rgb, 0.0, last - first))
+        blocks.append(from_one[pair * first : pair * last])
+    return b"".join(blocks)
+
+
+def _write_model(files: dict[str, bytes], folder: Path) -> list[Path]:
     target = subfolder(folder, "sparse/0")
-    written = []
-    for name, data in (("cameras", cameras), ("images", b"".join(images)), ("points3D", b"".join(points))):
-        written.append(target / f"{name}.bin")
-        with atomic_write(written[-1]) as stream:
+    for name, data in files.items():
+        with atomic_write(target / name) as stream:
             stream.write(data)
-    return written + _write_pictures(prediction, folder, options, model.names)
+    return [target / name for name in files]
 
 
 def _write_pictures(prediction: Prediction, folder: Path, options: ExportOptions, names: tuple[str, ...]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""One file a frame, or one line: camera path, camera JSON, depth maps, moving masks."""
+"""One file per frame, or one line: camera path, camera JSON, depth maps, moving masks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from page4d.schema import Prediction, atomic_write
 
 
 def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
-    """`trajectory.txt`, time and camera-to-world pose a line; frame numbers where a frame has no time."""
+    """`trajectory.txt`, time and camera-to-world pose per line; frame numbers where a frame has no time."""
     path = folder / "trajectory.txt"
     times = prediction.timestamps_s
     stamps = np.arange(len(times), dtype=np.float64) if np.isnan(times).any() else times
@@ -32,18 +33,8 @@ def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> l
 
 def write_cameras(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`cameras.json`: K and `cam_from_world` of every frame in our own convention, with unit and sizes."""
-    sizes, K = options.sizes(prediction), options.intrinsics(prediction)
-    rows = [
-        {
-            "name": name,
-            "width": sizes[i][1],
-            "height": sizes[i][0],
-            "K": K[i].tolist(),
-            "cam_from_world": prediction.cam_from_world[i].astype(float).tolist(),
-            "time_s": None if np.isnan(prediction.timestamps_s[i]) else float(prediction.timestamps_s[i]),
-        }
-        for i, name in enumerate(prediction.frame_names)
-    ]
+    pairs = zip(options.sizes(prediction), options.intrinsics(prediction), strict=True)
+    rows = [_camera_row(prediction, i, size, K) for i, (size, K) in enumerate(pairs)]
     text = {
         "convention": "OpenCV axes; cam_from_world is [R | t]; pixel (0, 0) is centred at (0, 0)",
         "unit": unit_of(prediction),
@@ -54,6 +45,13 @@ def write_cameras(prediction: Prediction, folder: Path, options: ExportOptions) 
     with atomic_write(path, "w") as stream:
         json.dump(text, stream, indent=1)
     return [path]
+
+
+def _camera_row(prediction: Prediction, i: int, size_hw: tuple[int, int], K: NDArray[np.float64]) -> dict[str, Any]:
+    (height, width), time_s = size_hw, float(prediction.timestamps_s[i])
+    pose = prediction.cam_from_world[i].astype(float).tolist()
+    row = {"name": prediction.frame_names[i], "width": width, "height": height, "K": K.tolist(), "cam_from_world": pose}
+    return row | {"time_s": None if np.isnan(time_s) else time_s}
 
 
 def write_depth_png(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
@@ -73,12 +71,12 @@ def write_depth_png(prediction: Prediction, folder: Path, options: ExportOptions
 def write_depth_npy(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`depth_npy/NAME.npy`, float32 (H, W), 0 = no depth."""
 
-    def encode(depth: NDArray[np.float32]) -> bytes:
+    def encode(i: int) -> bytes:
         buffer = io.BytesIO()
-        np.save(buffer, depth)
+        np.save(buffer, options.depth(prediction, i))
         return buffer.getvalue()
 
-    return _each(prediction, subfolder(folder, "depth_npy"), "npy", lambda i: encode(options.depth(prediction, i)))
+    return _each(prediction, subfolder(folder, "depth_npy"), "npy", encode)
 
 
 def write_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:

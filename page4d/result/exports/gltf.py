@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ FRUSTUM_COLOUR = (31, 95, 168, 255)
 
 
 def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
-    """`scene.glb`: a point cloud, one perspective camera a frame, and line frusta for viewers that hide cameras.
+    """`scene.glb`: a point cloud, one perspective camera per frame, and line frusta for viewers that hide cameras.
 
     Frame:   glTF (x right, y up, z backward), the world is the prediction's turned over; unit as in the prediction.
     Note:    glTF cameras have no principal point and no skew: the field of view is kept, an off-centre point is not.
@@ -30,9 +31,8 @@ def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[
     scene, library = trimesh.Scene(), _UNTYPED
     scene.add_geometry(library.PointCloud(cloud.xyz @ GLTF_FROM_OPENCV, colors=cloud.rgb), geom_name="points")
     scene.add_geometry(_frusta(prediction, cloud.xyz), geom_name="camera frusta")
-    data = library.exchange.gltf.export_glb(
-        scene, tree_postprocessor=lambda tree: _add_cameras(tree, prediction, options)
-    )
+    add_cameras = partial(_add_cameras, prediction=prediction, options=options)
+    data = library.exchange.gltf.export_glb(scene, tree_postprocessor=add_cameras)
     path = folder / "scene.glb"
     with atomic_write(path) as stream:
         stream.write(data)
@@ -50,23 +50,20 @@ def camera_matrices(prediction: Prediction) -> NDArray[np.float64]:
 
 def _add_cameras(tree: dict[str, Any], prediction: Prediction, options: ExportOptions) -> None:
     near = float(prediction.depth[prediction.depth > 0].min()) * 0.1
-    tree["cameras"] = []
     roots = tree["scenes"][tree.get("scene", 0)]["nodes"]
-    rows = zip(
-        prediction.frame_names, camera_matrices(prediction), options.intrinsics(prediction), options.sizes(prediction),
-        strict=True,
-    )  # fmt: skip
-    for name, matrix, K, (height, width) in rows:
-        # Pixels may be oblong (fx != fy); the aspect ratio in angles is what glTF asks for.
-        lens = {
-            "yfov": 2 * math.atan(height / (2 * K[1, 1])),
-            "aspectRatio": (width / K[0, 0]) / (height / K[1, 1]),
-            "znear": near,
-        }
-        tree["cameras"].append({"type": "perspective", "name": name, "perspective": lens})
+    lenses = [_lens(K, size) for K, size in zip(options.intrinsics(prediction), options.sizes(prediction), strict=True)]
+    tree["cameras"] = []
+    for name, matrix, lens in zip(prediction.frame_names, camera_matrices(prediction), lenses, strict=True):
+        tree["cameras"].append({"type": "perspective", "name": name, "perspective": {**lens, "znear": near}})
         node = {"name": f"camera {name}", "camera": len(tree["cameras"]) - 1, "matrix": matrix.T.ravel().tolist()}
         roots.append(len(tree["nodes"]))
         tree["nodes"].append(node)
+
+
+def _lens(K: NDArray[np.float64], size_hw: tuple[int, int]) -> dict[str, float]:
+    """Field of view and aspect ratio; pixels may be oblong (fx != fy), and glTF asks for the ratio in angles."""
+    half_height, half_width = size_hw[0] / (2 * K[1, 1]), size_hw[1] / (2 * K[0, 0])
+    return {"yfov": 2 * math.atan(half_height), "aspectRatio": float(half_width / half_height)}
 
 
 def _frusta(prediction: Prediction, xyz: NDArray[np.float32]) -> Any:

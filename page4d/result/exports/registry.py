@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from page4d.result.exports import colmap, frames, gltf, points, rerun_log
 from page4d.result.exports.options import ExportOptions
@@ -13,7 +14,15 @@ __all__ = ["FORMATS", "ExportOptions", "export"]
 
 Writer = Callable[[Prediction, Path, ExportOptions], list[Path]]
 
-FORMATS: dict[str, tuple[Writer, str]] = {
+
+class Format(NamedTuple):
+    """One export format: what writes it, and what it is in a few words."""
+
+    write: Writer
+    about: str
+
+
+_TABLE = {
     "ply": (points.write, "coloured points, all and still ones (MeshLab, CloudCompare)"),
     "glb": (gltf.write, "points, cameras and their frusta (Blender, browsers)"),
     "colmap": (colmap.write_text, "COLMAP text model (Gaussian splatting, NeRF tools)"),
@@ -26,6 +35,7 @@ FORMATS: dict[str, tuple[Writer, str]] = {
     "masks": (frames.write_masks, "moving masks, PNG, white = moving"),
     "rerun": (rerun_log.write, "a .rrd recording (extra: rerun)"),
 }
+FORMATS = {name: Format(write, about) for name, (write, about) in _TABLE.items()}
 
 
 def export(
@@ -41,4 +51,4 @@ def export(
         raise UserError(f"export formats {unknown or 'missing'}: choose from {', '.join(FORMATS)}")
     options = options or ExportOptions()
     options.check(prediction)
-    return {name: FORMATS[name][0](prediction, folder, options) for name in formats}
+    return {name: FORMATS[name].write(prediction, folder, options) for name in formats}

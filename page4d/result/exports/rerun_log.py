@@ -15,7 +15,7 @@ from page4d.schema import Prediction, atomic_write
 def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`scene.rrd`; axes are OpenCV's, which rerun calls RDF (right, down, forward).
 
-    Convention: rerun puts the centre of the first pixel at (0.5, 0.5), so the principal point moves by half a pixel.
+    Note:    rerun puts the centre of the first pixel at (0.5, 0.5), so the principal point moves by half a pixel.
     Source:  https://github.com/rerun-io/rerun/issues/3896 (the convention is not in rerun's reference).
     Raises:  UserError if the optional package rerun-sdk is not installed.
     """
