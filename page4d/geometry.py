@@ -254,10 +254,12 @@ class Similarity(NamedTuple):
         return self.scale[..., None, None] * points @ self.rotation.mT + self.translation[..., None, :]
 
 
-def fit_similarity(source: Tensor, target: Tensor, with_scale: bool = True) -> Similarity:
+def fit_similarity(
+    source: Tensor, target: Tensor, with_scale: bool = True, weights: Tensor | None = None
+) -> Similarity:
     """Least-squares similarity that takes source points onto target points.
 
-    Shapes:  source, target (*, N, 3), N >= 3 -> Similarity of (*).
+    Shapes:  source, target (*, N, 3), N >= 3, weights (*, N) not negative or None for equal ones -> Similarity of (*).
     Raises:  ValueError if the shapes differ, N < 3, a coordinate is not finite, or the points lie on one line (then
              the rotation is not determined).
     Note:    solved in float64 whatever comes in: in float32 a straight line would pass for a plane.
@@ -271,7 +273,7 @@ def fit_similarity(source: Tensor, target: Tensor, with_scale: bool = True) -> S
         raise ValueError(f"fit_similarity: got {source.shape[-2]} points, expected at least 3 points")
     if not bool(source.isfinite().all() & target.isfinite().all()):
         raise ValueError("fit_similarity: some coordinates are not finite; drop those points first")
-    fit = _best_rotation(source.double(), target.double())
+    fit = _best_rotation(source.double(), target.double(), None if weights is None else weights.double())
     if bool((fit.stretch[..., 1] <= 1e-12 * fit.stretch[..., 0].clamp(min=1e-300)).any()):
         raise ValueError("fit_similarity: the points are all on one line or equal; give points that span a plane")
     rotation = fit.u * fit.sign[..., None, :] @ fit.vt
@@ -306,13 +308,14 @@ class _BestRotation(NamedTuple):
     vt: Tensor
 
 
-def _best_rotation(source: Tensor, target: Tensor) -> _BestRotation:
-    mean_source, mean_target = source.mean(-2), target.mean(-2)
+def _best_rotation(source: Tensor, target: Tensor, weights: Tensor | None = None) -> _BestRotation:
+    weights = torch.ones_like(source[..., 0]) if weights is None else weights
+    share = (weights / weights.sum(-1, keepdim=True))[..., None]
+    mean_source, mean_target = (share * source).sum(-2), (share * target).sum(-2)
     x, y = source - mean_source[..., None, :], target - mean_target[..., None, :]
-    n = source.shape[-2]
-    variance_source = (x * x).sum((-2, -1)) / n
-    variance_target = (y * y).sum((-2, -1)) / n
-    u, d, vt = torch.linalg.svd(y.mT @ x / n)
+    variance_source = (share * x * x).sum((-2, -1))
+    variance_target = (share * y * y).sum((-2, -1))
+    u, d, vt = torch.linalg.svd(y.mT @ (share * x))
     # A mirrored set is no rotation away: the least important axis then counts against the fit.
     mirrored = torch.linalg.det(u) * torch.linalg.det(vt) < 0
     sign = torch.ones_like(d)

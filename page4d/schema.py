@@ -12,7 +12,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -179,6 +179,12 @@ class Prediction:
     def __len__(self) -> int:
         return int(self.depth.shape[0])
 
+    def __getitem__(self, frames: slice) -> Self:
+        """Some of the frames, with the same meta; arrays are views."""
+        names = [f.name for f in fields(self) if f.name != "meta"]
+        values = {name: getattr(self, name) for name in names}
+        return replace(self, **{name: value[frames] for name, value in values.items() if value is not None})
+
     @property
     def size_hw(self) -> tuple[int, int]:
         """Height and width of the network's input."""
@@ -239,6 +245,16 @@ class Prediction:
         optional: dict[str, Any] = dict.fromkeys(("points", "points_conf", "mask"))
         meta, frame_names = dict(header["meta"]), tuple(str(name) for name in header["frame_names"])
         return cls(**(optional | arrays), frame_names=frame_names, meta=meta)
+
+
+def concatenated(parts: Sequence[Prediction]) -> Prediction:
+    """Predictions of consecutive frames as one, with the first one's meta."""
+    first = parts[0]
+    both: dict[str, Any] = {"frame_names": tuple(name for part in parts for name in part.frame_names)}
+    for f in fields(first):
+        if f.name not in ("frame_names", "meta") and getattr(first, f.name) is not None:
+            both[f.name] = np.concatenate([getattr(part, f.name) for part in parts])
+    return replace(first, **both)
 
 
 def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -1,9 +1,16 @@
-"""Long films in windows: which frames each window holds, and how windows are joined into one world."""
+"""Long films in windows: which frames each window holds, and how windows are joined into one world.
+
+Two windows say different things of the frames they share: another scale, another world, and each its own noise.
+A least-squares similarity is the wrong tool there: its scale is divided by the variance of the noisy source, so that
+it shrinks with every join, and a few points five times too far away end it. So the scale is the median of the depth
+ratios, which noise on both sides leaves where it is, and the rigid motion is fitted with weights that outliers lose.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,16 +18,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from page4d.geometry import Similarity, fit_similarity, world_points
-from page4d.schema import Prediction, UserError
+from page4d.geometry import Similarity, fit_similarity, invert, transform, unproject_pixels
+from page4d.schema import Prediction, UserError, concatenated
+
+MAX_POINTS = 50_000  # of one join; more change the median by less than a thousandth
+ROUNDS = 12  # of reweighting; it settles in about six
+AGREES = 0.2  # of its depth: how far a point of one window may lie from its place in the other
+LEAST_AGREEMENT = 0.1  # share of the points that must, or the cameras alone join the windows
+WARN_RESIDUAL = 0.1  # of depth
 
 
 @dataclass(frozen=True)
 class Windows:
     """Long clips in parts: `frames` at a time, each part sharing `overlap` frames with the one before.
 
-    Note:    parts are joined one after the other by a similarity, so errors of scale and pose add up along the clip;
-             one pass over all frames is better wherever it fits into memory.
+    Note:    parts are joined one after the other, so errors of scale and pose add up along the clip; one pass over all
+             frames is better wherever it fits into memory.
     """
 
     frames: int = 32
@@ -32,43 +45,211 @@ class Windows:
                 f"windows of {self.frames} frames with overlap {self.overlap}; expected 0 < overlap < frames"
             )
 
+    @property
+    def step(self) -> int:
+        """Frames from the start of one window to the start of the next."""
+        return self.frames - self.overlap
+
     def starts(self, total: int) -> list[int]:
         """First frames of the windows over `total` frames; the last window ends with the clip."""
         last = max(total - self.frames, 0)
-        return [*range(0, last, self.frames - self.overlap), last]
+        return [*range(0, last, self.step), last]
+
+
+@dataclass(frozen=True)
+class Join:
+    """How a window was brought into the world of the ones before.
+
+    Units:   residual is the median distance of a shared point from its place in the other window, as share of its
+             depth; agreement is the share of points within a fifth of their depth.
+    Note:    `by` is "points", or "cameras" where the points did not agree.
+    """
+
+    start: int
+    similarity: Similarity
+    residual: float
+    agreement: float
+    by: str
+
+    def record(self) -> dict[str, Any]:
+        """What a Prediction's meta says of it."""
+        numbers = {"scale": float(self.similarity.scale), "residual": self.residual, "agreement": self.agreement}
+        return {"start": self.start, "by": self.by, **{name: round(value, 6) for name, value in numbers.items()}}
+
+
+class Joiner:
+    """Brings windows, one after the other, into the world and scale of the first.
+
+    Only the frames that a later window can share are kept, so that a film of any length takes the same memory.
+    """
+
+    def __init__(self, windows: Windows) -> None:
+        self.windows = windows
+        self.joins: list[Join] = []
+        self._tail: Prediction | None = None
+        self._end = 0
+
+    def add(self, part: Prediction, start: int) -> Prediction:
+        """The new frames of a window that begins at frame `start`; a shared frame keeps its first window's values."""
+        shared = self._end - start
+        if self._tail is None:
+            new = part
+        else:
+            join = join_of(self._tail[len(self._tail) - shared :], part[:shared], start)
+            self.joins.append(join)
+            new = moved(part[shared:], join.similarity)
+        self._end = start + len(part)
+        kept = new if self._tail is None else concatenated((self._tail, new))
+        self._tail = kept[max(len(kept) - self.windows.frames, 0) :]
+        return new
+
+    def resume(self, tail: Prediction, end: int) -> None:
+        """Go on behind frame `end` of an earlier run, whose last frames, already joined, are `tail`."""
+        self._tail, self._end = tail[max(len(tail) - self.windows.frames, 0) :], end
+
+    def warn(self) -> None:
+        """Say once where windows do not fit together."""
+        bad = [join for join in self.joins if join.by == "cameras" or join.residual > WARN_RESIDUAL]
+        if not bad:
+            return
+        worst = max(bad, key=lambda join: join.residual)
+        alone = sum(join.by == "cameras" for join in bad)
+        cameras = f"; {alone} of them by their cameras alone, for their points do not agree" if alone else ""
+        warnings.warn(
+            f"{len(bad)} of {len(self.joins)} windows fit badly onto the ones before{cameras}; worst at frame "
+            f"{worst.start}, where shared points lie {worst.residual:.0%} of their depth apart: take longer windows "
+            "or a larger overlap",
+            stacklevel=3,
+        )
 
 
 def join_windows(parts: Sequence[Prediction], starts: Sequence[int], meta: dict[str, Any]) -> Prediction:
     """Bring each window into the world and scale of the ones before; a shared frame keeps its first window's values.
 
-    Note:    the points of the shared frames, lifted from depth, are the same points in both windows; of their more
-             confident half the least-squares similarity is taken.
-    Source:  Umeyama (1991) for the similarity.
+    Note:    `meta["joins"]` says of every join how well it fits; a warning names those that do not.
     """
-    joined = parts[0]
-    for part, start in zip(parts[1:], starts[1:], strict=True):
-        shared = len(joined) - start
-        moved = _moved(part, _similarity(part, joined, shared))
-        joined = _appended(joined, moved, shared)
-    return replace(joined, meta=meta)
+    joiner = Joiner(Windows(max(len(part) for part in parts) + 1, 1))
+    joined = [joiner.add(part, start) for part, start in zip(parts, starts, strict=True)]
+    joiner.warn()
+    records = {"joins": [join.record() for join in joiner.joins]} if joiner.joins else {}
+    return replace(concatenated(joined), meta=meta | records)
 
 
-def _similarity(part: Prediction, joined: Prediction, shared: int) -> Similarity:
-    """From the world of `part`, whose first `shared` frames are the last of `joined`, to the world of `joined`."""
-    local, known = _points(part, slice(shared)), _points(joined, slice(-shared, None))
-    confidence = np.minimum(part.depth_conf[:shared], joined.depth_conf[-shared:])
-    keep = torch.from_numpy(confidence >= np.median(confidence))
-    return fit_similarity(local[keep], known[keep])
+def join_of(before: Prediction, part: Prediction, start: int = 0) -> Join:
+    """The similarity from the world of `part` to that of `before`, two predictions of the same frames.
+
+    Note:    of the points that both windows see, lifted from depth, the half that is more confident in both counts, by
+             its confidence; the frames are the same instants, so moving things do no harm. Where fewer than a tenth of
+             the points agree, rotation and translation come from the two windows' cameras.
+    Source:  iteratively reweighted least squares with the weights of Geman and McClure (1987).
+    """
+    shared = _shared_points(before, part)
+    if len(shared.ratio) < 3:
+        return Join(start, _by_cameras(before, part, torch.ones((), dtype=torch.float64)), float("nan"), 0.0, "cameras")
+    scale = _weighted_median(shared.ratio, shared.weight)
+    by_points = _robust_rigid(shared, scale)
+    if by_points is not None:
+        residual, agreement = _misfit(by_points, shared)
+        if agreement >= LEAST_AGREEMENT:
+            return Join(start, by_points, residual, agreement, "points")
+    by_cameras = _by_cameras(before, part, scale)
+    return Join(start, by_cameras, *_misfit(by_cameras, shared), "cameras")
 
 
-def _points(prediction: Prediction, frames: slice) -> Tensor:
-    arrays = prediction.depth, prediction.K, prediction.cam_from_world
-    depth, K, pose = (torch.from_numpy(values[frames]).double() for values in arrays)
-    return world_points(depth, K, pose)
+@dataclass(frozen=True)
+class _SharedPoints:
+    """The same N points in the worlds of two windows.
+
+    Shapes:  local, known (N, 3) in the later and the earlier window's world; ratio (N,) of the earlier to the later
+             depth; depth (N,), the earlier one; weight (N,) from the confidences.
+    """
+
+    local: Tensor
+    known: Tensor
+    ratio: Tensor
+    depth: Tensor
+    weight: Tensor
 
 
-def _moved(part: Prediction, to_joined: Similarity) -> Prediction:
-    """Lengths times the scale; with x' = s R x + t a camera [Rc | tc] becomes [Rc R^T | s tc - Rc R^T t]."""
+def _shared_points(before: Prediction, part: Prediction) -> _SharedPoints:
+    confidence = np.nan_to_num(np.minimum(before.depth_conf, part.depth_conf), nan=0.0)
+    usable = _has_depth(before) & _has_depth(part) & (confidence > 0)
+    if usable.any():
+        usable &= confidence >= np.median(confidence[usable])
+    index = np.flatnonzero(usable)
+    index = index[:: -(-len(index) // MAX_POINTS) or 1]
+    known, depth = _lifted(before, index)
+    local, local_depth = _lifted(part, index)
+    weight = torch.from_numpy(confidence.ravel()[index]).double()
+    return _SharedPoints(local, known, depth / local_depth, depth, weight)
+
+
+def _has_depth(prediction: Prediction) -> NDArray[np.bool_]:
+    return np.isfinite(prediction.depth) & (prediction.depth > 0)
+
+
+def _lifted(prediction: Prediction, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    """World points (N, 3) and depth (N,) of flat pixel indices over all frames."""
+    frame, row, column = np.unravel_index(index, prediction.depth.shape)
+    depth = torch.from_numpy(prediction.depth[frame, row, column]).double()
+    K, pose = (torch.from_numpy(a[frame]).double() for a in (prediction.K, prediction.cam_from_world))
+    pixel = torch.from_numpy(np.stack((column, row), -1)).double()
+    local = unproject_pixels(pixel[:, None], depth[:, None], K)
+    return transform(invert(pose), local)[:, 0], depth
+
+
+def _robust_rigid(shared: _SharedPoints, scale: Tensor) -> Similarity | None:
+    """Rotation and translation from the scaled points of the later window to those of the earlier one.
+
+    Note:    None where the points lie on one line, so that they do not say how the windows are turned.
+    """
+    source = scale * shared.local
+    # Noise of depth grows with depth, and a point that either window puts far away is worth less for both reasons.
+    farther = torch.maximum(shared.depth, scale * shared.depth / shared.ratio)
+    base = shared.weight / farther.square()
+    weight = base
+    for _ in range(ROUNDS):
+        try:
+            fit = fit_similarity(source, shared.known, with_scale=False, weights=weight)
+        except ValueError:
+            return None
+        distance = (fit.apply(source) - shared.known).norm(dim=-1) / farther
+        # Half of the points are taken to be right; a point three times as far off as they are has a hundredth left.
+        spread = _weighted_median(distance, base).clamp(min=1e-9)
+        weight = base / (1 + (distance / spread).square()).square()
+    return Similarity(scale, fit.rotation, fit.translation)
+
+
+def _misfit(fit: Similarity, shared: _SharedPoints) -> tuple[float, float]:
+    """Median distance as share of depth, and the share of points within `AGREES`."""
+    distance = (fit.apply(shared.local) - shared.known).norm(dim=-1) / shared.depth
+    return float(distance.median()), float((distance < AGREES).double().mean())
+
+
+def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    ordered, order = values.sort()
+    reached = weights[order].cumsum(0)
+    return ordered[int(torch.searchsorted(reached, reached[-1] / 2))]
+
+
+def _by_cameras(before: Prediction, part: Prediction, scale: Tensor) -> Similarity:
+    """The mean over the shared frames of what takes a camera of the later window to the same one of the earlier."""
+    known, local = (invert(torch.from_numpy(p.cam_from_world).double()) for p in (before, part))
+    # The mean of rotations is the rotation nearest to their mean matrix.
+    turns = known[:, :, :3] @ local[:, :, :3].mT
+    u, _, vt = torch.linalg.svd(turns.mean(0))
+    sign = torch.ones(3, dtype=torch.float64)
+    sign[2] = torch.linalg.det(u @ vt).sign()
+    rotation = u * sign @ vt
+    translation = (known[:, :, 3] - scale * local[:, :, 3] @ rotation.mT).mean(0)
+    return Similarity(scale, rotation, translation)
+
+
+def moved(part: Prediction, to_joined: Similarity) -> Prediction:
+    """A window in another world: lengths times the scale, cameras, depth and points by one similarity.
+
+    Note:    with x' = s R x + t a camera [Rc | tc] becomes [Rc R^T | s tc - Rc R^T t].
+    """
     scale = float(to_joined.scale)
     pose = torch.from_numpy(part.cam_from_world).double()
     rotation = pose[:, :, :3] @ to_joined.rotation.mT
@@ -84,15 +265,3 @@ def _moved(part: Prediction, to_joined: Similarity) -> Prediction:
 def _moved_points(points: NDArray[np.float32], to_joined: Similarity) -> NDArray[np.float32]:
     flat = torch.from_numpy(points).double().reshape(-1, 3)
     return to_joined.apply(flat).reshape(points.shape).float().numpy()
-
-
-def _appended(joined: Prediction, part: Prediction, shared: int) -> Prediction:
-    """Both one after the other, without the first `shared` frames of `part`."""
-    both: dict[str, Any] = {}
-    for name in (f.name for f in fields(joined) if f.name != "meta"):
-        before, later = getattr(joined, name), getattr(part, name)
-        if name == "frame_names":
-            both[name] = before + later[shared:]
-        elif before is not None:
-            both[name] = np.concatenate((before, later[shared:]))
-    return replace(joined, **both)
