@@ -133,11 +133,7 @@ def _run_track_head(
 
 
 def _reordered(frames: LoadedImages, order: list[int]) -> LoadedImages:
-    return replace(
-        frames,
-        images=frames.images[torch.tensor(order)],
-        original_hw=frames.original_hw[order],
-        box_in_original=frames.box_in_original[order],
-        names=tuple(frames.names[i] for i in order),
-        timestamps_s=frames.timestamps_s[order],
-    )
+    names = tuple(frames.names[i] for i in order)
+    arrays = ("original_hw", "box_in_original", "timestamps_s")
+    ordered: dict[str, Any] = {name: getattr(frames, name)[order] for name in arrays}
+    return replace(frames, images=frames.images[torch.tensor(order)], names=names, **ordered)

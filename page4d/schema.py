@@ -134,7 +134,7 @@ class Prediction:
     Frame:   OpenCV; points are in the world. Of exact geometry the world is the first camera; of a network's output
              it is only close to it, for cam_from_world[0] is the network's answer, not set to the identity. Pixel
              (0, 0) is centred at (0, 0).
-    Boxes:   box_in_original is the part of the original image that the H x W input shows, in pixel edges of the
+    Note:    box_in_original is the part of the original image that the H x W input shows, in pixel edges of the
              original (0, 0, width, height is all of it; values outside it are padding).
     """
 

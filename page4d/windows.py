@@ -254,12 +254,10 @@ def moved(part: Prediction, to_joined: Similarity) -> Prediction:
     pose = torch.from_numpy(part.cam_from_world).double()
     rotation = pose[:, :, :3] @ to_joined.rotation.mT
     translation = scale * pose[:, :, 3] - rotation @ to_joined.translation
-    return replace(
-        part,
-        cam_from_world=torch.cat((rotation, translation[..., None]), -1).float().numpy(),
-        depth=np.asarray(part.depth * scale, np.float32),
-        points=None if part.points is None else _moved_points(part.points, to_joined),
-    )
+    cam_from_world = torch.cat((rotation, translation[..., None]), -1).float().numpy()
+    depth = np.asarray(part.depth * scale, np.float32)
+    points = None if part.points is None else _moved_points(part.points, to_joined)
+    return replace(part, cam_from_world=cam_from_world, depth=depth, points=points)
 
 
 def _moved_points(points: NDArray[np.float32], to_joined: Similarity) -> NDArray[np.float32]:

@@ -319,7 +319,10 @@ def test_windows_join_to_the_whole_scene(total: int, frames: int, overlap: int) 
     assert joined.frame_names == scene.frame_names
     for name in ("cam_from_world", "depth", "points", "K", "timestamps_s", "depth_conf"):
         np.testing.assert_allclose(getattr(joined, name), getattr(scene, name), rtol=1e-4, atol=1e-5, err_msg=name)
+    joins = joined.meta.pop("joins", [])
     assert joined.meta == {"said": 1}
+    assert [join["start"] for join in joins] == starts[1:]
+    assert all(join["by"] == "points" and join["residual"] < 1e-5 and join["agreement"] == 1 for join in joins)
 
 
 def test_window_starts() -> None:
