@@ -90,6 +90,7 @@ class Clip:
 
     def __post_init__(self) -> None:
         s, _, h, w = self.images.shape
+        steps = s - 1
         wanted: dict[str, tuple[int, ...]] = {
             "depth": (s, h, w),
             "cam_from_world": (s, 3, 4),
@@ -97,7 +98,7 @@ class Clip:
             "frame_numbers": (s,),
             "moving": (s, h, w),
             "instances": (s, h, w),
-            "flow": (s - 1, h, w, 2),
+            "flow": (steps, h, w, 2),
         }
         if self.tracks is not None:
             wanted["tracks"] = (s, self.tracks.shape[1], 2)

@@ -29,7 +29,7 @@ def prediction_from_clip(clip: Clip, fps: float = 10.0) -> Prediction:
     size, box = np.array([[h, w]], np.int64), np.array([[0, 0, w, h]], np.float64)
     unit = "m" if clip.metric else "scene units"
     about = {"weights": "ground truth", "scale": {"factor": 1.0, "unit": unit, "source": "ground truth"}}
-    where = {"original_hw": size.repeat(s, 0), "box_in_original": box.repeat(s, 0)}
+    where: dict[str, Any] = {"original_hw": size.repeat(s, 0), "box_in_original": box.repeat(s, 0)}
     geometry: dict[str, Any] = {name: values.float().numpy() for name, values in arrays.items()}
     return Prediction(
         **geometry,

@@ -175,7 +175,8 @@ class _Pair:
 
     def flow_residual(self, flow: Tensor, reliable: Tensor) -> Tensor:
         """Length in pixels of measured flow (H, W, 2) minus the flow of a still world; 0 where either is unknown."""
-        here = pixel_grid(*self.shape, like=self.pixels).reshape(-1, 2)
+        height, width = self.shape
+        here = pixel_grid(height, width, like=self.pixels).reshape(-1, 2)
         still = self.pixels - here
         # What frame j cannot see has no flow; 5 % of depth is more than the surfaces' own slope within a pixel.
         hidden = self.z > 1.05 * self.nearest[self.at]
