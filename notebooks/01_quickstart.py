@@ -38,6 +38,11 @@ images = "synthetic:7"
 frames = 4
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## Ten lines
 #

@@ -36,6 +36,11 @@ size = 112
 frames = 4
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %%
 import page4d
 from page4d.data import open_views

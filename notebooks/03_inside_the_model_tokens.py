@@ -35,6 +35,11 @@ images = "synthetic:7"
 frames = 4
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %%
 import page4d
 from page4d.data import open_views

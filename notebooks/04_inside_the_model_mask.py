@@ -39,6 +39,11 @@ hold_start = 6000
 hold_end = 10000
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %%
 import page4d
 from page4d.data import open_views

@@ -37,7 +37,12 @@ steps = 16
 batch_size = 2
 seed = 0
 folder = ""
-results = "book/results/runs"
+results = ""
+
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
 
 # %% [markdown]
 # ## A run is a configuration
@@ -212,11 +217,10 @@ print("equal to the last bit:", repeated == records)
 # `tiny_finetune_long` (page4d-tiny) and `tiny_mask_kept` (page4d-tiny-mask).
 
 # %% tags=["hide-input"]
-from pathlib import Path
+from page4d.evaluate import read_result, stored_results
 
-from page4d.evaluate import read_result
-
-stored = {path.stem: read_result(path) for path in sorted(Path(results).glob("*.json"))}
+files = sorted(stored_results("runs", results).glob("*.json"))
+stored = {path.stem: read_result(path) for path in files}
 about = {
     name: {
         "steps": run["run"]["ended"]["step"],
@@ -227,7 +231,7 @@ about = {
     }
     for name, run in stored.items()
 }
-pd.DataFrame(about).T if about else print(f"no stored runs in {results}")
+pd.DataFrame(about).T if about else print("no runs are stored")
 
 # %% tags=["hide-input"]
 from page4d.train import changes_text

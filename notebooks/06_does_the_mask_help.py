@@ -34,23 +34,26 @@
 # they are no statement about the released network.
 
 # %% tags=["parameters"]
-results = "book/results/study"
-exams = "book/results/builtin"
+results = ""
+exams = ""
 reference = "middle"
 weights = "tiny"
 clips = 16
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %%
-from pathlib import Path
+from page4d.evaluate import read_result, stored_results
 
-from page4d.evaluate import read_result
-
-files = sorted(Path(results).glob("*.json"))
+files = sorted(stored_results("study", results).glob("*.json"))
 documents = {path.stem: read_result(path) for path in files}
 if documents:
-    print(f"{len(documents)} results in {results}")
+    print(f"{len(documents)} results")
 else:
-    print(f"THE STUDY HAS NOT BEEN RUN: no results in {results}.")
+    print("THE STUDY HAS NOT BEEN RUN: no results are stored.")
     print("The sections on its arms are empty until `page4d train --study` fills it.")
 
 # %% [markdown]
@@ -217,13 +220,14 @@ if arms:
 # %% tags=["hide-input"]
 from page4d.evaluate import outcomes
 
-exam = {path.stem: read_result(path) for path in sorted(Path(exams).glob("*.json"))}
+files = sorted(stored_results("builtin", exams).glob("*.json"))
+exam = {path.stem: read_result(path) for path in files}
 met = {}
 for name, document in exam.items():
     for aim in outcomes(document):
         verdict = f"{aim.measured}, {'reached' if aim.reached else 'missed'}"
         met.setdefault(f"{aim.title}: {aim.wanted}", {})[name] = verdict
-pd.DataFrame(met).T if exam else print(f"no exams in {exams}")
+pd.DataFrame(met).T if exam else print("no exams are stored")
 
 # %% [markdown]
 # Why depth misses its aim can be seen where the error sits. The next cell splits it by what the pixel shows.

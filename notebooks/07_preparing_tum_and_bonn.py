@@ -41,6 +41,11 @@ bonn = ""
 bonn_first = 5
 bonn_frames = 20
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## A download
 #

@@ -38,6 +38,11 @@ clips = 4
 frames = 6
 width = 64
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %%
 import tempfile
 from pathlib import Path

@@ -37,6 +37,11 @@ sequence = "kitchen"
 depth_per_unit = 1000.0
 frames = 8
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## The files
 #

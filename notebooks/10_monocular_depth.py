@@ -43,6 +43,11 @@ root = ""
 out = ""
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## Two loops with files between
 #

@@ -42,6 +42,11 @@ root = ""
 out = ""
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## Three alignments
 #

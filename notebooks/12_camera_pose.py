@@ -43,6 +43,11 @@ root = ""
 out = ""
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %%
 import page4d
 from page4d.evaluate import (

@@ -48,6 +48,11 @@ root = ""
 out = ""
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## Our protocol
 #

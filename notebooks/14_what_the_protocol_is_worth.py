@@ -35,6 +35,11 @@ benchmark = "synthetic"
 root = ""
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## The choices
 

@@ -38,6 +38,11 @@ frames = 4
 clips = 24
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## The figure
 #

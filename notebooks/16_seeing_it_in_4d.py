@@ -36,6 +36,11 @@ frames = 8
 clips = 12
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## Play it
 #

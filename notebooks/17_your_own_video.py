@@ -41,6 +41,11 @@ max_frames = 12
 distance = ""
 device = "cpu"
 
+# %% tags=["remove-cell"]
+import page4d
+
+page4d.check_parameters()
+
 # %% [markdown]
 # ## A clip
 #

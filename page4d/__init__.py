@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         viz as viz,
         world as world,
     )
+    from page4d.book.parameters import check_parameters as check_parameters
     from page4d.geometry import (
         closed_form_inverse_se3 as closed_form_inverse_se3,
         extri_intri_to_pose_encoding as extri_intri_to_pose_encoding,

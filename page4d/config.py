@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from page4d.schema import UserError
+from page4d.shipped import shipped
 
 
 def conf_folder() -> Path:
@@ -24,11 +25,7 @@ def conf_folder() -> Path:
 
     Raises:  UserError if neither is there.
     """
-    package = Path(__file__).resolve().parent
-    for folder in (package.parent / "conf", package / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise UserError(f"no configuration files beside or in {package}; reinstall page4d")
+    return shipped("conf")
 
 
 def compose(overrides: Sequence[str] = (), config_name: str = "config") -> dict[str, Any]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import papermill
 import pytest
 import yaml
 from book_project import CHAPTER, ROOT, write_project
+from papermill.exceptions import PapermillExecutionError
 
 from page4d.book.chapters import (
     Execution,
@@ -22,6 +24,7 @@ from page4d.book.chapters import (
     reusable,
     toc_entries,
 )
+from page4d.book.parameters import check_cells, check_parameters
 from page4d.book.site import external_references, only_chapters, status_page
 from page4d.book.sphinx import figure_html
 from page4d.cli import main
@@ -83,6 +86,38 @@ def test_each_chapter_gets_the_parameters_that_it_knows(project: Path) -> None:
         "01_small": {},
         "02_other": {"weights": "nomask"},
     }
+
+
+OWN = "weights = 'tiny'\nframes = 4"
+
+
+@pytest.mark.parametrize("given", ["weights = 'mask'", "frames = 8\nweights = 'mask'"])
+def test_a_chapter_takes_the_parameters_that_it_has(given: str) -> None:
+    check_cells(["", OWN, f"# Parameters\n{given}", "page4d.check_parameters()"])
+    check_cells(["", OWN, "page4d.check_parameters()", "anything = 1"])
+    check_cells([])
+    check_parameters()  # no notebook, nothing to check
+
+
+def test_a_chapter_refuses_a_mistyped_parameter() -> None:
+    with pytest.raises(UserError, match=r"no parameter 'weigths'; did you mean 'weights'\? It has: weights, frames"):
+        check_cells(["", OWN, "# Parameters\nweigths = 'mask'", "page4d.check_parameters()"])
+
+
+def test_every_chapter_checks_its_parameters_before_anything_else() -> None:
+    for chapter in find_chapters(ROOT):
+        code = [cell for cell in jupytext.read(chapter.path).cells if cell.cell_type == "code"]
+        assert "parameters" in code[0].metadata.get("tags", []), chapter.name
+        assert code[1].source == "import page4d\n\npage4d.check_parameters()", chapter.name
+
+
+@pytest.mark.slow
+def test_papermill_alone_cannot_run_a_chapter_with_a_mistyped_parameter(tmp_path: Path) -> None:
+    source = CHAPTER.replace("# %%\nfrom", "# %%\nimport page4d\n\npage4d.check_parameters()\n\n# %%\nfrom", 1)
+    project = write_project(tmp_path, source)
+    notebook = jupytext.read(project / "notebooks" / "01_small.py")
+    with pytest.raises(PapermillExecutionError, match="did you mean 'count'"):
+        papermill.execute_notebook(notebook, str(tmp_path / "out.ipynb"), {"cuont": 3}, kernel_name="python3")
 
 
 @pytest.mark.parametrize("name", ["01", "small", "01_small", "01_small.ipynb"])

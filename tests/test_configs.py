@@ -166,11 +166,11 @@ def test_keys_and_folder() -> None:
 
 
 def test_installed_package_finds_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from page4d import config as hydra_config
+    from page4d import shipped
 
     package = tmp_path / "site-packages" / "page4d"
     (package / "cli").mkdir(parents=True)
-    monkeypatch.setattr(hydra_config, "__file__", str(package / "config.py"))
+    monkeypatch.setattr(shipped, "__file__", str(package / "shipped.py"))
     with pytest.raises(UserError, match="reinstall"):
         conf_folder()
     (package / "conf").mkdir()

@@ -7,7 +7,6 @@ injects given values after it. papermill only warns about a name that no cell as
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from page4d.book.parameters import did_you_mean
 from page4d.schema import UserError, atomic_write
 
 KERNEL = "python3"
@@ -126,8 +126,7 @@ def assign_parameters(chapters: Sequence[Chapter], given: Mapping[str, str]) -> 
     known = sorted({name for chapter in chapters for name in chapter.parameters})
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, known)
             raise UserError(f"no chapter has a parameter {name!r}{hint} There are: {', '.join(known)}")
     return {chapter.name: _convert_known(chapter, given) for chapter in chapters}
 

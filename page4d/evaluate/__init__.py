@@ -58,5 +58,6 @@ if TYPE_CHECKING:
         scores_table as scores_table,
     )
     from page4d.io.trajectories import Trajectory as Trajectory, rigid_inverse as rigid_inverse
+    from page4d.shipped import stored_results as stored_results
 else:
     __getattr__, __dir__, __all__ = door(__name__, __file__)
