@@ -1,0 +1,57 @@
+"""A chapter says the same wherever its kernel starts: JupyterLab starts it in `notebooks/`, a build in the checkout."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import papermill
+import pytest
+from book_project import ROOT
+
+from page4d.book.chapters import find_chapters
+
+CHECKOUT = re.compile(r"(?:\./)?(?:book|notebooks|conf|page4d|benchmarks|tests)/")
+CHAPTERS = [chapter.name for chapter in find_chapters(ROOT)]
+
+
+def texts_of(name: str, parameters: dict[str, Any], folder: Path, tmp_path: Path) -> list[str]:
+    """What the chapter's cells print and show as text, run by a kernel whose working folder is `folder`."""
+    notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
+    target = str(tmp_path / "executed.ipynb")
+    ran = papermill.execute_notebook(notebook, target, parameters, kernel_name="python3", cwd=str(folder))
+    outputs = [output for cell in ran.cells for output in cell.get("outputs", ())]
+    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
+    return [re.sub(r"0x[0-9a-f]+", "0x", text) for text in texts if "stderr" not in text]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_chapter_names_a_folder_of_the_checkout(name: str) -> None:
+    cells = jupytext.read(ROOT / "notebooks" / f"{name}.py").cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    texts = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
+    named = [text for text in texts if isinstance(text, str) and CHECKOUT.match(text)]
+    assert named == []
+
+
+def test_stored_results_are_found_from_any_folder(tmp_path: Path) -> None:
+    folders = [tmp_path / "empty", tmp_path / "notebooks"]
+    folders[0].mkdir()
+    shutil.copytree(ROOT / "notebooks", folders[1], ignore=shutil.ignore_patterns(".*"))
+    said, again = (texts_of("06_does_the_mask_help", {"clips": 1}, folder, tmp_path) for folder in folders)
+    assert said == again
+    assert "no exams are stored" not in "".join(said)
+    assert list(folders[0].iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_chapter_runs_in_an_empty_folder_and_leaves_it_empty(name: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert texts_of(name, {}, empty, tmp_path)
+    assert list(empty.iterdir()) == []
