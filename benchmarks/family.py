@@ -4,7 +4,8 @@ Run:     python benchmarks/family.py --compose family.json                      
          python benchmarks/family.py --configs family.json --pilot --out FOLDER    (about 100 s: what is fast here?)
          python benchmarks/family.py --configs family.json --seconds 540 --out FOLDER
          python benchmarks/family.py --configs family.json --seconds 60 --micro --device cpu --out FOLDER
-Stages:  match, static (vggt-tiny), dynamic (page4d-tiny), mask (page4d-tiny-mask), arms (the study), exam.
+Stages:  match (48 px), grow (112 px), static (vggt-tiny), dynamic (page4d-tiny), mask (page4d-tiny-mask), arms (the
+         study), exam. A stage that was trained elsewhere is given: --have match=FILE.
 Note:    every stage ends by the clock and its learning rate with it, so the whole never overruns. What a stage made is
          written when it ends: a run that is cut off leaves what was done. Needs neither hydra nor a network.
 """
@@ -38,18 +39,19 @@ from page4d.train.setup import trainer_from
 from page4d.version import code_revision, provenance
 
 EXPERIMENTS = {
-    "match": "tiny_match", "static": "tiny_pretrain", "dynamic": "tiny_finetune_long", "mask": "tiny_mask_kept",
+    "match": "tiny_match", "grow": "tiny_grow", "static": "tiny_pretrain", "dynamic": "tiny_finetune_long",
+    "mask": "tiny_mask_kept",
 }  # fmt: skip
 PUBLISHED = {"static": "vggt-tiny", "dynamic": "page4d-tiny", "mask": "page4d-tiny-mask"}
-BEFORE = {"static": "match", "dynamic": "static", "mask": "dynamic"}
+BEFORE = {"grow": "match", "static": "grow", "dynamic": "static", "mask": "dynamic"}
 # Shares of the whole time; a stage that was quicker leaves the rest to those after it.
-PLAN = {"match": 0.09, "static": 0.29, "dynamic": 0.27, "mask": 0.08, "arms": 0.21, "exam": 0.06}
+PLAN = {"match": 0.09, "grow": 0.13, "static": 0.22, "dynamic": 0.32, "mask": 0.06, "arms": 0.13, "exam": 0.05}
 NOMINAL_STEPS = 1_000_000  # more than the clock allows; mask schedules are stretched to it
 FOR_EVER = 10**9
 CLOSING_S = 4.0  # after its last step a stage validates and writes
 TRIED_STEPS = 6
 SAME_WITHIN = 0.03  # bf16 steps in another order of sums drift apart by this much in a few steps
-RECORDED_BATCH = 32  # a recorded step costs what it computes; a plain one costs its launches, whatever its size
+RECORDED_REUSE = 2  # a recorded step is quicker than the rendering of a batch
 TAR_BYTES = 15_000_000
 
 
@@ -97,6 +99,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scratch", help="folder for run folders (default: in --out)")
     parser.add_argument("--seconds", type=float, default=540.0)
     parser.add_argument("--stages", nargs="+", default=list(PLAN), choices=list(PLAN))
+    parser.add_argument("--have", nargs="+", default=[], metavar="STAGE=FILE", help="weights of stages trained before")
     parser.add_argument("--plan", help='shares of the time as JSON, such as {"match": 0.1}; the rest as in PLAN')
     parser.add_argument("--pilot", action="store_true")
     parser.add_argument("--micro", action="store_true", help="networks and pictures of the smallest size")
@@ -149,6 +152,7 @@ def fitted(config: Mapping[str, Any], args: argparse.Namespace, run: Path, weigh
         "device": args.device, "precision": args.precision, "workers": args.workers, "threads": args.threads,
         "progress": False, "tensorboard": False, "image_every": 0, "save_every": 0, "keep": 1, "log_every": 10,
         "cuda_graphs": args.graphs and torch.cuda.is_available() and args.device == "auto",
+        "reuse": RECORDED_REUSE if args.graphs else 1,
     }  # fmt: skip
     return values
 
@@ -212,6 +216,9 @@ class Family:
 
     def run(self) -> int:
         """Every stage; a failed one is told and the others go on from what there is."""
+        for given in self.args.have:
+            stage, path = given.split("=", 1)
+            self.place.weights(stage).write_bytes(Path(path).read_bytes())
         for stage in self.args.stages:
             began = time.time()
             try:
@@ -243,9 +250,8 @@ class Family:
         """Train one network of the family and keep its weights."""
         before = self.place.weights(BEFORE[stage]) if stage in BEFORE else None
         config = fitted(self.configs["stages"][stage], self.args, self.place.scratch / stage, before)
-        batch = self.args.batch or (RECORDED_BATCH if self.args.graphs else 0)
-        if batch:
-            config["data"]["batch_size"] = batch
+        if self.args.batch:
+            config["data"]["batch_size"] = self.args.batch
         config["trainer"]["validate_every"] = 1500
         trainer = trainer_from(by_the_clock(config, until - time.time() - CLOSING_S))
         told = train_and_export(trainer, self.place.weights(stage))
@@ -287,13 +293,21 @@ class Family:
         return subprocess.Popen([*words, "--micro"] if args.micro else words)
 
     def pack_arms(self) -> None:
-        """Keep what the arms changed of the weights they began with, as many arms as fit into one file."""
+        """Keep what the arms changed of the weights they began with, in archives of at most `TAR_BYTES` each."""
         start = PAGE4D.from_pretrained(self.place.weights("static")).state_dict()
-        with tarfile.open(self.place.out / "arms.tar", "w") as tar:
-            for path in sorted(self.place.scratch.glob("*-seed*.safetensors"), key=lambda p: p.stat().st_mtime):
-                small = changed_weights(path, start)
-                if tar.offset + small.stat().st_size < TAR_BYTES:
-                    tar.add(small, path.name)
+        archives: list[list[tuple[str, Path]]] = [[]]
+        size = 0
+        for path in sorted(self.place.scratch.glob("*-seed*.safetensors")):
+            small = changed_weights(path, start)
+            size += small.stat().st_size
+            if size > TAR_BYTES:
+                archives.append([])
+                size = small.stat().st_size
+            archives[-1].append((path.name, small))
+        for number, members in enumerate(archives):
+            with tarfile.open(self.place.out / f"arms-{number}.tar", "w") as tar:
+                for name, small in members:
+                    tar.add(small, name)
 
     def exam(self) -> None:
         """Score every network on unseen clips of each split."""

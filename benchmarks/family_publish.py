@@ -1,6 +1,6 @@
 """Ships what `family.py` trained: weights, the log of every stage, an exam and a card for each network.
 
-Run:     python benchmarks/family_publish.py --configs family.json --family FOLDER [name ...]
+Run:     python benchmarks/family_publish.py --configs family.json --family FOLDER [--run match=RUNFOLDER] [name ...]
 Note:    the exam runs here, on whatever machine this is; where the networks were trained stands in their cards.
 """
 
@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from family import BEFORE, EXPERIMENTS, PUBLISHED, RECORDED_BATCH, by_the_clock, fitted
+from family import BEFORE, EXPERIMENTS, PUBLISHED, RECORDED_REUSE, by_the_clock, fitted
+from family_files import curve
 
 from page4d.evaluate.exam import Exam, examine
 from page4d.evaluate.exam_results import FORMAT
 from page4d.io.weight_files import BUILTIN_FOLDER
 from page4d.schema import atomic_write
 from page4d.train.publish import card_text
+from page4d.train.results import finished_run
 
 RESULTS = Path("book/results")
 # Fewer clips than the exam's own: it ran on one busy core. The cards say how many.
@@ -32,13 +34,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configs", type=Path, required=True, help="what `family.py --compose` wrote")
     parser.add_argument("--family", type=Path, required=True, help="the --out folder of `family.py`")
+    parser.add_argument("--run", action="append", default=[], metavar="STAGE=FOLDER", help="a stage trained elsewhere")
     parser.add_argument("names", nargs="*", default=list(PUBLISHED.values()))
     args = parser.parse_args()
     torch.set_num_threads(1)
     about = json.loads((args.family / "run.json").read_text())
     configs = json.loads(args.configs.read_text())
-    runs = {stage: run_of(stage, about, configs) for stage in EXPERIMENTS}
-    store_logs(runs, json.loads((args.family / "curves.json").read_text()))
+    elsewhere = {stage: Path(folder) for stage, folder in (given.split("=", 1) for given in args.run)}
+    runs = {s: finished_run(elsewhere[s]) if s in elsewhere else run_of(s, about, configs) for s in EXPERIMENTS}
+    curves = json.loads((args.family / "curves.json").read_text())
+    store_logs(runs, curves | {stage: curve(folder) for stage, folder in elsewhere.items()})
     for stage, name in PUBLISHED.items():
         if name in args.names:
             publish(name, stage, runs, args.family)
@@ -50,7 +55,8 @@ def run_of(stage: str, about: Mapping[str, Any], configs: Mapping[str, Any]) -> 
     told = about["stages"][stage]
     before = Path("runs") / BEFORE[stage] if stage in BEFORE else None
     config = fitted(configs["stages"][stage], arguments, Path("runs") / stage, before)
-    config["data"]["batch_size"] = arguments.batch or (RECORDED_BATCH if arguments.graphs else 0)
+    config["data"]["batch_size"] = arguments.batch or config["data"]["batch_size"]
+    config["trainer"]["reuse"] = RECORDED_REUSE if arguments.graphs else 1
     config["trainer"]["cuda_graphs"] = arguments.graphs
     started = f"It goes on from `{EXPERIMENTS[BEFORE[stage]]}`" if stage in BEFORE else "It begins at random"
     return {

@@ -18,7 +18,15 @@ from page4d.train.patterns import freeze
 from page4d.train.settings import Settings, build
 from page4d.train.setup import SETTINGS, data_from, model_config, trainer_from
 
-EXPERIMENTS = ("paper", "smoke", "tiny_finetune_all", "tiny_finetune_mask", "tiny_finetune_nomask", "tiny_pretrain")
+EXPERIMENTS = (
+    "paper",
+    "smoke",
+    "tiny_finetune_all",
+    "tiny_finetune_mask",
+    "tiny_finetune_nomask",
+    "tiny_grow",
+    "tiny_pretrain",
+)
 
 
 def parts(config: dict[str, Any]) -> tuple[Settings, Trainee]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from page4d.model.network import ALL_FRAMES
 from page4d.schema import UserError
 from page4d.train.aid import mask_loss
 from page4d.train.batch import stack, targets_of
+from page4d.train.delivery import REUSE_LAG, first_fresh, reused
 from page4d.train.objective import dense_frames
 from page4d.train.record import read_scalars
 from page4d.train.settings import AidConfig
@@ -159,3 +161,20 @@ def test_the_clock_ends_a_run_and_its_schedules(tmp_path: Path) -> None:
 def test_aid_weights_stand_at_shares_of_the_run() -> None:
     with pytest.raises(UserError, match=r"aid\.weight stands at \[500\]; expected shares of the run"):
         AidConfig(weight=((0.0, 1.0), (500, 0.0)))
+
+
+def test_batches_come_again_after_a_while_and_a_resumed_run_sees_the_same_ones() -> None:
+    def numbers(iteration: int, count: int, times: int) -> list[int]:
+        fresh = iter(range(first_fresh(iteration, times), 10_000))
+        return list(islice(reused(fresh, times, iteration), count))
+
+    whole = numbers(0, 400, 2)
+    assert whole[200::2] == list(range(100, 200))
+    assert whole[201::2] == [number - REUSE_LAG for number in range(100, 200)]
+    assert all(0 <= number <= at // 2 for at, number in enumerate(whole))
+    for iteration in (1, 2, 7, 48, 49, 50, 51, 137):
+        assert numbers(iteration, 60, 2) == whole[iteration : iteration + 60]
+    thrice = numbers(0, 400, 3)
+    assert numbers(101, 60, 3) == thrice[101:161]
+    assert max(thrice.count(number) for number in range(100)) <= 6
+    assert numbers(5, 4, 1) == [5, 6, 7, 8]

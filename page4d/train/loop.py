@@ -25,7 +25,7 @@ from page4d.schema import UserError
 from page4d.train import snapshot
 from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.checkpoints import Checkpoints
-from page4d.train.delivery import delivered
+from page4d.train.delivery import delivered, first_fresh, reused
 from page4d.train.engine import (
     Trainee,
     catch_sigterm,
@@ -154,14 +154,16 @@ class Trainer:
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
         share = Share(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
+        iteration = self.position.iteration
         made: Generator[Delivery] = made_ahead(
-            self.source.batch, share, self.position.iteration, ENDLESS, trainer.workers
+            self.source.batch, share, first_fresh(iteration, trainer.reuse), ENDLESS, trainer.workers
         )
-        batches = delivered(made, self.accelerator.device)
+        delivery = delivered(made, self.accelerator.device)
+        batches = reused(delivery, trainer.reuse, iteration)
         bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
         self.module.train()
         try:
-            with catch_sigterm(self.stop), contextlib.closing(made), contextlib.closing(batches):
+            with catch_sigterm(self.stop), contextlib.closing(made), contextlib.closing(delivery):
                 while self.where < 1 and not self.terminated:
                     values = self._iteration_or_explain(batches)
                     self.position.seconds = before + time.monotonic() - began

@@ -68,7 +68,7 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
         "",
         *(stage_text(run) for run in history),
         "",
-        f"All stages together saw {seen:,} clips in {minutes:.0f} minutes.",
+        f"All stages together took {seen:,} looks at clips in {minutes:.0f} minutes.",
         "",
     ]
     return "\n".join(lines) + "\n" + exam_section(result)
@@ -106,9 +106,11 @@ def stage_text(run: Mapping[str, Any]) -> str:
     planned = f"{config['trainer']['max_steps']:,} planned steps"
     if config["trainer"].get("max_seconds"):
         planned = f"the steps that {config['trainer']['max_seconds']:.0f} seconds allowed"
+    reuse = config["trainer"].get("reuse", 1)
+    again = f", each used {reuse} times" if reuse > 1 else ""
     return (
         f"- `{config['paths']['name']}`: {ended['step']:,} of {planned} of "
-        f"{clips_per_step(run)} clips of `{data['split']}`, {minutes:.1f} minutes on {made['hardware']} "
+        f"{clips_per_step(run)} clips of `{data['split']}`{again}, {minutes:.1f} minutes on {made['hardware']} "
         f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}.{changes_text(run)}"
     )
 

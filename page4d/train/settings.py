@@ -74,7 +74,9 @@ class TrainerConfig:
              dense_every is n where depth and points learn on every n-th frame only, from a first frame that the batch
              number decides (cameras learn on all); max_seconds ends the run by the clock: its schedules then follow
              the share of the time that is gone, if that is more than the share of the steps (0 = no limit);
-             cuda_graphs records steps on a GPU and replays them, for small networks that leave it waiting.
+             cuda_graphs records steps on a GPU and replays them, for small networks that leave it waiting;
+             reuse is how many steps each batch is trained on, some time apart, where making one takes longer than
+             a step.
     Note:    a run with max_seconds depends on the machine's speed; it is for machines that are lent by the minute.
              On a GPU convolutions use TF32, PyTorch's default; matrix products do not, because the world's exact
              geometry is computed in the same process.
@@ -104,11 +106,16 @@ class TrainerConfig:
     dense_every: int = 1
     max_seconds: float = 0.0
     cuda_graphs: bool = False
+    reuse: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "accumulate", "keep", "dense_every"):
+        for name in ("max_steps", "accumulate", "keep", "dense_every", "reuse"):
             if getattr(self, name) < 1:
                 raise UserError(f"trainer.{name} is {getattr(self, name)}, needed at least 1")
+        if self.reuse > 1 and self.accumulate > 1:
+            raise UserError(
+                f"trainer.reuse is {self.reuse} with accumulate {self.accumulate}; expected one of them at 1"
+            )
         if self.precision not in ("no", "bf16"):
             raise UserError(f"trainer.precision is {self.precision!r}; choose 'no' (float32) or 'bf16'")
 
