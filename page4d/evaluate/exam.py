@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +61,10 @@ class Exam:
     def at_side(self, side: int) -> Exam:
         """The same exam with the network's own side in place of 0."""
         return replace(self, height=self.height or side, width=self.width or side)
+
+    def clips_of(self, split: str) -> int:
+        """How many clips of a split are looked at."""
+        return self.sequences if split == self.split else min(self.sequences, self.also_sequences)
 
     def batches(self, split: str, clips: int, device: torch.device | str = "cpu", factor: int = 1) -> Iterator[Batch]:
         """The first clips of a split, rendered in batches at `factor` times the size."""
@@ -120,16 +125,24 @@ def split_rows(model: PAGE4D, exam: Exam, split: str, true_mask: bool = False) -
 
     Note:    the network's rows stand under "network"; rows of slower looks are fewer, and of the first clips.
     """
-    found: dict[str, Rows] = {}
-    clips = exam.sequences if split == exam.split else min(exam.sequences, exam.also_sequences)
-    for batch in exam.batches(split, clips, device_of(model)):
-        rows = network_rows(model, batch, true_mask)
-        done = len(found.get(NETWORK, ()))
+    rows: Rows = []
+    for batch in exam.batches(split, exam.clips_of(split), device_of(model)):
+        done = len(rows)
+        new = network_rows(model, batch, true_mask)
         if exam.geometric:
-            for number, row in enumerate(rows):
+            for number, row in enumerate(new):
                 looked_at = done + number < exam.geometric
                 row["geometric_auc"] = geometric_auc(model, batch, number) if looked_at else math.nan
-        _extend(found, NETWORK, _named(rows, split, done))
+        rows += _named(new, split, done)
+    return {NETWORK: rows} | {name: list(others) for name, others in yardstick_rows(exam, split).items()}
+
+
+@functools.cache
+def yardstick_rows(exam: Exam, split: str) -> dict[str, Rows]:
+    """Scores of every answer that needs no network on the clips of a split; the same for all networks, so kept."""
+    found: dict[str, Rows] = {}
+    clips = exam.clips_of(split)
+    for batch in exam.batches(split, clips):
         truth = truth_of(batch)
         for name, answer in guesses(truth, exam.world).items():
             _extend(found, name, score(answer, truth).rows())
