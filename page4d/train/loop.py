@@ -154,12 +154,10 @@ class Trainer:
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
         share = Share(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
-        iteration = self.position.iteration
-        made: Generator[Delivery] = made_ahead(
-            self.source.batch, share, first_fresh(iteration, trainer.reuse), ENDLESS, trainer.workers
-        )
+        first = first_fresh(self.position.iteration, trainer.reuse)
+        made: Generator[Delivery] = made_ahead(self.source.batch, share, first, ENDLESS, trainer.workers)
         delivery = delivered(made, self.accelerator.device)
-        batches = reused(delivery, trainer.reuse, iteration)
+        batches = reused(delivery, trainer.reuse, self.position.iteration)
         bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
         self.module.train()
         try:
