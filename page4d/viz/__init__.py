@@ -9,6 +9,7 @@ from page4d.doors import door
 if TYPE_CHECKING:
     from page4d.io.video import write_video as write_video
     from page4d.viz.feature_maps import feature_figure as feature_figure, layer_slider as layer_slider
+    from page4d.viz.joins import joins_figure as joins_figure
     from page4d.viz.panels import (
         Row as Row,
         clip_sheet as clip_sheet,
