@@ -12,25 +12,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from page4d.geometry import pose_encoding_to_extri_intri
 from page4d.io.images import ImageSource, LoadedImages, Mode
 from page4d.io.video import FrameOptions, load_frames
-from page4d.model.fingerprint import config_sha256, weights_sha256
+from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
 from page4d.model.network import PAGE4D
+from page4d.model.precision import held_dtype, matrices
 from page4d.schema import Prediction, UserError
 from page4d.version import code_revision
 from page4d.windows import Windows, join_windows
-
-# What a network may leave out: our name of it -> the network's.
-_OPTIONAL = {"points": "world_points", "points_conf": "world_points_conf", "mask": "mask"}
 
 Images = LoadedImages | Tensor | ImageSource | Sequence[ImageSource]
 
 
 def predict(
-    model: PAGE4D,
+    model: nn.Module,
     images: Images,
     *,
     mode: Mode = "crop",
@@ -42,31 +39,45 @@ def predict(
 
     Shapes:  images are files, one folder or one video, PIL images, `LoadedImages`, or a tensor (S, 3, H, W) in [0, 1];
              files are fitted by `mode` to the size and patch of the model.
-    Note:    `device` moves the model itself. On CUDA devices with bfloat16 (compute capability 8 and up) the aggregator
-             runs in it; heads, and everything on other devices, run in float32. The model's mode is left as it was.
-    Raises:  UserError for bad input, a model that is not one, not in float32 or without camera or depth head, or memory
+    Note:    `device` moves the model itself. On CUDA devices with bfloat16 (compute capability 8 and up), and wherever
+             the model holds its matrices in it, the aggregator runs in bfloat16; heads, and everything else, run in
+             float32. The model's mode is left as it was. Compiled and DataParallel networks are taken, too.
+    Raises:  UserError for bad input, a model that is not one, in other types or without camera or depth head, or memory
              that does not suffice.
     """
-    check_model(model)
-    if model.camera_head is None or model.depth_head is None:
+    network = network_of(model)
+    if network.camera_head is None or network.depth_head is None:
         raise UserError("this network has no camera or no depth head; a Prediction needs both")
     if windows is not None and not isinstance(windows, Windows):
         raise UserError(f"windows is {windows!r}, expected Windows(frames=..., overlap=...) or None")
-    target = device_for(model, device)
-    frames = as_frames(images, model, mode, timestamps_s)
-    model.to(target)
-    meta = provenance(model, target)
+    target = device_for(network, device)
+    frames = as_frames(images, network, mode, timestamps_s)
+    with same_weights(network):
+        network.to(target)
+    meta = provenance(network, target)
+    # A compiled network is called as such; DataParallel would only divide the one scene there is.
+    caller = model if hasattr(model, "_orig_mod") else network
     if windows is None:
-        return _one_pass(model, frames, target, meta)
+        return _one_pass(caller, frames, target, meta)
     starts = windows.starts(len(frames))
-    parts = [_one_pass(model, _part(frames, i, i + windows.frames), target, meta) for i in starts]
+    parts = [_one_pass(caller, _part(frames, i, i + windows.frames), target, meta) for i in starts]
     return join_windows(parts, starts, meta | {"windows": asdict(windows)})
 
 
-def _one_pass(model: PAGE4D, frames: LoadedImages, device: torch.device, meta: dict[str, Any]) -> Prediction:
-    with inference_mode_of(model), out_of_memory_says(frames, device), autocast_for(device):
-        out = model(frames.images.to(device))
-    return _to_prediction(out, frames, meta)
+def _one_pass(caller: nn.Module, frames: LoadedImages, device: torch.device, meta: dict[str, Any]) -> Prediction:
+    network = network_of(caller)
+    with inference_mode_of(network), out_of_memory_says(frames, device), autocast_for(device):
+        out = caller(frames.images.to(device))
+        kept = prediction_fields(network, out, frames.size_hw)
+    return _to_prediction(kept, frames, meta)
+
+
+def prediction_fields(model: PAGE4D, out: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Tensor]:
+    """What a Prediction keeps of the network's dictionary for one scene, still on the device: (S, ...) each."""
+    said: dict[str, Tensor] = {"mask": out["mask"]} if "mask" in out else {}
+    for head in model.heads.values():
+        said |= head.kept(out, size_hw)
+    return {name: values[0].float() for name, values in said.items()}
 
 
 def _part(frames: LoadedImages, begin: int, end: int) -> LoadedImages:
@@ -152,7 +163,7 @@ def provenance(model: PAGE4D, device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": str(device),
         "device_name": name,
-        "aggregator_dtype": str(aggregator_dtype(device)).removeprefix("torch."),
+        "aggregator_dtype": str(_products_dtype(model, device)).removeprefix("torch."),
     }
 
 
@@ -184,17 +195,31 @@ def inference_mode_of(model: PAGE4D) -> Iterator[None]:
         model.train(training)
 
 
-def check_model(model: object) -> None:
-    """Refuse what Python lets through: a name in place of a network, and half-precision weights."""
-    if not isinstance(model, PAGE4D):
-        raise UserError(f"the model is a {type(model).__name__}; load one with page4d.PAGE4D.from_pretrained(NAME)")
-    kinds = {p.dtype for p in model.parameters()} - {torch.float32}
+def _products_dtype(model: PAGE4D, device: torch.device) -> torch.dtype:
+    held = held_dtype(model.aggregator)
+    return aggregator_dtype(device) if held == torch.float32 else held
+
+
+def network_of(model: object) -> PAGE4D:
+    """The network inside what torch.compile, DataParallel or DistributedDataParallel make of it.
+
+    Raises:  UserError for what Python lets through: a name in place of a network, and half-precision weights.
+    """
+    inside = model
+    while isinstance(wrapped := getattr(inside, "_orig_mod", getattr(inside, "module", None)), nn.Module):
+        inside = wrapped
+    if not isinstance(inside, PAGE4D):
+        raise UserError(f"the model is a {type(inside).__name__}; load one with page4d.PAGE4D.from_pretrained(NAME)")
+    held = matrices(inside.aggregator, "aggregator")
+    kinds = {weight.dtype for name, weight in inside.named_parameters() if name not in held} - {torch.float32}
+    kinds |= {held_dtype(inside.aggregator)} - {torch.float32, torch.bfloat16}
     if kinds:
         found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
         raise UserError(
-            f"the model's weights are {found}, expected float32 (bfloat16 is chosen inside, where it is fast); "
-            "call model.float()"
+            f"the model's weights are {found}, expected float32; bfloat16 is for the aggregator's matrices alone: "
+            'call model.float(), or load with from_pretrained(..., precision="bf16")'
         )
+    return inside
 
 
 def _check_sources(images: object) -> None:
@@ -229,13 +254,10 @@ def _frames_of_tensor(images: Tensor) -> LoadedImages:
     )
 
 
-def _to_prediction(out: dict[str, Any], frames: LoadedImages, meta: dict[str, Any]) -> Prediction:
-    cameras, K = pose_encoding_to_extri_intri(out["pose_enc"][0].float(), frames.size_hw)
-    depth, confidence = out["depth"][0, ..., 0], out["depth_conf"][0]
-    said = {"cam_from_world": cameras, "K": K, "depth": depth, "depth_conf": confidence}
-    said |= {ours: out[name][0] for ours, name in _OPTIONAL.items() if name in out}
-    arrays: dict[str, Any] = dict.fromkeys(_OPTIONAL)
-    arrays |= {name: values.float().cpu().numpy() for name, values in said.items()}
+def _to_prediction(kept: dict[str, Tensor], frames: LoadedImages, meta: dict[str, Any]) -> Prediction:
+    # What a network may leave out.
+    arrays: dict[str, Any] = {"points": None, "points_conf": None, "mask": None}
+    arrays |= {name: values.cpu().numpy() for name, values in kept.items()}
     return Prediction(
         **arrays,
         images=_pixels(frames.images),

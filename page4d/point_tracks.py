@@ -16,9 +16,9 @@ from page4d.inference import (
     Images,
     as_frames,
     autocast_for,
-    check_model,
     device_for,
     inference_mode_of,
+    network_of,
     out_of_memory_says,
 )
 from page4d.io.images import LoadedImages, Mode
@@ -73,7 +73,7 @@ def track(
     Raises:  UserError as `predict`, for a network without a track head, no points, a frame that does not exist, and a
              point that the network does not see.
     """
-    check_model(model)
+    model = network_of(model)
     if model.track_head is None:
         raise UserError("this network has no track head; VGGT's weights ('vggt') have one, PAGE-4D's have none")
     target = device_for(model, device)

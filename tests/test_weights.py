@@ -20,7 +20,8 @@ from page4d.model import PAGE4D
 from page4d.model import weights as module
 from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import config_sha256, weights_sha256
-from page4d.model.weights import CONFIG_KEY, MASK_PREFIX, load_pretrained, save_weights
+from page4d.model.stored import CONFIG_KEY, read_weights
+from page4d.model.weights import MASK_PREFIX, load_pretrained, save_weights
 from page4d.schema import UserError
 
 IMAGES = torch.rand(3, 3, 32, 64, generator=torch.Generator().manual_seed(0))
@@ -64,7 +65,7 @@ def test_float32_safetensors_round_trip(tmp_path: Path) -> None:
     assert not loaded.training
     same_outputs(model, loaded)
     assert weights_sha256(loaded) == weights_sha256(model)
-    assert module.read_weights(tmp_path / "w.safetensors").metadata == {"steps": "7"}
+    assert read_weights(tmp_path / "w.safetensors").metadata == {"steps": "7"}
 
 
 def test_float16_file_is_float32_in_memory(tmp_path: Path) -> None:
@@ -234,20 +235,20 @@ def bad_files(folder: Path) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("truncated.pt", "no whole torch checkpoint, it may be cut short"),
-        ("truncated_old.pt", "no whole torch checkpoint, it may be cut short"),
-        ("truncated.safetensors", "no whole safetensors file, it may be cut short"),
-        ("tiny.safetensors", "no whole safetensors file, it may be cut short"),
+        ("truncated.pt", "is not a whole torch checkpoint, it may be cut short"),
+        ("truncated_old.pt", "is not a whole torch checkpoint, it may be cut short"),
+        ("truncated.safetensors", "is not a whole safetensors file, it may be cut short"),
+        ("tiny.safetensors", "is not a whole safetensors file, it may be cut short"),
         ("page.pt", "is a web page, not weights"),
         ("page.safetensors", "is a web page, not weights"),
         ("pointer.pt", "git-lfs pointer"),
         ("empty.pt", r"is empty \(0 bytes\)"),
-        ("text.pt", "is no torch checkpoint by its first bytes; give a .pt"),
+        ("text.pt", "is not a torch checkpoint by its first bytes; give a .pt"),
         ("code.pt", "holds Python objects or code"),
         ("code_zip.pt", "holds Python objects or code"),
-        ("list.pt", "holds a list, needed a state dict"),
-        ("nothing.pt", "holds a dict, needed a state dict"),
-        ("other.pt", "is no state dict.*epoch, state no tensor"),
+        ("list.pt", "holds a list, expected a state dict"),
+        ("nothing.pt", "holds a dict, expected a state dict"),
+        ("other.pt", "is not a state dict.*epoch, state are not tensors"),
         ("config.safetensors", "configuration that this page4d cannot read.*flavour"),
         ("json.safetensors", "configuration that this page4d cannot read"),
     ],
@@ -286,7 +287,7 @@ def test_wrong_shapes_and_unknown_names_are_all_said_at_once(tmp_path: Path) -> 
     message = str(caught.value)
     assert "1 of" in message
     assert "unknown: optimizer.lr" in message
-    assert "aggregator.camera_token (1, 2, 1, 63), needed (1, 2, 1, 64)" in message
+    assert "aggregator.camera_token (1, 2, 1, 63), expected (1, 2, 1, 64)" in message
     assert "camera_head.token_norm.weight torch.int64" in message
 
 
@@ -371,7 +372,7 @@ def test_default_network_is_meant_without_configuration(tmp_path: Path, monkeypa
     """A little file without configuration is compared with the full network, on the meta device: no memory needed."""
     monkeypatch.setattr(module, "PAGE4DConfig", PAGE4DConfig)
     torch.save(bare(little_model()), tmp_path / "w.pt")
-    with pytest.raises(UserError, match=r"aggregator.camera_token \(1, 2, 1, 64\), needed \(1, 2, 1, 1024\)"):
+    with pytest.raises(UserError, match=r"aggregator.camera_token \(1, 2, 1, 64\), expected \(1, 2, 1, 1024\)"):
         load_pretrained(PAGE4D, tmp_path / "w.pt", mask=False)
 
 

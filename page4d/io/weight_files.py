@@ -12,7 +12,7 @@ from page4d.schema import UserError
 BUILTIN_FOLDER = Path(__file__).parent.parent / "model" / "builtin"
 ALIASES = {"tiny": "page4d-tiny"}
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
-RUN_FILES = ("best.safetensors", "best.pt")
+RUN_FILES = ("best.safetensors", "best.pt", "model.safetensors", "model.pt")
 HUB_FILES = ("model.safetensors", "model.pt")
 
 
@@ -37,7 +37,12 @@ RELEASED = {
     "nomask": HubFile("zhouk777/PAGE4D", "checkpoint_nomask.pt", "dataset", mask=False),
     "mask": HubFile("zhouk777/PAGE4D", "checkpoint_mask.pt", "dataset", mask=True),
     "vggt": HubFile("facebook/VGGT-1B", "model.safetensors", mask=False),
+    # The same network under a licence that allows commercial use, after a form on the hub; its own training run.
+    "vggt-commercial": HubFile("facebook/VGGT-1B-Commercial", "vggt_1B_commercial.pt", mask=False),
+    # VGGT with the track head for scenes that move; the one in VGGT-1B was trained for rigid scenes.
+    "vggt-tracker": HubFile("facebook/VGGT_tracker_fixed", "model_tracker_fixed_e20.pt", mask=False),
 }
+UNTRAINED_MASKS = ("vggt-tiny",)  # networks that came before their mask head was first used
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Source:
     path: Path
     name: str
     mask: bool | None = None
+    mask_trained: bool = True
 
 
 def builtin_names() -> list[str]:
@@ -58,7 +64,9 @@ def builtin_names() -> list[str]:
 def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> Source:
     """The local file behind a source, fetched from the hub where it is not here yet.
 
-    Order:   a built-in or released name; an existing file or run folder; `[datasets/]owner/name[/file]` on the hub.
+    Note:    tried in this order: a built-in or released name; an existing file or folder;
+             `[datasets/]owner/name[/file]` on the hub. PAGE-4D's own file names (checkpoint_mask.pt,
+             checkpoint_nomask.pt) say their mask.
     Raises:  UserError if nothing of that name exists, here or there, or for options that the source does not have.
     """
     name = os.fspath(source)
@@ -70,7 +78,8 @@ def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> Source:
     if local is not None:
         if hub_options:
             raise UserError(f"{name} is on this machine; {', '.join(hub_options)} can be given for weights of the hub")
-        return Source(local, name)
+        released = {file.file: file.mask for file in RELEASED.values() if file.kind == "dataset"}
+        return Source(local, name, released.get(local.name), local.stem not in UNTRAINED_MASKS)
     hub_files = parse_hub_name(name)
     by_file = {(known.repo, known.file): known for known in RELEASED.values()}
     candidates = [by_file.get((wanted.repo, wanted.file), wanted) for wanted in hub_files]
@@ -92,7 +101,7 @@ def builtin_file(name: str) -> Path | None:
 
 
 def best_of_run(folder: Path) -> Path:
-    """The best weights of a training run's folder.
+    """The best weights of a training run's folder, or those of `save_pretrained`.
 
     Raises:  UserError if the folder holds none.
     """
@@ -100,7 +109,10 @@ def best_of_run(folder: Path) -> Path:
         for place in (folder, folder / "checkpoints", folder / "weights"):
             if (place / name).is_file():
                 return place / name
-    raise UserError(f"{folder} holds no {' or '.join(RUN_FILES)}; give a training run's folder or a weights file")
+    raise UserError(
+        f"{folder} holds no {' or '.join(RUN_FILES)}; "
+        "give a training run's folder, one of save_pretrained, or a weights file"
+    )
 
 
 def parse_hub_name(name: str) -> list[HubFile]:
@@ -173,3 +185,25 @@ def fetch_any(candidates: list[HubFile], name: str, **hub_options: Any) -> Sourc
         except NoSuchFileError:
             continue
     return Source(fetch(candidates[-1], **hub_options), name, candidates[-1].mask)
+
+
+def upload(folder: Path, repo: str, *, private: bool | None = None, token: str | None = None) -> str:
+    """Make a model repository of the hub from a folder's files; returns its address.
+
+    Raises:  UserError if the name is not one, the login is missing, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    http_error: type[Exception] = HfHubHTTPError.__bases__[0]
+    api = HfApi(token=token)
+    try:
+        address = api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Weights of page4d")
+    except LocalTokenNotFoundError as error:
+        raise UserError(f"{repo} needs a login; run `hf auth login`") from error
+    except HFValidationError as error:
+        raise UserError(f"{repo} is not a name of a hub repository: {error}") from error
+    except (http_error, OSError) as error:
+        raise UserError(f"{repo} could not be written to: {error}; run `hf auth login`, or give a token") from error
+    return str(address)

@@ -25,7 +25,7 @@ from page4d.losses.dense import (
 )
 from page4d.losses.targets import Behaviour, Targets, check_behaviour
 from page4d.losses.track import TrackLoss, TrackLossConfig, TrackPrediction, track_loss
-from page4d.model.network import ALL_FRAMES
+from page4d.model import ALL_FRAMES
 from page4d.schema import UserError
 
 __all__ = [

@@ -1,7 +1,11 @@
-"""The PAGE-4D network: VGGT with a dynamics-aware mask, and the loading of its weights."""
+"""The PAGE-4D network: VGGT with a dynamics-aware mask, and its weights."""
 
 from page4d.model.config import PAGE4DConfig
+from page4d.model.heads import HEADS
+from page4d.model.heads.head import ALL_FRAMES
 from page4d.model.mask import MASK_STRENGTH, mask_alpha
 from page4d.model.network import PAGE4D
+from page4d.model.vggt import VGGT
+from page4d.model.weights import save_weights
 
-__all__ = ["MASK_STRENGTH", "PAGE4D", "PAGE4DConfig", "mask_alpha"]
+__all__ = ["ALL_FRAMES", "HEADS", "MASK_STRENGTH", "PAGE4D", "VGGT", "PAGE4DConfig", "mask_alpha", "save_weights"]

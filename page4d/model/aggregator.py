@@ -35,9 +35,9 @@ class AggregatorOutput(NamedTuple):
 class Aggregator(nn.Module):
     """Images to tokens.
 
-    Shapes:  images (B, S, 3, H, W) in [0, 1] -> one (B, S, 5 + N, 2C) a pair: frame output beside global output.
-    Mask:    `mask_step` is the optimizer step that the mask's schedule reads; it stays 0 at inference.
-    Memory:  with `gradient_checkpointing` every block is recomputed in the backward pass, frozen or not.
+    Shapes:  images (B, S, 3, H, W) in [0, 1] -> one (B, S, 5 + N, 2C) per pair: frame output beside global output.
+    Note:    `mask_step` is the optimizer step that the mask's schedule reads; it stays 0 at inference. With
+             `gradient_checkpointing` every block is recomputed in the backward pass, frozen or not.
     """
 
     def __init__(self, config: PAGE4DConfig) -> None:
@@ -55,6 +55,16 @@ class Aggregator(nn.Module):
         self.camera_token = nn.Parameter(drawn(1e-6, 1, 2, 1, width))
         self.register_token = nn.Parameter(drawn(1e-6, 1, 2, NUM_SPECIAL - 1, width))
         self.spatial_mask_head = SpatialMaskHead(width)
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels per patch side, under the name that VGGT's scripts read."""
+        return self.config.patch_size
+
+    @property
+    def patch_start_idx(self) -> int:
+        """The index at which patch tokens begin, under the name that VGGT's scripts read."""
+        return NUM_SPECIAL
 
     @property
     def alpha(self) -> float:
@@ -119,6 +129,8 @@ class Aggregator(nn.Module):
             x = x.unflatten(1, (frames, -1))
             wanted = keep is None or pair in keep
             kept.append(torch.cat((frame_out.to(between), x.to(between)), -1) if wanted else None)
+            # Let go here, or the next frame block would run with a stream too many (0.7 GB at 200 frames).
+            del frame_out
         m_map = m.unflatten(-1, (rows, columns)) if m is not None else None
         return AggregatorOutput(kept, NUM_SPECIAL, m_map)
 
@@ -139,16 +151,16 @@ class Aggregator(nn.Module):
     def check_images(self, images: Tensor) -> Tensor:
         """Add a missing batch axis.
 
-        Errors:  ValueError for another number of axes or channels, or sides that are no multiple of the patch size.
+        Raises:  ValueError for another number of axes or channels, or sides that are no multiple of the patch size.
         """
         images = images[None] if images.ndim == 4 else images
         patch = self.config.patch_size
         shape = tuple(images.shape)
         if len(shape) != 5 or shape[2] != 3 or shape[1] < 1:
-            raise ValueError(f"images have shape {shape}, needed (S, 3, H, W) or (B, S, 3, H, W) with S >= 1")
+            raise ValueError(f"images have shape {shape}, expected (S, 3, H, W) or (B, S, 3, H, W) with S >= 1")
         if shape[3] % patch or shape[4] % patch or 0 in shape:
             raise ValueError(
-                f"images are {shape[3]} x {shape[4]} px, needed multiples of the patch size {patch}; load them with "
+                f"images are {shape[3]} x {shape[4]} px, expected multiples of the patch size {patch}; load them with "
                 f"page4d.io.images.load_images(paths, size={self.config.img_size}, patch={patch}).images"
             )
         return images

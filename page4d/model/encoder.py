@@ -26,7 +26,7 @@ class PatchConv(nn.Module):
 class DinoEncoder(nn.Module):
     """DINOv2 ViT with registers; returns the patch tokens after the final norm.
 
-    Names:   those of the released weights; `mask_token` exists in them and is never used.
+    Note:    names are those of the released weights; `mask_token` exists in them and is never used.
     Source:  Oquab et al. (2023), Darcet et al. (2023).
     """
 
@@ -45,15 +45,20 @@ class DinoEncoder(nn.Module):
         """The position table for another grid: bicubic with antialias, given the target size directly."""
         if height == width == self.table_side:
             return self.pos_embed
-        table = self.pos_embed[:, 1:].unflatten(1, (self.table_side, self.table_side)).permute(0, 3, 1, 2).float()
-        resized = F.interpolate(table, size=(height, width), mode="bicubic", antialias=True).flatten(2).transpose(1, 2)
-        return torch.cat((self.pos_embed[:, :1], resized.to(self.pos_embed.dtype)), 1)
+        cls, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
+        table = patches.unflatten(1, (self.table_side, self.table_side)).permute(0, 3, 1, 2).float()
+        resized = F.interpolate(table, size=(height, width), mode="bicubic", antialias=True)
+        return torch.cat((cls, resized.flatten(2).mT.to(cls.dtype)), 1)
 
     def forward(self, images: Tensor) -> Tensor:
+        batch, _, height, width = images.shape
         patches = self.patch_embed(images)
-        cls = self.cls_token.expand(len(images), -1, -1)
-        x = torch.cat((cls, patches), 1) + self.positions(*(side // self.patch_size for side in images.shape[-2:]))
-        x = torch.cat((x[:, :1], self.register_tokens.expand(len(images), -1, -1), x[:, 1:]), 1)
+        cls = self.cls_token.expand(batch, -1, -1)
+        x = torch.cat((cls, patches), 1)
+        x = x + self.positions(height // self.patch_size, width // self.patch_size)
+        # Registers come after the addition: they stand nowhere in the picture.
+        registers = self.register_tokens.expand(batch, -1, -1)
+        x = torch.cat((x[:, :1], registers, x[:, 1:]), 1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)[:, 1 + NUM_REGISTERS :]  # type: ignore[no-any-return]

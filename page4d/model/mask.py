@@ -28,33 +28,35 @@ def mask_alpha(step: int, hold_start: int, hold_end: int) -> float:
         return 0.0
     if step < hold_start:
         return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * (step - hold_start) / (hold_end - hold_start)))
+    # Fading slowly out: the pose learns to do without the mask that told it where to look.
+    share = (step - hold_start) / (hold_end - hold_start)
+    return 0.5 * (1.0 + math.cos(math.pi * share))
 
 
 class SpatialMaskHead(nn.Module):
-    """One value m in (-0.5, 0.5) a patch from patch tokens: (B * S, N, C) -> (B * S, N)."""
+    """One value m in (-0.5, 0.5) per patch from patch tokens: (B * S, N, C) -> (B * S, N)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.head0 = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, groups=width),
-            nn.GELU(),
-            nn.Conv2d(width, HIDDEN, 1),
-            nn.GELU(),
-            nn.Conv2d(HIDDEN, 1, 1),
-        )
+        around = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        mix, out = nn.Conv2d(width, HIDDEN, 1), nn.Conv2d(HIDDEN, 1, 1)
+        self.head0 = nn.Sequential(around, nn.GELU(), mix, nn.GELU(), out)
 
     def forward(self, patches: Tensor, height: int, width: int) -> Tensor:
         # Detached: the mask must not shape the tokens it reads.
-        z = patches.detach().transpose(1, 2).unflatten(2, (height, width))
-        deviation = z.std((2, 3), keepdim=True).clamp(min=1e-6)
-        z = (z - z.mean((2, 3), keepdim=True)) / deviation
+        tokens = patches.detach().transpose(1, 2).unflatten(2, (height, width))
+        # Each channel against its own frame: what stands out from the rest of the picture, whatever the scene.
+        mean = tokens.mean((2, 3), keepdim=True)
+        deviation = tokens.std((2, 3), keepdim=True).clamp(min=1e-6)
+        z = (tokens - mean) / deviation
+        # The paper's Figure 2: the plain channel mean already shows what moves; the head learns what it lacks.
         logits = self.head0(z) + z.mean(1, keepdim=True)
         return torch.sigmoid(logits).flatten(1) - 0.5
 
 
 def key_bias(m: Tensor, alpha: float) -> Tensor:
     """What bent rows' logits gain per key: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
+    # Camera and register tokens stand for whole frames; they are neither moving nor still.
     padded = torch.nn.functional.pad(m, (NUM_SPECIAL, 0))
     return (MASK_STRENGTH * alpha * padded).flatten(1)
 

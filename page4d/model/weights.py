@@ -1,70 +1,77 @@
 """Weights into a network and out of it, in the network's own size of memory and never by halves.
 
-The network is built on the meta device, where tensors have shapes but no memory, and the file's tensors are assigned
-to it. A local file is mapped, not read: what is never touched never costs memory.
+Names equal those of the released files, letter by letter and misspellings included: nothing is renamed on the way in or
+out. The network is built on the meta device, where tensors have shapes but no memory, and the file's tensors are
+assigned to it, each cast and moved once.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from page4d.io.weight_files import Source, find_weights
 from page4d.model.config import PAGE4DConfig
+from page4d.model.fingerprint import file_sha256, remember_weights
+from page4d.model.heads import HEADS, prefix, switch
+from page4d.model.mask import SpatialMaskHead
+from page4d.model.precision import hold_matrices
+from page4d.model.stored import CONFIG_FILE, CONFIG_KEY, Stored, read_weights, some_names
 from page4d.schema import UserError, atomic_write
 
-if TYPE_CHECKING:
-    from page4d.model.network import PAGE4D
-
-Network = TypeVar("Network", bound="PAGE4D")
-
 MASK_PREFIX = "aggregator.spatial_mask_head."
-HEADS = {f"enable_{name}": f"{name}_head." for name in ("camera", "depth", "point", "track")}
-CONFIG_KEY = "page4d_config"
-SHOWN = 6  # names listed in an error before "and n more"
+MASK_UNTRAINED = ("mask_head", "untrained")  # in the metadata of weights that never ran with their mask
+Precision = Literal["float32", "bf16"]
 
 
-@dataclass(frozen=True)
-class Stored:
-    """What a weights file holds: tensors by name, the configuration if it says one, and further text metadata."""
+class Configured(Protocol):
+    """A network that knows its configuration."""
 
-    tensors: dict[str, Tensor]
-    config: PAGE4DConfig | None
-    metadata: dict[str, str]
+    config: PAGE4DConfig
+    aggregator: Any
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_pretrained(
-    network: type[Network],
+    network: Callable[[PAGE4DConfig], Network],
     source: os.PathLike[str] | str,
     *,
     mask: bool | None = None,
     device: torch.device | str = "cpu",
+    precision: Precision = "float32",
     **options: Any,
 ) -> Network:
     """Build a network around stored weights, in eval mode.
 
-    Source:  a built-in name ("tiny", ...); "nomask", "mask" (PAGE-4D), "vggt" (VGGT-1B); `[datasets/]owner/name[/file]`
-             on the hub; a local .pt (bare or under "model") or .safetensors; a training run's folder (its best).
-    Options: mask switches the mask on or off, None = as the weights were made; enable_camera, enable_depth,
-             enable_point and enable_track switch heads; for weights of the hub also huggingface_hub's revision, token,
-             cache_dir and the like (io.weight_files.HUB_OPTIONS).
-    Shape:   from the configuration inside our own files; without one the full network. Heads that the file has no
-             weights for are switched off. VGGT's files have no mask head: it is initialised, the same every time.
-    Units:   weights are float32 in memory whatever the file stores.
+    Shapes:  from the configuration inside our own files or beside the weights; without one those of the full network.
+             Heads that the file has no weights for are switched off.
+    Units:   weights are float32 in memory whatever the file stores; with precision="bf16" the aggregator's matrices
+             are bfloat16, which halves their memory and lets the aggregator run in it.
+    Note:    `source` is a built-in name ("tiny", ...); "nomask", "mask" (PAGE-4D), "vggt" (VGGT-1B), "vggt-commercial",
+             "vggt-tracker"; `[datasets/]owner/name[/file]` on the hub; a local .pt (bare or under "model") or
+             .safetensors; a folder of `save_pretrained`; a training run's folder (its best). `mask` switches the mask
+             on or off, None = as the weights were made; enable_camera, enable_depth, enable_point and enable_track
+             switch heads; for weights of the hub also huggingface_hub's revision, token, cache_dir and the like
+             (io.weight_files.HUB_OPTIONS). VGGT's files have no mask head: it is initialized, the same every time.
     Raises:  UserError for a source that does not exist, a damaged or foreign file, missing, unknown or wrongly shaped
              weights (each named), a head or mask asked for that the weights do not have, a mask left undecided, or
              an option that does not exist.
     """
+    if precision not in get_args(Precision):
+        raise UserError(f"precision is {precision!r}, expected {' or '.join(get_args(Precision))}")
     enable = {name: bool(options.pop(name)) for name in list(options) if name.startswith("enable_")}
     found = find_weights(source, **options)
     stored = read_weights(found.path)
@@ -72,16 +79,32 @@ def load_pretrained(
     # Drawing initial values that are never used must not move the caller's random state either.
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         model = network(config)
-    tensors = {name: t for name, t in stored.tensors.items() if not _belongs_to_absent_head(name, config)}
+    absent = tuple(prefix(name) for name in HEADS if not getattr(config, switch(name)))
+    tensors = {name: t for name, t in stored.tensors.items() if not name.startswith(absent)}
     check_names_and_shapes(model.state_dict(), tensors, found.path)
     if not _has_mask_head(tensors):
         tensors |= _fresh_mask_head(config.embed_dim)
-    model.load_state_dict({k: _placed(t, device) for k, t in tensors.items()}, strict=True, assign=True)
+    if precision == "bf16":
+        hold_matrices(model.get_submodule("aggregator"), torch.bfloat16)
+    place(model, tensors, device)
+    remember_weights(model, partial(file_sha256, found.path, tensors))
     return model.eval()
 
 
+def place(model: nn.Module, tensors: Mapping[str, Tensor], device: torch.device | str) -> None:
+    """Give a network on the meta device its weights, each in the type that the network has there.
+
+    Note:    one tensor at a time, so that nothing is ever held twice; what is on the device in its type is not copied.
+    """
+    placed = {}
+    for name, wanted in model.state_dict().items():
+        values = tensors[name].detach().to(device, wanted.dtype)
+        placed[name] = nn.Parameter(values)
+    model.load_state_dict(placed, strict=True, assign=True)
+
+
 def save_weights(
-    model: PAGE4D, path: os.PathLike[str] | str, dtype: torch.dtype = torch.float16, **metadata: str
+    model: Configured, path: os.PathLike[str] | str, dtype: torch.dtype = torch.float16, **metadata: str
 ) -> None:
     """Write a network as safetensors with its configuration and further `metadata`, whole or not at all.
 
@@ -91,68 +114,104 @@ def save_weights(
     broken = [name for name, t in tensors.items() if not bool(t.isfinite().all())]
     if broken:
         raise UserError(
-            f"{_some(broken)} not finite as {dtype}; the training diverged, or save with dtype=torch.float32"
+            f"{some_names(broken)} not finite as {dtype}; the training diverged, or save with dtype=torch.float32"
         )
     with atomic_write(path) as stream:
         stream.write(save(tensors, metadata | {CONFIG_KEY: json.dumps(asdict(model.config))}))
 
 
-def read_weights(path: Path) -> Stored:
-    """The tensors of a .safetensors or torch file, mapped from it, nothing executed.
-
-    Raises:  UserError that says what the file is instead, or what is broken in it.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; give a .pt or .safetensors file")
-    with path.open("rb") as stream:
-        head = stream.read(512)
-    _refuse_foreign(path, head)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return Stored(_read_torch(path), None, {})
+def save_folder(model: Configured, folder: os.PathLike[str] | str) -> Path:
+    """Write model.safetensors in float32 and config.json into a folder, as the hub's tools expect them."""
+    target = Path(folder)
+    if target.is_file():
+        raise UserError(f"{target} is a file, expected a folder to write model.safetensors and {CONFIG_FILE} into")
+    target.mkdir(parents=True, exist_ok=True)
+    save_weights(model, target / "model.safetensors", torch.float32)
+    with atomic_write(target / CONFIG_FILE) as stream:
+        stream.write(json.dumps(asdict(model.config), indent=2).encode())
+    return target
 
 
 def choose_config(stored: Stored, found: Source, mask: bool | None, enable: Mapping[str, bool]) -> PAGE4DConfig:
     """The configuration that fits the stored weights and what the user asked for.
 
-    Raises:  UserError for a head or a mask that the weights do not have, or a mask left undecided.
+    Raises:  UserError for a head or a mask that the weights do not have, a mask left undecided, or a stored
+             configuration of another network than the tensors'.
     """
-    present = {name: any(key.startswith(prefix) for key in stored.tensors) for name, prefix in HEADS.items()}
+    present = {switch(name): _count(stored.tensors, prefix(name)) > 0 for name in HEADS}
     if enable.keys() - present.keys():
-        raise UserError(f"options {sorted(enable.keys() - present.keys())} are unknown; heads are {', '.join(HEADS)}")
+        raise UserError(f"options {sorted(enable.keys() - present.keys())} are unknown; heads are {', '.join(present)}")
     absent = [name for name, wanted in enable.items() if wanted and not present[name]]
     if absent:
-        raise UserError(f"{found.name} has no weights for {_some(absent)}; it has {_some(_true(present))}")
+        there = [name for name, is_there in present.items() if is_there]
+        raise UserError(f"{found.name} has no weights for {some_names(absent)}; it has {some_names(there)}")
     changes: dict[str, Any] = {name: there and enable.get(name, True) for name, there in present.items()}
     config = stored.config or PAGE4DConfig()
+    if stored.config is not None:
+        check_dimensions(stored.config, stored.tensors, found.path)
     masked = _choose_mask(stored, found, mask)
     if masked != (config.mask_hold_end > 0):
         changes |= {"mask_hold_start": int(masked), "mask_hold_end": int(masked)}
     return replace(config, **changes)
 
 
+def check_dimensions(config: PAGE4DConfig, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Compare what a configuration says with what tensors show, before a network of its size is built.
+
+    Raises:  UserError naming each field with both values.
+    """
+    wrong = [
+        f"{name} {getattr(config, name)} but {shown} by its tensors"
+        for name, shown in dimensions_of(tensors).items()
+        if getattr(config, name) != shown
+    ]
+    if wrong:
+        raise UserError(f"{path} says {'; '.join(wrong)}: its configuration belongs to other weights")
+
+
+def dimensions_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The fields of a configuration that can be read off the shapes of a network's tensors."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    depth = _count(shapes, "aggregator.frame_blocks.")
+    shown: dict[str, Any] = {"depth": depth} if depth else {}
+    camera_token = shapes.get("aggregator.camera_token", ())
+    if len(camera_token) == 4:
+        shown["embed_dim"] = camera_token[-1]
+    for name in ("aggregator.patch_embed.proj.weight", "aggregator.patch_embed.patch_embed.proj.weight"):
+        if len(shapes.get(name, ())) == 4:
+            shown["patch_size"] = shapes[name][-1]
+    trunk = _count(shapes, "camera_head.trunk.")
+    if trunk:
+        shown["camera_trunk_depth"] = trunk
+    levels = [shapes.get(f"depth_head.scratch.layer{number}_rn.weight", ()) for number in (1, 2, 3, 4)]
+    if all(len(level) == 4 for level in levels):
+        shown |= {"dpt_features": levels[0][0], "dpt_channels": tuple(level[1] for level in levels)}
+    return shown
+
+
+def _count(names: Iterable[str], start: str) -> int:
+    """How many numbered modules stand under a name."""
+    return len({name.removeprefix(start).split(".")[0] for name in names if name.startswith(start)})
+
+
 def check_names_and_shapes(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path) -> None:
     """Compare a network's tensors with a file's; the whole mask head may be missing, nothing else.
 
-    Raises:  UserError naming what is missing, unknown, wrongly shaped, or no floating-point tensor.
+    Raises:  UserError naming what is missing, unknown, wrongly shaped, or not a floating-point tensor.
     """
     missing = sorted(wanted.keys() - tensors.keys())
     if not _has_mask_head(tensors):
         missing = [name for name in missing if not name.startswith(MASK_PREFIX)]
-    shared = wanted.keys() & tensors.keys()
-    shapes = [
-        f"{name} {tuple(tensors[name].shape)}, needed {tuple(wanted[name].shape)}"
-        for name in sorted(shared)
-        if tensors[name].shape != wanted[name].shape
-    ]
-    kinds = [f"{name} {tensors[name].dtype}" for name in sorted(shared) if not tensors[name].is_floating_point()]
-    complaints = {
-        "missing": missing,
-        "unknown": sorted(tensors.keys() - wanted.keys()),
-        "wrong shape": shapes,
-        "no floating point": kinds,
-    }
-    text = [f"{len(names)} of {len(wanted)} {what}: {_some(names)}" for what, names in complaints.items() if names]
+    shapes, kinds = [], []
+    for name in sorted(wanted.keys() & tensors.keys()):
+        there, expected = tensors[name], tuple(wanted[name].shape)
+        if there.shape != expected:
+            shapes.append(f"{name} {tuple(there.shape)}, expected {expected}")
+        if not there.is_floating_point():
+            kinds.append(f"{name} {there.dtype}")
+    unknown = sorted(tensors.keys() - wanted.keys())
+    complaints = {"missing": missing, "unknown": unknown, "wrong shape": shapes, "no floating point": kinds}
+    text = [f"{len(names)} of {len(wanted)} {what}: {some_names(names)}" for what, names in complaints.items() if names]
     if text:
         raise UserError(f"{path} does not fit this network. " + ". ".join(text))
 
@@ -162,6 +221,12 @@ def _choose_mask(stored: Stored, found: Source, mask: bool | None) -> bool:
         if mask:
             raise UserError(f"{found.name} has no weights for the mask head (VGGT's have none); it runs without mask")
         return False
+    key, value = MASK_UNTRAINED
+    if mask and (stored.metadata.get(key) == value or not found.mask_trained):
+        raise UserError(
+            f"{found.name} was trained without its mask, whose head still has its initial values; run it without "
+            "mask, or take weights whose mask was on in training, such as page4d-tiny-mask"
+        )
     if mask is not None:
         return mask
     if stored.config is not None:
@@ -174,89 +239,12 @@ def _choose_mask(stored: Stored, found: Source, mask: bool | None) -> bool:
     return found.mask
 
 
-def _read_safetensors(path: Path) -> Stored:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no whole safetensors file, it may be cut short: {error}") from error
-    if CONFIG_KEY not in metadata:
-        return Stored(tensors, None, metadata)
-    try:
-        config = PAGE4DConfig.from_dict(json.loads(metadata.pop(CONFIG_KEY)))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} carries a configuration that this page4d cannot read: {error}") from error
-    return Stored(tensors, config, metadata)
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        loaded = _load_torch(path)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} holds Python objects or code besides weights and is not loaded, because loading could run it: "
-            f"{reason}. Save the state_dict() alone and load that"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path} is no whole torch checkpoint, it may be cut short: {reason}") from error
-    state = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
-    if not isinstance(state, Mapping) or not state:
-        raise UserError(f"{path} holds a {type(state).__name__}, needed a state dict, bare or under the key 'model'")
-    foreign = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if foreign:
-        raise UserError(f"{path} is no state dict, bare or under the key 'model': {_some(foreign)} no tensor")
-    return dict(state)
-
-
-def _load_torch(path: Path) -> Any:
-    with path.open("rb") as stream:
-        zipped = stream.read(2) == b"PK"
-    # Files from before torch 1.6 are no zip archives and cannot be mapped.
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-
-
-def _refuse_foreign(path: Path, head: bytes) -> None:
-    text = head.lstrip().lower()
-    if not head:
-        raise UserError(f"{path} is empty (0 bytes); download or copy it again")
-    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise UserError(f"{path} is a web page, not weights; the download gave an error page, fetch it again")
-    if text.startswith(b"version https://git-lfs"):
-        raise UserError(
-            f"{path} is a git-lfs pointer, not the weights it points to; run `git lfs pull` or `page4d download`"
-        )
-    if path.suffix != ".safetensors" and not head.startswith((b"PK", b"\x80")):
-        raise UserError(f"{path} is no torch checkpoint by its first bytes; give a .pt or .safetensors file of weights")
-
-
 def _has_mask_head(tensors: Iterable[str]) -> bool:
     return any(name.startswith(MASK_PREFIX) for name in tensors)
 
 
-def _belongs_to_absent_head(name: str, config: PAGE4DConfig) -> bool:
-    return any(name.startswith(prefix) and not getattr(config, switch) for switch, prefix in HEADS.items())
-
-
 def _fresh_mask_head(width: int) -> dict[str, Tensor]:
-    """PyTorch's default initialisation, from a fixed seed so that equal files give equal networks."""
-    from page4d.model.mask import SpatialMaskHead
-
+    """PyTorch's default initialization, from a fixed seed so that equal files give equal networks."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(0)
         return {MASK_PREFIX + name: t for name, t in SpatialMaskHead(width).state_dict().items()}
-
-
-def _placed(tensor: Tensor, device: torch.device | str) -> torch.nn.Parameter:
-    return torch.nn.Parameter(tensor.detach().to(device, torch.float32))
-
-
-def _true(flags: Mapping[str, bool]) -> list[str]:
-    return [name for name, flag in flags.items() if flag]
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(names[:SHOWN]) or "none") + more

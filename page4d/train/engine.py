@@ -15,8 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 
-from page4d.model import PAGE4D
-from page4d.model.network import ALL_FRAMES
+from page4d.model import ALL_FRAMES, PAGE4D
 from page4d.schema import UserError
 from page4d.train.aid import MatchingAid
 from page4d.train.patterns import Share, divide

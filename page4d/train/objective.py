@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from page4d.losses import LossConfig, Targets, total_loss
-from page4d.model.network import ALL_FRAMES
+from page4d.model import ALL_FRAMES
 from page4d.train.aid import aid_loss, mask_loss
 from page4d.train.batch import TrainBatch
 from page4d.train.settings import Settings

@@ -9,7 +9,9 @@ from torch import nn
 
 from page4d.io.weight_files import find_weights
 from page4d.model import PAGE4D, PAGE4DConfig
-from page4d.model.weights import HEADS, check_names_and_shapes, read_weights
+from page4d.model.heads import HEADS, prefix, switch
+from page4d.model.stored import read_weights
+from page4d.model.weights import check_names_and_shapes
 from page4d.schema import UserError
 from page4d.train.patterns import near
 from page4d.train.settings import StartConfig
@@ -43,7 +45,7 @@ def load_into(model: PAGE4D, weights: str, fresh: Sequence[str] = ()) -> str:
     own = {name: t for name, t in model.state_dict().items() if not name.startswith(_prefixes(model, fresh))}
     found = find_weights(weights)
     tensors = read_weights(found.path).tensors
-    absent = [prefix for switch, prefix in HEADS.items() if not getattr(model.config, switch)]
+    absent = [prefix(name) for name in HEADS if not getattr(model.config, switch(name))]
     left = (*absent, *_prefixes(model, fresh))
     used = {name: t for name, t in tensors.items() if not name.startswith(left)}
     check_names_and_shapes(own, used, found.path)

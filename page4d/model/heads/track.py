@@ -1,19 +1,24 @@
 """Point tracks: VGGT's iterative tracker (CoTracker's design); the PAGE-4D checkpoints carry none.
 
-Known:   the tracker is chaotic: its flow embedding holds sin(v d) with d near 900, so a change of 1e-7 in the features
-         moves the last iteration by up to 0.6 px. Equal weights do not mean equal digits here across machines.
+The tracker is chaotic: its flow embedding holds sin(v d) with d near 900, so a change of 1e-7 in the features moves the
+last iteration by up to 0.6 px. Equal weights do not mean equal digits here across machines.
+
+VGGT-1B's track head was trained for rigid scenes; its authors published `vggt-tracker` afterwards, which is what others
+use for scenes that move.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from page4d.model.config import PAGE4DConfig
-from page4d.model.heads.dpt import DPTHead
+from page4d.model.heads.dpt import FeatureExtractor, exact_dtype, sine_table
+from page4d.model.heads.head import INFERENCE_CHUNK, Head, Seen
 from page4d.model.layers import Mlp, drawn
 from page4d.schema import UserError
 
@@ -24,6 +29,7 @@ RADIUS = 4
 ROUNDS = 6
 ATTENTION_HEADS = 8
 VIRTUAL_TRACKS = 64
+POSITION_BASE = 10000.0
 FLOW_SCALE = 518.0  # fixed in the public network, whatever the image size
 MIN_SIDE_PX = 140
 
@@ -33,8 +39,11 @@ def sample(maps: Tensor, xy: Tensor, padding: str) -> Tensor:
 
     Note:    on a side of one pixel every coordinate reads that pixel.
     """
-    side = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1], device=xy.device, dtype=xy.dtype).clamp(min=1)
-    return F.grid_sample(maps, 2 * xy / side - 1, mode="bilinear", padding_mode=padding, align_corners=True)
+    height, width = maps.shape[-2:]
+    # Filled on the device: a tensor of Python numbers would make the host wait for the copy.
+    side_x, side_y = xy.new_full((), max(width - 1, 1)), xy.new_full((), max(height - 1, 1))
+    unit = 2 * xy / torch.stack((side_x, side_y)) - 1
+    return F.grid_sample(maps, unit, mode="bilinear", padding_mode=padding, align_corners=True)
 
 
 def correlation(pyramid: Sequence[Tensor], features: Tensor, coords: Tensor) -> Tensor:
@@ -47,6 +56,7 @@ def correlation(pyramid: Sequence[Tensor], features: Tensor, coords: Tensor) -> 
     offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).flatten(0, 1)
     read = []
     for level, maps in enumerate(pyramid):
+        # As in attention, divided by the root of the width, so that dots do not grow with it.
         dots = torch.einsum("bqc,bchw->bqhw", features, maps) / features.shape[-1] ** 0.5
         around = coords[:, :, None] / 2**level + offsets
         flat = sample(dots.flatten(0, 1)[:, None], around.flatten(0, 1)[:, None], "zeros")
@@ -63,15 +73,11 @@ def flow_embedding(flow: Tensor, width: int) -> Tensor:
 
 
 def position_table(width: int, height_px: int, width_px: int, like: Tensor) -> Tensor:
-    """2-D sine/cosine table (1, width, H, W): x half, then y half, each [sin, cos]."""
-    quarter = width // 4
-    options = {"device": like.device, "dtype": torch.float32 if like.device.type == "mps" else torch.float64}
-    frequencies = 10000.0 ** (-torch.arange(quarter, **options) / quarter)  # type: ignore[call-overload]
-    x = torch.arange(width_px, **options)[:, None] * frequencies  # type: ignore[call-overload]
-    y = torch.arange(height_px, **options)[:, None] * frequencies  # type: ignore[call-overload]
-    from_x, from_y = (torch.cat((v.sin(), v.cos()), -1) for v in (x, y))
-    table = torch.cat((from_x[None].expand(height_px, -1, -1), from_y[:, None].expand(-1, width_px, -1)), -1)
-    return table.permute(2, 0, 1)[None].to(like.dtype)
+    """2-D sine/cosine table (1, width, H, W) of pixel positions."""
+    exact = exact_dtype(like.device)
+    x = torch.arange(width_px, device=like.device, dtype=exact)
+    y = torch.arange(height_px, device=like.device, dtype=exact)
+    return sine_table(x, y, width, POSITION_BASE)[None].to(like.dtype)
 
 
 class TrackerBlock(nn.Module):
@@ -103,7 +109,7 @@ class TrackerBlock(nn.Module):
 
 
 class UpdateTransformer(nn.Module):
-    """Attention over time a track and over tracks a frame, through virtual tracks: (B, Q, S, D) -> (B, Q, S, out)."""
+    """Attention over time, and between tracks through virtual ones: (B, Q, S, D) -> (B, Q, S, out)."""
 
     def __init__(self, width_in: int, hidden: int, width_out: int) -> None:
         super().__init__()
@@ -124,6 +130,7 @@ class UpdateTransformer(nn.Module):
         for number in range(ROUNDS):
             x = self.time_blocks[number](x.flatten(0, 1)).unflatten(0, (batch, -1))
             by_frame = x.transpose(1, 2).flatten(0, 1)
+            # Tracks meet only through the virtual ones: linear in their number where all pairs would be quadratic.
             points, virtual = by_frame[:, :queries], by_frame[:, queries:]
             virtual = self.space_virtual2point_blocks[number](virtual, points)
             virtual = self.space_virtual_blocks[number](virtual)
@@ -160,13 +167,17 @@ class Tracker(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """One iteration on coords (B, S, Q, 2) and track_features (B, S, Q, C); the caller resets frame 0."""
         frames = coords.shape[1]
+        # Each iteration is trained by its own loss; gradients through the coordinates would couple them.
         coords = coords.detach()
-        corr = self.corr_mlp(correlation(pyramid, track_features.flatten(0, 1), coords.flatten(0, 1)))
+        around = correlation(pyramid, track_features.flatten(0, 1), coords.flatten(0, 1))
+        corr = self.corr_mlp(around).unflatten(0, coords.shape[:2])
         flow = flow_embedding(coords - coords[:, :1], self.features // 2)
-        tokens = torch.cat((flow, corr.unflatten(0, coords.shape[:2]), track_features), -1)
+        tokens = torch.cat((flow, corr, track_features), -1)
+        # Where the query stands in the picture, the same for all frames of its track.
         table = position_table(tokens.shape[-1], first_maps.shape[-2], first_maps.shape[-1], first_maps)
         at_query = sample(table.expand(len(coords), -1, -1, -1), coords[:, :1], "border").squeeze(2).mT
-        reference = torch.cat((self.query_ref_token[:, :1], self.query_ref_token[:, 1:].expand(-1, frames - 1, -1)), 1)
+        first, others = self.query_ref_token[:, :1], self.query_ref_token[:, 1:]
+        reference = torch.cat((first, others.expand(-1, frames - 1, -1)), 1)
         tokens = tokens + at_query[:, None] + reference[:, :, None]
         delta = self.updateformer(tokens.transpose(1, 2)).transpose(1, 2)
         change = self.ffeat_norm(delta[..., 2:].flatten(0, 2)).unflatten(0, delta.shape[:3])
@@ -185,23 +196,24 @@ class Tracker(nn.Module):
         tracks = []
         for _ in range(iterations):
             coords, track_features = self.update(pyramid, coords, track_features, maps[:, 0])
+            # The query is given, not estimated: frame 0 is set back to it.
             coords = torch.cat((queries[:, None], coords[:, 1:]), 1)
             tracks.append(coords * STRIDE)
         visible, confidence = self.vis_predictor(track_features), self.conf_predictor(track_features)
         return tracks, visible.squeeze(-1).sigmoid(), confidence.squeeze(-1).sigmoid()
 
 
-class TrackHead(nn.Module):
+class TrackHead(Head):
     """Tokens and query points to tracks.
 
     Shapes:  query_points (B, Q, 2) as (x, y) px of the first frame -> list of four (B, S, Q, 2), visibility and
              confidence (B, S, Q) in [0, 1].
-    Errors:  UserError if a side of the images is under 140 px: the correlation pyramid has seven levels.
+    Raises:  UserError if a side of the images is under 140 px: the correlation pyramid has seven levels.
     """
 
     def __init__(self, config: PAGE4DConfig) -> None:
         super().__init__()
-        self.feature_extractor = DPTHead(config, config.track_features, None)
+        self.feature_extractor = FeatureExtractor(config)
         self.tracker = Tracker(config.track_features, config.track_hidden)
 
     def forward(
@@ -210,8 +222,15 @@ class TrackHead(nn.Module):
     ) -> tuple[list[Tensor], Tensor, Tensor]:  # fmt: skip
         if min(images.shape[-2:]) < MIN_SIDE_PX:
             raise UserError(
-                f"tracking needs images of at least {MIN_SIDE_PX} px a side, the network sees "
+                f"tracking needs images of at least {MIN_SIDE_PX} px per side, the network sees "
                 f"{images.shape[-2]} x {images.shape[-1]}; give less elongated pictures or weights with a larger input"
             )
-        maps = self.feature_extractor.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size=2)
+        maps = self.feature_extractor(aggregated_tokens, images, patch_start_idx, INFERENCE_CHUNK)
         return self.tracker(query_points.float(), maps, iters)  # type: ignore[no-any-return]
+
+    def outputs(self, seen: Seen) -> dict[str, Any]:
+        """Nothing where no points are asked for."""
+        if seen.query_points is None:
+            return {}
+        tracks, visible, confidence = self(seen.tokens, seen.images, seen.patch_start, query_points=seen.query_points)
+        return {"track": tracks[-1], "track_list": tracks, "vis": visible, "conf": confidence}

@@ -1,0 +1,155 @@
+"""Weights files as they are found: tensors by the network's names, and the configuration where the file says one.
+
+A local file is mapped, not read: what is never touched never costs memory. Nothing in a file is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from page4d.model.config import PAGE4DConfig
+from page4d.schema import UserError
+
+CONFIG_KEY = "page4d_config"  # in the metadata of our own safetensors files
+CONFIG_FILE = "config.json"  # beside the weights, as save_pretrained and the hub's mixin leave it
+WRAPPERS = ("model", "state_dict")  # what training scripts put a state dict under
+PREFIXES = ("module.", "_orig_mod.", "model.")  # what DataParallel, torch.compile and Lightning put before names
+SHOWN = 6  # names listed in an error before "and n more"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a weights file holds: tensors by name, the configuration if it says one, and further text metadata."""
+
+    tensors: dict[str, Tensor]
+    config: PAGE4DConfig | None
+    metadata: dict[str, str]
+
+
+def read_weights(path: Path) -> Stored:
+    """The tensors of a .safetensors or torch file, mapped from it, nothing executed.
+
+    Note:    wrappers and prefixes that training scripts leave are taken off; a `config.json` beside a model.* file is
+             its configuration unless the file has its own.
+    Raises:  UserError that says what the file is instead, or what is broken in it.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give a .pt or .safetensors file")
+    with path.open("rb") as stream:
+        head = stream.read(512)
+    _refuse_foreign(path, head)
+    if path.suffix == ".safetensors":
+        tensors, metadata = _read_safetensors(path)
+    else:
+        tensors, metadata = _read_torch(path), {}
+    said = metadata.pop(CONFIG_KEY, None)
+    beside = path.with_name(CONFIG_FILE)
+    if said is not None:
+        config = _read_config(path, said)
+    elif path.stem == "model" and beside.is_file():
+        config = _read_config(beside, beside.read_text(encoding="utf-8"))
+    else:
+        config = None
+    return Stored(plain_names(tensors, path), config, metadata)
+
+
+def plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors under the network's own names, without what DataParallel or torch.compile put before them.
+
+    Raises:  UserError if two tensors would have one name.
+    """
+    names = {name: name.replace("._orig_mod.", ".") for name in tensors}
+    while prefix := _common_prefix(names.values()):
+        names = {name: plain.removeprefix(prefix) for name, plain in names.items()}
+    if len(set(names.values())) < len(names):
+        raise UserError(f"{path} holds weights twice, with and without {' or '.join(PREFIXES)}; save one state_dict()")
+    return {plain: tensors[name] for name, plain in names.items()}
+
+
+def _common_prefix(names: Iterable[str]) -> str | None:
+    every = list(names)
+    for prefix in PREFIXES:
+        if every and all(name.startswith(prefix) for name in every):
+            return prefix
+    return None
+
+
+def _read_config(path: Path, text: str) -> PAGE4DConfig:
+    try:
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise TypeError(f"it is a {type(values).__name__}, expected an object")
+        return PAGE4DConfig.from_dict(values)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} carries a configuration that this page4d cannot read: {error}") from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118, not a dict
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file, it may be cut short: {error}") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        state = _load_torch(path)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} holds Python objects or code besides weights and is not loaded, because loading could run it: "
+            f"{reason}. Save the state_dict() alone and load that"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} is not a whole torch checkpoint, it may be cut short: {reason}") from error
+    for wrapper in WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    wrapped = f"bare or under the key {' or '.join(map(repr, WRAPPERS))}"
+    if not isinstance(state, Mapping) or not state:
+        raise UserError(f"{path} holds a {type(state).__name__}, expected a state dict, {wrapped}")
+    foreign = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    if foreign:
+        raise UserError(f"{path} is not a state dict, {wrapped}: {some_names(foreign)} are not tensors")
+    return {str(name): value for name, value in state.items()}
+
+
+def _load_torch(path: Path) -> Any:
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"PK"
+    # Files from before torch 1.6 are no zip archives and cannot be mapped.
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def _refuse_foreign(path: Path, head: bytes) -> None:
+    text = head.lstrip().lower()
+    if not head:
+        raise UserError(f"{path} is empty (0 bytes); download or copy it again")
+    if text.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise UserError(f"{path} is a web page, not weights; the download gave an error page, fetch it again")
+    if text.startswith(b"version https://git-lfs"):
+        raise UserError(
+            f"{path} is a git-lfs pointer, not the weights it points to; run `git lfs pull` or `page4d download`"
+        )
+    if path.suffix != ".safetensors" and not head.startswith((b"PK", b"\x80")):
+        raise UserError(
+            f"{path} is not a torch checkpoint by its first bytes; give a .pt or .safetensors file of weights"
+        )
+
+
+def some_names(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return (", ".join(names[:SHOWN]) or "none") + more
