@@ -175,7 +175,7 @@ def test_frames_of_opencv_as_the_message_says() -> None:
 def test_what_is_no_usable_model(follow: Any) -> None:
     with pytest.raises(UserError, match=r"the model is a str; load one with page4d.PAGE4D.from_pretrained"):
         follow("tiny", IMAGES)
-    with pytest.raises(UserError, match=r"weights are float16, expected float32 .*call model.float"):
+    with pytest.raises(UserError, match=r"weights are float16, expected float32; .*call model.float"):
         follow(little_model().half(), IMAGES)
 
 

@@ -315,6 +315,8 @@ def test_hub_names() -> None:
         "nomask": ("zhouk777/PAGE4D", "dataset", False),
         "mask": ("zhouk777/PAGE4D", "dataset", True),
         "vggt": ("facebook/VGGT-1B", "model", False),
+        "vggt-commercial": ("facebook/VGGT-1B-Commercial", "model", False),
+        "vggt-tracker": ("facebook/VGGT_tracker_fixed", "model", False),
     }
 
 

@@ -7,8 +7,6 @@ are x, y, z, w, as there. New code is better off with `page4d` and `page4d.geome
 
 from __future__ import annotations
 
-from typing import Any
-
 from page4d.compat.colmap import batch_np_matrix_to_pycolmap, batch_np_matrix_to_pycolmap_wo_track
 from page4d.compat.pictures import visualize_tracks_on_images
 from page4d.compat.points import (
@@ -29,7 +27,7 @@ from page4d.geometry import (
     unproject_depth_map_to_point_map,
 )
 from page4d.io.images import load_and_preprocess_images, load_and_preprocess_images_square
-from page4d.model import PAGE4D, PAGE4DConfig
+from page4d.model import VGGT
 
 __all__ = [
     "VGGT", "batch_np_matrix_to_pycolmap", "batch_np_matrix_to_pycolmap_wo_track", "cam_from_img",
@@ -38,15 +36,3 @@ __all__ = [
     "load_and_preprocess_images_square", "mat_to_quat", "pose_encoding_to_extri_intri", "project_world_points_to_cam",
     "quat_to_mat", "randomly_limit_trues", "unproject_depth_map_to_point_map", "visualize_tracks_on_images",
 ]  # fmt: skip
-
-
-class VGGT(PAGE4D):
-    """PAGE4D as VGGT's users build it: sizes by position, all heads on, the mask off."""
-
-    def __init__(
-        self, img_size: int | PAGE4DConfig = 518, patch_size: int = 14, embed_dim: int = 1024, **fields: Any
-    ) -> None:
-        if isinstance(img_size, PAGE4DConfig):  # how `from_pretrained` builds every network
-            super().__init__(img_size, **fields)
-        else:
-            super().__init__(img_size=img_size, patch_size=patch_size, embed_dim=embed_dim, **fields)

@@ -80,9 +80,8 @@ class Aggregator(nn.Module):
         patches = self.patch_embed(pictures).unflatten(0, (batch, frames))
         special = torch.cat((self.camera_token, self.register_token), 2)
         # Index 0 of the second axis belongs to the first frame, whose camera is the world; index 1 to all others.
-        first = special[:, :1]
-        others = special[:, 1:].expand(-1, frames - 1, -1, -1)
-        specials = torch.cat((first, others), 1).expand(batch, -1, -1, -1)
+        first = torch.arange(frames, device=images.device)[:, None, None] == 0
+        specials = torch.where(first, special[:, :1], special[:, 1:]).expand(batch, -1, -1, -1)
         return torch.cat((specials.to(patches.dtype), patches), 2)
 
     def run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from page4d.model.config import PAGE4DConfig
 from page4d.model.network import PAGE4D
 
@@ -10,6 +12,7 @@ class VGGT(PAGE4D):
     """PAGE4D as VGGT's users build it: VGGT() or VGGT(518, 14, 1024), all heads, the mask off.
 
     Note:    VGGT's state dicts load strictly; a mask head stands unused in the network, and in `state_dict()`.
+             Any further field of PAGE4DConfig may be given by name.
     Raises:  ValueError for shapes that this architecture does not have.
     """
 
@@ -22,6 +25,7 @@ class VGGT(PAGE4D):
         enable_point: bool = True,
         enable_depth: bool = True,
         enable_track: bool = True,
+        **fields: Any,
     ) -> None:
         if isinstance(img_size, PAGE4DConfig):  # as from_pretrained builds a network
             super().__init__(img_size)
@@ -34,4 +38,5 @@ class VGGT(PAGE4D):
             enable_point=enable_point,
             enable_depth=enable_depth,
             enable_track=enable_track,
+            **fields,
         )

@@ -177,7 +177,9 @@ class DPTTrunk(nn.Module):
         batch, frames = images.shape[:2]
         size = (images.shape[-2], images.shape[-1])
         levels = [self._patches(aggregated_tokens, pair, patch_start_idx) for pair in self.pairs]
-        step = batch * (frames if frames_chunk_size is None else max(1, frames_chunk_size))
+        if frames_chunk_size is None:  # without a loop, whose length an exported network would hold as a constant
+            return self._chunk(levels, size).unflatten(0, (batch, frames))
+        step = batch * max(1, frames_chunk_size)
         chunks = []
         for first in range(0, batch * frames, step):
             part = [level[first : first + step] for level in levels]

@@ -30,7 +30,7 @@ class Seen:
     patch_start: int
     query_points: Tensor | None
     dense_frames: slice
-    chunk: int
+    chunk: int | None
 
     @property
     def dense_tokens(self) -> list[Tensor | None]:
