@@ -178,7 +178,8 @@ class DPTTrunk(nn.Module):
         size = (images.shape[-2], images.shape[-1])
         levels = [self._patches(aggregated_tokens, pair, patch_start_idx) for pair in self.pairs]
         if frames_chunk_size is None:  # without a loop, whose length an exported network would hold as a constant
-            return self._chunk(levels, size).unflatten(0, (batch, frames))
+            together: Tensor = self._chunk(levels, size).unflatten(0, (batch, frames))
+            return together
         step = batch * max(1, frames_chunk_size)
         chunks = []
         for first in range(0, batch * frames, step):
