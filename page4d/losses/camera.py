@@ -20,7 +20,7 @@ PUBLIC_MIN_PIXELS = 100
 class CameraLossConfig:
     """Weights of the camera loss; the defaults are those of the public configuration.
 
-    Note:  stage k of n counts `gamma ** (n - 1 - k)`, and the sum is divided by n, not by the sum of the weights.
+    Note:    stage k of n counts `gamma ** (n - 1 - k)`, and the sum is divided by n, not by the sum of the weights.
     """
 
     weight: float = 5.0
@@ -50,21 +50,31 @@ def camera_loss(
     """Discounted distance of all pose iterations to the true poses.
 
     Shapes:  pose_encodings n x (B, S, 9).
-    Public:  a sequence counts if its first frame has more than 100 valid pixels, and q and -q are different rotations.
-    Ours:    a sequence counts if all its frames together have that many (the scale is then known), a frame with a
-             non-finite pose is left out, and the target quaternion takes the sign of the prediction (T22).
+    Note:    public: a sequence counts if its first frame has more than 100 valid pixels, and q and -q are different
+             rotations. Ours: a sequence counts if all its frames together have that many (the scale is then known), a
+             frame with a non-finite pose is left out, and the target quaternion takes the sign of the prediction (T22).
     """
     check_behaviour(behaviour)
     target = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
-    kept = kept_frames(targets, behaviour) & (target.isfinite().all(-1) if behaviour == "corrected" else True)
+    kept = kept_frames(targets, behaviour)
+    if behaviour == "corrected":
+        kept = kept & target.isfinite().all(-1)
     n = len(pose_encodings)
-    sums = [pose_encodings[0].new_zeros(()) for _ in range(3)]
-    for k, stage in enumerate(pose_encodings):
-        parts = _stage_parts(stage, target, kept, config.kind, behaviour)
-        sums = [total + config.gamma ** (n - 1 - k) / n * part for total, part in zip(sums, parts, strict=True)]
-    translation, rotation, focal = sums
-    total = config.weight_translation * translation + config.weight_rotation * rotation + config.weight_focal * focal
+    # Early iterations are drafts: they count, so that they lead somewhere, but less than the last.
+    shares = [config.gamma ** (n - 1 - k) / n for k in range(n)]
+    parts = [_stage_parts(stage, target, kept, config.kind, behaviour) for stage in pose_encodings]
+    translation, rotation, focal = (_discounted(of_stages, shares) for of_stages in zip(*parts, strict=True))
+    total = config.weight_translation * translation
+    total = total + config.weight_rotation * rotation
+    total = total + config.weight_focal * focal
     return CameraLoss(total, translation, rotation, focal)
+
+
+def _discounted(of_stages: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    total = of_stages[0].new_zeros(())
+    for value, share in zip(of_stages, shares, strict=True):
+        total = total + share * value
+    return total
 
 
 def kept_frames(targets: Targets, behaviour: Behaviour) -> Tensor:
@@ -82,7 +92,8 @@ def _stage_parts(
     if behaviour == "corrected":
         # A pose that does not count may be NaN, and 0 times NaN would reach the gradient.
         true = torch.where(kept[..., None], target, stage.detach())
-        true = torch.cat((true[..., :3], same_sign(true[..., 3:7], stage[..., 3:7]), true[..., 7:]), -1)
+        turned = same_sign(true[..., 3:7], stage[..., 3:7])
+        true = torch.cat((true[..., :3], turned, true[..., 7:]), -1)
     difference = stage - true
     parts = (difference[..., :3], difference[..., 3:7], difference[..., 7:])
     sizes = [part.abs() if kind == "l1" else part.norm(dim=-1, keepdim=True) for part in parts]
@@ -92,6 +103,7 @@ def _stage_parts(
 
 
 def _cut(size: Tensor) -> Tensor:
+    # A wild pose early in training would outweigh the rest of the batch; NaN passes, for the trainer to see.
     return size.clamp(max=LARGEST)
 
 

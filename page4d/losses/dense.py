@@ -26,9 +26,9 @@ SHAPE_TERMS = ("grad", "normal", "grad_conf", "normal_conf", "none")
 class DenseLossConfig:
     """Weights of a depth or point loss.
 
-    gamma, alpha:  the confidence term is `gamma * residual * c - alpha * ln c`.
-    shape_term:    "grad", "normal", either with "_conf" to weight it by the confidence, or "none".
-    keep_share:    residuals above this quantile are left out; 0 or less keeps all.
+    Note:    the confidence term is `gamma * residual * c - alpha * ln c`; shape_term is "grad", "normal", either with
+             "_conf" to weight it by the confidence, or "none"; residuals above the quantile keep_share are left out, 0
+             or less keeps all.
     """
 
     weight: float = 1.0
@@ -126,11 +126,13 @@ def _regression(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> tu
     residual = _cut(_distance(maps.target, maps.predicted), behaviour)
     assert maps.confidence is not None
     c = maps.confidence.clamp(min=MIN_CONFIDENCE)
+    # A large confidence makes errors dear, a small one costs its logarithm: the best c is alpha / (gamma * residual).
     weighted = _cut(config.gamma * residual * c - config.alpha * c.log(), behaviour)
     means = []
     for values in (weighted, residual):
         counted = maps.valid
         if config.keep_share > 0:
+            # Ground truth has edges in the wrong place: the largest residuals say more about it than about us.
             counted = below_quantile(values, maps.valid, config.keep_share)
         means.append(mean_where(values, counted))
     return means[0], means[1]
@@ -188,6 +190,7 @@ def _shape_term(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> Te
     gamma, alpha = (1.0, 0.2) if behaviour == "public" else (config.gamma, config.alpha)
     normal = config.shape_term.startswith("normal")
     scales, term = (NORMAL_SCALES, normal_loss) if normal else (GRADIENT_SCALES, gradient_loss)
+    # Every 2nd, 4th, ... pixel: neighbours there stand further apart, so slow bends of a surface count, too.
     values = [term(maps.every(2**k), gamma, alpha, behaviour) for k in range(scales)]
     return torch.stack(values).sum() / scales
 
@@ -205,6 +208,7 @@ def gradient_loss(maps: Maps, gamma: float = 1.0, alpha: float = 0.2, behaviour:
     total = maps.predicted.new_zeros(())
     for axis in (2, 1):
         size = error.shape[axis] - 1
+        # A step counts where both its ends are measured.
         both = valid.narrow(axis, 1, size) * valid.narrow(axis, 0, size)
         step = (error.narrow(axis, 1, size) - error.narrow(axis, 0, size)).abs() * both
         step = step.clamp(max=LARGEST)
@@ -240,16 +244,25 @@ def surface_normals(points: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
              Coordinates come first: sums over a last axis of 3 are several times slower on a CPU.
     """
     x = points.movedim(-1, 0)
-    down, right = x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
-    down = torch.stack((down[..., 1:], down[..., :-1]), 1)[:, :, None]
-    right = torch.stack((right[..., 1:, :], right[..., :-1, :]), 1)[:, None]
+    down = x[..., 1:, :] - x[..., :-1, :]
+    right = x[..., 1:] - x[..., :-1]
+    # Every corner takes each step once as the arm that leads to it and once as the one that leads away.
+    down = _both_sides(down, -1)[:, :, None]
+    right = _both_sides(right, -2)[:, None]
     normals = torch.stack([_cross_part(down, right, axis) for axis in range(3)])
     # The length is floored inside the root, so that a normal of length 0 has gradient 0 and not NaN.
     length = (normals * normals).sum(0).clamp(min=NORMAL_EPSILON**2).sqrt()
-    vertical, horizontal = valid[:, 1:] & valid[:, :-1], valid[..., 1:] & valid[..., :-1]
-    columns = torch.stack((vertical[..., 1:], vertical[..., :-1]))[:, None]
-    rows = torch.stack((horizontal[:, 1:], horizontal[:, :-1]))[None]
+    vertical = valid[:, 1:] & valid[:, :-1]
+    horizontal = valid[..., 1:] & valid[..., :-1]
+    columns = _both_sides(vertical[None], -1)[0][:, None]
+    rows = _both_sides(horizontal[None], -2)[0][None]
     return normals / length, columns & rows
+
+
+def _both_sides(x: Tensor, axis: int) -> Tensor:
+    """All but the first and all but the last along an axis, stacked behind the first: (C, ...) -> (C, 2, ...)."""
+    size = x.shape[axis] - 1
+    return torch.stack((x.narrow(axis, 1, size), x.narrow(axis, 0, size)), 1)
 
 
 def _cross_part(a: Tensor, b: Tensor, axis: int) -> Tensor:
@@ -260,5 +273,5 @@ def _cross_part(a: Tensor, b: Tensor, axis: int) -> Tensor:
 
 def _corners(x: Tensor) -> Tensor:
     """The centre pixels of `surface_normals`: (N, H, W) -> (2, 2, N, H - 1, W - 1)."""
-    columns = torch.stack((x[..., 1:], x[..., :-1]))
-    return torch.stack((columns[..., 1:, :], columns[..., :-1, :]), 1)
+    columns = _both_sides(x[None], -1)[0]
+    return _both_sides(columns, -2)

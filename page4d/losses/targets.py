@@ -11,13 +11,13 @@ from torch import Tensor
 from page4d.schema import UserError
 
 Behaviour = Literal["corrected", "public"]
+# Residuals and loss values are cut here, in the unit of the batch (mean point distance 1 after normalization).
 LARGEST = 100.0
-"""Residuals and loss values are cut here, in the unit of the batch (mean point distance 1 after normalisation)."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The ground truth of a batch, after normalisation.
+    """The ground truth of a batch, after normalization.
 
     Shapes:  extrinsics (B, S, 3, 4) camera from first camera; intrinsics (B, S, 3, 3); depth, valid (B, S, H, W);
              world_points (B, S, H, W, 3); drop_pose, drop_geometry (B,) bool; tracks (B, S, N, 2);
@@ -50,7 +50,7 @@ class Targets:
         for name, shape in wanted.items():
             value = getattr(self, name)
             if value is not None and tuple(value.shape) != shape:
-                raise UserError(f"Targets: {name} has shape {tuple(value.shape)}, needed {shape} to match the depth")
+                raise UserError(f"Targets: {name} has shape {tuple(value.shape)}, expected {shape} to match the depth")
 
     @property
     def image_hw(self) -> tuple[int, int]:

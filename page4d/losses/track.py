@@ -20,8 +20,8 @@ MIN_POINTS = 2
 class TrackLossConfig:
     """Weights of the track loss; `weight` 0 leaves it out of the objective, as the public configuration does.
 
-    occluded_weight:  None counts visible points only; a number lets occluded ones count with this weight
-                      (the intent of the public `vis_aware`, which cancels out there, T27).
+    Note:    occluded_weight None counts visible points only; a number lets occluded ones count with this weight (the
+             intent of the public `vis_aware`, which cancels out there, T27).
     """
 
     weight: float = 0.0
@@ -55,8 +55,8 @@ def track_loss(
 ) -> TrackLoss:
     """Discounted L1 of the tracks that are visible in the first frame, and two classification terms.
 
-    Public:  the network's probabilities are fed to a loss for logits (T26), so both terms saturate near 0.5.
-    Ours:    they are turned back to logits first; a track with a non-finite target is left out.
+    Note:    public: the network's probabilities are fed to a loss for logits (T26), so both terms saturate near 0.5.
+             Ours: they are turned back to logits first; a track with a non-finite target is left out.
     Raises:  UserError if the batch has no tracks.
     """
     check_behaviour(behaviour)
@@ -64,6 +64,7 @@ def track_loss(
         raise UserError("track loss: the batch has no tracks; load them or set the track loss weight to 0")
     n = predicted.tracks[-1].shape[2]
     true, visible = targets.tracks[:, :, :n], targets.tracks_visible[:, :, :n].bool()
+    # The query is given in the first frame: what is hidden there was never asked for.
     valid = visible[:, :1].expand_as(visible)
     if behaviour == "public":
         true = nan_to_zero(true, None)
@@ -75,6 +76,7 @@ def track_loss(
         zero = zero_of(predicted.tracks[-1])
         return TrackLoss(zero, zero, zero, zero)
     coordinates = _coordinates(predicted.tracks, true, valid, visible, config, behaviour)
+    # Confidence is taught to say whether the network's own last answer is right.
     near = (true - predicted.tracks[-1].detach()).norm(dim=-1) < config.confident_within_px
     visibility = _classify(predicted.visibility, visible, valid, coordinates, behaviour)
     confidence = _classify(predicted.confidence, near, valid, coordinates, behaviour)
