@@ -17,11 +17,24 @@ from torch import Tensor, nn
 from page4d.io.images import ImageSource, LoadedImages, Mode
 from page4d.io.video import FrameOptions, load_frames
 from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
+from page4d.model.layers import Block
+from page4d.model.memory import Pass, what_fits
 from page4d.model.network import PAGE4D
-from page4d.model.precision import held_dtype, matrices
+from page4d.model.precision import (
+    DTYPES,
+    Precision,
+    held_dtype,
+    matrices,
+    native_dtype,
+    products_in,
+    tf32_convolutions,
+)
 from page4d.schema import Prediction, UserError
 from page4d.version import code_revision
 from page4d.windows import Windows, join_windows
+
+# Of the memory that a pass just failed in, what the advice counts on.
+AFTER_FAILURE = 0.8
 
 Images = LoadedImages | Tensor | ImageSource | Sequence[ImageSource]
 
@@ -32,6 +45,7 @@ def predict(
     *,
     mode: Mode = "crop",
     device: torch.device | str | None = None,
+    precision: Precision | None = None,
     timestamps_s: Sequence[float] | None = None,
     windows: Windows | None = None,
 ) -> Prediction:
@@ -39,9 +53,10 @@ def predict(
 
     Shapes:  images are files, one folder or one video, PIL images, `LoadedImages`, or a tensor (S, 3, H, W) in [0, 1];
              files are fitted by `mode` to the size and patch of the model.
-    Note:    `device` moves the model itself. On CUDA devices with bfloat16 (compute capability 8 and up), and wherever
-             the model holds its matrices in it, the aggregator runs in bfloat16; heads, and everything else, run in
-             float32. The model's mode is left as it was. Compiled and DataParallel networks are taken, too.
+    Note:    `device` moves the model itself. The aggregator multiplies in the type that `precision` names; without it
+             in bfloat16 where the model holds its matrices in it and on CUDA devices that have it (compute capability
+             8 and up), else in float32. Heads and everything else run in float32, on CUDA with convolutions in TF32.
+             The model's mode is left as it was. Compiled and DataParallel networks are taken, too.
     Raises:  UserError for bad input, a model that is not one, in other types or without camera or depth head, or memory
              that does not suffice.
     """
@@ -51,25 +66,35 @@ def predict(
     if windows is not None and not isinstance(windows, Windows):
         raise UserError(f"windows is {windows!r}, expected Windows(frames=..., overlap=...) or None")
     target = device_for(network, device)
+    products = products_dtype(network, target, precision)
     frames = as_frames(images, network, mode, timestamps_s)
     with same_weights(network):
         network.to(target)
-    meta = provenance(network, target)
+    meta = provenance(network, target, products)
     # A compiled network is called as such; DataParallel would only divide the one scene there is.
     caller = model if hasattr(model, "_orig_mod") else network
     if windows is None:
-        return _one_pass(caller, frames, target, meta)
+        return _one_pass(caller, frames, products, meta)
     starts = windows.starts(len(frames))
-    parts = [_one_pass(caller, _part(frames, i, i + windows.frames), target, meta) for i in starts]
+    parts = [_one_pass(caller, _part(frames, i, i + windows.frames), products, meta) for i in starts]
     return join_windows(parts, starts, meta | {"windows": asdict(windows)})
 
 
-def _one_pass(caller: nn.Module, frames: LoadedImages, device: torch.device, meta: dict[str, Any]) -> Prediction:
+def _one_pass(caller: nn.Module, frames: LoadedImages, products: torch.dtype, meta: dict[str, Any]) -> Prediction:
     network = network_of(caller)
-    with inference_mode_of(network), out_of_memory_says(frames, device), autocast_for(device):
-        out = caller(frames.images.to(device))
+    with inference_mode_of(network):
+        with ready_for(network, frames, products) as images:
+            out = caller(images)
         kept = prediction_fields(network, out, frames.size_hw)
     return _to_prediction(kept, frames, meta)
+
+
+@contextmanager
+def ready_for(network: PAGE4D, frames: LoadedImages, products: torch.dtype) -> Iterator[Tensor]:
+    """What every pass stands in: the images on the network's device, the precision, and words for too little memory."""
+    device = next(network.parameters()).device
+    with out_of_memory_says(network, frames, products), products_in(products, device.type), tf32_convolutions(device):
+        yield frames.images.to(device)
 
 
 def prediction_fields(model: PAGE4D, out: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Tensor]:
@@ -114,16 +139,31 @@ def device_for(model: PAGE4D, name: torch.device | str | None) -> torch.device:
     return next(model.parameters()).device if name is None else resolve_device(name)
 
 
-def aggregator_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where a CUDA device computes it natively, else float32."""
-    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.bfloat16 if native else torch.float32
+def products_dtype(network: PAGE4D, device: torch.device, precision: Precision | None = None) -> torch.dtype:
+    """The type that the aggregator multiplies in: what was asked for, what it is held in, or what the device has.
+
+    Raises:  UserError for float32 from matrices that are held in bfloat16.
+    """
+    held = held_dtype(network.aggregator)
+    if held != torch.float32:
+        if precision == "float32":
+            raise UserError("the network holds bfloat16, whose missing digits are gone; load it again for float32")
+        return held
+    return native_dtype(device) if precision is None else DTYPES[precision]
 
 
-def autocast_for(device: torch.device) -> torch.autocast:
-    """Autocast to `aggregator_dtype`, switched off where that is float32."""
-    dtype = aggregator_dtype(device)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype != torch.float32)
+def compile_blocks(network: PAGE4D, device: torch.device) -> None:
+    """Have torch compile the aggregator's blocks, in place; the first pass then takes a minute longer.
+
+    Note:    results change within rounding. The blocks are compiled one by one: all have one shape, and the network
+             as a whole would take many minutes.
+    Raises:  UserError for a CPU, where 283 s of compiling gained nothing for the small network.
+    """
+    if device.type == "cpu":
+        raise UserError("compiling gains nothing on a CPU and takes minutes there; leave it out, or take a GPU")
+    for block in network.aggregator.modules():
+        if isinstance(block, Block):
+            block.compile()
 
 
 def as_frames(
@@ -152,8 +192,9 @@ def as_frames(
     return replace(frames, timestamps_s=times)
 
 
-def provenance(model: PAGE4D, device: torch.device) -> dict[str, Any]:
+def provenance(model: PAGE4D, device: torch.device, products: torch.dtype | None = None) -> dict[str, Any]:
     """What made a prediction: configuration and weights with their hashes, code revision, device and precision."""
+    products = products_dtype(model, device) if products is None else products
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "config": asdict(model.config),
@@ -163,24 +204,25 @@ def provenance(model: PAGE4D, device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "device": str(device),
         "device_name": name,
-        "aggregator_dtype": str(_products_dtype(model, device)).removeprefix("torch."),
+        "aggregator_dtype": _name_of(products),
+        "convolutions": "tf32" if device.type == "cuda" else "float32",
     }
 
 
 @contextmanager
-def out_of_memory_says(frames: LoadedImages, device: torch.device) -> Iterator[None]:
-    """Turn a failed allocation into a UserError that says how large the input was and what to lower."""
+def out_of_memory_says(network: PAGE4D, frames: LoadedImages, products: torch.dtype) -> Iterator[None]:
+    """Turn a failed allocation into a UserError that says how large the input was and which setting would fit."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         allocation = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
         if not allocation:
             raise
-        height, width = frames.images.shape[-2:]
-        raise UserError(
-            f"{len(frames)} frames of {height} x {width} px do not fit into the memory of {device}; "
-            "take fewer frames (--max-frames, --fps), windows of frames (--window), or a device with more memory"
-        ) from error
+        device = next(network.parameters()).device
+        one = Pass.of(network, len(frames), frames.size_hw, products)
+        # Others may use the device too: what was there a moment ago was not enough.
+        advice = what_fits(one, device, share=AFTER_FAILURE)
+        raise UserError(f"{one} do not fit into the memory of {device}; {advice}") from error
 
 
 @contextmanager
@@ -195,11 +237,6 @@ def inference_mode_of(model: PAGE4D) -> Iterator[None]:
         model.train(training)
 
 
-def _products_dtype(model: PAGE4D, device: torch.device) -> torch.dtype:
-    held = held_dtype(model.aggregator)
-    return aggregator_dtype(device) if held == torch.float32 else held
-
-
 def network_of(model: object) -> PAGE4D:
     """The network inside what torch.compile, DataParallel or DistributedDataParallel make of it.
 
@@ -210,16 +247,21 @@ def network_of(model: object) -> PAGE4D:
         inside = wrapped
     if not isinstance(inside, PAGE4D):
         raise UserError(f"the model is a {type(inside).__name__}; load one with page4d.PAGE4D.from_pretrained(NAME)")
-    held = matrices(inside.aggregator, "aggregator")
-    kinds = {weight.dtype for name, weight in inside.named_parameters() if name not in held} - {torch.float32}
-    kinds |= {held_dtype(inside.aggregator)} - {torch.float32, torch.bfloat16}
-    if kinds:
-        found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+    matrix_names = matrices(inside.aggregator, "aggregator")
+    kinds = {weight.dtype for name, weight in inside.named_parameters() if name not in matrix_names}
+    strange = kinds - {torch.float32}
+    strange |= {held_dtype(inside.aggregator)} - {torch.float32, torch.bfloat16}
+    if strange:
+        found = ", ".join(sorted(_name_of(kind) for kind in strange))
         raise UserError(
             f"the model's weights are {found}, expected float32; bfloat16 is for the aggregator's matrices alone: "
             'call model.float(), or load with from_pretrained(..., precision="bf16")'
         )
     return inside
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _check_sources(images: object) -> None:
@@ -244,7 +286,8 @@ def _frames_of_tensor(images: Tensor) -> LoadedImages:
     if not (low >= 0 and high <= 1):
         raise UserError(f"image values run from {low:g} to {high:g}, expected [0, 1], not normalized")
     s, _, height, width = images.shape
-    size, box = np.array([[height, width]], np.int64), np.array([[0, 0, width, height]], np.float64)
+    size = np.array([[height, width]], np.int64)
+    box = np.array([[0, 0, width, height]], np.float64)
     return LoadedImages(
         images=images.detach().float(),
         original_hw=size.repeat(s, 0),

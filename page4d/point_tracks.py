@@ -15,11 +15,11 @@ from torch import Tensor
 from page4d.inference import (
     Images,
     as_frames,
-    autocast_for,
     device_for,
     inference_mode_of,
     network_of,
-    out_of_memory_says,
+    products_dtype,
+    ready_for,
 )
 from page4d.io.images import LoadedImages, Mode
 from page4d.model import PAGE4D
@@ -121,12 +121,13 @@ def _run_track_head(
     """Tracks (S, N, 2), visible and confidence (S, N) of queries in the first frame, in pixels of the input."""
     head, device = model.track_head, next(model.parameters()).device
     assert head is not None
-    with inference_mode_of(model), out_of_memory_says(frames, device):
-        batch = model.aggregator.check_images(frames.images.to(device))
-        with autocast_for(device):
-            out = model.aggregator.run(batch, keep=model.pairs_read())
+    products = products_dtype(model, device)
+    with inference_mode_of(model), ready_for(model, frames, products) as images:
+        batch = model.aggregator.check_images(images)
+        out = model.aggregator.run(batch, keep=model.pairs_read())
         picked = torch.from_numpy(queries)[None].to(device)
-        tracks, visible, confidence = head(out.tokens, batch, out.patch_start, query_points=picked)
+        with torch.autocast(device.type, enabled=False):
+            tracks, visible, confidence = head(out.tokens, batch, out.patch_start, query_points=picked)
     last = tracks[-1][0], visible[0], confidence[0]
     first, second, third = (values.float().cpu().numpy() for values in last)
     return first, second, third

@@ -45,8 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.features import feature_maps
-    from page4d.inference import autocast_for, provenance, resolve_device
+    from page4d.inference import products_dtype, provenance, resolve_device
     from page4d.model import PAGE4D
+    from page4d.model.precision import products_in
     from page4d.viz.feature_maps import write_feature_pictures
 
     check_out(args.out, args.overwrite, MARKER)
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     options = {} if args.mask is None else {"mask": args.mask}
     model = PAGE4D.from_pretrained(args.weights, device=device, **options).eval()
     frames = load_chosen(args, model)
-    with autocast_for(device):
+    with products_in(products_dtype(model, device), device.type):
         maps = feature_maps(model, frames.images)
     names = [Path(name).stem for name in frames.names]
     with whole_folder(args.out, args.overwrite, MARKER) as folder:

@@ -1,4 +1,4 @@
-"""`page4d predict`: images, a folder or a video to prediction.npz, points.ply and depth PNGs."""
+"""`page4d predict`: images, a folder or a video to prediction.npz, points.ply, depth and moving-mask PNGs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from page4d.cli.values import device, positive, share, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from page4d.result.cloud import CloudOptions
     from page4d.schema import Prediction
     from page4d.windows import Windows
@@ -25,18 +28,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--weights",
         default="tiny",
-        help="tiny (built in, a small demonstration; the default), nomask, mask, vggt, owner/name[/file], a file or "
-        "a run's folder",
+        help="tiny (built in, a small demonstration; the default), nomask, mask, vggt, owner/name[/file], a file, or "
+        "the folder of a run or of save_pretrained",
     )
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace an earlier prediction in --out")
     add("--device", type=device, default=None, help="cpu, cuda, cuda:1 or mps (default: cuda, else cpu)")
+    add(
+        "--precision",
+        choices=("float32", "bf16"),
+        help="type of the network's matrices (default: bf16 on CUDA devices that compute in it, else float32; bf16 on "
+        "a CPU is for processors with instructions for it)",
+    )
+    add("--compile", action="store_true", help="compile the network's blocks for this GPU first; for long clips")
     add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--fps", type=positive, help="of a video, keep at most so many frames a second")
     add("--max-frames", type=whole(), help="keep the first so many frames")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
     add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
+    add(
+        "--moving",
+        choices=("auto", "geometric", "model", "none"),
+        default="auto",
+        help="where the moving masks come from (default: auto, the geometric ones, which every network gives)",
+    )
     add("--max-points", type=whole(), default=1_000_000, help="points in points.ply (default: %(default)s)")
     add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
 
@@ -44,16 +60,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write; 0 when the folder stands."""
     from page4d.cli.outfolder import check_out, whole_folder
+    from page4d.cli.prediction_input import moving_of
     from page4d.io.weight_files import builtin_names
     from page4d.result.cloud import CloudOptions
 
     check_out(args.out, args.overwrite, PREDICTION_FILE)
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
     prediction = _predict(args)
+    moving = moving_of(prediction, args.moving)
     with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
         points = write_outputs(prediction, folder, cloud)
+        if moving is not None:
+            write_moving(prediction, folder, moving)
     s, height, width = prediction.depth.shape
-    mask = "with moving mask" if prediction.mask is not None else "without moving mask"
+    mask = "without moving mask" if moving is None else f"{moving.mean():.0%} of the pixels moving"
     print(f"{args.out}: {s} {'frame' if s == 1 else 'frames'} of {height} x {width} px, {mask}, {points} points")
     if args.weights in builtin_names():
         print(f"{args.weights} is a small network for demonstration; --weights nomask takes the released PAGE-4D")
@@ -61,23 +81,34 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> Prediction:
+    from contextlib import AbstractContextManager, nullcontext
     from dataclasses import replace
 
     from page4d.cli.progress import block_progress
-    from page4d.inference import predict, resolve_device
+    from page4d.inference import compile_blocks, predict, products_dtype, resolve_device
     from page4d.io.video import FrameOptions, list_frames, load_frames
     from page4d.model import PAGE4D
+    from page4d.model.memory import Pass, memory_needed
+    from page4d.model.precision import native_precision
 
     windows = _windows(args)
     list_frames(args.inputs, args.fps, args.max_frames)  # a typing mistake must not cost the download of weights
     device = resolve_device(args.device)
     options = {} if args.mask is None else {"mask": args.mask}
-    model = PAGE4D.from_pretrained(args.weights, device=device, **options)
+    precision = args.precision or native_precision(device)
+    model = PAGE4D.from_pretrained(args.weights, device=device, precision=precision, **options)
     size, patch = model.config.img_size, model.config.patch_size
     frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
+    at_once = len(frames) if windows is None else min(windows.frames, len(frames))
+    one = Pass.of(model, at_once, frames.size_hw, products_dtype(model, device, precision))
+    print(memory_needed(one, device), flush=True)
     passes = 1 if windows is None else len(windows.starts(len(frames)))
-    with block_progress(model, f"{len(frames)} frames on {device}", passes):
-        prediction = predict(model, frames, device=device, windows=windows)
+    progress: AbstractContextManager[None] = block_progress(model, f"{len(frames)} frames on {device}", passes)
+    if args.compile:
+        compile_blocks(model, device)
+        progress = nullcontext()  # the hooks of a progress bar would cut the compiled blocks into pieces
+    with progress:
+        prediction = predict(model, frames, device=device, precision=precision, windows=windows)
     return replace(prediction, meta=prediction.meta | {"weights": str(args.weights), "mode": args.mode})
 
 
@@ -114,6 +145,16 @@ def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -
         encoding="utf-8",
     )
     return len(cloud)
+
+
+def write_moving(prediction: Prediction, folder: Path, moving: NDArray[np.bool_]) -> None:
+    """Write masks/*.png, white where a pixel moves."""
+    from PIL import Image
+
+    masks = folder / "masks"
+    masks.mkdir()
+    for stem, mask in zip(_depth_stems(prediction), moving, strict=True):
+        Image.fromarray(mask.astype("uint8") * 255).save(masks / f"{stem}.png")
 
 
 def _depth_stems(prediction: Prediction) -> list[str]:

@@ -6,7 +6,10 @@ dense head inside its last map. benchmarks/memory.py counts every storage instea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -14,13 +17,53 @@ from page4d.model.config import PAGE4DConfig
 from page4d.model.heads.head import INFERENCE_CHUNK
 from page4d.model.layers import NUM_SPECIAL
 from page4d.model.network import PAGE4D
-from page4d.model.precision import matrices
-from page4d.model.weights import Precision
+from page4d.model.precision import held_dtype, matrices
+from page4d.schema import UserError
 
-BYTES = {"float32": 4, "bf16": 2}
+FLOAT32 = torch.float32.itemsize
 # Besides what is counted: CUDA's own context and kernels' workspaces, and gaps between blocks of memory.
 CONTEXT_BYTES = 1_000_000_000
 GAPS = 1.05
+LEAST_WINDOW = 2
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # what a container may take, where the machine has more
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass: the network, the clip, and the types that its matrices are held and multiplied in.
+
+    Raises:  ValueError for no frames, or sides that are not multiples of the patch size.
+    """
+
+    config: PAGE4DConfig
+    frames: int
+    height: int
+    width: int
+    held: torch.dtype = torch.float32
+    products: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        patch = self.config.patch_size
+        if self.frames < 1 or self.height % patch or self.width % patch:
+            raise ValueError(
+                f"{self.frames} frames of {self.height} x {self.width} px, expected at least one, of sides that are "
+                f"multiples of the patch size {patch}"
+            )
+
+    @classmethod
+    def of(cls, network: PAGE4D, frames: int, size_hw: tuple[int, int], products: torch.dtype) -> Self:
+        """The pass of a network as it stands."""
+        return cls(network.config, frames, *size_hw, held_dtype(network.aggregator), products)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all frames together."""
+        rows, columns = self.height // self.config.patch_size, self.width // self.config.patch_size
+        return self.frames * (NUM_SPECIAL + rows * columns)
+
+    def __str__(self) -> str:
+        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        return f"{frames} of {self.height} x {self.width} px"
 
 
 @dataclass(frozen=True)
@@ -37,82 +80,112 @@ class MemoryEstimate:
         """All tensors at the fullest moment."""
         return self.weights + self.images + max(self.aggregator, self.heads)
 
-    @property
-    def device(self) -> int:
-        """What a CUDA device should have free, its own overhead included."""
-        return int(self.tensors * GAPS) + CONTEXT_BYTES
+    def on(self, device: torch.device) -> int:
+        """What a device should have free, gaps and the overhead of CUDA included."""
+        overhead = CONTEXT_BYTES if device.type == "cuda" else 0
+        return int(self.tensors * GAPS) + overhead
 
 
-def estimate_memory(
-    config: PAGE4DConfig, frames: int, height: int, width: int, precision: Precision = "float32"
-) -> MemoryEstimate:
-    """Memory of one pass over `frames` frames of `height` x `width` px, in bytes.
-
-    Note:    precision "bf16" is that of `from_pretrained(..., precision="bf16")`.
-    Raises:  ValueError for sides that are not multiples of the patch size.
-    """
-    if frames < 1 or height % config.patch_size or width % config.patch_size:
-        raise ValueError(
-            f"{frames} frames of {height} x {width} px, expected at least one, of sides that are multiples of the "
-            f"patch size {config.patch_size}"
-        )
-    size = BYTES[precision]
+def estimate_memory(one: Pass) -> MemoryEstimate:
+    """Memory of one pass, in bytes."""
     return MemoryEstimate(
-        weights=_weights(config, size),
-        images=4 * 3 * frames * height * width,
-        aggregator=_aggregator(config, frames, height, width, size),
-        heads=_heads(config, frames, height, width, size),
+        weights=_weights(one),
+        images=FLOAT32 * 3 * one.frames * one.height * one.width,
+        aggregator=_aggregator(one),
+        heads=_heads(one),
     )
 
 
-def frames_that_fit(
-    config: PAGE4DConfig, available: int, height: int, width: int, precision: Precision = "float32"
-) -> int:
-    """The most frames whose pass fits into `available` bytes of a device, 0 if not even one does."""
+def frames_that_fit(one: Pass, device: torch.device, available: int) -> int:
+    """The most frames of the pass's size that fit into `available` bytes of a device, 0 if not even one does."""
     fits, too_many = 0, 1
-    while estimate_memory(config, too_many, height, width, precision).device <= available:
+    while _needs(one, too_many, device) <= available:
         fits, too_many = too_many, 2 * too_many
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if estimate_memory(config, middle, height, width, precision).device <= available:
+        if _needs(one, middle, device) <= available:
             fits = middle
         else:
             too_many = middle
     return fits
 
 
-def _weights(config: PAGE4DConfig, size: int) -> int:
+def _needs(one: Pass, frames: int, device: torch.device) -> int:
+    return estimate_memory(replace(one, frames=frames)).on(device)
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that this process may have on a device, with what it has there already; None where nothing says it."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device)
+    if device.type == "cpu" and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        limit = CGROUP_LIMIT.read_text(encoding="utf-8").strip() if CGROUP_LIMIT.is_file() else "max"
+        return min(installed, int(limit)) if limit.isdigit() else installed
+    return None
+
+
+def memory_needed(one: Pass, device: torch.device) -> str:
+    """What a pass will take of a device, in words.
+
+    Raises:  UserError if the device has less; it names the window that would fit.
+    """
+    needed, available = estimate_memory(one).on(device), available_memory(device)
+    if available is None:
+        return f"memory for {one}: about {gigabytes(needed)} on {device}"
+    if needed > available:
+        advice = what_fits(one, device)
+        raise UserError(f"memory for {one}: about {gigabytes(needed)}, {device} has {gigabytes(available)}; {advice}")
+    return f"memory for {one}: about {gigabytes(needed)} of the {gigabytes(available)} of {device}"
+
+
+def what_fits(one: Pass, device: torch.device, share: float = 1.0) -> str:
+    """What to lower so that a pass fits into a share of a device's memory, in words."""
+    available = available_memory(device)
+    fits = 0 if available is None else frames_that_fit(one, device, int(share * available))
+    if LEAST_WINDOW <= fits < one.frames:
+        return f"take windows of {fits} frames (--window {fits}) or fewer frames (--max-frames {fits})"
+    if one.held == torch.float32:
+        return 'take fewer or smaller frames, or half of the weights\' memory with --precision bf16 (precision="bf16")'
+    return "take fewer or smaller frames, or a device with more memory"
+
+
+def gigabytes(count: int) -> str:
+    """A number of bytes for a reader."""
+    return f"{count / 1e9:.1f} GB"
+
+
+def _weights(one: Pass) -> int:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model = PAGE4D(config)
+        model = PAGE4D(one.config)
     held = matrices(model.aggregator, "aggregator")
-    return sum(t.numel() * (size if name in held else 4) for name, t in model.state_dict().items())
+    bytes_of = {name: one.held.itemsize if name in held else FLOAT32 for name in model.state_dict()}
+    return sum(tensor.numel() * bytes_of[name] for name, tensor in model.state_dict().items())
 
 
-def _tokens(config: PAGE4DConfig, frames: int, height: int, width: int) -> int:
-    patches = (height // config.patch_size) * (width // config.patch_size)
-    return frames * (NUM_SPECIAL + patches)
-
-
-def _aggregator(config: PAGE4DConfig, frames: int, height: int, width: int, size: int) -> int:
+def _aggregator(one: Pass) -> int:
     """In the MLP of the last global block."""
-    streams = 3 * 4  # float32: the frame block's output, the sum after attention, and its norm
+    config, size = one.config, one.products.itemsize
+    streams = 3 * FLOAT32  # the frame block's output, the sum after attention, and its norm
     hidden = 2 * 4 * size  # before and after GELU, four times as wide
     kept = 2 * size * (len(config.pairs_read()) - 1)
     rope = 2 * size * (config.embed_dim // config.num_heads)
     per_token = config.embed_dim * (streams + hidden + kept) + rope
-    return _tokens(config, frames, height, width) * per_token
+    return one.tokens * per_token
 
 
-def _heads(config: PAGE4DConfig, frames: int, height: int, width: int, size: int) -> int:
+def _heads(one: Pass) -> int:
     """In the last chunk of the last dense head, or of none where only cameras are read."""
-    kept = 2 * size * len(config.pairs_read()) * config.embed_dim * _tokens(config, frames, height, width)
+    config = one.config
+    kept = 2 * one.products.itemsize * len(config.pairs_read()) * config.embed_dim * one.tokens
     channels = 2 * config.enable_depth + 4 * config.enable_point
     # All that is done, and the last head's chunks once more while they are put together.
-    maps = frames * (channels + 4 * config.enable_point)
-    chunk = min(INFERENCE_CHUNK, frames)
+    maps = one.frames * (channels + 4 * config.enable_point)
+    chunk = min(INFERENCE_CHUNK, one.frames)
     half = config.dpt_features // 2
     # The finest fused map has 8 of every `patch_size` pixels a side; then come the map itself, its sum with the
     # positions, and the positions, which all frames share.
     fused = half * (8 / config.patch_size) ** 2
     features = chunk * (fused + 2 * half) + half if channels else 0
-    return kept + int(4 * height * width * (maps + features))
+    return kept + int(FLOAT32 * one.height * one.width * (maps + features))

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import nn
+
+Precision = Literal["float32", "bf16"]
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
 
 
 def matrices(aggregator: nn.Module, prefix: str = "") -> set[str]:
@@ -39,6 +43,38 @@ def working_dtype(aggregator: nn.Module, device_type: str) -> torch.dtype:
     if held == torch.float32 and torch.is_autocast_enabled(device_type):
         return torch.get_autocast_dtype(device_type)
     return held
+
+
+def native_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where a CUDA device computes in it (compute capability 8 and up), else float32.
+
+    Note:    never bfloat16 on a CPU unless it is asked for: results must not depend on the processor.
+    """
+    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.bfloat16 if native else torch.float32
+
+
+def native_precision(device: torch.device) -> Precision:
+    """The name of `native_dtype`, as `from_pretrained` takes it."""
+    return "bf16" if native_dtype(device) == torch.bfloat16 else "float32"
+
+
+@contextmanager
+def tf32_convolutions(device: torch.device) -> Iterator[None]:
+    """Convolutions inside multiply in TF32 on a CUDA device, whatever the process has set; matrix products do not.
+
+    Note:    nearly all of the dense heads' work is convolutions. Ten bits of mantissa move depth less than the
+             aggregator's bfloat16 does; benchmarks/precision.py measures both distances and the seconds gained.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 @contextmanager

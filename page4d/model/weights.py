@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors.torch import save
@@ -24,13 +24,12 @@ from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import file_sha256, remember_weights
 from page4d.model.heads import HEADS, prefix, switch
 from page4d.model.mask import SpatialMaskHead
-from page4d.model.precision import hold_matrices
+from page4d.model.precision import DTYPES, Precision, hold_matrices
 from page4d.model.stored import CONFIG_FILE, CONFIG_KEY, Stored, read_weights, some_names
 from page4d.schema import UserError, atomic_write
 
 MASK_PREFIX = "aggregator.spatial_mask_head."
 MASK_UNTRAINED = ("mask_head", "untrained")  # in the metadata of weights that never ran with their mask
-Precision = Literal["float32", "bf16"]
 
 
 class Configured(Protocol):
@@ -70,8 +69,8 @@ def load_pretrained(
              weights (each named), a head or mask asked for that the weights do not have, a mask left undecided, or
              an option that does not exist.
     """
-    if precision not in get_args(Precision):
-        raise UserError(f"precision is {precision!r}, expected {' or '.join(get_args(Precision))}")
+    if precision not in DTYPES:
+        raise UserError(f"precision is {precision!r}, expected {' or '.join(DTYPES)}")
     enable = {name: bool(options.pop(name)) for name in list(options) if name.startswith("enable_")}
     found = find_weights(source, **options)
     stored = read_weights(found.path)
@@ -84,8 +83,7 @@ def load_pretrained(
     check_names_and_shapes(model.state_dict(), tensors, found.path)
     if not _has_mask_head(tensors):
         tensors |= _fresh_mask_head(config.embed_dim)
-    if precision == "bf16":
-        hold_matrices(model.get_submodule("aggregator"), torch.bfloat16)
+    hold_matrices(model.get_submodule("aggregator"), DTYPES[precision])
     place(model, tensors, device)
     remember_weights(model, partial(file_sha256, found.path, tensors))
     return model.eval()
