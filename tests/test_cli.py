@@ -23,6 +23,7 @@ from page4d.cli import COMMANDS, main
 from page4d.cli.outfolder import replace_folder, whole_folder
 from page4d.io.depth_png import read_depth_png
 from page4d.model.weights import save_weights
+from page4d.result.motion import moving_mask
 from page4d.schema import Prediction, UserError
 
 
@@ -95,8 +96,13 @@ def test_mistakes_show_the_commands_own_usage(capsys: pytest.CaptureFixture[str]
 def test_predict_a_folder(weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict(weights, tmp_path / "deep" / "out", images, "--drop", 0) == 0
     out = tmp_path / "deep" / "out"
-    assert "3 frames of 48 x 64 px, with moving mask, 9216 points" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "memory for 3 frames of 48 x 64 px: about " in said
     prediction = Prediction.load(out / "prediction.npz")
+    moving = moving_mask(prediction)
+    assert f"3 frames of 48 x 64 px, {moving.mean():.0%} of the pixels moving, 9216 points" in said
+    for name, mask in zip(prediction.frame_names, moving, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(out / "masks" / name)) == 255, mask)
     assert prediction.frame_names == ("8.png", "9.png", "10.png")
     assert prediction.mask is not None
     assert prediction.meta["weights"] == str(weights)
@@ -118,6 +124,8 @@ def test_predict_a_video(weights: Path, tmp_path: Path) -> None:
     assert prediction.meta["windows"] == {"frames": 2, "overlap": 1}
     np.testing.assert_allclose(prediction.timestamps_s, [0, 0.5, 1.0], atol=1e-6)
     assert prediction.mask is None
+    masks = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "out" / "masks").iterdir())]
+    np.testing.assert_array_equal(np.stack(masks) == 255, moving_mask(prediction, "geometric"))
 
 
 def test_predict_a_few_files_with_few_points(weights: Path, images: Path, tmp_path: Path) -> None:
@@ -224,7 +232,7 @@ def half(prediction, folder, *options):
     (folder / "prediction.npz").write_bytes(b"half")
     print("writing", flush=True)
     time.sleep(60)
-predict._predict = lambda args: None
+predict._predict = lambda args: (None, None)
 predict.write_outputs = half
 sys.exit(main(sys.argv[1:]))
 """

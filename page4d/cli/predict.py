@@ -60,14 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write; 0 when the folder stands."""
     from page4d.cli.outfolder import check_out, whole_folder
-    from page4d.cli.prediction_input import moving_of
     from page4d.io.weight_files import builtin_names
     from page4d.result.cloud import CloudOptions
 
     check_out(args.out, args.overwrite, PREDICTION_FILE)
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
-    prediction = _predict(args)
-    moving = moving_of(prediction, args.moving)
+    prediction, moving = _predict(args)
     with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
         points = write_outputs(prediction, folder, cloud)
         if moving is not None:
@@ -80,10 +78,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _predict(args: argparse.Namespace) -> Prediction:
+def _predict(args: argparse.Namespace) -> tuple[Prediction, NDArray[np.bool_] | None]:
+    """The prediction and its moving mask, None of a single frame or where none is wanted."""
     from contextlib import AbstractContextManager, nullcontext
     from dataclasses import replace
 
+    from page4d.cli.prediction_input import moving_of
     from page4d.cli.progress import block_progress
     from page4d.inference import compile_blocks, predict, products_dtype, resolve_device
     from page4d.io.video import FrameOptions, list_frames, load_frames
@@ -97,6 +97,8 @@ def _predict(args: argparse.Namespace) -> Prediction:
     options = {} if args.mask is None else {"mask": args.mask}
     precision = args.precision or native_precision(device)
     model = PAGE4D.from_pretrained(args.weights, device=device, precision=precision, **options)
+    if args.moving == "model" and model.aggregator.alpha == 0:
+        raise UserError(f"{args.weights} runs without a mask, so --moving model has none to write; take geometric")
     size, patch = model.config.img_size, model.config.patch_size
     frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
     at_once = len(frames) if windows is None else min(windows.frames, len(frames))
@@ -109,7 +111,8 @@ def _predict(args: argparse.Namespace) -> Prediction:
         progress = nullcontext()  # the hooks of a progress bar would cut the compiled blocks into pieces
     with progress:
         prediction = predict(model, frames, device=device, precision=precision, windows=windows)
-    return replace(prediction, meta=prediction.meta | {"weights": str(args.weights), "mode": args.mode})
+    meta = prediction.meta | {"weights": str(args.weights), "mode": args.mode}
+    return replace(prediction, meta=meta), moving_of(prediction, args.moving)
 
 
 def _windows(args: argparse.Namespace) -> Windows | None:
