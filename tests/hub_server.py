@@ -16,12 +16,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Hub:
     """Files by address ("/datasets/owner/name/resolve/main/file"), what was asked for, and how to misbehave.
 
-    Fields:  break_once holds addresses whose first transfer is cut in the middle; gated ones ask for a login.
+    Note:    break_once holds addresses whose first transfer is cut in the middle; gated ones ask for a login; lies
+             replace headers of an address.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
     break_once: set[str] = field(default_factory=set)
+    lies: dict[str, dict[str, str]] = field(default_factory=dict)
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     endpoint: str = ""
     storage: str = ""
@@ -57,9 +59,8 @@ class _Endpoint(_Quiet):
         if path.split("/resolve/")[0] not in hub.repositories():
             return self.answer(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
         if path not in hub.files:
-            return self.answer(
-                404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT, "X-Error-Message": "Entry not found"}
-            )
+            headers = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT, "X-Error-Message": "Entry not found"}
+            return self.answer(404, headers | hub.lies.get(path, {}))
         data = hub.files[path]
         headers = {
             "X-Repo-Commit": COMMIT,
@@ -67,7 +68,7 @@ class _Endpoint(_Quiet):
             "X-Linked-Size": str(len(data)),
             "Location": f"{hub.storage}{path}",
         }
-        return self.answer(302, headers)
+        return self.answer(302, headers | hub.lies.get(path, {}))
 
     do_HEAD = do_GET
 

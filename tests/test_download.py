@@ -110,6 +110,38 @@ def test_errors_are_named_without_traceback(hub: Hub, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+LIES = {
+    "etag": {"X-Linked-Etag": '"../../../outside"'},
+    "commit": {"X-Repo-Commit": "../../../outside"},
+    "size": {"X-Linked-Size": str(4 * 10**12)},
+    "absent": {"X-Repo-Commit": "../../../outside"},
+}
+
+
+def test_a_lying_hub_writes_nothing(hub: Hub, tmp_path: Path) -> None:
+    """Paths in place of names, and a file of four terabytes."""
+    for name, lie in LIES.items():
+        address = f"/me/{name}/resolve/main/model.pt"
+        if name != "absent":
+            hub.files[address] = b"data"
+        hub.files.setdefault(f"/me/{name}/resolve/main/other", b"so that the repository is there")
+        hub.lies[address] = lie
+    home = tmp_path / "a" / "b" / "c"
+    words = [f"download me/{name}/model.pt" for name in LIES]
+    try:
+        done = process(RUN_EACH, *words, home=home, hub=hub)
+    finally:
+        for name in LIES:
+            hub.files = {path: data for path, data in hub.files.items() if not path.startswith(f"/me/{name}/")}
+    assert done.stdout.count("exit 2") == 4, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "names its ETag '../../../outside', which is no name" in done.stderr
+    assert "names its commit '../../../outside', which is no name" in done.stderr
+    assert "the server says 4000 GB" in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if "outside" in str(path)]
+    assert not [path for path in home.rglob("*") if path.is_file() and path.read_bytes() == b"data"]
+
+
 @pytest.mark.slow
 def test_unreachable_hub(hub: Hub, tmp_path: Path) -> None:
     done = process(RUN_EACH, "download nomask", home=tmp_path, hub=hub, HF_ENDPOINT="http://127.0.0.1:1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ ALIASES = {"tiny": "page4d-tiny"}
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
 RUN_FILES = ("best.safetensors", "best.pt", "model.safetensors", "model.pt")
 HUB_FILES = ("model.safetensors", "model.pt")
-
+LARGEST_FILE = 100_000_000_000  # bytes; no weights of this kind come near it
+SAFE_NAME = r"[0-9A-Za-z][0-9A-Za-z._-]*"  # what a commit or an ETag may be, since folders and files are named so
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "force_download", "endpoint", "etag_timeout")
 
@@ -159,6 +161,7 @@ def fetch(wanted: HubFile, **hub_options: Any) -> Path:
     http_error: type[Exception] = HfHubHTTPError.__bases__[0]
     where = f"{wanted.file} of the {wanted.kind} repository {wanted.repo}"
     try:
+        _check_claims(wanted, where, **hub_options)
         return Path(hf_hub_download(wanted.repo, wanted.file, repo_type=wanted.kind, **hub_options))
     except GatedRepoError as error:
         raise UserError(f"{where} needs a login: accept its terms on the hub, then run `hf auth login`") from error
@@ -175,6 +178,34 @@ def fetch(wanted: HubFile, **hub_options: Any) -> Path:
         raise UserError(f"{wanted.repo} is not the name of a hub repository: {error}") from error
     except (http_error, OSError) as error:
         raise UserError(f"{where} could not be fetched: {error}") from error
+
+
+def _check_claims(wanted: HubFile, where: str, **hub_options: Any) -> None:
+    """Ask the hub what it is about to send, before its client makes files of the names that it says.
+
+    Raises:  UserError for a commit or ETag that is a path, or a size beyond all sense; the client's own errors.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, RepositoryNotFoundError
+
+    if hub_options.get("local_files_only"):
+        return
+    endpoint = hub_options.get("endpoint")
+    revision = hub_options.get("revision")
+    address = hf_hub_url(wanted.repo, wanted.file, repo_type=wanted.kind, revision=revision, endpoint=endpoint)
+    timeout = hub_options.get("etag_timeout", 10)
+    http_error: type[Exception] = HfHubHTTPError.__bases__[0]
+    try:
+        said = get_hf_file_metadata(address, token=hub_options.get("token"), timeout=timeout)
+    except (EntryNotFoundError, RepositoryNotFoundError):
+        raise
+    except (http_error, OSError):
+        return  # the client that comes next takes what is in the cache, or says what is the matter
+    for what, name in {"commit": said.commit_hash, "ETag": said.etag}.items():
+        if name is not None and not re.fullmatch(SAFE_NAME, name):
+            raise UserError(f"{where}: the server names its {what} {name!r}, which is no name; is it a hub?")
+    if said.size is not None and said.size > LARGEST_FILE:
+        raise UserError(f"{where}: the server says {said.size / 1e9:.0f} GB, weights are never so large; is it a hub?")
 
 
 def fetch_any(candidates: list[HubFile], name: str, **hub_options: Any) -> Source:
