@@ -57,24 +57,30 @@ def feature_maps(model: PAGE4D, images: Tensor) -> FeatureMaps:
     Shapes:  images (S, 3, H, W) in [0, 1] -> maps (L, S, h, w), h = H / patch.
     Source:  the public visualisation script keeps the first frame only; here every frame is kept.
     """
+    maps = channel_means(model, images)
+    # One transfer a kind: each would make the host wait for all pairs before it.
+    return FeatureMaps(maps["frame"].cpu().numpy(), maps["global"].cpu().numpy())
+
+
+def channel_means(model: PAGE4D, images: Tensor) -> dict[str, Tensor]:
+    """What `feature_maps` keeps, still on the device: (L, S, h, w) under "frame" and "global"."""
     images, rows, columns = _one_clip(model, images)
     frames = images.shape[1]
-    found: dict[tuple[str, int], NDArray[np.float32]] = {}
+    found: dict[str, list[Tensor]] = {"frame": [], "global": []}
 
-    def keep(kind: str, pair: int) -> Callable[..., None]:
+    def keep(means: list[Tensor]) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, tokens: Tensor) -> None:
             by_frame = tokens.reshape(frames, -1, tokens.shape[-1])[:, NUM_SPECIAL:]
-            found[kind, pair] = by_frame.float().mean(-1).unflatten(1, (rows, columns)).cpu().numpy()
+            # All channels alike: the paper's figure shows that already this plain mean lights up where things move.
+            means.append(by_frame.float().mean(-1).unflatten(1, (rows, columns)))
 
         return hook
 
-    blocks = {"frame": model.aggregator.frame_blocks, "global": model.aggregator.global_blocks}
-    hooks = [b.register_forward_hook(keep(kind, i)) for kind, stack in blocks.items() for i, b in enumerate(stack)]
+    hooks = [block.register_forward_hook(keep(found["frame"])) for block in model.aggregator.frame_blocks]
+    hooks += [block.register_forward_hook(keep(found["global"])) for block in model.aggregator.global_blocks]
     with _removed_after(hooks):
         model.aggregator.run(images, keep=())
-    depth = model.aggregator.config.depth
-    frame, global_ = (np.stack([found[kind, i] for i in range(depth)]) for kind in ("frame", "global"))
-    return FeatureMaps(frame, global_)
+    return {kind: torch.stack(means) for kind, means in found.items()}
 
 
 @torch.inference_mode()
@@ -99,9 +105,12 @@ def camera_attention(model: PAGE4D, images: Tensor, pairs: Sequence[int] | None 
         def hook(attention: Any, inputs: tuple[Any, ...]) -> None:
             x, rope, bias = inputs[:3]
             queries, keys, _ = attention.queries_keys_values(x, rope)
+            # The fused kernel never shows its weights; for one row per frame they are cheap to make again.
             camera = queries.unflatten(2, (frames, -1))[:, :, :, 0]
             logits = (camera @ keys.mT).float() / camera.shape[-1] ** 0.5
-            weights = (logits if bias is None else logits + bias[:, None, None].float()).softmax(-1).mean(1)[0]
+            if bias is not None:
+                logits = logits + bias[:, None, None].float()
+            weights = logits.softmax(-1).mean(1)[0]
             by_frame = weights.unflatten(-1, (frames, -1))[:, :, NUM_SPECIAL:]
             found[pair] = by_frame.unflatten(-1, (rows, columns)).cpu().numpy()
 

@@ -195,18 +195,20 @@ def as_frames(
 def provenance(model: PAGE4D, device: torch.device, products: torch.dtype | None = None) -> dict[str, Any]:
     """What made a prediction: configuration and weights with their hashes, code revision, device and precision."""
     products = products_dtype(model, device) if products is None else products
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {
+    cuda = device.type == "cuda"
+    network = {
         "config": asdict(model.config),
         "config_sha256": config_sha256(model.config),
         "weights_sha256": weights_sha256(model),
-        "code_revision": code_revision(),
-        "torch": torch.__version__,
-        "device": str(device),
-        "device_name": name,
-        "aggregator_dtype": _name_of(products),
-        "convolutions": "tf32" if device.type == "cuda" else "float32",
     }
+    program = {"code_revision": code_revision(), "torch": torch.__version__}
+    machine = {
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if cuda else device.type,
+        "aggregator_dtype": _name_of(products),
+        "convolutions": "tf32" if cuda else "float32",
+    }
+    return network | program | machine
 
 
 @contextmanager
@@ -286,15 +288,11 @@ def _frames_of_tensor(images: Tensor) -> LoadedImages:
     if not (low >= 0 and high <= 1):
         raise UserError(f"image values run from {low:g} to {high:g}, expected [0, 1], not normalized")
     s, _, height, width = images.shape
-    size = np.array([[height, width]], np.int64)
-    box = np.array([[0, 0, width, height]], np.float64)
-    return LoadedImages(
-        images=images.detach().float(),
-        original_hw=size.repeat(s, 0),
-        box_in_original=box.repeat(s, 0),
-        names=tuple(f"image_{i:06d}" for i in range(s)),
-        timestamps_s=np.full(s, np.nan),
-    )
+    # A tensor is its own original: nothing was cut or resized.
+    sizes = np.array([[height, width]], np.int64).repeat(s, 0)
+    boxes = np.array([[0, 0, width, height]], np.float64).repeat(s, 0)
+    names = tuple(f"image_{i:06d}" for i in range(s))
+    return LoadedImages(images.detach().float(), sizes, boxes, names, np.full(s, np.nan))
 
 
 def _to_prediction(kept: dict[str, Tensor], frames: LoadedImages, meta: dict[str, Any]) -> Prediction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fake_cuda import fake_cuda, on_device, stray
@@ -12,6 +13,10 @@ from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from page4d.features import channel_means
+from page4d.inference import prediction_fields, ready_for
+from page4d.io.images import LoadedImages
+from page4d.model.weights import place
 from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.engine import Trainee, make_optimizer
 from page4d.train.objective import objective
@@ -28,6 +33,47 @@ def test_forward_stays_on_the_device(mask: bool, half: bool) -> None:
             out = on_device(model)(images)
     assert ("mask" in out) == mask
     assert not stray(out)
+
+
+@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
+@pytest.mark.parametrize("held", [torch.float32, torch.bfloat16], ids=["autocast", "held"])
+def test_predictions_are_made_on_the_device(mask: bool, held: torch.dtype) -> None:
+    model = little_model(mask_hold_start=int(mask), mask_hold_end=int(mask)).hold_matrices(held)
+    nothing = np.zeros((2, 4))
+    with fake_cuda() as device, torch.inference_mode():
+        on_device(model)
+        frames = LoadedImages(torch.rand(2, 3, 32, 64), nothing, nothing, ("a", "b"), nothing[:, 0])
+        with ready_for(model, frames, torch.bfloat16) as images:
+            with FromHost() as copies:
+                out = model(images)
+            kept = prediction_fields(model, out, frames.size_hw)
+    assert copies.found == []
+    assert not stray(kept)
+    assert {tensor.device for tensor in kept.values()} == {device}
+    assert set(kept) == {"cam_from_world", "K", "depth", "depth_conf", "points", "points_conf"} | (
+        {"mask"} if mask else set()
+    )
+
+
+def test_feature_maps_are_made_on_the_device() -> None:
+    model = little_model()
+    with fake_cuda() as device, torch.inference_mode():
+        maps = channel_means(on_device(model), torch.rand(2, 3, 32, 64, device=device))
+    assert maps["frame"].shape == maps["global"].shape == (4, 2, 4, 8)
+    assert not stray(maps)
+
+
+@pytest.mark.parametrize("held", [torch.float32, torch.bfloat16])
+def test_weights_go_straight_to_the_device(held: torch.dtype) -> None:
+    with torch.device("meta"):
+        model = little_model().hold_matrices(held)
+    stored = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    with fake_cuda() as device:
+        tensors = {name: torch.empty(shape, dtype=torch.float16) for name, shape in stored.items()}
+        place(model, tensors, device)
+    assert not stray(model.state_dict())
+    assert model.aggregator.global_blocks[0].get_parameter("attn.qkv.weight").dtype == held
+    assert model.aggregator.camera_token.dtype == torch.float32
 
 
 def test_tracks_stay_on_the_device() -> None:

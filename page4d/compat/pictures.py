@@ -71,7 +71,8 @@ def _colours_by_place(
         from matplotlib import colormaps
     first = seen.argmax(0)
     height, width = size
-    x, y = (xy[first, np.arange(xy.shape[1])] - np.array([width - 1, height - 1]) / 2).T
+    centre = np.array([width - 1, height - 1]) / 2
+    x, y = (xy[first, np.arange(xy.shape[1])] - centre).T
     turn = np.arctan2(y, x) / (2 * np.pi) % 1
     rgb = np.asarray(colormaps[cmap_name](turn))[:, :3]
     return (255 * rgb).round().astype(np.int64)

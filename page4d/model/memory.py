@@ -88,12 +88,8 @@ class MemoryEstimate:
 
 def estimate_memory(one: Pass) -> MemoryEstimate:
     """Memory of one pass, in bytes."""
-    return MemoryEstimate(
-        weights=_weights(one),
-        images=FLOAT32 * 3 * one.frames * one.height * one.width,
-        aggregator=_aggregator(one),
-        heads=_heads(one),
-    )
+    images = FLOAT32 * 3 * one.frames * one.height * one.width
+    return MemoryEstimate(_weights(one), images, _aggregator(one), _heads(one))
 
 
 def frames_that_fit(one: Pass, device: torch.device, available: int) -> int:

@@ -26,7 +26,7 @@ class Matches(NamedTuple):
     """Where patch centres of frame i are seen in frame i + 1 (forward) and back.
 
     Shapes:  xy (B, 2 * (S - 1), h, w, 2) in pixels of the other frame; seen (B, 2 * (S - 1), h, w) bool.
-    Order:   first the forward pairs, then the backward ones.
+    Note:    first the forward pairs, then the backward ones.
     """
 
     xy: Tensor
@@ -36,7 +36,7 @@ class Matches(NamedTuple):
 def exact_matches(batch: TrainBatch, patch: int) -> Matches:
     """Matches of all neighbouring frames, from the exact depth and poses of what stands still and the exact flow.
 
-    Note:  moving pixels have forward matches only, because the world gives flow in that direction only.
+    Note:    moving pixels have forward matches only, because the world gives flow in that direction only.
     """
     forward = _static_matches(batch, patch, 1)
     backward = _static_matches(batch, patch, -1)
@@ -62,12 +62,12 @@ def _centre_pixels(height: int, width: int, patch: int, like: Tensor) -> Tensor:
 
 
 def _static_matches(batch: TrainBatch, patch: int, direction: int) -> Matches:
-    here, there = (slice(None, -1), slice(1, None)) if direction > 0 else (slice(1, None), slice(None, -1))
+    earlier, later = slice(None, -1), slice(1, None)
+    here, there = (earlier, later) if direction > 0 else (later, earlier)
     depth = torch.where(batch.valid, batch.depth, torch.zeros_like(batch.depth))
     height, width = depth.shape[-2:]
     points = world_points(depth, batch.K, batch.cam_from_world)[:, here]
-    half = patch // 2
-    points = points[..., half : height // patch * patch : patch, half : width // patch * patch : patch, :]
+    points = _at_centres(points.movedim(-1, 0), patch).movedim(0, -1)
     known = _at_centres(depth[:, here], patch) > 0
     in_camera = transform(batch.cam_from_world[:, there], points.flatten(2, 3))
     xy, z = project(in_camera, batch.K[:, there])
@@ -83,6 +83,7 @@ def _with_flow(still_matches: Matches, flow: Tensor, still: Tensor, patch: int) 
     height, width = flow.shape[2:4]
     centres = _centre_pixels(height, width, patch, flow)
     moved = centres + torch.stack([_at_centres(flow[..., k], patch) for k in range(2)], -1)
+    # What stands still keeps the match of the geometry, which knows what is hidden; flow does not.
     xy = torch.where(still[..., None], still_matches.xy, moved)
     inside = _inside(moved, height, width) & moved.isfinite().all(-1)
     return Matches(xy, torch.where(still, still_matches.seen, inside))
@@ -102,7 +103,8 @@ def _sample(depth: Tensor, xy: Tensor) -> Tensor:
         for dx in (0, 1):
             x = (low[..., 0] + dx).clamp(0, width - 1)
             y = (low[..., 1] + dy).clamp(0, height - 1)
-            values.append(depth.flatten(2).gather(2, (y * width + x).flatten(2)).unflatten(2, xy.shape[2:4]))
+            index = (y * width + x).flatten(2)
+            values.append(depth.flatten(2).gather(2, index).unflatten(2, xy.shape[2:4]))
     return torch.stack(values).amax(0)
 
 
@@ -143,7 +145,7 @@ class AidLoss:
 def aid_loss(output: AidOutput, batch: TrainBatch, patch: int, config: AidConfig) -> AidLoss:
     """Cross-entropy over the other frame's patches, and L1 on the displacement in patches.
 
-    Note:  with no visible match at all everything is 0, with a graph.
+    Note:    with no visible match at all everything is 0, with a graph.
     """
     matches = exact_matches(batch, patch)
     height, width = batch.images.shape[-2:]
@@ -153,11 +155,14 @@ def aid_loss(output: AidOutput, batch: TrainBatch, patch: int, config: AidConfig
     column = ((place[..., 0] + 0.5) / patch).floor().nan_to_num().clamp(0, columns - 1)
     row = ((place[..., 1] + 0.5) / patch).floor().nan_to_num().clamp(0, rows - 1)
     label = (row * columns + column).long()
-    f = output.features
-    logits = torch.cat((f[:, :-1] @ f[:, 1:].mT, f[:, 1:] @ f[:, :-1].mT), 1) / config.temperature
+    earlier, later = output.features[:, :-1], output.features[:, 1:]
+    forward, backward = earlier @ later.mT, later @ earlier.mT
+    # Features have unit length, so dots lie in [-1, 1]: divided by the temperature they can become sure.
+    logits = torch.cat((forward, backward), 1) / config.temperature
     centres = _centre_pixels(height, width, patch, place).flatten(0, 1)
     true_flow = (place - centres) / patch
     flow = torch.cat((output.forward, output.backward), 1)
+    # Every patch of the other frame is a class, and the one in which the point is seen is the true one.
     surprise = F.cross_entropy(logits.flatten(0, 2), label.flatten(), reduction="none").view_as(label)
     matching = mean_where(surprise, seen)
     both = seen[..., None].expand_as(flow)
