@@ -78,7 +78,7 @@ def file_sha256(path: Path, tensors: Mapping[str, Tensor]) -> str:
     names = "\n".join(sorted(tensors))
     identity = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}\n{names}"
     note = _cache_folder() / hashlib.sha256(identity.encode()).hexdigest()
-    if note.is_file() and re.fullmatch("[0-9a-f]{64}", known := note.read_text()):
+    if note.is_file() and re.fullmatch("[0-9a-f]{64}", known := note.read_text(encoding="utf-8")):
         return known
     digest = tensors_sha256(tensors, torch.float32)
     # A home that cannot be written to costs the seconds of the next start, nothing else.
