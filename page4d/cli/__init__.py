@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "features": ("page4d.cli.features", "draw what the network's tokens hold"),
     "view": ("page4d.cli.view", "show a prediction as an interactive page"),
     "export": ("page4d.cli.export", "write a prediction for COLMAP, Blender and other tools"),
+    "export-model": ("page4d.cli.export_model", "write a network as ONNX or as a torch.export program"),
     "demo": ("page4d.cli.demo", "a small web page to try the network"),
     "book": ("page4d.cli.book", "run all chapters and build the book"),
 }

@@ -12,7 +12,9 @@ from page4d.schema import UserError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d download`."""
-    parser.add_argument("weights", nargs="+", help="nomask, mask, vggt or [datasets/]owner/name[/file]")
+    parser.add_argument(
+        "weights", nargs="+", help="nomask, mask, vggt, vggt-commercial, vggt-tracker or [datasets/]owner/name[/file]"
+    )
     parser.add_argument("--revision", help="branch, tag or commit of the repository")
     parser.epilog = (
         "Files go to the Hugging Face cache (HF_HOME); HF_ENDPOINT names another server, HF_HUB_OFFLINE=1 only looks "

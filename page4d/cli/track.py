@@ -12,12 +12,17 @@ from page4d.schema import UserError
 MARKER = "tracks.csv"
 MAX_GRID = 256  # 65,536 points; the network follows a few thousand in reasonable time
 
+TRACK_WEIGHTS = (
+    "weights with a track head: vggt (default), whose head was trained for rigid scenes; vggt-tracker, which its "
+    "authors published for scenes that move; or a file"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d track`."""
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar="FILE|FOLDER|VIDEO", help="images, one folder of images, or one video")
-    add("--weights", default="vggt", help="weights with a track head (default: %(default)s)")
+    add("--weights", default="vggt", help=TRACK_WEIGHTS)
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace earlier tracks in --out")
     add("--points", nargs="+", type=pixel, metavar="X,Y", help="points in pixels of the original image")

@@ -35,15 +35,17 @@ class HubFile:
     mask: bool | None = None
 
 
-RELEASED = {
-    "nomask": HubFile("zhouk777/PAGE4D", "checkpoint_nomask.pt", "dataset", mask=False),
-    "mask": HubFile("zhouk777/PAGE4D", "checkpoint_mask.pt", "dataset", mask=True),
-    "vggt": HubFile("facebook/VGGT-1B", "model.safetensors", mask=False),
+# Repository, file, kind, and whether the mask is on.
+_ROWS = {
+    "nomask": ("zhouk777/PAGE4D", "checkpoint_nomask.pt", "dataset", False),
+    "mask": ("zhouk777/PAGE4D", "checkpoint_mask.pt", "dataset", True),
+    "vggt": ("facebook/VGGT-1B", "model.safetensors", "model", False),
     # The same network under a licence that allows commercial use, after a form on the hub; its own training run.
-    "vggt-commercial": HubFile("facebook/VGGT-1B-Commercial", "vggt_1B_commercial.pt", mask=False),
+    "vggt-commercial": ("facebook/VGGT-1B-Commercial", "vggt_1B_commercial.pt", "model", False),
     # VGGT with the track head for scenes that move; the one in VGGT-1B was trained for rigid scenes.
-    "vggt-tracker": HubFile("facebook/VGGT_tracker_fixed", "model_tracker_fixed_e20.pt", mask=False),
+    "vggt-tracker": ("facebook/VGGT_tracker_fixed", "model_tracker_fixed_e20.pt", "model", False),
 }
+RELEASED = {name: HubFile(*row) for name, row in _ROWS.items()}
 UNTRAINED_MASKS = ("vggt-tiny",)  # networks that came before their mask head was first used
 
 

@@ -1,0 +1,114 @@
+"""The network for other runtimes: a torch.export program, or ONNX; the number of frames stays open."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from page4d.extras import extras_named
+from page4d.model.fingerprint import weights_sha256
+from page4d.model.heads import Seen
+from page4d.model.heads.head import ALL_FRAMES
+from page4d.model.network import PAGE4D
+from page4d.schema import UserError
+
+INPUT = "images"
+TRACED_FRAMES = 3  # any number that is not the least one: the tracer takes 0, 1 and equal sizes for constants
+LEAST_FRAMES = 2
+FORMATS = (".onnx", ".pt2")
+
+
+class OneScene(nn.Module):
+    """Images (1, S, 3, H, W) in [0, 1] to the network's tensors, all frames at once: nothing is left to choose.
+
+    Note:    tracks need query points and are left out, and so are the camera head's earlier iterations.
+    """
+
+    def __init__(self, network: PAGE4D) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        aggregator = self.network.aggregator
+        out = aggregator.run(images, keep=self.network.pairs_read())
+        # No chunks: a program would hold their number as a constant.
+        seen = Seen(out.tokens, images, out.patch_start, None, ALL_FRAMES, None)
+        found: dict[str, Any] = {} if out.mask is None else {"mask": out.mask}
+        for head in self.network.heads.values():
+            found |= head.outputs(seen)
+        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def export_program(network: PAGE4D, height: int, width: int) -> torch.export.ExportedProgram:
+    """The network as a program of torch.export, for one scene of two or more frames of one size.
+
+    Note:    float32 on the CPU; load it with `torch.export.load(path).module()`.
+    Raises:  ValueError for sides that are no multiples of the patch size; UserError for a network that holds bfloat16.
+    """
+    dtypes = {str(weight.dtype).removeprefix("torch.") for weight in network.parameters()}
+    if dtypes != {"float32"}:
+        raise UserError(f"the network holds {', '.join(sorted(dtypes))}, expected float32: load it without precision=")
+    images = network.aggregator.check_images(torch.zeros(TRACED_FRAMES, 3, height, width))
+    frames = torch.export.Dim("frames", min=LEAST_FRAMES)
+    scene = OneScene(network.cpu()).eval()
+    with torch.no_grad():
+        return torch.export.export(scene, (images,), dynamic_shapes=({1: frames},))
+
+
+def save_exported(network: PAGE4D, path: os.PathLike[str] | str, height: int, width: int) -> list[str]:
+    """Write the network as ONNX (.onnx) or torch.export program (.pt2), whole or not at all; returns its outputs.
+
+    Note:    input `images` float32 (1, frames, 3, height, width); the file's metadata holds configuration and hash of
+             the weights. ONNX beyond 2 GB has its weights beside it in a .data file, as the format demands.
+    Raises:  UserError for another suffix or a missing extra, and as `export_program`.
+    """
+    target = Path(path)
+    if target.suffix not in FORMATS:
+        raise UserError(f"{target} ends in {target.suffix!r}, expected {' or '.join(FORMATS)}")
+    if not target.parent.is_dir():
+        raise UserError(f"cannot write {target}: its folder does not exist; make it first")
+    if target.suffix == ".onnx":
+        with extras_named("ONNX"):
+            import onnxscript  # noqa: F401, only to name the extra before the minutes that tracing takes
+    program = export_program(network, height, width)
+    names = _output_names(program)
+    notes = {"page4d_config": json.dumps(asdict(network.config)), "weights_sha256": weights_sha256(network)}
+    with _beside(target) as part:
+        if target.suffix == ".pt2":
+            torch.export.save(program, part, extra_files={f"{key}.txt": text for key, text in notes.items()})
+        else:
+            _save_onnx(program, part, names, notes)
+    return names
+
+
+def _output_names(program: torch.export.ExportedProgram) -> list[str]:
+    """Keys of the dictionary, in the order of the program's outputs."""
+    spec = program.call_spec.out_spec
+    assert spec is not None
+    return [str(key) for key in spec.context]
+
+
+def _save_onnx(program: torch.export.ExportedProgram, path: Path, names: list[str], notes: dict[str, str]) -> None:
+    made = torch.onnx.export(program, input_names=[INPUT], output_names=names, dynamo=True, verbose=False)
+    assert made is not None
+    made.model.metadata_props.update(notes)
+    made.save(path)  # weights beyond what one file can hold go to a second one by themselves
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A path of the target's name in a temporary folder; what lies there afterwards moves beside it."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".part") as folder:
+        yield Path(folder) / target.name
+        # A second file (weights) first: the one that names it stands only when it is there.
+        for made in sorted(Path(folder).iterdir(), key=lambda file: file.name == target.name):
+            os.replace(made, target.parent / made.name)
