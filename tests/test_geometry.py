@@ -96,6 +96,23 @@ def test_vggt_name_and_call_shape_of_unprojection(as_torch: bool) -> None:
     np.testing.assert_array_equal(squeezed, points)
 
 
+@pytest.mark.parametrize(
+    ("depth", "pose", "K", "expected"),
+    [
+        (np.float32, np.float32, np.float32, np.float32),
+        (np.float32, np.float64, np.float32, np.float64),
+        (np.float32, np.float32, np.float64, np.float64),
+        (np.float64, np.float32, np.float32, np.float64),
+        (np.float16, np.float32, np.float32, np.float32),
+    ],
+)
+def test_vggt_unprojection_has_the_widest_type_given(depth: type, pose: type, K: type, expected: type) -> None:
+    arrays = np.full((1, 2, 3), 2, depth), np.eye(4)[None, :3].astype(pose), np.eye(3)[None].astype(K)
+    points = g.unproject_depth_map_to_point_map(*arrays)
+    assert points.dtype == expected
+    np.testing.assert_array_equal(points[0, 1, 2], [4, 2, 2])
+
+
 def test_vggt_unprojection_refuses_another_frame_count() -> None:
     with pytest.raises(ValueError, match="differ"):
         g.unproject_depth_map_to_point_map(np.ones((3, 4, 5, 1)), np.zeros((2, 3, 4)), np.ones((3, 3, 3)))

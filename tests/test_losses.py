@@ -214,6 +214,27 @@ def test_t22_sequence_with_a_sparse_first_frame_keeps_its_poses() -> None:
     assert ours.translation.item() == pytest.approx(1.0 / 6)
 
 
+@pytest.mark.parametrize("kind", ["l1", "l2"])
+def test_a_wild_pose_counts_as_a_hundred_and_no_more(kind: str) -> None:
+    targets = plain_targets()
+    true = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
+    config = CameraLossConfig(kind=kind)  # type: ignore[arg-type]
+    for behaviour in ("corrected", "public"):
+        for off, counted in ((99.0, 99.0), (1e6, 100.0)):
+            wild = true.clone()
+            wild[..., 0] += off
+            share = 1.0 if kind == "l2" else 1 / 3
+            found = camera_loss([wild], targets, config, behaviour)  # type: ignore[arg-type]
+            assert found.translation.item() == pytest.approx(share * counted, rel=1e-5)
+
+
+def test_a_broken_pose_is_seen_by_the_trainer_and_not_by_the_public_code() -> None:
+    targets = plain_targets()
+    broken = torch.full((2, 2, 9), torch.nan)
+    assert camera_loss([broken], targets, CameraLossConfig()).total.isnan()
+    assert camera_loss([broken], targets, CameraLossConfig(), "public").total.item() == 0.0
+
+
 def test_empty_masks_give_zero_with_a_graph() -> None:
     targets = plain_targets()
     targets = replace(targets, valid=torch.zeros_like(targets.valid))
