@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fake_cuda import fake_cuda, on_device, stray
-from little_model import little_model
+from little_model import LITTLE, little_model
 from torch._subclasses.fake_tensor import DataDependentOutputException
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from page4d.features import channel_means
 from page4d.inference import prediction_fields, ready_for
 from page4d.io.images import LoadedImages
+from page4d.model import PAGE4D
 from page4d.model.weights import place
 from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.engine import Trainee, make_optimizer
@@ -74,6 +75,12 @@ def test_weights_go_straight_to_the_device(held: torch.dtype) -> None:
     assert not stray(model.state_dict())
     assert model.aggregator.global_blocks[0].get_parameter("attn.qkv.weight").dtype == held
     assert model.aggregator.camera_token.dtype == torch.float32
+
+
+def test_a_network_is_built_on_the_device_of_the_context() -> None:
+    with fake_cuda() as device, torch.device(device):
+        model = PAGE4D(LITTLE, enable_track=True, patch_embed="dinov2_vits14_reg", embed_dim=384, patch_size=8)
+    assert not stray(model.state_dict())
 
 
 def test_tracks_stay_on_the_device() -> None:

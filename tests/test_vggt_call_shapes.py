@@ -13,6 +13,7 @@ import torch
 from little_model import little_model
 from PIL import Image
 
+import page4d
 from page4d import PAGE4D as VGGT
 from page4d import load_and_preprocess_images, pose_encoding_to_extri_intri, unproject_depth_map_to_point_map
 from page4d.geometry import extri_intri_to_pose_encoding
@@ -110,6 +111,43 @@ def test_the_encodings_name_may_be_given() -> None:
         pose_encoding_to_extri_intri(encoding, (28, 42), "other")
     with pytest.raises(ValueError, match="'other', expected 'absT_quaR_FoV'"):
         extri_intri_to_pose_encoding(extrinsic, intrinsic, (28, 42), "other")
+
+
+@pytest.mark.parametrize("wrap", ["compile", "DataParallel", "both"])
+def test_wrapped_networks_predict(wrap: str) -> None:
+    plain = little_model()
+    expected = page4d.predict(plain, torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(0)))
+    wrapped: torch.nn.Module = plain
+    if wrap in ("DataParallel", "both"):
+        wrapped = torch.nn.DataParallel(wrapped)
+    if wrap in ("compile", "both"):
+        wrapped = torch.compile(wrapped, backend="eager")  # type: ignore[assignment]
+    found = page4d.predict(wrapped, torch.rand(2, 3, 32, 64, generator=torch.Generator().manual_seed(0)))
+    np.testing.assert_allclose(found.depth, expected.depth, rtol=1e-5)
+    assert found.meta["weights_sha256"] == expected.meta["weights_sha256"]
+    with pytest.raises(page4d.UserError, match="the model is a Linear; load one"):
+        page4d.predict(torch.nn.DataParallel(torch.nn.Linear(1, 1)), torch.rand(2, 3, 32, 64))
+
+
+def test_the_extractor_of_the_track_head_takes_any_chunk(model: VGGT, images: torch.Tensor) -> None:
+    with torch.no_grad():
+        tokens, start = model.aggregator(images)
+        assert start == model.aggregator.patch_start_idx
+        maps = model.track_head.feature_extractor(tokens, images[None], start)
+        together = model.track_head.feature_extractor(tokens, images[None], start, frames_chunk_size=None)
+        depth, _ = model.depth_head(tokens, images[None], start, frames_chunk_size=None)
+        whole = model.aggregator(images, keep=range(model.config.depth))[0]
+    assert maps.shape == (1, 2, 16, 70, 259)
+    torch.testing.assert_close(maps, together)
+    assert depth.shape == (1, 2, 140, 518, 1)
+    assert all(level is not None for level in whole)
+
+
+def test_the_aggregator_keeps_only_what_heads_read() -> None:
+    deep = little_model(depth=6, dpt_pairs=(0, 1, 2, 4))
+    with torch.no_grad():
+        tokens, _ = deep.aggregator(torch.rand(2, 3, 32, 64))
+    assert [level is not None for level in tokens] == [True, True, True, False, True, True]
 
 
 def test_other_patches_say_how_to_load(images: torch.Tensor) -> None:
