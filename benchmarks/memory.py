@@ -35,7 +35,7 @@ from torch.utils._pytree import tree_map_only
 
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.memory import CONTEXT_BYTES, estimate_memory
-from page4d.model.memory import Pass as ToldPass
+from page4d.model.memory import ForwardPass
 from page4d.version import code_revision
 
 HEIGHT, WIDTH = 336, 518
@@ -179,7 +179,7 @@ def measured_pass(model: PAGE4D, one: Pass) -> dict[str, float]:
 
 def runs_in_what_it_was_told(model: PAGE4D, one: Pass) -> dict[str, Any]:
     """Whether a pass finishes when it may take no more than what `page4d predict` says beforehand."""
-    told = estimate_memory(ToldPass.of(model, one.frames, (HEIGHT, WIDTH), torch.bfloat16)).on(torch.device("cuda"))
+    told = estimate_memory(ForwardPass.of(model, one.frames, (HEIGHT, WIDTH), torch.bfloat16)).on(torch.device("cuda"))
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction((told - CONTEXT_BYTES) / total)

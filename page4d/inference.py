@@ -18,7 +18,7 @@ from page4d.io.images import ImageSource, LoadedImages, Mode
 from page4d.io.video import FrameOptions, load_frames
 from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
 from page4d.model.layers import Block
-from page4d.model.memory import Pass, what_fits
+from page4d.model.memory import ForwardPass, what_fits
 from page4d.model.network import PAGE4D
 from page4d.model.precision import (
     DTYPES,
@@ -221,7 +221,7 @@ def out_of_memory_says(network: PAGE4D, frames: LoadedImages, products: torch.dt
         if not allocation:
             raise
         device = next(network.parameters()).device
-        one = Pass.of(network, len(frames), frames.size_hw, products)
+        one = ForwardPass.of(network, len(frames), frames.size_hw, products)
         # Others may use the device too: what was there a moment ago was not enough.
         advice = what_fits(one, device, share=AFTER_FAILURE)
         raise UserError(f"{one} do not fit into the memory of {device}; {advice}") from error

@@ -12,7 +12,7 @@ from little_model import little_model
 from test_cli import images, predict, weights  # noqa: F401
 
 from page4d.model import memory
-from page4d.model.memory import Pass, estimate_memory
+from page4d.model.memory import ForwardPass, estimate_memory
 from page4d.schema import Prediction
 
 
@@ -46,7 +46,7 @@ def test_a_cpu_is_not_compiled_for(
 def test_what_cannot_fit_is_refused_before_it_starts(
     weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = estimate_memory(Pass(little_model().config, 2, 48, 64)).on(torch.device("cpu"))
+    needed = estimate_memory(ForwardPass(little_model().config, 2, 48, 64)).on(torch.device("cpu"))
     monkeypatch.setattr(memory, "available_memory", lambda _: needed)
     assert predict(weights, tmp_path / "out", images) == 2
     assert "take windows of 2 frames (--window 2)" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from little_model import LITTLE, little_model
 from page4d.inference import predict
 from page4d.model import PAGE4D, PAGE4DConfig, memory
 from page4d.model.memory import (
-    Pass,
+    ForwardPass,
     available_memory,
     estimate_memory,
     frames_that_fit,
@@ -32,7 +32,7 @@ WIDE = PAGE4DConfig(
 )  # fmt: skip
 
 
-def counted(one: Pass, **switches: bool) -> int:
+def counted(one: ForwardPass, **switches: bool) -> int:
     """Bytes at the fullest moment of the pass on fake CUDA tensors."""
     sys.path.insert(0, str(BENCHMARKS))
     from memory import LiveStorages, fake_tensors  # type: ignore[attr-defined]
@@ -61,7 +61,7 @@ def counted(one: Pass, **switches: bool) -> int:
     ids=["held", "autocast", "float32"],
 )
 def test_the_account_agrees_with_the_count(frames: int, held: torch.dtype, products: torch.dtype) -> None:
-    one = Pass(WIDE, frames, 336, 518, held, products)
+    one = ForwardPass(WIDE, frames, 336, 518, held, products)
     assert estimate_memory(one).tensors == pytest.approx(counted(one), rel=0.08)
 
 
@@ -71,20 +71,20 @@ def test_what_was_measured_on_a_card_was_foreseen() -> None:
     width, height = stored["clip_px"]
     for name, held in (("bf16", torch.bfloat16), ("autocast", torch.float32)):
         for row in stored[name]:
-            estimate = estimate_memory(Pass(full, row["frames"], height, width, held, torch.bfloat16))
+            estimate = estimate_memory(ForwardPass(full, row["frames"], height, width, held, torch.bfloat16))
             assert estimate.tensors / 1e9 == pytest.approx(row["allocated_gb"], rel=0.05)
             assert estimate.on(CUDA) / 1e9 > row["allocated_gb"]
 
 
 def test_heads_that_are_off_cost_nothing() -> None:
-    one = Pass(WIDE, 4, 336, 518)
+    one = ForwardPass(WIDE, 4, 336, 518)
     without = replace(one, config=replace(WIDE, enable_point=False))
     assert estimate_memory(without).heads < estimate_memory(one).heads
     assert estimate_memory(without).weights < estimate_memory(one).weights
 
 
 def test_the_window_that_fits_is_the_largest() -> None:
-    one = Pass(WIDE, 100, 336, 518)
+    one = ForwardPass(WIDE, 100, 336, 518)
     available = estimate_memory(replace(one, frames=37)).on(CUDA)
     assert frames_that_fit(one, CUDA, available) == 37
     assert frames_that_fit(one, CUDA, available - 1) == 36
@@ -92,7 +92,7 @@ def test_the_window_that_fits_is_the_largest() -> None:
 
 
 def test_words_name_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Pass(WIDE, 100, 336, 518)
+    one = ForwardPass(WIDE, 100, 336, 518)
     monkeypatch.setattr(memory, "available_memory", lambda _: estimate_memory(replace(one, frames=37)).on(CUDA))
     with pytest.raises(UserError, match=r"memory for 100 frames of 336 x 518 px: about .* GB, cuda:0 has .* GB; take "
                        r"windows of 37 frames \(--window 37\) or fewer frames \(--max-frames 37\)"):  # fmt: skip
@@ -119,13 +119,13 @@ def test_a_container_has_what_it_may_take(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_pass_is_of_whole_patches() -> None:
     for frames, height in ((0, 336), (1, 337)):
         with pytest.raises(ValueError, match=f"{frames} frames of {height} x 518 px, expected at least one"):
-            Pass(WIDE, frames, height, 518)
+            ForwardPass(WIDE, frames, height, 518)
 
 
 @pytest.mark.parametrize("fits", [2, 0])
 def test_out_of_memory_names_the_window_that_fits(monkeypatch: pytest.MonkeyPatch, fits: int) -> None:
     model = little_model()
-    one = Pass(LITTLE, 3, 32, 64)
+    one = ForwardPass(LITTLE, 3, 32, 64)
 
     def fail(*_: Any, **__: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")

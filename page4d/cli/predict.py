@@ -88,7 +88,7 @@ def _predict(args: argparse.Namespace) -> tuple[Prediction, NDArray[np.bool_] | 
     from page4d.inference import compile_blocks, predict, products_dtype, resolve_device
     from page4d.io.video import FrameOptions, list_frames, load_frames
     from page4d.model import PAGE4D
-    from page4d.model.memory import Pass, memory_needed
+    from page4d.model.memory import ForwardPass, memory_needed
     from page4d.model.precision import native_precision
 
     windows = _windows(args)
@@ -102,7 +102,7 @@ def _predict(args: argparse.Namespace) -> tuple[Prediction, NDArray[np.bool_] | 
     size, patch = model.config.img_size, model.config.patch_size
     frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
     at_once = len(frames) if windows is None else min(windows.frames, len(frames))
-    one = Pass.of(model, at_once, frames.size_hw, products_dtype(model, device, precision))
+    one = ForwardPass.of(model, at_once, frames.size_hw, products_dtype(model, device, precision))
     print(memory_needed(one, device), flush=True)
     passes = 1 if windows is None else len(windows.starts(len(frames)))
     progress: AbstractContextManager[None] = block_progress(model, f"{len(frames)} frames on {device}", passes)

@@ -29,7 +29,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # what a container may take, w
 
 
 @dataclass(frozen=True)
-class Pass:
+class ForwardPass:
     """One forward pass: the network, the clip, and the types that its matrices are held and multiplied in.
 
     Raises:  ValueError for no frames, or sides that are not multiples of the patch size.
@@ -86,13 +86,13 @@ class MemoryEstimate:
         return int(self.tensors * GAPS) + overhead
 
 
-def estimate_memory(one: Pass) -> MemoryEstimate:
+def estimate_memory(one: ForwardPass) -> MemoryEstimate:
     """Memory of one pass, in bytes."""
     images = FLOAT32 * 3 * one.frames * one.height * one.width
     return MemoryEstimate(_weights(one), images, _aggregator(one), _heads(one))
 
 
-def frames_that_fit(one: Pass, device: torch.device, available: int) -> int:
+def frames_that_fit(one: ForwardPass, device: torch.device, available: int) -> int:
     """The most frames of the pass's size that fit into `available` bytes of a device, 0 if not even one does."""
     fits, too_many = 0, 1
     while _needs(one, too_many, device) <= available:
@@ -106,7 +106,7 @@ def frames_that_fit(one: Pass, device: torch.device, available: int) -> int:
     return fits
 
 
-def _needs(one: Pass, frames: int, device: torch.device) -> int:
+def _needs(one: ForwardPass, frames: int, device: torch.device) -> int:
     return estimate_memory(replace(one, frames=frames)).on(device)
 
 
@@ -122,7 +122,7 @@ def available_memory(device: torch.device) -> int | None:
     return None
 
 
-def memory_needed(one: Pass, device: torch.device) -> str:
+def memory_needed(one: ForwardPass, device: torch.device) -> str:
     """What a pass will take of a device, in words.
 
     Raises:  UserError if the device has less; it names the window that would fit.
@@ -136,7 +136,7 @@ def memory_needed(one: Pass, device: torch.device) -> str:
     return f"memory for {one}: about {gigabytes(needed)} of the {gigabytes(available)} of {device}"
 
 
-def what_fits(one: Pass, device: torch.device, share: float = 1.0) -> str:
+def what_fits(one: ForwardPass, device: torch.device, share: float = 1.0) -> str:
     """What to lower so that a pass fits into a share of a device's memory, in words."""
     available = available_memory(device)
     fits = 0 if available is None else frames_that_fit(one, device, int(share * available))
@@ -152,7 +152,7 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def _weights(one: Pass) -> int:
+def _weights(one: ForwardPass) -> int:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         model = PAGE4D(one.config)
     held = matrices(model.aggregator, "aggregator")
@@ -160,7 +160,7 @@ def _weights(one: Pass) -> int:
     return sum(tensor.numel() * bytes_of[name] for name, tensor in model.state_dict().items())
 
 
-def _aggregator(one: Pass) -> int:
+def _aggregator(one: ForwardPass) -> int:
     """In the MLP of the last global block."""
     config, size = one.config, one.products.itemsize
     streams = 3 * FLOAT32  # the frame block's output, the sum after attention, and its norm
@@ -171,7 +171,7 @@ def _aggregator(one: Pass) -> int:
     return one.tokens * per_token
 
 
-def _heads(one: Pass) -> int:
+def _heads(one: ForwardPass) -> int:
     """In the last chunk of the last dense head, or of none where only cameras are read."""
     config = one.config
     kept = 2 * one.products.itemsize * len(config.pairs_read()) * config.embed_dim * one.tokens
