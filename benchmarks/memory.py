@@ -34,8 +34,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from page4d.model import PAGE4D, PAGE4DConfig
-from page4d.model.memory import CONTEXT_BYTES, estimate_memory
-from page4d.model.memory import ForwardPass
+from page4d.model.memory import CONTEXT_BYTES, ForwardPass, estimate_memory
 from page4d.version import code_revision
 
 HEIGHT, WIDTH = 336, 518
