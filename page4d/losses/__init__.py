@@ -73,6 +73,7 @@ def total_loss(
         names = ("loss_camera", "loss_T", "loss_R", "loss_FL")
         terms |= dict(zip(names, camera, strict=True))
         weighted.append(config.camera.weight * camera.total)
+    # Dense maps may be made of some frames only, to save memory; poses and tracks are always those of all.
     dense = targets if dense_frames == ALL_FRAMES else targets.at_frames(dense_frames)
     if "depth" in predictions:
         depth = depth_loss(predictions["depth"], predictions["depth_conf"], dense, config.depth, config.behaviour)

@@ -109,5 +109,6 @@ def _cut(size: Tensor) -> Tensor:
 
 def same_sign(quaternion: Tensor, reference: Tensor) -> Tensor:
     """Of q and -q, which are one rotation, the one nearer to the reference: (*, 4) twice -> (*, 4)."""
+    # Near 180 degrees either sign is as good; without this a right answer would cost the most.
     opposite = (quaternion * reference.detach()).sum(-1, keepdim=True) < 0
     return torch.where(opposite, -quaternion, quaternion)

@@ -96,6 +96,7 @@ def _coordinates(
     config: TrackLossConfig,
     behaviour: Behaviour,
 ) -> Tensor:
+    # What is hidden has a true place all the same, but nothing in the picture shows it.
     occluded = 0.0 if behaviour == "public" or config.occluded_weight is None else config.occluded_weight
     weights = valid * torch.where(visible, 1.0, occluded)
     counted = weights > 0
@@ -105,6 +106,7 @@ def _coordinates(
         error = (stage - true).abs().mean(-1)
         kept = weights[counted]
         term = (error[counted] * kept).sum() / kept.sum() if enough else zero_of(error)
+        # Later iterations start from better places, and count more.
         total = total + config.gamma ** (len(tracks) - 1 - i) * term
     return total / len(tracks)
 
