@@ -66,10 +66,10 @@ def test_feature_maps_are_made_on_the_device() -> None:
 
 @pytest.mark.parametrize("held", [torch.float32, torch.bfloat16])
 def test_weights_go_straight_to_the_device(held: torch.dtype) -> None:
-    with torch.device("meta"):
-        model = little_model().hold_matrices(held)
+    model = little_model().hold_matrices(held)
     stored = {name: tensor.shape for name, tensor in model.state_dict().items()}
     with fake_cuda() as device:
+        on_device(model, torch.device("cpu"))
         tensors = {name: torch.empty(shape, dtype=torch.float16) for name, shape in stored.items()}
         place(model, tensors, device)
     assert not stray(model.state_dict())

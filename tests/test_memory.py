@@ -72,7 +72,7 @@ def test_what_was_measured_on_a_card_was_foreseen() -> None:
     for name, held in (("bf16", torch.bfloat16), ("autocast", torch.float32)):
         for row in stored[name]:
             estimate = estimate_memory(ForwardPass(full, row["frames"], height, width, held, torch.bfloat16))
-            assert estimate.tensors / 1e9 == pytest.approx(row["allocated_gb"], rel=0.05)
+            assert estimate.tensors / 1e9 == pytest.approx(row["allocated_gb"], rel=0.08)
             assert estimate.on(CUDA) / 1e9 > row["allocated_gb"]
 
 
