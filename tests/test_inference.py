@@ -14,7 +14,6 @@ from PIL import Image
 from test_video import write_video
 
 import page4d
-from page4d import inference
 from page4d.geometry import pose_encoding_to_extri_intri, quaternion_to_matrix, relative_to_first, world_points
 from page4d.inference import as_frames, predict, resolve_device
 from page4d.io.images import load_images
@@ -344,25 +343,3 @@ def test_predict_in_windows() -> None:
     assert np.isfinite(parts.cam_from_world).all()
     one = predict(model, images, windows=Windows(8, 2))
     np.testing.assert_array_equal(one.depth, whole.depth)
-
-
-@pytest.mark.gpu
-def test_cuda_agrees_with_cpu_within_bfloat16() -> None:
-    model = little_model(mask_hold_start=1, mask_hold_end=1)
-    on_cpu = predict(model, IMAGES)
-    on_gpu = predict(model, IMAGES, device="cuda")
-    expected = "bfloat16" if torch.cuda.get_device_capability() >= (8, 0) else "float32"
-    assert on_gpu.meta["aggregator_dtype"] == expected
-    assert on_gpu.meta["weights_sha256"] == on_cpu.meta["weights_sha256"]
-    np.testing.assert_allclose(on_gpu.depth, on_cpu.depth, rtol=0.05)
-    np.testing.assert_allclose(on_gpu.cam_from_world, on_cpu.cam_from_world, atol=0.05)
-
-
-@pytest.mark.gpu
-def test_heads_stay_in_float32_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = little_model().cuda()
-    seen = []
-    hook = model.depth_head.scratch.output_conv1.register_forward_hook(lambda _m, _i, out: seen.append(out.dtype))  # type: ignore[union-attr]
-    inference.predict(model, IMAGES)
-    hook.remove()
-    assert seen == [torch.float32]
