@@ -208,6 +208,13 @@ def test_a_configuration_of_other_weights_is_named(tmp_path: Path, change: dict[
         PAGE4D.from_pretrained(folder)
 
 
+def test_a_small_network_without_configuration_says_what_is_missing(tmp_path: Path) -> None:
+    torch.save({"module." + name: t for name, t in little_model().state_dict().items()}, tmp_path / "w.pt")
+    words = r"another size \(depth 4, embed_dim 64, .*\) and no configuration: a state_dict\(\) alone does not say one"
+    with pytest.raises(UserError, match=words):
+        PAGE4D.from_pretrained(tmp_path / "w.pt", mask=False)
+
+
 def test_dimensions_can_be_read_off_the_full_network() -> None:
     config = PAGE4DConfig()
     with torch.device("meta"):

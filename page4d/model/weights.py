@@ -145,7 +145,9 @@ def choose_config(stored: Stored, found: Source, mask: bool | None, enable: Mapp
         raise UserError(f"{found.name} has no weights for {some_names(absent)}; it has {some_names(there)}")
     changes: dict[str, Any] = {name: there and enable.get(name, True) for name, there in present.items()}
     config = stored.config or PAGE4DConfig()
-    if stored.config is not None:
+    if stored.config is None:
+        check_full_size(stored.tensors, found.path)
+    else:
         check_dimensions(stored.config, stored.tensors, found.path)
     masked = _choose_mask(stored, found, mask)
     if masked != (config.mask_hold_end > 0):
@@ -158,13 +160,28 @@ def check_dimensions(config: PAGE4DConfig, tensors: Mapping[str, Tensor], path: 
 
     Raises:  UserError naming each field with both values.
     """
-    wrong = [
-        f"{name} {getattr(config, name)} but {shown} by its tensors"
-        for name, shown in dimensions_of(tensors).items()
-        if getattr(config, name) != shown
-    ]
+    differing = _differing(config, tensors)
+    wrong = [f"{name} {getattr(config, name)} but {shown} by its tensors" for name, shown in differing.items()]
     if wrong:
         raise UserError(f"{path} says {'; '.join(wrong)}: its configuration belongs to other weights")
+
+
+def check_full_size(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights of another network than the released one where nothing says its configuration.
+
+    Raises:  UserError naming what the tensors show.
+    """
+    shown = [f"{name} {value}" for name, value in _differing(PAGE4DConfig(), tensors).items()]
+    if shown:
+        raise UserError(
+            f"{path} holds a network of another size ({', '.join(shown)}) and no configuration: a state_dict() alone "
+            f"does not say one. Save with save_pretrained(folder), or put the network's {CONFIG_FILE} beside model.pt"
+        )
+
+
+def _differing(config: PAGE4DConfig, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What tensors show of a configuration where they differ from it."""
+    return {name: shown for name, shown in dimensions_of(tensors).items() if getattr(config, name) != shown}
 
 
 def dimensions_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
