@@ -153,7 +153,7 @@ def products_dtype(network: PAGE4D, device: torch.device, precision: Precision |
 
 
 def compile_blocks(network: PAGE4D, device: torch.device) -> None:
-    """Have torch compile the aggregator's blocks, in place; the first pass then takes a minute longer.
+    """Have torch compile the aggregator's blocks, in place; the first pass then takes longer, later ones less.
 
     Note:    results change within rounding. The blocks are compiled one by one: all have one shape, and the network
              as a whole would take many minutes.

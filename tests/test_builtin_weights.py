@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from page4d.data import open_views
 from page4d.evaluate.exam import Exam, network_rows
 from page4d.evaluate.exam_results import SHOWN, read_result
+from page4d.inference import predict
 from page4d.io.weight_files import BUILTIN_FOLDER, builtin_names
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import weights_sha256
@@ -22,6 +24,19 @@ EXAMINED = 96  # clips of each split: what `benchmarks/family_publish.py` had ti
 
 def test_names() -> None:
     assert builtin_names() == ["tiny", "page4d-tiny", "page4d-tiny-mask", "vggt-tiny"]
+
+
+@pytest.mark.parametrize("name", ["page4d-tiny", "page4d-tiny-mask"])
+def test_bfloat16_is_as_near_to_float32_as_we_say(name: str) -> None:
+    models = [PAGE4D.from_pretrained(name, precision=precision) for precision in ("float32", "bf16")]
+    views = open_views("synthetic", size=models[0].config.img_size, patch=models[0].config.patch_size, frames=6)
+    full, half = (predict(model, views.frames) for model in models)
+    moved = np.abs(half.depth / full.depth - 1)
+    assert 0 < np.median(moved) < 0.001
+    assert np.quantile(moved, 0.99) < 0.006
+    turned = full.cam_from_world[:, :, :3] @ half.cam_from_world[:, :, :3].swapaxes(1, 2)
+    cosine = (np.trace(turned, axis1=1, axis2=2) - 1) / 2
+    assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 0.2
 
 
 @pytest.mark.parametrize("name", NAMES)

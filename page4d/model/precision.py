@@ -1,7 +1,8 @@
 """The type that the aggregator computes in, and weights that are held in it.
 
 Autocast casts every matrix from float32 at every use. Held in bfloat16 the matrices take half the memory and give the
-same numbers, since it is the cast ones that autocast multiplies with.
+same numbers, since it is the cast ones that autocast multiplies with. Against float32, bfloat16 moves the depth of the
+built-in networks by 0.05 % (0.4 % at 99 of 100 pixels) and their rotations by up to 0.07 degrees; a test bounds both.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def native_precision(device: torch.device) -> Precision:
 def tf32_convolutions(device: torch.device) -> Iterator[None]:
     """Convolutions inside multiply in TF32 on a CUDA device, whatever the process has set; matrix products do not.
 
-    Note:    nearly all of the dense heads' work is convolutions. Ten bits of mantissa move depth less than the
-             aggregator's bfloat16 does; benchmarks/precision.py measures both distances and the seconds gained.
+    Note:    nearly all of the dense heads' work is convolutions. TF32 keeps ten bits of mantissa where the aggregator's
+             bfloat16 keeps seven; `benchmarks/precision.py --cuda` measures both distances and the seconds gained.
     """
     if device.type != "cuda":
         yield
