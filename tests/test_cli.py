@@ -232,7 +232,7 @@ def half(prediction, folder, *options):
     (folder / "prediction.npz").write_bytes(b"half")
     print("writing", flush=True)
     time.sleep(60)
-predict._predict = lambda args: (None, None)
+predict._predict = lambda *args: (None, None)
 predict.write_outputs = half
 sys.exit(main(sys.argv[1:]))
 """

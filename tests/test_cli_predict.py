@@ -11,7 +11,8 @@ import torch
 from little_model import little_model
 from test_cli import images, predict, weights  # noqa: F401
 
-from page4d.model import memory
+from page4d.cli.predict_each import clip_folders, of_this_process
+from page4d.model import PAGE4D, memory
 from page4d.model.memory import ForwardPass, estimate_memory
 from page4d.schema import Prediction
 
@@ -51,3 +52,62 @@ def test_what_cannot_fit_is_refused_before_it_starts(
     assert predict(weights, tmp_path / "out", images) == 2
     assert "take windows of 2 frames (--window 2)" in capsys.readouterr().err
     assert predict(weights, tmp_path / "out", images, "--window", "2", "--overlap", "1") == 0
+
+
+def test_many_clips_in_one_start(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other" / "images"
+    other.mkdir(parents=True)
+    for name in ("8.png", "9.png"):
+        (other / name).write_bytes((images / name).read_bytes())
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    loaded: list[object] = []
+    load = PAGE4D.from_pretrained
+
+    def counted(*words: object, **options: object) -> PAGE4D:
+        loaded.append(words)
+        return load(*words, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PAGE4D, "from_pretrained", counted)
+    out = tmp_path / "out"
+    assert predict(weights, out, images, empty, other, "--each") == 2
+    said = capsys.readouterr()
+    assert "2 of 3 clips predicted" in said.out
+    assert f"1 of 3 clips failed: {empty}; the others are written" in said.err
+    assert len(loaded) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["images", "images_2"]
+    assert len(Prediction.load(out / "images" / "prediction.npz")) == 3
+    together = Prediction.load(out / "images_2" / "prediction.npz")
+    assert predict(weights, tmp_path / "alone", other) == 0
+    alone = Prediction.load(tmp_path / "alone" / "prediction.npz")
+    np.testing.assert_array_equal(together.depth, alone.depth)
+    capsys.readouterr()
+    assert predict(weights, out, images, other, "--each") == 0
+    assert "2 of 2 clips are there already" in capsys.readouterr().out
+
+
+def test_shards_share_the_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = [Path(f"{letter}/clip") for letter in "abcdefg"]
+    clips = list(zip(inputs, clip_folders(inputs, Path("out")), strict=True))
+    assert [folder.name for _, folder in clips[:3]] == ["clip", "clip_2", "clip_3"]
+    parts = [of_this_process(clips, (number, 3)) for number in (1, 2, 3)]
+    assert sorted(clip for part in parts for clip in part) == sorted(clips)
+    assert [len(part) for part in parts] == [3, 2, 2]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    halves = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        halves += of_this_process(clips, (1, 3))
+    assert sorted(halves) == sorted(parts[0])
+
+
+def test_a_shard_is_of_many_clips(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(weights, tmp_path / "out", images, "--shard", "1/2") == 2
+    assert "--shard divides the clips of --each" in capsys.readouterr().err
+    for wrong in ("0/2", "3/2", "1", "a/b"):
+        assert predict(weights, tmp_path / "out", images, "--each", "--shard", wrong) == 2
+        assert "is not a part: expected I/N" in capsys.readouterr().err

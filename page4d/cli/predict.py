@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.values import device, positive, share, whole
+from page4d.cli.values import device, positive, shard, share, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from page4d.model import PAGE4D
     from page4d.result.cloud import CloudOptions
     from page4d.schema import Prediction
     from page4d.windows import Windows
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the folder of a run or of save_pretrained",
     )
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
+    add("--each", action="store_true", help="each input is a clip of its own and gets a folder of its own in --out")
+    add("--shard", type=shard, metavar="I/N", help="with --each: take the I-th of N parts of the clips")
     add("--overwrite", action="store_true", help="replace an earlier prediction in --out")
     add("--device", type=device, default=None, help="cpu, cuda, cuda:1 or mps (default: cuda, else cpu)")
     add(
@@ -59,13 +62,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write; 0 when the folder stands."""
+    if args.each:
+        from page4d.cli.predict_each import run_each
+
+        return run_each(args)
+    if args.shard is not None:
+        raise UserError("--shard divides the clips of --each; give --each too, or leave it out")
+    return predict_one(args)
+
+
+def predict_one(args: argparse.Namespace, network: PAGE4D | None = None) -> int:
+    """Predict one clip, by a network that is loaded already or by the one that the options name."""
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.io.weight_files import builtin_names
     from page4d.result.cloud import CloudOptions
 
     check_out(args.out, args.overwrite, PREDICTION_FILE)
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
-    prediction, moving = _predict(args)
+    prediction, moving = _predict(args, network)
     with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
         points = write_outputs(prediction, folder, cloud)
         if moving is not None:
@@ -78,39 +92,48 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _predict(args: argparse.Namespace) -> tuple[Prediction, NDArray[np.bool_] | None]:
-    """The prediction and its moving mask, None of a single frame or where none is wanted."""
-    from contextlib import AbstractContextManager, nullcontext
-    from dataclasses import replace
-
-    from page4d.cli.prediction_input import moving_of
-    from page4d.cli.progress import block_progress
-    from page4d.inference import compile_blocks, predict, products_dtype, resolve_device
-    from page4d.io.video import FrameOptions, list_frames, load_frames
+def load_network(args: argparse.Namespace) -> PAGE4D:
+    """The network that the options name, on its device, in its precision, compiled where that was asked for."""
+    from page4d.inference import compile_blocks, resolve_device
     from page4d.model import PAGE4D
-    from page4d.model.memory import ForwardPass, memory_needed
     from page4d.model.precision import native_precision
 
-    windows = _windows(args)
-    list_frames(args.inputs, args.fps, args.max_frames)  # a typing mistake must not cost the download of weights
     device = resolve_device(args.device)
     options = {} if args.mask is None else {"mask": args.mask}
     precision = args.precision or native_precision(device)
     model = PAGE4D.from_pretrained(args.weights, device=device, precision=precision, **options)
     if args.moving == "model" and model.aggregator.alpha == 0:
         raise UserError(f"{args.weights} runs without a mask, so --moving model has none to write; take geometric")
+    if args.compile:
+        compile_blocks(model, device)
+    return model
+
+
+def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Prediction, NDArray[np.bool_] | None]:
+    """The prediction and its moving mask, None of a single frame or where none is wanted."""
+    from contextlib import nullcontext
+    from dataclasses import replace
+
+    from page4d.cli.prediction_input import moving_of
+    from page4d.cli.progress import block_progress
+    from page4d.inference import device_for, predict, products_dtype
+    from page4d.io.video import FrameOptions, list_frames, load_frames
+    from page4d.model.memory import ForwardPass, memory_needed
+
+    windows = _windows(args)
+    list_frames(args.inputs, args.fps, args.max_frames)  # a typing mistake must not cost the download of weights
+    model = load_network(args) if network is None else network
+    device = device_for(model, None)
     size, patch = model.config.img_size, model.config.patch_size
     frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
     at_once = len(frames) if windows is None else min(windows.frames, len(frames))
-    one = ForwardPass.of(model, at_once, frames.size_hw, products_dtype(model, device, precision))
+    one = ForwardPass.of(model, at_once, frames.size_hw, products_dtype(model, device, args.precision))
     print(memory_needed(one, device), flush=True)
     passes = 1 if windows is None else len(windows.starts(len(frames)))
-    progress: AbstractContextManager[None] = block_progress(model, f"{len(frames)} frames on {device}", passes)
-    if args.compile:
-        compile_blocks(model, device)
-        progress = nullcontext()  # the hooks of a progress bar would cut the compiled blocks into pieces
-    with progress:
-        prediction = predict(model, frames, device=device, precision=precision, windows=windows)
+    # The hooks of a progress bar would cut compiled blocks into pieces.
+    said = f"{len(frames)} frames on {device}"
+    with nullcontext() if args.compile else block_progress(model, said, passes):
+        prediction = predict(model, frames, precision=args.precision, windows=windows)
     meta = prediction.meta | {"weights": str(args.weights), "mode": args.mode}
     return replace(prediction, meta=meta), moving_of(prediction, args.moving)
 

@@ -38,6 +38,15 @@ def share(text: str) -> float:
     return value
 
 
+def shard(text: str) -> tuple[int, int]:
+    """The I-th of N parts, as I/N."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    number, count = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= number <= count:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part: expected I/N with I from 1 to N, for example 2/8")
+    return number, count
+
+
 def device(text: str) -> str:
     """The name of a kind of device that can compute; whether this machine has it is asked later."""
     if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):

@@ -1,0 +1,59 @@
+"""`page4d predict --each`: many clips in one start, a folder each; weights are loaded once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from page4d.schema import UserError
+
+
+def run_each(args: argparse.Namespace) -> int:
+    """Predict each input into a folder of its own in --out; 0 when all are there.
+
+    Note:    what is there already is left alone without --overwrite, so that a run that was cut off goes on; a clip
+             that fails is named, and the next one is taken.
+    """
+    from page4d.cli.predict import PREDICTION_FILE, load_network, predict_one
+
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError(f"{args.out} is a file; with --each, --out names the folder for the clips' folders")
+    clips = of_this_process(list(zip(args.inputs, clip_folders(args.inputs, args.out), strict=True)), args.shard)
+    wanted = [clip for clip in clips if args.overwrite or not (clip[1] / PREDICTION_FILE).is_file()]
+    if len(wanted) < len(clips):
+        print(f"{len(clips) - len(wanted)} of {len(clips)} clips are there already")
+    if not wanted:
+        return 0
+    network = load_network(args)
+    failed = []
+    for source, folder in wanted:
+        try:
+            predict_one(argparse.Namespace(**vars(args) | {"inputs": [source], "out": folder}), network)
+        except (UserError, OSError) as error:
+            print(f"page4d: error: {source}: {error}", file=sys.stderr, flush=True)
+            failed.append(str(source))
+    print(f"{len(wanted) - len(failed)} of {len(wanted)} clips predicted")
+    if failed:
+        raise UserError(f"{len(failed)} of {len(wanted)} clips failed: {', '.join(failed)}; the others are written")
+    return 0
+
+
+def clip_folders(inputs: Sequence[Path], out: Path) -> list[Path]:
+    """A folder for each input, named after it; numbered where two would share one, whoever else takes part."""
+    folders: list[Path] = []
+    for source in inputs:
+        stem = source.resolve().stem or "clip"
+        names = [stem, *(f"{stem}_{number}" for number in range(2, len(inputs) + 1))]
+        folders.append(next(out / name for name in names if out / name not in folders))
+    return folders
+
+
+def of_this_process(clips: list[tuple[Path, Path]], shard: tuple[int, int] | None) -> list[tuple[Path, Path]]:
+    """The clips of a shard I/N, and of these the ones of this process where a launcher started several."""
+    number, count = shard or (1, 1)
+    mine = clips[number - 1 :: count]
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    return mine[rank::world]
