@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from page4d.schema import UserError
+from page4d.settings import near
 from page4d.shipped import shipped
 
 
@@ -80,13 +80,13 @@ def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> st
             return f"{override!r} is no setting; write key=value, for example experiment=smoke or trainer.seed=1"
         group = conf_folder() / key
         if group.is_dir() and value not in choices(key) and value != "null":
-            return f"{key}={value}: no such choice; near: {_near(value, choices(key))}; all: {', '.join(choices(key))}"
+            return f"{key}={value}: no such choice; near: {near(value, choices(key))}; all: {', '.join(choices(key))}"
     groups = [o for o in overrides if (conf_folder() / o.lstrip("+~").partition("=")[0]).is_dir()]
     known = _known_keys(groups, config_name)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if known and override not in groups and not override.startswith("+") and key not in known:
-            return f"{key!r} is not a setting; near: {_near(key, known)}"
+            return f"{key!r} is not a setting; near: {near(key, known)}"
     return f"{first} (in {' '.join(overrides) or config_name})"
 
 
@@ -96,7 +96,3 @@ def _known_keys(groups: Sequence[str], config_name: str) -> list[str]:
     except (HydraException, OmegaConfBaseException):
         return []
     return list(keys_of(OmegaConf.to_container(config)))  # type: ignore[arg-type]
-
-
-def _near(name: str, names: Sequence[str]) -> str:
-    return ", ".join(difflib.get_close_matches(name, names, n=4, cutoff=0.3)) or "none"

@@ -211,7 +211,7 @@ def test_clips_are_spread_over_sequences_and_strides() -> None:
 
 def test_settings_refuse_nonsense() -> None:
     for bad in ({"clips": 0}, {"frames": 1}, {"width": 3}):
-        with pytest.raises(UserError, match="needed at least 1 clip"):
+        with pytest.raises(UserError, match="expected at least 1 clip"):
             CheckSettings(**bad)
 
 

@@ -13,9 +13,10 @@ from page4d.cli import main
 from page4d.config import choices, compose, conf_folder, keys_of
 from page4d.model import PAGE4D
 from page4d.schema import UserError
+from page4d.settings import build
 from page4d.train.engine import Trainee, clip_groups, make_optimizer
 from page4d.train.patterns import freeze
-from page4d.train.settings import Settings, build
+from page4d.train.settings import Settings
 from page4d.train.setup import SETTINGS, data_from, model_config, trainer_from
 
 EXPERIMENTS = (
@@ -138,7 +139,7 @@ def test_wrong_key_names_near_ones(override: str, near: str, capsys: pytest.Capt
         ("+model.width=3", "width"),
         ("optim.freeze=[aggregatr]", "near names: .*aggregator"),
         ("aid.pair=17", "aid.pair is 17"),
-        ("data.curriculum.frames=2", "needed a list"),
+        ("data.curriculum.frames=2", "expected a list"),
         ("trainer.metric=val/loss", "near names"),
     ],
 )

@@ -93,7 +93,7 @@ def test_filter_drops_the_same_share_however_sparse_the_map_is(share: float) -> 
 
 def test_filter_of_a_map_without_depth_and_bad_limits() -> None:
     assert not percentile_filter(np.full((3, 4), np.nan, np.float32), 1, 98).any()
-    with pytest.raises(UserError, match="needed 0 <= low < high <= 100"):
+    with pytest.raises(UserError, match="expected 0 <= low < high <= 100"):
         percentile_filter(np.ones((3, 4), np.float32), 98, 1)
 
 
@@ -262,12 +262,15 @@ def test_training_frames_8_bit_pictures_and_gets_the_same_floats(tmp_path: Path)
     ("change", "message"),
     [
         ({"loader": "sintell"}, "no dataset 'sintell'"),
-        ({"weigth": 2}, r"data\.weigth is not a setting; near: weight"),
-        ({"options": {"quality": "best"}}, "choose one of final, clean, albedo"),
-        ({"options": {"qualty": "final"}}, r"data\.options\.qualty is not a setting; near: quality"),
-        ({"depth": {"percentile": [1, 98]}}, r"data\.depth\.percentile is not a setting; near: percentiles"),
+        ({"weigth": 2}, r"data\.weigth is not a setting; near keys: weight"),
+        (
+            {"options": {"quality": "best"}},
+            r"data\.options\.quality is 'best'; choose one of 'final', 'clean', 'albedo'",
+        ),
+        ({"options": {"qualty": "final"}}, r"data\.options\.qualty is not a setting; near keys: quality"),
+        ({"depth": {"percentile": [1, 98]}}, r"data\.depth\.percentile is not a setting; near keys: percentiles"),
         ({"windows": {"strides": [0]}}, r"data\.windows: windows with strides \(0,\)"),
-        ({"root": None}, "needed loader .* and root"),
+        ({"root": None}, "expected loader .* and root"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, change: dict[str, object], message: str) -> None:

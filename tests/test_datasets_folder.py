@@ -39,10 +39,10 @@ def test_folder_frames_need_a_pose_and_intrinsics_a_fitting_count(tmp_path: Path
     assert dataset.frame_numbers("kitchen") == [10, 11, 13, 14, 15, 16, 17]
     torch.testing.assert_close(dataset.load("kitchen", [13]).cam_from_world[0], outdoors().cam_from_world[3])
     cameras.write_text("\n".join(cameras.read_text().splitlines()[:3]))
-    with pytest.raises(UserError, match="has 3 rows; needed 1, or one for each of the 8 images"):
+    with pytest.raises(UserError, match="has 3 rows; expected 1, or one for each of the 8 images"):
         dataset.load("kitchen", [13])
     poses.write_text("\n".join([*lines[:2], "11 0 0 0 0 0 0"]))
-    with pytest.raises(UserError, match=r"poses\.txt, line 3: 7 numbers, needed 8"):
+    with pytest.raises(UserError, match=r"poses\.txt, line 3: 7 numbers, expected 8"):
         Folder(tmp_path)
 
 

@@ -334,5 +334,5 @@ def test_spring_invents_no_camera(tmp_path: Path, file: str) -> None:
     with pytest.raises(UserError, match="is missing"):
         Spring(tmp_path).load("0001", [1])
     path.write_text("\n".join([rows[0], rows[1] + " 5"]))
-    with pytest.raises(UserError, match=r"line 2: \d+ numbers, needed"):
+    with pytest.raises(UserError, match=r"line 2: \d+ numbers, expected"):
         Spring(tmp_path).load("0001", [1])

@@ -116,5 +116,5 @@ def test_a_flipped_bit_gives_the_same_pixels_or_an_error(name: str, tmp_path: Pa
 def test_a_depth_map_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "depth.png"
     path.write_bytes(encoded(DEPTHS))
-    with pytest.raises(UserError, match="needed an 8-bit picture"):
+    with pytest.raises(UserError, match="expected an 8-bit picture"):
         read_rgb(path)

@@ -107,7 +107,7 @@ def test_wrong_counts_and_images(tmp_path: Path) -> None:
         path.write_bytes(movi.record(example.replace(old, new)))
         with pytest.raises(UserError, match=rf"record 0: {message}"):
             plan_record(next(read(path)), tmp_path)
-    with pytest.raises(UserError, match="needed 16-bit grey"):
+    with pytest.raises(UserError, match="expected 16-bit grey"):
         distance_tiff(movi.png(np.zeros((4, 4), np.uint8)), 0, 1)
 
 

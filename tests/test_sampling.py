@@ -146,7 +146,12 @@ def test_one_long_clip_may_exceed_the_budget() -> None:
         ({"aspects": (0.0, 1.0)}, "0 < low <= high"),
         ({"image_size": 500}, "not a multiple of the patch size"),
         ({"image_size": 7, "patch_size": 14}, "not a multiple"),
-        ({"images_per_batch": 0}, "at least 1"),
+        ({"image_size": 70_000, "patch_size": 14}, "at most 16384"),
+        ({"image_size": 14, "patch_size": 0}, "not a multiple"),
+        ({"images_per_batch": 0}, "expected 1 to 65536"),
+        ({"images_per_batch": 10**12}, "expected 1 to 65536"),
+        ({"frames": (2, 10**9)}, "1 <= low <= high <= 65536"),
+        ({"aspects": (0.5, 1e9)}, "0 < low <= high <= 10"),
     ],
 )
 def test_impossible_shapes_are_refused(values: dict[str, object], message: str) -> None:

@@ -39,7 +39,7 @@ def test_a_single_dataset_trains_and_validates(tmp_path: Path) -> None:
     assert data.source.name == "sintel"
     assert [(v.source.name, v.batches) for v in data.validations] == [("held", 2)]
     assert data.validations[0].source.batch(0, 0).images.shape[-1] == 56
-    with pytest.raises(UserError, match=r"data\.val\.held: needed batches"):
+    with pytest.raises(UserError, match=r"data\.val\.held\.batches is None"):
         data_from(one | {"val": {"held": one}})
-    with pytest.raises(UserError, match=r"data\.shape is not a setting; near: shapes"):
+    with pytest.raises(UserError, match=r"data\.shape is not a setting; near keys: shapes"):
         data_from(one | {"shape": SHAPES})

@@ -19,9 +19,9 @@ from page4d.evaluate.statistics import average_of, difference, interval, table_o
 from page4d.geometry import camera_centres, extri_intri_to_pose_encoding
 from page4d.model import PAGE4D
 from page4d.schema import UserError
+from page4d.settings import build
 from page4d.train.batch import stack, targets_of
 from page4d.train.results import store_run
-from page4d.train.settings import build
 from page4d.train.study import StudyConfig
 from page4d.version import code_revision
 from page4d.viz.training import binned_figure, curve, curves_figure, estimates_figure, schedule_figure, smooth

@@ -22,7 +22,7 @@ class SyntheticSequences:
 
     def __init__(self, split: str, scenes: int, frames: int, world: Mapping[str, Any]) -> None:
         if scenes < 1:
-            raise UserError(f"synthetic {split}: {scenes} scenes asked; needed at least 1")
+            raise UserError(f"synthetic {split}: {scenes} scenes asked; expected at least 1")
         self.config = split_config(split, **(dict(world) | {"frames": frames}))
         self.split, self.scenes = split, scenes
 
@@ -38,7 +38,7 @@ class SyntheticSequences:
     def load(self, sequence: str, frames: Sequence[int]) -> Clip:
         """Render a scene and keep these frames.
 
-        Errors:  UserError for a name that is no scene.
+        Raises:  UserError for a name that is no scene.
         """
         if sequence not in self.sequences:
             raise UserError(f"the synthetic world has no scene {sequence!r}; it has {self.sequences[0]}, ...")
@@ -65,7 +65,7 @@ def _synthetic(values: Mapping[str, Any]) -> dict[str, Ingredient]:
 def ingredients_from(data: Mapping[str, Any]) -> dict[str, Ingredient]:
     """Every dataset of a `data` part by name, training first, then those of `val`; weight 0 leaves one out.
 
-    Errors:  UserError if there is none, or one cannot be opened (with the download to get).
+    Raises:  UserError if there is none, or one cannot be opened (with the download to get).
     """
     if data.get("kind") == "synthetic":
         return _synthetic(data)

@@ -34,7 +34,7 @@ class CheckSettings:
 
     def __post_init__(self) -> None:
         if self.clips < 1 or self.frames < 2 or self.width < 16 or self.show < 0 or self.wide < 1:
-            raise UserError(f"{self}: needed at least 1 clip of 2 frames, 16 pixels wide, and no negative number")
+            raise UserError(f"{self}: expected at least 1 clip of 2 frames, 16 pixels wide, and no negative number")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def describe(dataset: Sequences) -> str:
 def inspect(name: str, one: Ingredient, folder: Path, settings: CheckSettings | None = None) -> DatasetReport:
     """Check one dataset and write its pictures into `folder`, which must exist.
 
-    Errors:  UserError if the dataset is empty or its files cannot be read.
+    Raises:  UserError if the dataset is empty or its files cannot be read.
     """
     settings = settings or CheckSettings()
     if not one.dataset.sequences:

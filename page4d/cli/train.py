@@ -81,7 +81,7 @@ def _train(config: dict[str, Any]) -> Outcome:
 def _study(values: dict[str, Any]) -> int:
     """Every arm, one after the other; what is there already is kept, so a study can be broken off and gone on with."""
     from page4d.evaluate.exam import examine
-    from page4d.train.settings import build
+    from page4d.settings import build
     from page4d.train.study import StudyConfig
 
     study = build(StudyConfig, values, "study")

@@ -62,7 +62,7 @@ def _parse(path: Path, number: int, text: str, n_words: int) -> IndexRow:
         raise UserError(f"{path}, line {number}: {words[0]!r} is not a time stamp in seconds")
     if len(words) < 1 + n_words:
         raise UserError(
-            f"{path}, line {number}: {len(words) - 1} values after the stamp, needed {n_words}: {text.strip()!r}"
+            f"{path}, line {number}: {len(words) - 1} values after the stamp, expected {n_words}: {text.strip()!r}"
         )
     return IndexRow(stamp, tuple(words[1:]), path, number)
 
@@ -70,7 +70,7 @@ def _parse(path: Path, number: int, text: str, n_words: int) -> IndexRow:
 def read_entries(path: Path, n_words: int = 1) -> list[IndexRow]:
     """Read `stamp word word ...` lines in file order; `#` starts a comment line, commas and tabs count as blanks.
 
-    Errors:  UserError with file and line for a missing or empty file, a word that is no stamp, or too few words.
+    Raises:  UserError with file and line for a missing or empty file, a word that is no stamp, or too few words.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; this folder is not a complete download of the sequence")
@@ -86,7 +86,7 @@ def read_entries(path: Path, n_words: int = 1) -> list[IndexRow]:
 def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[IndexRow]:
     """Read an index file whose stamps must increase.
 
-    Errors:  UserError with file and line as `read_entries`, and for a stamp that repeats or goes back in time. With
+    Raises:  UserError with file and line as `read_entries`, and for a stamp that repeats or goes back in time. With
              `tolerant`, the last of equal stamps wins and the entries are sorted, as the public script does.
     """
     entries = read_entries(path, n_words)

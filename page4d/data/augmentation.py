@@ -39,9 +39,9 @@ class ColourAugmentation:
     def __post_init__(self) -> None:
         for name in ("jitter", "co_jitter", "grey", "blur"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"augmentation {name} is {getattr(self, name)}; it is a chance, needed 0 to 1")
+                raise UserError(f"augmentation {name} is {getattr(self, name)}; it is a chance, expected 0 to 1")
         if not 0 <= self.hue <= 0.5 or min(self.brightness, self.contrast, self.saturation) < 0:
-            raise UserError("augmentation: needed 0 <= hue <= 0.5 and no negative brightness, contrast or saturation")
+            raise UserError("augmentation: expected 0 <= hue <= 0.5 and no negative brightness, contrast or saturation")
 
     def __call__(self, images: Tensor, rng: np.random.Generator) -> Tensor:
         """Augment the frames of a clip: float (S, 3, H, W) in [0, 1] -> the same, a new tensor unless nothing changes.

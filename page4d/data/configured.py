@@ -1,107 +1,180 @@
 """Datasets and mixes from plain settings, as conf/data/*.yaml describes them.
 
-One entry is a dataset: `loader` (a name of `page4d.data.datasets.DATASETS`), `root`, and optionally `split`,
-`weight`, `sequences`, `min_frames`, `depth`, `windows`, `framing` and `options` (what only this loader takes). A mix is
-`datasets` (entries by name) with `shapes`, `look` and `seed`; an entry that has these itself is a mix of one.
+One entry is a dataset: `DatasetSettings`. A mix is `datasets` (entries by name) with `shapes`, `look` and `seed`; an
+entry that has these itself is a mix of one. Sides of pictures come from the network unless `shapes` says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from difflib import get_close_matches
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from page4d.data.augmentation import ColourAugmentation
-from page4d.data.datasets import DepthRule, SceneDataset, Selection, dataset_class
+from page4d.data.datasets import DATASETS, DepthRule, SceneDataset, Selection, dataset_class
 from page4d.data.mixing import Ingredient, Mix, TrainingLook
 from page4d.data.sampling import ShapeRule, WindowRule
 from page4d.data.transforms import Framing
 from page4d.schema import UserError
+from page4d.settings import build, near
 
-T = TypeVar("T")
-ENTRY_KEYS = (
-    "kind", "loader", "root", "split", "weight", "sequences", "min_frames", "depth", "windows", "framing", "options",
-    "shapes", "look", "seed", "val",
-)  # fmt: skip
-MIX_KEYS = ("kind", "datasets", "shapes", "look", "seed", "val")
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """What pictures a network takes: its width in pixels, and the patch that sides are multiples of."""
+
+    image_size: int = 518
+    patch_size: int = 14
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """One dataset: a loader's name, the folder of the download, and how clips are taken from it.
+
+    Note:    `weight` is its share of a mix, of any unit; `options` are those of the loader alone.
+    """
+
+    loader: str
+    root: str
+    split: str | None = None
+    weight: float = 1.0
+    sequences: tuple[str, ...] | None = None
+    min_frames: int | None = None
+    depth: DepthRule = field(default_factory=DepthRule)
+    windows: WindowRule = field(default_factory=WindowRule)
+    framing: Framing = field(default_factory=Framing)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def selection(self) -> Selection:
+        """The part that is opened."""
+        return Selection(self.split, self.sequences, self.min_frames, self.depth)
+
+    def open(self, where: str = "data") -> SceneDataset[Any]:
+        """Open the dataset.
+
+        Raises:  UserError for an unknown loader or option, and what the loader itself refuses.
+        """
+        loader = dataset_class(self.loader)
+        options = build(loader.options_kind, self.options, f"{where}.options")
+        return loader(self.root, self.selection, options)
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """What the clips of a mix have in common; see `ShapeRule`, whose sides are the network's unless given."""
+
+    shapes: dict[str, Any] = field(default_factory=dict)
+    look: TrainingLook = field(default_factory=TrainingLook)
+    seed: int | None = None
+
+    def shape_rule(self, network: NetworkInput, where: str) -> ShapeRule:
+        """The rule for a network.
+
+        Raises:  UserError for another patch size than the network's, and what `ShapeRule` refuses.
+        """
+        sides = {"image_size": network.image_size, "patch_size": network.patch_size}
+        return build(ShapeRule, sides | _given(self.shapes), f"{where}.shapes")
+
+
+_OF_A_DATASET = tuple(f.name for f in fields(DatasetSettings))
+_OF_A_MIX = tuple(f.name for f in fields(MixSettings))
+# Read by whoever trains or checks, not here.
+_ELSEWHERE = ("kind", "val")
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not null: null stands for the default."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _part(values: Mapping[str, Any], names: tuple[str, ...], where: str) -> dict[str, Any]:
+    """The settings of these names.
+
+    Raises:  UserError for a key that does not belong here: an entry of a mix has no shapes of its own.
+    """
+    of_one = ".datasets." in where
+    allowed = [*_OF_A_DATASET, "kind"] if of_one else [*_OF_A_DATASET, "datasets", *_OF_A_MIX, *_ELSEWHERE]
+    for key in values:
+        if key not in allowed:
+            raise UserError(f"{where}.{key} is not a setting; near keys: {near(str(key), allowed)}")
+    return {key: value for key, value in _given(values).items() if key in names}
+
+
+def settings_of(values: Mapping[str, Any], where: str = "data") -> DatasetSettings:
+    """One dataset's settings from plain values.
+
+    Raises:  UserError for an unknown key, a missing loader or root, or a value that does not fit.
+    """
+    chosen = _part(values, _OF_A_DATASET, where)
+    if "loader" not in chosen or "root" not in chosen:
+        raise UserError(f"{where}: expected loader (one of {', '.join(DATASETS)}) and root (its folder)")
+    return build(DatasetSettings, chosen, where)
 
 
 def dataset_from(values: Mapping[str, Any], where: str = "data") -> SceneDataset[Any]:
     """Open the dataset that an entry describes.
 
-    Errors:  UserError for an unknown key or loader, and what the loader itself refuses, such as a missing folder.
+    Raises:  UserError for an unknown key or loader, and what the loader itself refuses, such as a missing folder.
     """
-    _known(values, ENTRY_KEYS, where)
-    if "loader" not in values or "root" not in values:
-        raise UserError(f"{where}: needed loader (a dataset's name) and root (its folder)")
-    loader = dataset_class(str(values["loader"]))
-    options = dict(values.get("options") or {})
-    common = {name: values[name] for name in ("split", "sequences", "min_frames") if values.get(name) is not None}
-    depth = made(DepthRule, values.get("depth"), f"{where}.depth")
-    selection = made(Selection, common | {"depth": depth}, where)
-    return loader(values["root"], selection, made(loader.options_kind, options, f"{where}.options"))
+    return settings_of(values, where).open(where)
 
 
 def ingredient_from(values: Mapping[str, Any], where: str = "data") -> Ingredient:
     """A dataset with its weight, windows and framing."""
-    windows = made(WindowRule, values.get("windows"), f"{where}.windows")
-    framing = made(Framing, values.get("framing"), f"{where}.framing")
-    return Ingredient(dataset_from(values, where), float(values.get("weight", 1.0)), windows, framing)
+    settings = settings_of(values, where)
+    return Ingredient(settings.open(where), settings.weight, settings.windows, settings.framing)
 
 
 def entries_of(values: Mapping[str, Any], where: str = "data") -> dict[str, Mapping[str, Any]]:
     """The dataset entries of a mix by name; a single entry is named by its loader."""
+    return {name: entry for name, entry, _ in _placed_entries(values, where)}
+
+
+def _placed_entries(values: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Name, entry, and the key under which it stands."""
     if "loader" in values:
-        return {str(values["loader"]): values}
-    entries = {str(name): entry for name, entry in (values.get("datasets") or {}).items() if entry is not None}
+        yield str(values["loader"]), values, where
+        return
+    entries = _given(values.get("datasets") or {})
     if not entries:
-        raise UserError(f"{where}: needed datasets (entries by name), or loader and root of a single dataset")
-    return entries
+        raise UserError(f"{where}: expected datasets (entries by name), or loader and root of a single dataset")
+    for name, entry in entries.items():
+        if not isinstance(entry, Mapping):
+            raise UserError(f"{where}.datasets.{name} is {entry!r}; expected the settings of a dataset")
+        yield str(name), entry, f"{where}.datasets.{name}"
 
 
-def mix_from(values: Mapping[str, Any], where: str = "data", seed: int = 42, name: str = "mix") -> Mix:
-    """The mix that settings describe. Entries with weight 0 are not opened, so their data need not be there.
+def open_ingredients(values: Mapping[str, Any], where: str = "data") -> dict[str, Ingredient]:
+    """Every dataset of a mix by name. Those with weight 0 are not opened, so their data need not be there.
 
-    Errors:  UserError for an unknown key or value, naming it, or a dataset that cannot be opened.
+    Raises:  UserError for an unknown key or value, naming it, or a dataset that cannot be opened.
     """
-    entries = entries_of(values, where)
-    single = "loader" in values
-    if not single:
-        _known(values, MIX_KEYS, where)
-    chosen = {key: entry for key, entry in entries.items() if float(entry.get("weight", 1.0)) != 0}
-    place = where if single else where + ".datasets.{}"
-    ingredients = {key: ingredient_from(entry, place.format(key)) for key, entry in chosen.items()}
-    shapes = made(ShapeRule, values.get("shapes"), f"{where}.shapes")
-    return Mix(ingredients, shapes, _look(values.get("look"), f"{where}.look"), int(values.get("seed") or seed), name)
+    opened = {}
+    for name, entry, place in _placed_entries(values, where):
+        settings = settings_of(entry, place)
+        if settings.weight != 0:
+            dataset = settings.open(place)
+            opened[name] = Ingredient(dataset, settings.weight, settings.windows, settings.framing)
+    return opened
 
 
-def _look(values: Mapping[str, Any] | None, where: str) -> TrainingLook:
-    plain = dict(values or {})
-    if plain.get("colour") is not None:
-        plain["colour"] = made(ColourAugmentation, plain["colour"], f"{where}.colour")
-    return made(TrainingLook, plain, where)
+def mix_from(
+    values: Mapping[str, Any],
+    where: str = "data",
+    seed: int = 42,
+    name: str = "mix",
+    network: NetworkInput | None = None,
+) -> Mix:
+    """The mix that settings describe, for a network's size of pictures.
 
-
-def made(kind: Callable[..., T], values: Mapping[str, Any] | None, where: str) -> T:
-    """A dataclass from a mapping of plain values; lists become tuples.
-
-    Errors:  UserError for a key that is no field, or a value that the class refuses.
+    Raises:  UserError as `open_ingredients`, and for shapes that the network cannot take.
     """
-    plain = dict(values or {})
-    _known(plain, [f.name for f in fields(kind)], where)  # type: ignore[arg-type]
-    try:
-        return kind(**{name: _tuple(value) for name, value in plain.items()})
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(_tuple(item) for item in value) if isinstance(value, list) else value
-
-
-def _known(values: Mapping[str, Any], names: Any, where: str) -> None:
-    for key in values:
-        if key not in names:
-            near = ", ".join(get_close_matches(str(key), names, cutoff=0.5)) or "none"
-            raise UserError(f"{where}.{key} is not a setting; near: {near}; all: {', '.join(names)}")
+    common = build(MixSettings, _part(values, _OF_A_MIX, where), where)
+    shapes = common.shape_rule(network or NetworkInput(), where)
+    if network is not None and shapes.patch_size != network.patch_size:
+        raise UserError(
+            f"{where}.shapes.patch_size is {shapes.patch_size}, the network has patches of {network.patch_size} px; "
+            "leave it null to take the network's"
+        )
+    own = seed if common.seed is None else common.seed
+    return Mix(open_ingredients(values, where), shapes, common.look, own, name)

@@ -12,13 +12,13 @@ def percentile_filter(depth: NDArray[np.float32], low: float, high: float) -> ND
     """Set to 0 the valid pixels below the `low` and above the `high` percentile of the valid pixels.
 
     Shapes:  depth (H, W) -> (H, W), a new array; 0 and anything not finite = no measurement.
-    Errors:  UserError unless 0 <= low < high <= 100.
+    Raises:  UserError unless 0 <= low < high <= 100.
     Note:    the public filter takes the percentiles over all pixels, zeros included, so how much it drops depends on
              the share v of valid pixels: at (1, 98) it drops the farthest 0.02 / v of them, 80 % at v = 0.025, and
              nothing at all for v <= 0.02. Here it is always the nearest 1 % and the farthest 2 %.
     """
     if not 0 <= low < high <= 100:
-        raise UserError(f"depth percentiles ({low}, {high}): needed 0 <= low < high <= 100")
+        raise UserError(f"depth percentiles ({low}, {high}): expected 0 <= low < high <= 100")
     valid = np.isfinite(depth) & (depth > 0)
     kept = np.where(valid, depth, 0).astype(np.float32)
     if valid.any():

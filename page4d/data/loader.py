@@ -107,7 +107,7 @@ class ClipLoader:
         self, source: Numbered, share: Share | None = None, workers: int = 0, iterations: int | None = None
     ) -> None:
         if workers < 0:
-            raise UserError(f"workers is {workers}; needed 0 or more")
+            raise UserError(f"workers is {workers}; expected 0 or more")
         self.source, self.share, self.workers = source, share or Share(), workers
         self.iterations = iterations
         self.batches_done = 0

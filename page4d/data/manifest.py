@@ -52,7 +52,7 @@ class Manifest:
     def load(cls, path: Path) -> Self:
         """Read a manifest.
 
-        Errors:  UserError if the file is missing, no manifest, or of another format version.
+        Raises:  UserError if the file is missing, no manifest, or of another format version.
         """
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))

@@ -43,7 +43,7 @@ class Ingredient:
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
-            raise UserError(f"mixing weight is {self.weight}; needed 0 or more")
+            raise UserError(f"mixing weight is {self.weight}; expected 0 or more")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Mix:
     Clip k of iteration i is a pure function of (seed, i, k): it does not matter which process or worker makes it,
     nor what was made before. Batch `index` of iteration `iteration` holds clips index * n ... index * n + n - 1.
 
-    Errors:  UserError if there is no dataset, no weight above 0, or a dataset is empty.
+    Raises:  UserError if there is no dataset, no weight above 0, or a dataset is empty.
     """
 
     def __init__(

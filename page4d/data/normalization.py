@@ -49,7 +49,7 @@ def normalize(
     Raises:  UserError for a behaviour that is not known.
     """
     if behaviour not in ("corrected", "public"):
-        raise UserError(f"normalisation behaviour {behaviour!r} is not known; choose 'corrected' or 'public'")
+        raise UserError(f"normalization behaviour {behaviour!r} is not known; choose 'corrected' or 'public'")
     first = cam_from_world[:, 0]
     moved_poses = _relative(cam_from_world, behaviour)
     moved_points = torch.einsum("bij,bshwj->bshwi", first[:, :3, :3], world_points) + first[:, None, None, None, :3, 3]

@@ -15,6 +15,9 @@ import numpy as np
 
 from page4d.schema import UserError
 
+# No machine holds larger batches; a number beyond these is a slip of the keyboard.
+MAX_IMAGES, MAX_SIDE, MAX_ASPECT = 65_536, 16_384, 10.0
+
 
 class Window(NamedTuple):
     """Frame numbers of a clip in increasing order; `complete` is False if the last had to be repeated."""
@@ -29,7 +32,7 @@ def window(numbers: Sequence[int], first: int, stride: int, length: int) -> Wind
     Near the end of a sequence the window moves to the left; in a sequence that is too short its last frame repeats.
     Frames that the sequence lacks are left out, so across a gap the distance is a multiple of the stride.
 
-    Errors:  UserError if `first` is not a frame of the sequence, or stride or length is below 1.
+    Raises:  UserError if `first` is not a frame of the sequence, or stride or length is below 1.
     Note:    the public function of this purpose returns one value instead of two for length 1 and crashes its caller.
     """
     if stride < 1 or length < 1:
@@ -101,14 +104,16 @@ class ShapeRule:
     images_per_batch: int = 32
 
     def __post_init__(self) -> None:
-        if not 1 <= self.frames[0] <= self.frames[1]:
-            raise UserError(f"frames per clip {self.frames}: needed 1 <= low <= high")
-        if not 0 < self.aspects[0] <= self.aspects[1]:
-            raise UserError(f"aspects {self.aspects}: needed 0 < low <= high")
-        if self.image_size < self.patch_size or self.image_size % self.patch_size:
+        if not 1 <= self.frames[0] <= self.frames[1] <= MAX_IMAGES:
+            raise UserError(f"frames per clip are {self.frames}; expected 1 <= low <= high <= {MAX_IMAGES}")
+        if not 0 < self.aspects[0] <= self.aspects[1] <= MAX_ASPECT:
+            raise UserError(f"aspects are {self.aspects}; expected 0 < low <= high <= {MAX_ASPECT}")
+        if not 1 <= self.patch_size <= self.image_size or self.image_size % self.patch_size:
             raise UserError(f"image size {self.image_size} is not a multiple of the patch size {self.patch_size}")
-        if self.images_per_batch < 1:
-            raise UserError(f"images per batch is {self.images_per_batch}; needed at least 1")
+        if self.image_size > MAX_SIDE:
+            raise UserError(f"image size is {self.image_size}; expected at most {MAX_SIDE}")
+        if not 1 <= self.images_per_batch <= MAX_IMAGES:
+            raise UserError(f"images per batch is {self.images_per_batch}; expected 1 to {MAX_IMAGES}")
 
     def height(self, aspect: float) -> int:
         """Height in pixels for an aspect, at least one patch."""

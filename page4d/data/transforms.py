@@ -66,7 +66,7 @@ def _moved_tracks(clip: Clip, move: Callable[[Tensor], Tensor], height: int, wid
 def crop(clip: Clip, box: Box) -> Clip:
     """Keep a part of every frame.
 
-    Errors:  UserError if the box is empty or reaches outside the images.
+    Raises:  UserError if the box is empty or reaches outside the images.
     """
     height, width = image_size(clip)
     fits = 0 <= box.left < box.left + box.width <= width and 0 <= box.top < box.top + box.height <= height
@@ -86,7 +86,7 @@ def crop(clip: Clip, box: Box) -> Clip:
 def pad(clip: Clip, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0) -> Clip:
     """Add black pixels without depth around every frame.
 
-    Errors:  UserError for a negative margin.
+    Raises:  UserError for a negative margin.
     """
     if min(left, top, right, bottom) < 0:
         raise UserError(f"pad by {(left, top, right, bottom)}: margins cannot be negative; crop instead")
@@ -130,10 +130,10 @@ def resize(clip: Clip, height: int, width: int, depth: DepthResize = "nearest") 
 
     Note:    depth is taken from the pixel whose centre is nearest; with `depth="sparse"` (LiDAR, multi-view stereo)
              every measurement is kept and moved instead, the nearest to the camera where several meet.
-    Errors:  UserError for an empty target size.
+    Raises:  UserError for an empty target size.
     """
     if min(height, width) < 1:
-        raise UserError(f"resize to {width} x {height} pixels: needed at least 1 x 1")
+        raise UserError(f"resize to {width} x {height} pixels: expected at least 1 x 1")
     old_height, old_width = image_size(clip)
     if (old_height, old_width) == (height, width):
         return clip
@@ -196,7 +196,7 @@ class Framing:
         if self.mode not in ("crop", "stretch"):
             raise UserError(f"framing mode is {self.mode!r}; choose 'crop' or 'stretch'")
         if not 0 < self.zoom[0] <= self.zoom[1]:
-            raise UserError(f"framing zoom is {self.zoom}; needed 0 < low <= high")
+            raise UserError(f"framing zoom is {self.zoom}; expected 0 < low <= high")
 
     def box(
         self,

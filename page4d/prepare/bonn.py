@@ -41,7 +41,7 @@ class BonnOptions:
 def stamped_images(folder: Path) -> list[Stamped]:
     """Stamp and path of every PNG of a folder, sorted by file name as the public script does.
 
-    Errors:  UserError if the folder is missing or empty, a name is no stamp, or the names are not in time order.
+    Raises:  UserError if the folder is missing or empty, a name is no stamp, or the names are not in time order.
     """
     paths = sorted(folder.glob("*.png"))
     if not paths:
@@ -133,7 +133,7 @@ def _table(chosen: Sequence[Chosen]) -> bytes:
 def plan_sequence(sequence: Path, out: Path, options: BonnOptions | None = None) -> Plan:
     """Everything that preparing `sequence` will write into `out`; reads and checks all inputs, writes nothing.
 
-    Errors:  UserError with file and line for whatever is wrong with the download.
+    Raises:  UserError with file and line for whatever is wrong with the download.
     """
     options = options or BonnOptions()
     if options.protocol not in ("public", "time"):
@@ -158,7 +158,7 @@ def plan_sequence(sequence: Path, out: Path, options: BonnOptions | None = None)
 def sequences(source: Path) -> Iterator[Path]:
     """The sequences at `source`: itself, or those of its children that hold `rgb` and `groundtruth.txt`.
 
-    Errors:  UserError if there is none.
+    Raises:  UserError if there is none.
     """
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; give one Bonn sequence or the folder that holds several")

@@ -24,21 +24,21 @@ def _decode(path: Path, place: str) -> NDArray[np.generic]:
 def check_colour(path: Path, place: str) -> tuple[int, int]:
     """Height and width of an 8-bit colour image.
 
-    Errors:  UserError that starts with `place` if it is missing, broken or of another kind.
+    Raises:  UserError that starts with `place` if it is missing, broken or of another kind.
     """
     image = _decode(path, place)
     if image.dtype != np.uint8 or image.ndim != 3:
-        raise UserError(f"{place}: {path} is {image.dtype} with shape {image.shape}, needed an 8-bit colour image")
+        raise UserError(f"{place}: {path} is {image.dtype} with shape {image.shape}, expected an 8-bit colour image")
     return int(image.shape[0]), int(image.shape[1])
 
 
 def check_depth(path: Path, place: str, size_hw: tuple[int, int]) -> None:
     """Make sure that a depth map is 16-bit, single-channel and as large as its colour image.
 
-    Errors:  UserError that starts with `place` otherwise.
+    Raises:  UserError that starts with `place` otherwise.
     """
     image = _decode(path, place)
     if image.dtype != np.uint16 or image.shape != size_hw:
         raise UserError(
-            f"{place}: {path} is {image.dtype} with shape {image.shape}, needed a 16-bit image with shape {size_hw}"
+            f"{place}: {path} is {image.dtype} with shape {image.shape}, expected a 16-bit image with shape {size_hw}"
         )

@@ -56,7 +56,7 @@ class Record:
 def files(source: Path) -> list[Path]:
     """The TFRecord files at `source`: itself, or all below it, sorted.
 
-    Errors:  UserError if there is none.
+    Raises:  UserError if there is none.
     """
     found = [source] if source.is_file() else sorted(source.rglob("*.tfrecord*")) if source.is_dir() else []
     if not found:
@@ -94,7 +94,7 @@ def scene_folder(record: Record, out: Path) -> Path:
 def plan_record(record: Record, out: Path) -> Plan | None:
     """What a record becomes; None if an earlier run completed this scene from the same record.
 
-    Errors:  UserError naming the file and record for a missing feature, a damaged image or a wrong count.
+    Raises:  UserError naming the file and record for a missing feature, a damaged image or a wrong count.
     """
     options = {"file": record.path.name, "record": record.number}
     try:
@@ -125,12 +125,12 @@ def scene_files(example: Mapping[str, Values]) -> dict[str, bytes]:
 def distance_tiff(png: bytes, low_m: float, high_m: float) -> bytes:
     """A float32 TIFF in metres from a 16-bit PNG over [low_m, high_m].
 
-    Errors:  UserError if the PNG is damaged or has 8 bits.
+    Raises:  UserError if the PNG is damaged or has 8 bits.
     """
     try:
         with Image.open(io.BytesIO(png)) as image:
             if image.mode not in ("I;16", "I"):
-                raise UserError(f"depth has pixels of mode {image.mode}, needed 16-bit grey")
+                raise UserError(f"depth has pixels of mode {image.mode}, expected 16-bit grey")
             stored = np.asarray(image).astype(np.float64)
     except (OSError, SyntaxError) as error:
         raise UserError(f"a depth image is damaged ({error}); download the file again") from error
@@ -166,12 +166,12 @@ def _metadata(example: Mapping[str, Values], frames: int, span: NDArray[np.float
 def _images(example: Mapping[str, Values], name: str, frames: int) -> list[bytes]:
     values = example.get(name)
     if not isinstance(values, list) or len(values) != frames:
-        raise UserError(f"{name!r} has {0 if values is None else len(values)} images, needed {frames}")
+        raise UserError(f"{name!r} has {0 if values is None else len(values)} images, expected {frames}")
     return values
 
 
 def _numbers(example: Mapping[str, Values], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     values = example.get(name)
     if values is None or len(values) != int(np.prod(shape)):
-        raise UserError(f"{name!r} has {0 if values is None else len(values)} numbers, needed {int(np.prod(shape))}")
+        raise UserError(f"{name!r} has {0 if values is None else len(values)} numbers, expected {int(np.prod(shape))}")
     return np.asarray(values, np.float32).reshape(shape)

@@ -41,7 +41,7 @@ class TrackOptions:
 
     def __post_init__(self) -> None:
         if self.step < 1 or self.offset < 0 or self.depth_tolerance < 0:
-            raise UserError(f"tracks with {self}: needed step of at least 1 and no negative offset or tolerance")
+            raise UserError(f"tracks with {self}: expected step of at least 1 and no negative offset or tolerance")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _npy(array: NDArray[Any]) -> bytes:
 def plan_scene(scene: Path, out: Path, options: TrackOptions | None = None) -> Plan:
     """Compute the tracks of a Kubric scene folder; nothing is written yet.
 
-    Errors:  UserError for a missing or broken file, fewer than 2 frames, or a scene without segmentation.
+    Raises:  UserError for a missing or broken file, fewer than 2 frames, or a scene without segmentation.
     """
     options = options or TrackOptions()
     split = scene.parent.name if scene.parent.name in Kubric.splits else Kubric.splits[0]
@@ -157,7 +157,7 @@ def plan_scene(scene: Path, out: Path, options: TrackOptions | None = None) -> P
 def scenes(source: Path) -> Iterator[Path]:
     """The scene folders at `source`: itself, or its children, with a metadata.json.
 
-    Errors:  UserError if there is none.
+    Raises:  UserError if there is none.
     """
     source = source.resolve()
     found = (

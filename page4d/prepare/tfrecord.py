@@ -44,7 +44,7 @@ def masked_crc(data: bytes) -> int:
 def records(path: Path) -> Iterator[bytes]:
     """The records of a file in order.
 
-    Errors:  UserError if the file is missing, is no TFRecord or ends within a record, with the record's number.
+    Raises:  UserError if the file is missing, is no TFRecord or ends within a record, with the record's number.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing; give a .tfrecord file or a folder of them")
@@ -66,10 +66,10 @@ def records(path: Path) -> Iterator[bytes]:
 
 
 def parse_example(data: bytes, wanted: Collection[str]) -> dict[str, Values]:
-    """The wanted features of a serialised tf.train.Example; the others are skipped, not decoded.
+    """The wanted features of a serialized tf.train.Example; the others are skipped, not decoded.
 
     Returns: byte strings as a list, floats as float32 and integers as int64 arrays, flat; absent names are left out.
-    Errors:  UserError if the data is no Example.
+    Raises:  UserError if the data is no Example.
     """
     found: dict[str, Values] = {}
     try:
@@ -159,9 +159,9 @@ def _varints(data: memoryview) -> Iterator[int]:
 def one(example: Mapping[str, Values], name: str) -> Any:
     """The single value of a feature.
 
-    Errors:  UserError if the feature is absent or has several values.
+    Raises:  UserError if the feature is absent or has several values.
     """
     values = example.get(name)
     if values is None or len(values) != 1:
-        raise UserError(f"a record has {'no' if values is None else len(values)} {name!r}, needed one value")
+        raise UserError(f"a record has {'no' if values is None else len(values)} {name!r}, expected one value")
     return values[0]

@@ -80,7 +80,7 @@ def _check_images(sequence: Path, triples: list[Triple]) -> None:
 def plan_sequence(sequence: Path, out: Path, options: TumOptions | None = None) -> Plan:
     """Everything that preparing `sequence` will write into `out`; reads and checks all inputs, writes nothing.
 
-    Errors:  UserError with file and line for whatever is wrong with the download, see `read_index`.
+    Raises:  UserError with file and line for whatever is wrong with the download, see `read_index`.
     """
     options = options or TumOptions()
     images = read_index(sequence / "rgb.txt", 1, options.tolerant)
@@ -111,7 +111,7 @@ def plan_sequence(sequence: Path, out: Path, options: TumOptions | None = None) 
 def sequences(source: Path) -> Iterator[Path]:
     """The sequences at `source`: itself, or those of its children that hold an index file.
 
-    Errors:  UserError if there is none.
+    Raises:  UserError if there is none.
     """
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; give one TUM sequence or the folder that holds several")

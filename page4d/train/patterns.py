@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from page4d.schema import UserError
+from page4d.settings import near
 
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -45,12 +45,6 @@ def matching(pattern: str, names: Sequence[str], what: str) -> set[str]:
 
 def _from(pattern: str, glob: str) -> str:
     return "" if pattern == glob else f" (from {pattern!r})"
-
-
-def near(name: str, names: Iterable[str], n: int = 4) -> str:
-    """The most similar of the names, for an error message."""
-    close = difflib.get_close_matches(name, list(names), n=n, cutoff=0.3)
-    return ", ".join(close) if close else "none"
 
 
 def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from page4d.losses import LossConfig
 from page4d.schema import UserError
-from page4d.train.patterns import near
 from page4d.train.schedules import Piece, Schedule, warmup_cosine
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -171,83 +164,3 @@ class Settings:
     loss: LossConfig = field(default_factory=LossConfig)
     aid: AidConfig = field(default_factory=AidConfig)
     start: StartConfig = field(default_factory=StartConfig)
-
-
-def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Make a dataclass from plain values, going into nested ones.
-
-    Errors:  UserError naming the key, where it stands and near keys for a key that is not known or a value that does
-             not fit.
-    """
-    hints = typing.get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in names:
-            raise UserError(f"{where}.{key} is not a setting; near keys: {near(key, names)}; all: {', '.join(names)}")
-    made = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()}
-    try:
-        return kind(**made)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return _convert_union(arguments, value, where)
-    if origin is Literal:
-        if value not in arguments:
-            raise UserError(f"{where} is {value!r}; choose one of {', '.join(map(repr, arguments))}")
-        return value
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where} is {value!r}, needed settings of {getattr(hint, '__name__', hint)}")
-        return build(typing.cast(type[Any], hint), value, where)
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where} is {value!r}, needed a mapping from names")
-        return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
-    if origin is tuple:
-        return _convert_tuple(arguments, value, where)
-    return _convert_plain(hint, value, where)
-
-
-def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in arguments:
-        return None
-    failures: list[str] = []
-    for argument in arguments:
-        if argument is type(None):
-            continue
-        try:
-            return _convert(argument, value, where)
-        except UserError as error:
-            failures.append(str(error))
-    raise UserError("; or ".join(failures))
-
-
-def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise UserError(f"{where} is {value!r}, needed a list")
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-    if len(arguments) != len(value):
-        raise UserError(f"{where} has {len(value)} entries, needed {len(arguments)}")
-    return tuple(_convert(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
-
-
-def _convert_plain(hint: Any, value: Any, where: str) -> Any:
-    if hint is Any:
-        return value
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):
-        try:
-            return float(value)  # YAML reads 1e-5 as text
-        except ValueError:
-            pass
-    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    raise UserError(f"{where} is {value!r}, needed {getattr(hint, '__name__', hint)}")

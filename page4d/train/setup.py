@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from page4d.data.configured import mix_from
+from page4d.data.configured import NetworkInput, mix_from
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
+from page4d.settings import build
 from page4d.train.loop import Trainer
-from page4d.train.settings import Settings, build
+from page4d.train.settings import Settings
 from page4d.train.sources import Curriculum, Lengths, MixSource, Source, SplitMix, SyntheticSource
 from page4d.train.validation import Validation
 from page4d.world import WorldConfig, split_config
@@ -76,7 +77,7 @@ def trainer_from(config: Mapping[str, Any]) -> Trainer:
     """
     settings = build(Settings, {name: config[name] for name in SETTINGS}, "config")
     model = model_config(config["model"])
-    data = data_from(config["data"])
+    data = data_from(config["data"], NetworkInput(model.img_size, model.patch_size))
     return Trainer(settings, model, data.source, data.validations, Path(config["paths"]["run"]), config)
 
 
@@ -91,19 +92,21 @@ def model_config(values: Mapping[str, Any]) -> PAGE4DConfig:
         raise UserError(f"model: {error}") from error
 
 
-def data_from(values: Mapping[str, Any]) -> Data:
-    """The data that a `data` group describes.
+def data_from(values: Mapping[str, Any], network: NetworkInput | None = None) -> Data:
+    """The data that a `data` group describes, in the sizes that a network takes.
 
-    Errors:  UserError for a kind that is not known.
+    Raises:  UserError for a kind that is not known, or pictures whose sides are not whole patches.
     """
     kind = values.get("kind")
     if kind not in KINDS:
         raise UserError(f"data.kind is {kind!r}; choose one of {', '.join(KINDS)}")
-    return KINDS[str(kind)](values)
+    return KINDS[str(kind)](values, network)
 
 
-def _synthetic(values: Mapping[str, Any]) -> Data:
+def _synthetic(values: Mapping[str, Any], network: NetworkInput | None) -> Data:
     data = build(SyntheticData, values, "data")
+    if network is not None:
+        _check_sides(data, network)
     source: Source = _of_split(data, data.split)
     if data.mix:
         sources = (_of_split(data, data.split), *(_of_split(data, split) for split in data.mix))
@@ -137,17 +140,31 @@ def _world(split: str, changes: Mapping[str, Any]) -> WorldConfig:
     return build(WorldConfig, plain, "data.world")
 
 
-def _mixed(values: Mapping[str, Any]) -> Data:
+def _check_sides(data: SyntheticData, network: NetworkInput) -> None:
+    world = _world(data.split, data.world)
+    for name, side in (("height", world.height), ("width", world.width)):
+        if side % network.patch_size:
+            raise UserError(
+                f"data.world.{name} is {side}; expected a multiple of the network's patch size {network.patch_size}"
+            )
+
+
+def _mixed(values: Mapping[str, Any], network: NetworkInput | None) -> Data:
     """One dataset or a mix, see `page4d.data.configured`; each entry of `val` is one more, with its `batches`."""
     validations = []
     for name, entry in (values.get("val") or {}).items():
-        if "batches" not in entry:
-            raise UserError(f"data.val.{name}: needed batches, how many of them are validated")
+        where, batches = f"data.val.{name}", entry.get("batches")
+        if not isinstance(batches, int) or batches < 1:
+            raise UserError(f"{where}.batches is {batches!r}; expected how many batches are validated, at least 1")
         described = {key: value for key, value in entry.items() if key != "batches"}
-        mix = mix_from(described, f"data.val.{name}", name=str(name))
-        validations.append(Validation(MixSource(mix), int(entry["batches"])))
+        mix = mix_from(described, where, name=str(name), network=network)
+        validations.append(Validation(MixSource(mix), batches))
     name = str(values.get("loader", "mix"))
-    return Data(MixSource(mix_from(values, "data", name=name)), tuple(validations))
+    return Data(MixSource(mix_from(values, "data", name=name, network=network)), tuple(validations))
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any]], Data]] = {"synthetic": _synthetic, "mix": _mixed, "dataset": _mixed}
+KINDS: dict[str, Callable[[Mapping[str, Any], NetworkInput | None], Data]] = {
+    "synthetic": _synthetic,
+    "mix": _mixed,
+    "dataset": _mixed,
+}

@@ -13,7 +13,7 @@ from page4d.model.heads import HEADS, prefix, switch
 from page4d.model.stored import read_weights
 from page4d.model.weights import check_names_and_shapes
 from page4d.schema import UserError
-from page4d.train.patterns import near
+from page4d.settings import near
 from page4d.train.settings import StartConfig
 
 

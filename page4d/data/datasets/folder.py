@@ -73,7 +73,7 @@ class Folder(SceneDataset[FolderOptions]):
         path = self.root / sequence / "intrinsics.txt"
         rows, order = read_table(path, 4), sorted(self._images[sequence])
         if len(rows) not in (1, len(order)):
-            raise UserError(f"{path} has {len(rows)} rows; needed 1, or one for each of the {len(order)} images")
+            raise UserError(f"{path} has {len(rows)} rows; expected 1, or one for each of the {len(order)} images")
         fx, fy, cx, cy = rows[0] if len(rows) == 1 else rows[order.index(number)]
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
@@ -81,7 +81,7 @@ class Folder(SceneDataset[FolderOptions]):
 def read_depth(stem: Path, per_unit: float) -> NDArray[np.float32]:
     """The depth map of this name, whichever of the three kinds is there.
 
-    Errors:  UserError if none is, or it cannot be read.
+    Raises:  UserError if none is, or it cannot be read.
     """
     if (path := stem.with_name(stem.name + ".pgm")).is_file():
         return np.divide(read_pgm16(path), per_unit, dtype=np.float32)

@@ -47,14 +47,14 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
             return pixels
         with open_checked(data) as image:
             if image.mode[0] in "IF":
-                raise UserError(f"{path} has mode {image.mode}, needed an 8-bit picture; it may be a depth map")
+                raise UserError(f"{path} has mode {image.mode}, expected an 8-bit picture; it may be a depth map")
             return np.asarray(image.convert("RGB"))
 
 
 def read_png16(path: Path) -> NDArray[np.uint16]:
     """A 16-bit single-channel PNG as (H, W) uint16.
 
-    Errors:  UserError also for an 8-bit or colour PNG: such a file is a picture of a depth map, not the depth map.
+    Raises:  UserError also for an 8-bit or colour PNG: such a file is a picture of a depth map, not the depth map.
     """
     with reading(path, "16-bit PNG"):
         data = path.read_bytes()
@@ -63,14 +63,16 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
             return pixels
         with open_checked(data) as image:
             if image.mode not in ("I;16", "I;16B", "I"):
-                raise UserError(f"{path} has mode {image.mode}, needed a 16-bit single-channel PNG; it is no depth map")
+                raise UserError(
+                    f"{path} has mode {image.mode}, expected a 16-bit single-channel PNG; it is no depth map"
+                )
             return np.asarray(image).astype(np.uint16)
 
 
 def read_pgm16(path: Path) -> NDArray[np.uint16]:
     """A 16-bit binary PGM as (H, W), its values as they are (PIL would stretch them to the full range).
 
-    Errors:  UserError for any other kind of file, one of 8 bits, or one that is cut short.
+    Raises:  UserError for any other kind of file, one of 8 bits, or one that is cut short.
     """
     with reading(path, "16-bit PGM"):
         data = path.read_bytes()
@@ -105,7 +107,7 @@ def read_tiff(path: Path) -> NDArray[np.float32] | NDArray[np.uint16]:
     with reading(path, "single-channel TIFF"), Image.open(path) as image:
         values = np.asarray(image)
     if values.ndim != 2:
-        raise UserError(f"{path} has shape {values.shape}, needed one channel")
+        raise UserError(f"{path} has shape {values.shape}, expected one channel")
     return values.astype(np.float32) if values.dtype.kind == "f" else values.astype(np.uint16)
 
 
@@ -115,7 +117,7 @@ def read_hdf5(path: Path, key: str) -> NDArray[Any]:
         import h5py
     with reading(path, f"HDF5 file with {key!r}"), h5py.File(path, "r") as stored:
         if key not in stored:
-            raise UserError(f"{path} holds {sorted(stored)}, needed {key!r}")
+            raise UserError(f"{path} holds {sorted(stored)}, expected {key!r}")
         return np.asarray(stored[key])
 
 
@@ -150,7 +152,7 @@ def read_json(path: Path) -> Any:
 def read_table(path: Path, columns: int) -> NDArray[np.float64]:
     """Numbers in rows of `columns`, blank or comma separated, # starts a comment.
 
-    Errors:  UserError with the line if a row has another count or a word that is no number.
+    Raises:  UserError with the line if a row has another count or a word that is no number.
     """
     rows: list[list[float]] = []
     with reading(path, f"text table of {columns} columns"):
@@ -164,7 +166,7 @@ def read_table(path: Path, columns: int) -> NDArray[np.float64]:
         except ValueError as error:
             raise UserError(f"{path}, line {count}: {error}") from error
         if len(words) != columns:
-            raise UserError(f"{path}, line {count}: {len(words)} numbers, needed {columns}")
+            raise UserError(f"{path}, line {count}: {len(words)} numbers, expected {columns}")
     if not rows:
         raise UserError(f"{path} has no rows")
     return np.array(rows, np.float64)

@@ -20,7 +20,7 @@ def opencv_camera(
              the right and y down: negate the first two columns of R and entries of T, then transpose R.
     Units:   `ndc_isotropic` measures in half the shorter side, `ndc_norm_image_bounds` in half of each side, from the
              image's centre. PyTorch3D's pixels begin at the corner of the first one, where (0, 0) is (-0.5, -0.5) here.
-    Errors:  UserError for a missing key or another intrinsics_format.
+    Raises:  UserError for a missing key or another intrinsics_format.
     Source:  PyTorch3D, docs/notes/cameras.md ("Screen coordinate system").
     """
     missing = [key for key in ("R", "T", "focal_length", "principal_point") if viewpoint.get(key) is None]

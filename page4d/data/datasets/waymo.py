@@ -105,7 +105,7 @@ class Waymo(SceneDataset[WaymoOptions]):
         names += ["extrinsic.transform", "width", "height"]
         rows = self._rows("camera_calibration", segment, [prefix + n for n in names], self._this_camera())
         if len(rows) != 1:
-            raise UserError(f"waymo/{segment}: {len(rows)} calibrations of camera {self.camera}, needed 1")
+            raise UserError(f"waymo/{segment}: {len(rows)} calibrations of camera {self.camera}, expected 1")
         f_u, f_v, c_u, c_v, *bend, transform, width, height = (rows[0][prefix + n] for n in names)
         lens = Calibration(int(width), int(height), f_u, f_v, c_u - 0.5, c_v - 0.5, tuple(bend))
         return Rig(lens, OPENCV_FROM_WAYMO @ rigid_inverse(_matrix(transform)))

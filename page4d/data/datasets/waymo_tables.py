@@ -14,7 +14,7 @@ def read_component(path: Path, columns: list[str], where: Any = None) -> list[di
 
     Lists come as numpy arrays, because a range image has a million numbers; a missing list is None.
 
-    Errors:  UserError if pyarrow is not installed, or the file is missing, damaged or without a column.
+    Raises:  UserError if pyarrow is not installed, or the file is missing, damaged or without a column.
     """
     with extras_named("Waymo (stored as Parquet)"):
         import pyarrow.parquet as parquet
