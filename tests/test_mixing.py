@@ -12,7 +12,7 @@ import torch
 from plane_clip import plane_clip
 
 from page4d.data.augmentation import ColourAugmentation
-from page4d.data.loader import ClipLoader, Share
+from page4d.data.loader import BatchShare, ClipLoader
 from page4d.data.mixing import Ingredient, Mix, TrainingLook, choose_tracks
 from page4d.data.sampling import ShapeRule, WindowRule
 from page4d.schema import Clip, UserError
@@ -140,23 +140,23 @@ def test_a_clip_depends_on_its_number_alone() -> None:
 
 def test_processes_share_shapes_and_split_the_batches() -> None:
     made = mix()
-    shares = [Share(rank, 3, 2) for rank in range(3)]
+    shares = [BatchShare(rank, 3, 2) for rank in range(3)]
     numbers = [n for i in range(5) for share in shares for n in share.numbers(i)]
     assert sorted(numbers) == list(range(30))
     for i in range(5):
         shapes = {tuple(c.images.shape) for share in shares for n in share.numbers(i) for c in made.clips(n, i)}
         assert len(shapes) == 1
-    one = Share(0, 1, 6)
+    one = BatchShare(0, 1, 6)
     assert [sorted(n for s in shares for n in s.numbers(i)) for i in range(3)] == [one.numbers(i) for i in range(3)]
     for rank, world, accumulate in ((3, 3, 1), (-1, 2, 1), (0, 1, 0)):
         with pytest.raises(UserError, match="impossible"):
-            Share(rank, world, accumulate)
+            BatchShare(rank, world, accumulate)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_workers_change_nothing(workers: int) -> None:
-    expected = [mix().clips(n, i) for i in range(3) for n in Share(1, 2).numbers(i)]
-    loaded = list(ClipLoader(mix(), Share(1, 2), workers, iterations=3))
+    expected = [mix().clips(n, i) for i in range(3) for n in BatchShare(1, 2).numbers(i)]
+    loaded = list(ClipLoader(mix(), BatchShare(1, 2), workers, iterations=3))
     assert len(loaded) == 3
     assert all(same(a, b) for a, b in zip(loaded, expected, strict=True))
 
@@ -164,14 +164,14 @@ def test_workers_change_nothing(workers: int) -> None:
 @pytest.mark.parametrize("stop", [1, 2, 3])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_resuming_goes_on_where_it_stopped(stop: int, workers: int) -> None:
-    unbroken = list(ClipLoader(mix(), Share(0, 2, 2), iterations=3))
-    first = ClipLoader(mix(), Share(0, 2, 2), workers, iterations=3)
+    unbroken = list(ClipLoader(mix(), BatchShare(0, 2, 2), iterations=3))
+    first = ClipLoader(mix(), BatchShare(0, 2, 2), workers, iterations=3)
     begun = []
     for batch in first:
         begun.append(batch)
         if len(begun) == stop:
             break
-    second = ClipLoader(mix(), Share(0, 2, 2), workers, iterations=3)
+    second = ClipLoader(mix(), BatchShare(0, 2, 2), workers, iterations=3)
     second.load_state_dict(first.state_dict())
     resumed = begun + list(second)
     assert len(resumed) == len(unbroken) == 6

@@ -37,7 +37,7 @@ def turned_with_gamma() -> bytes:
 
 PICTURES = {
     "colour": lambda: encoded(COLOURS[..., :3]),
-    "alpha": lambda: encoded(COLOURS),
+    "opaque": lambda: encoded(np.dstack((COLOURS[..., :3], np.full((19, 23), 255, np.uint8)))),
     "turned, with gamma": turned_with_gamma,
 }
 
@@ -64,6 +64,7 @@ def test_other_kinds_are_left_to_pil(tmp_path: Path) -> None:
         assert decode_grey16(data) is None
         np.testing.assert_array_equal(read_rgb(tmp_path / name), Image.open(tmp_path / name).convert("RGB"))
     assert decode_rgb(encoded(DEPTHS)) is None
+    assert decode_rgb(encoded(COLOURS)) is None  # not opaque
     assert decode_grey16(encoded(COLOURS)) is None
 
 

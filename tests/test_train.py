@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from training import MICRO, clips, make_trainer, settings
 
-from page4d.data.loader import Share, made_ahead
+from page4d.data.loader import BatchShare, make_ahead
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.batch import TrainBatch, stack, targets_of
@@ -100,7 +100,7 @@ def test_one_optimizer_step_an_iteration_after_clipping(tmp_path: Path, monkeypa
         original(*args)
 
     monkeypatch.setattr(trainer.optimizer, "step", spy)
-    batches = made_ahead(trainer.source.batch, Share(accumulate=3), 0, 9, 0)
+    batches = make_ahead(trainer.source.batch, BatchShare(accumulate=3), 0, 9, 0)
     values = trainer.iteration(batches)
     assert values is not None
     assert values["grad_norm/all"] > 1.0, "the case needs something to clip"
@@ -293,15 +293,15 @@ def test_synthetic_source_curriculum_and_seeds() -> None:
 
 
 def test_batches_give_each_number_once_over_processes() -> None:
-    numbers = [Share(rank, 2, 3).numbers(4) for rank in range(2)]
+    numbers = [BatchShare(rank, 2, 3).numbers(4) for rank in range(2)]
     assert sorted(numbers[0] + numbers[1]) == list(range(24, 30))
-    assert Share(accumulate=6).numbers(4) == list(range(24, 30)), "one process that accumulates sees the same"
+    assert BatchShare(accumulate=6).numbers(4) == list(range(24, 30)), "one process that accumulates sees the same"
 
 
 def test_batches_from_a_worker_are_the_same() -> None:
     source = ClipSource(clips(), 2)
-    here = [b.names for b in made_ahead(source.batch, Share(), 2, 5, workers=0)]
-    there: Iterator[TrainBatch] = made_ahead(source.batch, Share(), 2, 5, workers=1)
+    here = [b.names for b in make_ahead(source.batch, BatchShare(), 2, 5, workers=0)]
+    there: Iterator[TrainBatch] = make_ahead(source.batch, BatchShare(), 2, 5, workers=1)
     assert [b.names for b in there] == here
 
 

@@ -117,10 +117,12 @@ def associate(
 
     Shapes:  two sequences of distinct seconds in any order -> index pairs (into first, into second), by first's stamp.
     Units:   seconds; a pair is allowed if |first - (second + offset_s)| < max_difference_s (strictly).
-    Cost:    O(n log n); ties go to the smaller stamp of first, then of second.
+    Note:    O(n log n); ties go to the smaller stamp of first, then of second.
     Raises:  ValueError if a stamp repeats within a stream.
     """
-    items = sorted([(t, 0, i) for i, t in enumerate(first_s)] + [(t + offset_s, 1, j) for j, t in enumerate(second_s)])
+    first = [(stamp, 0, i) for i, stamp in enumerate(first_s)]
+    second = [(stamp + offset_s, 1, j) for j, stamp in enumerate(second_s)]
+    items = sorted(first + second)
     if any(a[:2] == b[:2] for a, b in itertools.pairwise(items)):
         raise ValueError("associate: a stamp repeats within a stream; drop duplicates first")
     n = len(items)

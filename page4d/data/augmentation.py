@@ -21,7 +21,7 @@ from page4d.schema import UserError
 class ColourAugmentation:
     """Ranges and chances; the defaults are the public training's. All chances are per clip but the jitter's own.
 
-    Fields:  brightness, contrast, saturation are the largest relative changes, hue is in turns of the colour circle;
+    Note:    brightness, contrast, saturation are the largest relative changes, hue is in turns of the colour circle;
              jitter is the chance that a clip (or frame) is jittered at all; co_jitter the share of clips with one
              jitter for all frames; grey and blur the chances of those two, the same for all frames of a clip.
     """

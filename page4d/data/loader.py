@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -14,7 +16,7 @@ from page4d.schema import Clip, UserError
 T = TypeVar("T")
 
 
-class Numbered(Protocol):
+class NumberedClips(Protocol):
     """Anything that makes the clips of a batch from its number (`page4d.data.mixing.Mix` does)."""
 
     def clips(self, index: int, iteration: int) -> list[Clip]:
@@ -23,7 +25,7 @@ class Numbered(Protocol):
 
 
 @dataclass(frozen=True)
-class Share:
+class BatchShare:
     """Which batches one process reads: those of `rank` among `world` processes, `accumulate` an iteration each."""
 
     rank: int = 0
@@ -32,7 +34,10 @@ class Share:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world or self.accumulate < 1:
-            raise UserError(f"rank {self.rank} of {self.world} processes, {self.accumulate} batches each: impossible")
+            raise UserError(
+                f"rank {self.rank} of {self.world} processes, {self.accumulate} batches each: expected a rank below "
+                "the number of processes, and at least 1 batch"
+            )
 
     def numbers(self, iteration: int) -> list[int]:
         """Batch numbers of an iteration; over all ranks and iterations every number comes exactly once."""
@@ -40,20 +45,31 @@ class Share:
         return [first + m * self.world + self.rank for m in range(self.accumulate)]
 
 
-class _Made(Dataset[T]):
+@dataclass(frozen=True)
+class _Refusal:
+    """What a worker could not read, carried to the main process as its message alone."""
+
+    message: str
+
+
+class _BatchMaker(Dataset[T | _Refusal]):
     """A function of (batch number, iteration) as a torch Dataset."""
 
     def __init__(self, make: Callable[[int, int], T]) -> None:
         self.make = make
 
-    def __getitem__(self, key: tuple[int, int]) -> T:
-        return self.make(*key)
+    def __getitem__(self, key: tuple[int, int]) -> T | _Refusal:
+        try:
+            return self.make(*key)
+        except UserError as error:
+            # Raised in a worker it would arrive with the text of its traceback.
+            return _Refusal(str(error))
 
 
-class _Keys:
+class _BatchKeys:
     """(batch number, iteration) of every batch in order, without holding them all."""
 
-    def __init__(self, share: Share, first: int, last: int) -> None:
+    def __init__(self, share: BatchShare, first: int, last: int) -> None:
         self.share, self.first, self.last = share, first, last
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -72,19 +88,42 @@ def _ignore_sigterm(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def made_ahead(
-    make: Callable[[int, int], T], share: Share, first: int, last: int, workers: int, prefetch: int = 4
+_KILLED = re.compile(r"DataLoader worker \(pid\(?s?\)? ?(?P<pid>[\d, ]+)\) (?P<what>[^.]*)")
+
+
+@contextmanager
+def naming_killed_workers() -> Iterator[None]:
+    """Turn the failure of a data worker into one line that names it.
+
+    Note:    torch raises it wherever the main process happens to be, not only where a batch is fetched.
+    Raises:  UserError with the worker's process number and what ended it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        found = _KILLED.search(str(error))
+        if found is None:
+            raise
+        raise UserError(
+            f"data worker {found['pid'].strip(', ')} {found['what'].strip()}; most often memory ran out: lower "
+            "trainer.workers, or the pictures of a batch"
+        ) from error
+
+
+def make_ahead(
+    make: Callable[[int, int], T], share: BatchShare, first: int, last: int, workers: int, prefetch: int = 4
 ) -> Generator[T]:
     """`make(number, iteration)` for iterations `first` to `last`, in `workers` processes (0: in this one).
 
     Note:    each worker holds `prefetch` batches ready; what comes does not depend on the number of workers.
+    Raises:  UserError for what `make` refuses, and if a worker is killed.
     """
-    keys = _Keys(share, first, last)
+    keys = _BatchKeys(share, first, last)
     if workers == 0:
         yield from (make(*key) for key in keys)
         return
-    yield from DataLoader(
-        _Made(make),
+    loader: DataLoader[T | _Refusal] = DataLoader(
+        _BatchMaker(make),
         batch_size=None,
         sampler=keys,
         num_workers=workers,
@@ -92,6 +131,11 @@ def made_ahead(
         collate_fn=_as_it_is,
         worker_init_fn=_ignore_sigterm,
     )
+    with naming_killed_workers():
+        for batch in loader:
+            if isinstance(batch, _Refusal):
+                raise UserError(batch.message)
+            yield batch
 
 
 class ClipLoader:
@@ -100,22 +144,22 @@ class ClipLoader:
     To resume, store `state_dict()` and give it to `load_state_dict` of a new loader of the same source: it goes on
     with the batch after the last one that was handed out.
 
-    Args:    workers is the number of processes that prepare batches ahead (0: none); iterations None means no end.
+    Note:    workers is the number of processes that prepare batches ahead (0: none); iterations None means no end.
     """
 
     def __init__(
-        self, source: Numbered, share: Share | None = None, workers: int = 0, iterations: int | None = None
+        self, source: NumberedClips, share: BatchShare | None = None, workers: int = 0, iterations: int | None = None
     ) -> None:
         if workers < 0:
             raise UserError(f"workers is {workers}; expected 0 or more")
-        self.source, self.share, self.workers = source, share or Share(), workers
+        self.source, self.share, self.workers = source, share or BatchShare(), workers
         self.iterations = iterations
         self.batches_done = 0
 
     def __iter__(self) -> Iterator[list[Clip]]:
         start, skip = divmod(self.batches_done, self.share.accumulate)
         end = 2**62 if self.iterations is None else self.iterations
-        made = made_ahead(self.source.clips, self.share, start, end, self.workers, prefetch=2)
+        made = make_ahead(self.source.clips, self.share, start, end, self.workers, prefetch=2)
         for position, clips in enumerate(made):
             if position >= skip:
                 self.batches_done += 1

@@ -50,7 +50,7 @@ class Ingredient:
 class TrainingLook:
     """What is done to every clip after framing; the defaults do nothing, as evaluation wants it.
 
-    Fields:  colour is the augmentation or None; mirror the chance of a left-right mirrored scene; tracks the number
+    Note:    colour is the augmentation or None; mirror the chance of a left-right mirrored scene; tracks the number
              of point tracks that every clip carries (0: none), see `choose_tracks`.
     """
 
@@ -60,7 +60,7 @@ class TrainingLook:
 
 
 @dataclass(frozen=True)
-class Draw:
+class ClipChoice:
     """Which clip of which dataset: the name in the mix, the sequence and its frames."""
 
     dataset: str
@@ -68,7 +68,7 @@ class Draw:
     window: Window
 
 
-class _Table:
+class _FrameCounts:
     """Sequences of one dataset, drawn in proportion to their number of frames."""
 
     def __init__(self, dataset: Sequences) -> None:
@@ -103,7 +103,7 @@ class Mix:
         self.shapes = shapes or ShapeRule()
         self.look = look or TrainingLook()
         self.seed, self.name = seed, name
-        self._tables = {key: _Table(one.dataset) for key, one in self.ingredients.items()}
+        self._tables = {key: _FrameCounts(one.dataset) for key, one in self.ingredients.items()}
         empty = [key for key, table in self._tables.items() if not table.names]
         if empty:
             raise UserError(f"datasets of the mix without a sequence: {', '.join(empty)}")
@@ -118,14 +118,14 @@ class Mix:
         """The shape of all batches of an iteration."""
         return self.shapes.draw(self.seed, iteration)
 
-    def draw(self, number: int, frames: int) -> Draw:
+    def draw(self, number: int, frames: int) -> ClipChoice:
         """The clip of `number`, for a clip length."""
         rng = generator(self.seed, "clip", number, frames)
         keys = list(self.shares)
         key = keys[int(rng.choice(len(keys), p=list(self.shares.values())))]
         sequence = self._tables[key].draw(rng)
         window = self.ingredients[key].windows.draw(self._tables[key].numbers[sequence], frames, rng)
-        return Draw(key, sequence, window)
+        return ClipChoice(key, sequence, window)
 
     def clip(self, number: int, shape: BatchShape) -> Clip:
         """Load, frame and augment the clip of `number`."""

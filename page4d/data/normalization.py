@@ -42,9 +42,9 @@ def normalize(
 
     Shapes:  cam_from_world (B, S, 3 or 4, 4), world_points (B, S, H, W, 3), depth and valid (B, S, H, W).
     Frame:   OpenCV; afterwards frame 0 is the identity and the world is its camera.
-    Public:  a NaN outside `valid` makes the scale NaN, and then every length of the sequence 0 (T24); a sequence
-             without valid points is multiplied by 1e6.
-    Ours:    pixels that do not count are not looked at; a sequence without valid points keeps its scale and is
+    Note:    public: a NaN outside `valid` makes the scale NaN, and then every length of the sequence 0 (T24); a
+             sequence without valid points is multiplied by 1e6.
+             Ours: pixels that do not count are not looked at; a sequence without valid points keeps its scale and is
              marked in `usable`. What is valid but not finite is left as it is: the loss leaves such pixels out.
     Raises:  UserError for a behaviour that is not known.
     """

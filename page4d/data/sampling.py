@@ -49,7 +49,7 @@ def window(numbers: Sequence[int], first: int, stride: int, length: int) -> Wind
 class WindowRule:
     """How clips are cut out of the sequences of one dataset.
 
-    Fields:  strides are drawn with equal chance from those at which a whole window fits (the smallest, if none does);
+    Note:    strides are drawn with equal chance from those at which a whole window fits (the smallest, if none does);
              step is the distance of possible first frames, in frames; ordered False draws frames of a sequence at
              random instead, without a time order (CO3D), each at most once while there are enough.
     """

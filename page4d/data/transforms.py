@@ -7,7 +7,7 @@ is the depth of nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -43,23 +43,32 @@ def float_images(clip: Clip) -> Clip:
     return replace(clip, images=clip.images.contiguous().float().div_(255.0))
 
 
-def _shift_centre(K: Tensor, x: float, y: float) -> Tensor:
+def _shifted_centre(K: Tensor, x: float, y: float) -> Tensor:
     moved = K.clone()
     moved[..., :2, 2] += K.new_tensor([x, y])
     return moved
 
 
-def _maps(clip: Clip, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+_MAPS = ("images", "depth", "moving", "instances")
+
+
+def _changed_maps(clip: Clip, change: Callable[[Tensor], Tensor], names: Sequence[str] = _MAPS) -> dict[str, Any]:
     """`change` applied to everything of the clip whose last two axes are rows and columns."""
-    names = ("images", "depth", "moving", "instances")
     return {name: change(value) for name in names if (value := getattr(clip, name)) is not None}
 
 
+def _changed_flow(clip: Clip, change: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """`change` applied to the flow (S - 1, H, W, 2), whose rows and columns are not its last axes."""
+    return {} if clip.flow is None else {"flow": change(clip.flow)}
+
+
 def _moved_tracks(clip: Clip, move: Callable[[Tensor], Tensor], height: int, width: int) -> dict[str, Any]:
+    """Tracks moved with the pixels; what leaves the image of this size is invisible from then on."""
     if clip.tracks is None or clip.tracks_visible is None:
         return {}
     tracks = move(clip.tracks)
-    inside = (tracks >= -0.5).all(-1) & (tracks[..., 0] < width - 0.5) & (tracks[..., 1] < height - 0.5)
+    x, y = tracks.unbind(-1)
+    inside = (x >= -0.5) & (y >= -0.5) & (x < width - 0.5) & (y < height - 0.5)
     return {"tracks": tracks, "tracks_visible": clip.tracks_visible & inside}
 
 
@@ -69,18 +78,17 @@ def crop(clip: Clip, box: Box) -> Clip:
     Raises:  UserError if the box is empty or reaches outside the images.
     """
     height, width = image_size(clip)
-    fits = 0 <= box.left < box.left + box.width <= width and 0 <= box.top < box.top + box.height <= height
-    if not fits:
+    across = 0 <= box.left < box.left + box.width <= width
+    down = 0 <= box.top < box.top + box.height <= height
+    if not (across and down):
         raise UserError(f"crop {box} does not lie inside images of {width} x {height} pixels (width x height)")
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    shift = clip.K.new_tensor([box.left, box.top])
-    return replace(
-        clip,
-        K=_shift_centre(clip.K, -box.left, -box.top),
-        flow=None if clip.flow is None else clip.flow[:, rows, columns],
-        **_maps(clip, lambda x: x[..., rows, columns]),
-        **_moved_tracks(clip, lambda t: t - shift, box.height, box.width),
-    )
+    corner = clip.K.new_tensor([box.left, box.top])
+    changes = _changed_maps(clip, lambda x: x[..., rows, columns])
+    changes |= _changed_flow(clip, lambda flow: flow[:, rows, columns])
+    changes |= _moved_tracks(clip, lambda xy: xy - corner, box.height, box.width)
+    # The same ray now meets a pixel whose number is smaller by the corner.
+    return replace(clip, K=_shifted_centre(clip.K, -box.left, -box.top), **changes)
 
 
 def pad(clip: Clip, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0) -> Clip:
@@ -91,14 +99,11 @@ def pad(clip: Clip, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0
     if min(left, top, right, bottom) < 0:
         raise UserError(f"pad by {(left, top, right, bottom)}: margins cannot be negative; crop instead")
     height, width = image_size(clip)
-    shift = clip.K.new_tensor([left, top])
-    return replace(
-        clip,
-        K=_shift_centre(clip.K, left, top),
-        flow=None if clip.flow is None else F.pad(clip.flow, (0, 0, left, right, top, bottom)),
-        **_maps(clip, lambda x: F.pad(x, (left, right, top, bottom))),
-        **_moved_tracks(clip, lambda t: t + shift, height + top + bottom, width + left + right),
-    )
+    corner = clip.K.new_tensor([left, top])
+    changes = _changed_maps(clip, lambda x: F.pad(x, (left, right, top, bottom)))
+    changes |= _changed_flow(clip, lambda flow: F.pad(flow, (0, 0, left, right, top, bottom)))
+    changes |= _moved_tracks(clip, lambda xy: xy + corner, height + top + bottom, width + left + right)
+    return replace(clip, K=_shifted_centre(clip.K, left, top), **changes)
 
 
 def nearest_index(source: int, target: int, device: torch.device | str = "cpu") -> Tensor:
@@ -137,47 +142,42 @@ def resize(clip: Clip, height: int, width: int, depth: DepthResize = "nearest") 
     old_height, old_width = image_size(clip)
     if (old_height, old_width) == (height, width):
         return clip
+    rows = nearest_index(old_height, height, clip.depth.device)[:, None]
+    columns = nearest_index(old_width, width, clip.depth.device)
     factor = clip.K.new_tensor([width / old_width, height / old_height])
-    y = nearest_index(old_height, height, clip.depth.device)[:, None]
-    x = nearest_index(old_width, width, clip.depth.device)
-    sparse = depth == "sparse"
-    return replace(
-        clip,
-        images=_resize_images(clip.images, height, width),
-        depth=_splat_nearest(clip.depth, height, width) if sparse else clip.depth[:, y, x],
-        moving=None if clip.moving is None else clip.moving[:, y, x],
-        instances=None if clip.instances is None else clip.instances[:, y, x],
-        flow=None if clip.flow is None else clip.flow[:, y, x] * factor,
-        K=resize_intrinsics(clip.K, width / old_width, height / old_height),
-        **_moved_tracks(clip, lambda t: (t + 0.5) * factor - 0.5, height, width),
-    )
+    nearest = ("moving", "instances") if depth == "sparse" else ("depth", "moving", "instances")
+    changes = _changed_maps(clip, lambda x: x[..., rows, columns], nearest)
+    changes |= {"images": _resize_images(clip.images, height, width)}
+    if depth == "sparse":
+        changes |= {"depth": _splat_nearest(clip.depth, height, width)}
+    changes |= _changed_flow(clip, lambda flow: flow[:, rows, columns] * factor)
+    # Pixel centres are whole numbers: (x + 0.5) counts from the image's edge, which is what a resize scales.
+    changes |= _moved_tracks(clip, lambda xy: (xy + 0.5) * factor - 0.5, height, width)
+    return replace(clip, K=resize_intrinsics(clip.K, width / old_width, height / old_height), **changes)
 
 
 def mirror(clip: Clip) -> Clip:
     """Left-right mirror image of the whole scene: the world is mirrored in x too, so poses stay rigid motions."""
     height, width = image_size(clip)
     sign = clip.K.new_tensor([-1.0, 1.0, 1.0])
+    # Both sides are mirrored, M R M and M t, so that the determinant stays 1.
+    poses = clip.cam_from_world * sign[:, None] * torch.cat((sign, sign.new_ones(1)))
     K = clip.K.clone()
     K[..., 0, 1] = -clip.K[..., 0, 1]
     K[..., 0, 2] = width - 1 - clip.K[..., 0, 2]
-    poses = clip.cam_from_world * sign[:, None] * torch.cat((sign, sign.new_ones(1)))
     edge = clip.K.new_tensor([width - 1.0, 0.0])
     flip = clip.K.new_tensor([-1.0, 1.0])
-    return replace(
-        clip,
-        K=K,
-        cam_from_world=poses,
-        flow=None if clip.flow is None else clip.flow.flip(2) * flip,
-        **_maps(clip, lambda x: x.flip(-1)),
-        **_moved_tracks(clip, lambda t: edge + t * flip, height, width),
-    )
+    changes = _changed_maps(clip, lambda x: x.flip(-1))
+    changes |= _changed_flow(clip, lambda flow: flow.flip(2) * flip)
+    changes |= _moved_tracks(clip, lambda xy: edge + xy * flip, height, width)
+    return replace(clip, K=K, cam_from_world=poses, **changes)
 
 
 @dataclass(frozen=True)
 class Framing:
     """How a clip of any size is brought to the size of its batch.
 
-    Fields:  mode "crop" keeps the aspect of pixels: the largest box of the target's shape, centred on the principal
+    Note:    mode "crop" keeps the aspect of pixels: the largest box of the target's shape, centred on the principal
              point, is cut out and resized; "stretch" is the public way: the whole image, or a `zoom` part of it, is
              squeezed to the target (fx and fy then differ).
              zoom is the range of the share of the box that is kept per clip, cut at 1; (1, 1) keeps all. Of the
@@ -185,6 +185,7 @@ class Framing:
              centred shrinks the box until the principal point is in its middle, because the pose encoding knows
              only fields of view; it never shrinks to less than half.
              depth is how depth maps are resized, see `resize`.
+    Raises:  UserError for an unknown mode or a zoom out of order.
     """
 
     mode: Literal["crop", "stretch"] = "crop"
@@ -214,12 +215,14 @@ class Framing:
         if self.centred:
             room_x = max(width / 2, min(room_x, 2 * x, 2 * (width - x)))
             room_y = max(height / 2, min(room_y, 2 * y, 2 * (height - y)))
+        kept_x, kept_y = min(zoom[0], 1.0), min(zoom[1], 1.0)
         if self.mode == "crop":
-            scale = min(room_x / target_hw[1], room_y / target_hw[0]) * min(zoom[0], 1.0)
+            scale = min(room_x / target_hw[1], room_y / target_hw[0]) * kept_x
             box_w, box_h = target_hw[1] * scale, target_hw[0] * scale
         else:
-            box_w, box_h = room_x * min(zoom[0], 1.0), room_y * min(zoom[1], 1.0)
-        w, h = max(1, min(width, round(box_w))), max(1, min(height, round(box_h)))
+            box_w, box_h = room_x * kept_x, room_y * kept_y
+        w = max(1, min(width, round(box_w)))
+        h = max(1, min(height, round(box_h)))
         left = min(max(0, round(x - w / 2)), width - w)
         top = min(max(0, round(y - h / 2)), height - h)
         return Box(left, top, w, h)

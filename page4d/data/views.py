@@ -27,26 +27,24 @@ class Views:
 def open_views(source: str | Path, *, size: int, patch: int, frames: int = 4) -> Views:
     """The first `frames` pictures of a folder or video, or a clip of the synthetic world.
 
-    Source:  "synthetic" is clip 0 of the held-out split, "synthetic:7" clip 7; all else is a path.
+    Note:    "synthetic" is clip 0 of the held-out split, "synthetic:7" clip 7; all else is a path.
     Shapes:  pictures have width `size` (synthetic ones are square); sides are multiples of `patch`.
-    Raises:  UserError if there is nothing to read, or if `size` is no multiple of `patch`.
+    Raises:  UserError if there is nothing to read, or if `size` is not a multiple of `patch`.
     """
     number = re.fullmatch(r"synthetic(?::(\d+))?", str(source))
     if number is None:
         options = FrameOptions(size=size, patch=patch, max_frames=frames)
         return Views(load_frames(source, options), None)
     if size % patch:
-        raise UserError(f"size {size} is no multiple of the patch size {patch}")
+        raise UserError(f"size {size} is not a multiple of the patch size {patch}")
     clip = split_clip(SPLIT, int(number[1] or 0), height=size, width=size, frames=frames)
     return Views(_as_loaded(clip), clip)
 
 
 def _as_loaded(clip: Clip) -> LoadedImages:
     count, _, height, width = clip.images.shape
-    return LoadedImages(
-        images=clip.images,
-        original_hw=np.tile(np.array([height, width], np.int64), (count, 1)),
-        box_in_original=np.tile(np.array([0, 0, width, height], np.float64), (count, 1)),
-        names=tuple(f"frame_{int(number):04d}" for number in clip.frame_numbers),
-        timestamps_s=np.full(count, np.nan),
-    )
+    size = np.array([[height, width]], np.int64)
+    whole = np.array([[0, 0, width, height]], np.float64)
+    names = tuple(f"frame_{int(number):04d}" for number in clip.frame_numbers)
+    no_time = np.full(count, np.nan)
+    return LoadedImages(clip.images, size.repeat(count, 0), whole.repeat(count, 0), names, no_time)

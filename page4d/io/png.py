@@ -35,13 +35,17 @@ def _decoded(data: bytes, flags: int) -> NDArray[np.integer[Any]] | None:
 
 
 def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:
-    """(H, W, 3) RGB of an 8-bit colour PNG, alpha dropped, not rotated; None for any other or damaged data."""
-    if _kind(data) not in (_COLOUR, _COLOUR_ALPHA):
+    """(H, W, 3) RGB of an opaque 8-bit colour PNG, not rotated; None for any other or damaged data."""
+    kind = _kind(data)
+    if kind not in (_COLOUR, _COLOUR_ALPHA):
         return None
-    pixels = _decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None or pixels.dtype != np.uint8:
+    pixels = _decoded(data, cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint8 or pixels.ndim != 3:
         return None
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    if pixels.shape[2] == 4 and pixels[..., 3].min() < 255:
+        return None  # what shows through is for PIL to say
+    order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+    return np.asarray(cv2.cvtColor(pixels, order), np.uint8)
 
 
 def decode_grey16(data: bytes) -> NDArray[np.uint16] | None:

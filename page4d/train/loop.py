@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import signal
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from page4d.data.loader import Share, made_ahead
+from page4d.data.loader import BatchShare, make_ahead, naming_killed_workers
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
 from page4d.schema import UserError
@@ -154,15 +153,15 @@ class Trainer:
             self.resumed = resumptions(self.folder, self.position.step, self.config)
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
-        share = Share(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
+        share = BatchShare(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
         first = first_fresh(self.position.iteration, trainer.reuse)
-        made: Generator[Delivery] = made_ahead(self.source.batch, share, first, ENDLESS, trainer.workers)
+        made: Generator[Delivery] = make_ahead(self.source.batch, share, first, ENDLESS, trainer.workers)
         delivery = delivered(made, self.accelerator.device)
         batches = reused(delivery, trainer.reuse, self.position.iteration)
         bar = progress_bar(trainer.max_steps, self.position.step, main and trainer.progress)
         self.module.train()
         try:
-            with catch_sigterm(self.stop), contextlib.closing(made), contextlib.closing(delivery):
+            with naming_killed_workers(), catch_sigterm(self.stop), closing(made), closing(delivery):
                 while self.where < 1 and not self.terminated:
                     values = self._iteration_or_explain(batches)
                     self.position.seconds = before + time.monotonic() - began

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -272,25 +272,25 @@ class SceneDataset(ABC, Generic[Options]):
     def _assemble(
         self, sequence: str, numbers: Sequence[int], frames: Sequence[Frame], depth: Sequence[NDArray[np.float32]]
     ) -> Clip:
-        images = torch.from_numpy(np.stack([frame.image for frame in frames]))
+        images = torch.from_numpy(np.stack([frame.image for frame in frames])).permute(0, 3, 1, 2)
+        poses = _float_tensor([frame.cam_from_world[:3] for frame in frames])
+        K = _float_tensor([frame.K for frame in frames])
+        order = torch.tensor(list(numbers), dtype=torch.int64)
+        clip = Clip(images, torch.from_numpy(np.stack(depth)), poses, K, order, f"{self.name}/{sequence}", self.name)
+        moving = _stack_optional([frame.moving for frame in frames])
+        instances = _stack_optional([frame.instances for frame in frames])
+        clip = replace(clip, metric=self.metric, moving=moving, instances=instances)
+        return self._with_motion(clip, sequence, numbers)
+
+    def _with_motion(self, clip: Clip, sequence: str, numbers: Sequence[int]) -> Clip:
+        """The clip with tracks, and with flow where its frames follow each other, as far as the dataset has them."""
         tracks = self._tracks(sequence, numbers)
+        if tracks is not None:
+            xy, visible = torch.from_numpy(tracks.xy.astype(np.float32)), torch.from_numpy(tracks.visible)
+            clip = replace(clip, tracks=xy, tracks_visible=visible)
         follow = len(numbers) > 1 and all(b == a + 1 for a, b in pairwise(numbers))
         flow = self._flow(sequence, numbers) if follow else None
-        return Clip(
-            images=images.permute(0, 3, 1, 2),
-            depth=torch.from_numpy(np.stack(depth)),
-            cam_from_world=_float_tensor([frame.cam_from_world[:3] for frame in frames]),
-            K=_float_tensor([frame.K for frame in frames]),
-            frame_numbers=torch.tensor(list(numbers), dtype=torch.int64),
-            name=f"{self.name}/{sequence}",
-            dataset=self.name,
-            metric=self.metric,
-            moving=_stack_optional([frame.moving for frame in frames]),
-            instances=_stack_optional([frame.instances for frame in frames]),
-            tracks=None if tracks is None else torch.from_numpy(tracks.xy.astype(np.float32)),
-            tracks_visible=None if tracks is None else torch.from_numpy(tracks.visible),
-            flow=None if flow is None else torch.from_numpy(flow),
-        )
+        return clip if flow is None else replace(clip, flow=torch.from_numpy(flow))
 
     def _check_sizes(
         self, sequence: str, frames: Mapping[int, Frame], depth: Mapping[int, NDArray[np.float32]]

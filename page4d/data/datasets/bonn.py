@@ -32,18 +32,16 @@ from page4d.io.names import by_time, list_files
 from page4d.io.trajectories import poses_from_rows, rigid_inverse
 from page4d.schema import UserError
 
-CALIBRATION = Calibration(
-    640, 480, 542.822841, 542.576870, 315.593520, 237.756098, (0.039903, -0.099343, -0.000730, -0.000144, 0.0)
-)
+DISTORTION = (0.039903, -0.099343, -0.000730, -0.000144, 0.0)
+CALIBRATION = Calibration(640, 480, 542.822841, 542.576870, 315.593520, 237.756098, DISTORTION)
 ROS_AXES = np.array([[-1.0, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
-PUBLISHED_MARKER_FROM_SENSOR = np.array(
-    [
-        [1.0157, 0.1828, -0.2389, 0.0113],
-        [0.0009, -0.8431, -0.6413, -0.0098],
-        [-0.3009, 0.6147, -0.8085, 0.0111],
-        [0.0, 0.0, 0.0, 1.0],
-    ]
-)
+_PUBLISHED = [
+    [1.0157, 0.1828, -0.2389, 0.0113],
+    [0.0009, -0.8431, -0.6413, -0.0098],
+    [-0.3009, 0.6147, -0.8085, 0.0111],
+    [0.0, 0.0, 0.0, 1.0],
+]
+PUBLISHED_MARKER_FROM_SENSOR = np.array(_PUBLISHED)
 
 
 def nearest_rigid(transform: NDArray[np.float64]) -> NDArray[np.float64]:

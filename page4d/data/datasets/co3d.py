@@ -189,17 +189,13 @@ def _read_official(path: Path) -> Annotated:
 
 def _official_frame(stored: dict[str, Any], place: str) -> AnnotatedFrame:
     image = checked_relative(str(stored["image"]["path"]), place)
-    depth: dict[str, Any] = stored.get("depth") or {}
+    about: dict[str, Any] = stored.get("depth") or {}
     depth_beside, mask_beside = _beside(image)
+    depth = checked_relative(str(about.get("path") or depth_beside), place)
+    mask = checked_relative(str(about.get("mask_path") or mask_beside), place)
+    scale = float(about.get("scale_adjustment") or 1.0)
     pose, K = opencv_camera(stored["viewpoint"], stored["image"]["size"])
-    return AnnotatedFrame(
-        image=image,
-        depth=checked_relative(str(depth.get("path") or depth_beside), place),
-        mask=checked_relative(str(depth.get("mask_path") or mask_beside), place),
-        depth_scale=float(depth.get("scale_adjustment") or 1.0),
-        cam_from_world=pose,
-        K=K,
-    )
+    return AnnotatedFrame(image, depth, mask, scale, pose, K)
 
 
 def _read_vggt(path: Path) -> Annotated:

@@ -126,11 +126,12 @@ def read_camera(path: Path, factor: int, image_hw: tuple[int, ...]) -> tuple[NDA
     Raises:  UserError for a damaged file, or if the image does not have the file's size divided by the factor.
     """
     camera = read_dycheck_camera(path)
-    size = camera.size_wh
-    if size is not None and (round(size[0] / factor), round(size[1] / factor)) != (image_hw[1], image_hw[0]):
-        raise UserError(
-            f"{path}: the camera is for {size[0]} x {size[1]}, the image at 1/{factor} is {image_hw[1]} x {image_hw[0]}"
-        )
+    height, width = image_hw[:2]
+    if camera.size_wh is not None:
+        expected = tuple(round(side / factor) for side in camera.size_wh)
+        if expected != (width, height):
+            known = f"{camera.size_wh[0]} x {camera.size_wh[1]}"
+            raise UserError(f"{path}: the camera is for {known}, the image at 1/{factor} is {width} x {height}")
     if camera.distorted:
         warnings.warn(f"{path} has lens distortion, which is not applied", stacklevel=2)
     K = resize_intrinsics(torch.from_numpy(camera.K), 1 / factor, 1 / factor).numpy()

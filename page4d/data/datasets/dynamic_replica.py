@@ -123,7 +123,8 @@ class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
             raise UserError(
                 f"{files[0].parent}: frames have {counts[0]} to {counts[-1]} points; they do not belong together"
             )
-        return Tracks.of(np.stack([xy for xy, _ in stored]), np.stack([seen for _, seen in stored]))
+        xy, seen = zip(*stored, strict=True)
+        return Tracks.of(np.stack(xy), np.stack(seen))
 
 
 def _read_depth(path: Path, scale: float) -> NDArray[np.float32]:
@@ -134,16 +135,12 @@ def _annotated_frame(stored: Mapping[str, Any], path: Path) -> AnnotatedFrame:
     try:
         image = checked_relative(str(stored["image"]["path"]), str(path))
         height, width = stored["image"]["size"]
-        depth: Mapping[str, Any] = stored.get("depth") or {}
-        return AnnotatedFrame(
-            image=image,
-            size_hw=(int(height), int(width)),
-            depth=checked_relative(str(depth.get("path") or _depth_beside(image)), str(path)),
-            depth_scale=float(depth.get("scale_adjustment") or 1.0),
-            viewpoint=stored["viewpoint"],
-            mask=_optional_path(stored, "mask", path),
-            trajectories=_optional_path(stored, "trajectories", path),
-        )
+        about: Mapping[str, Any] = stored.get("depth") or {}
+        depth = checked_relative(str(about.get("path") or _depth_beside(image)), str(path))
+        scale = float(about.get("scale_adjustment") or 1.0)
+        mask, trajectories = (_optional_path(stored, kind, path) for kind in ("mask", "trajectories"))
+        size = int(height), int(width)
+        return AnnotatedFrame(image, size, depth, scale, stored["viewpoint"], mask, trajectories)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(f"{path}: an entry has no usable {error}; download the annotation again") from error
 

@@ -1,31 +1,45 @@
 """Your own recordings in a plain folder: the loader to start from, and the shortest one to read.
 
 <root>/<sequence>/
-  images/000000.png     or .jpg; the last number in a name is the frame number
-  depth/000000.png      16-bit PNG (or .pgm), z-depth = value / depth_per_unit (1000: millimetres), 0 = no measurement;
-                        or .npy with z-depth itself
+  images/000000.png     any picture; its number is the last one in the name, or the name is its time in seconds
+  depth/000000.png      16-bit PNG, PGM or TIFF, z-depth = value / depth_per_unit (1000: millimetres), 0 = no
+                        measurement; or .npy or float TIFF with z-depth itself
   intrinsics.txt        fx fy cx cy in pixels, one row, or one row for each image in order
-  poses.txt             number tx ty tz qx qy qz qw: world from camera, OpenCV axes (x right, y down, z forward)
+  poses.txt             number (or time) tx ty tz qx qy qz qw: world from camera; x right, y down, z forward
   moving/000000.png     optional: brighter than half = moves
+  masks/000000.png      optional: darker than half = does not count, its pixels have no depth
+
+Depth maps and masks have the names of their images. Where names are times, a depth map or a pose may be up to 20 ms
+away, and frames are numbered from 0 in the order of time. Transparent pixels are white and have no depth.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.data.association import POSE_WITHIN_S, associate
 from page4d.data.datasets.base import Download, Frame, SceneDataset
-from page4d.data.datasets.formats import read_mask, read_npy, read_pgm16, read_rgb, read_table
-from page4d.io.depth_png import read_depth_png
-from page4d.io.names import by_number
+from page4d.data.datasets.formats import (
+    Picture,
+    read_mask,
+    read_npy,
+    read_pgm16,
+    read_picture,
+    read_png16,
+    read_table,
+    read_tiff,
+)
+from page4d.io.images import EXTENSIONS
+from page4d.io.names import by_number, by_time, list_files, time_stamps_s
 from page4d.io.trajectories import poses_from_rows, rigid_inverse
 from page4d.schema import UserError
-
-IMAGES = ("*.png", "*.jpg", "*.jpeg")
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,10 @@ class FolderOptions:
     """`depth_per_unit` is how many steps of a 16-bit depth map make a unit: 1000 for millimetres in metres."""
 
     depth_per_unit: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if not self.depth_per_unit > 0:
+            raise UserError(f"depth_per_unit is {self.depth_per_unit}; expected a positive number, 1000 for mm")
 
 
 class Folder(SceneDataset[FolderOptions]):
@@ -48,46 +66,128 @@ class Folder(SceneDataset[FolderOptions]):
         return UserError(f"{path}: {why}; expected {wanted} as in {__file__}")
 
     def _scan(self) -> dict[str, list[int]]:
-        self._images: dict[str, dict[int, Path]] = {}
-        self._poses: dict[str, dict[int, NDArray[np.float64]]] = {}
-        for table in sorted(self.root.glob("*/poses.txt")):
-            name, rows = table.parent.name, read_table(table, 8)
-            self._images[name] = by_number(p for kind in IMAGES for p in (table.parent / "images").glob(kind))
-            poses = poses_from_rows(rows[:, 1:], str(table))
-            self._poses[name] = {int(row[0]): pose for row, pose in zip(rows, poses, strict=True)}
-        return {name: sorted(images.keys() & self._poses[name].keys()) for name, images in self._images.items()}
+        folders = sorted(table.parent for table in self.root.glob("*/poses.txt"))
+        self._recordings = {folder.name: Recording.of(folder) for folder in folders}
+        return {name: sorted(recording.poses) for name, recording in self._recordings.items()}
 
     def _frame(self, sequence: str, number: int) -> Frame:
-        path = self._images[sequence][number]
-        folder = self.root / sequence
-        mask = folder / "moving" / f"{path.stem}.png"
-        return Frame(
-            image=read_rgb(path),
-            read_depth=partial(read_depth, folder / "depth" / path.stem, self.options.depth_per_unit),
-            cam_from_world=rigid_inverse(self._poses[sequence][number]),
-            K=self._intrinsics(sequence, number),
-            moving=read_mask(mask) if mask.is_file() else None,
-        )
+        recording = self._recordings[sequence]
+        picture = read_picture(recording.images[number])
+        cam_from_world, K = rigid_inverse(recording.poses[number]), recording.read_intrinsics(number)
+        read_depth = partial(self._read_depth, recording, number, picture)
+        return Frame(picture.rgb, read_depth, cam_from_world, K, moving=recording.read_mask("moving", number))
 
-    def _intrinsics(self, sequence: str, number: int) -> NDArray[np.float64]:
-        path = self.root / sequence / "intrinsics.txt"
-        rows, order = read_table(path, 4), sorted(self._images[sequence])
+    def _read_depth(self, recording: Recording, number: int, picture: Picture) -> NDArray[np.float32]:
+        depth = read_own_depth(recording.depth_of(number), self.options.depth_per_unit)
+        for name, counts in (("image", picture.opaque), ("mask", recording.read_mask("masks", number))):
+            if counts is not None and counts.shape != depth.shape:
+                sizes = f"{counts.shape[1]} x {counts.shape[0]}, its depth map {depth.shape[1]} x {depth.shape[0]}"
+                raise UserError(f"{recording.images[number]}: the {name} is {sizes}; make them one size")
+            depth = depth if counts is None else np.where(counts, depth, 0).astype(np.float32)
+        return depth
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One sequence: its pictures, depth maps and poses by frame number; masks are looked up by name.
+
+    Shapes:  poses world from camera (4, 4) each.
+    """
+
+    folder: Path
+    images: dict[int, Path]
+    depths: dict[int, Path]
+    poses: dict[int, NDArray[np.float64]]
+    masks: dict[str, dict[str, Path]]
+
+    @classmethod
+    def of(cls, folder: Path) -> Recording:
+        """List a sequence and read its poses.
+
+        Raises:  UserError for two pictures of one number or time, or a damaged poses.txt.
+        """
+        pictures, table = list_files(folder / "images", EXTENSIONS), folder / "poses.txt"
+        rows = read_table(table, 8)
+        poses = poses_from_rows(rows[:, 1:], str(table))
+        if not np.isfinite(rows[:, 0]).all() or len(set(rows[:, 0].tolist())) < len(rows):
+            raise UserError(f"{table}: a number or time is not finite or comes twice; keep one row for each image")
+        times = time_stamps_s(pictures)
+        maps = list_files(folder / "depth", DEPTH_READERS)
+        if times is None:
+            images = by_number(pictures)
+            row_of = {int(number): row for row, number in enumerate(rows[:, 0]) if number == int(number)}
+            depths = {}
+        else:
+            images = dict(enumerate(by_time(pictures).values()))
+            row_of = dict(associate(sorted(times), rows[:, 0].tolist(), POSE_WITHIN_S))
+            depths = _nearest_in_time(sorted(times), maps)
+        named = _by_stem(maps)
+        depths |= {number: named[path.stem] for number, path in images.items() if path.stem in named}
+        posed = {number: poses[row_of[number]] for number in images if number in row_of}
+        masks = {kind: _by_stem(list_files(folder / kind, EXTENSIONS)) for kind in ("moving", "masks")}
+        return cls(folder, images, depths, posed, masks)
+
+    def read_mask(self, kind: str, number: int) -> NDArray[np.bool_] | None:
+        """The mask of a frame in `moving` or `masks` that has the name of its image, None if there is none."""
+        path = self.masks[kind].get(self.images[number].stem)
+        return None if path is None else read_mask(path)
+
+    def depth_of(self, number: int) -> Path:
+        """The depth map of a frame.
+
+        Raises:  UserError if there is none.
+        """
+        if number not in self.depths:
+            raise UserError(
+                f"{self.images[number]} has no depth map of its name in {self.folder / 'depth'}; add it, or read no "
+                "depth at all with data.depth.load=false"
+            )
+        return self.depths[number]
+
+    def read_intrinsics(self, number: int) -> NDArray[np.float64]:
+        """K (3, 3) of a frame.
+
+        Raises:  UserError unless there is one row, or one for each image.
+        """
+        path = self.folder / "intrinsics.txt"
+        rows, order = read_table(path, 4), list(self.images)
         if len(rows) not in (1, len(order)):
             raise UserError(f"{path} has {len(rows)} rows; expected 1, or one for each of the {len(order)} images")
         fx, fy, cx, cy = rows[0] if len(rows) == 1 else rows[order.index(number)]
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
 
-def read_depth(stem: Path, per_unit: float) -> NDArray[np.float32]:
-    """The depth map of this name, whichever of the three kinds is there.
+def _nearest_in_time(times_s: Sequence[float], maps: Sequence[Path]) -> dict[int, Path]:
+    """For each frame the depth map at its time, none where the maps are not named by times."""
+    if time_stamps_s(maps) is None:
+        return {}
+    stamped = by_time(maps)
+    files = list(stamped.values())
+    return {number: files[k] for number, k in associate(times_s, list(stamped), POSE_WITHIN_S)}
 
-    Raises:  UserError if none is, or it cannot be read.
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by their name without suffix; of several the one whose suffix comes last in the alphabet."""
+    return {path.stem: path for path in sorted(paths)}
+
+
+DEPTH_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
+    ".npy": read_npy,
+    ".pgm": read_pgm16,
+    ".png": read_png16,
+    ".tif": read_tiff,
+    ".tiff": read_tiff,
+}
+
+
+def read_own_depth(path: Path, per_unit: float) -> NDArray[np.float32]:
+    """A depth map of any of the kinds; steps of 16 bits are divided by `per_unit`, other numbers are depth itself.
+
+    Raises:  UserError if it cannot be read, or is not one map (H, W) of numbers.
     """
-    if (path := stem.with_name(stem.name + ".pgm")).is_file():
-        return np.divide(read_pgm16(path), per_unit, dtype=np.float32)
-    if (path := stem.with_name(stem.name + ".npy")).is_file():
-        return read_npy(path).astype(np.float32)
-    path = stem.with_name(stem.name + ".png")
-    if not path.is_file():
-        raise UserError(f"{path} is missing, and so are .pgm and .npy; the image of this name has no depth map")
-    return read_depth_png(path, per_unit)
+    stored = DEPTH_READERS[path.suffix.lower()](path)
+    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
+        raise UserError(f"{path} holds {stored.dtype} of shape {stored.shape}; expected one map (H, W) of numbers")
+    if path.suffix.lower() != ".npy" and stored.dtype == np.uint16:
+        return np.asarray(np.divide(stored, per_unit, dtype=np.float32))
+    return stored.astype(np.float32)

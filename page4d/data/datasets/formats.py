@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from page4d.extras import extras_named
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
 from page4d.schema import UserError
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError)
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
 @contextmanager
@@ -38,17 +39,46 @@ def reading(path: Path, what: str) -> Iterator[None]:
         raise UserError(f"{path} cannot be read as {what} ({error}); extract or download it again") from error
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit colour image as (H, W, 3) RGB; alpha is dropped, EXIF rotation is not applied (K is of the file)."""
+@dataclass(frozen=True)
+class Picture:
+    """An 8-bit colour image (H, W, 3) RGB; `opaque` is bool (H, W), None where nothing shows through.
+
+    Note:    transparent pixels are white, as everywhere that a network is shown pictures.
+    """
+
+    rgb: NDArray[np.uint8]
+    opaque: NDArray[np.bool_] | None = None
+
+
+def read_picture(path: Path) -> Picture:
+    """An 8-bit colour image of any kind that PIL reads; EXIF rotation is not applied (K is of the file).
+
+    Raises:  UserError also for 16-bit and float pixels: such a file may be a depth map.
+    """
     with reading(path, "colour image"):
         data = path.read_bytes()
         pixels = decode_rgb(data)
         if pixels is not None:
-            return pixels
+            return Picture(pixels)
         with open_checked(data) as image:
             if image.mode[0] in "IF":
                 raise UserError(f"{path} has mode {image.mode}, expected an 8-bit picture; it may be a depth map")
-            return np.asarray(image.convert("RGB"))
+            return _on_white(image)
+
+
+def _on_white(image: Image.Image) -> Picture:
+    if not image.has_transparency_data:
+        return Picture(np.asarray(image.convert("RGB")))
+    layers = image.convert("RGBA")
+    white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+    opaque = np.asarray(layers.getchannel("A")) > 127
+    shown = Image.alpha_composite(white, layers).convert("RGB")
+    return Picture(np.asarray(shown), None if opaque.all() else opaque)
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """The colours of `read_picture`."""
+    return read_picture(path).rgb
 
 
 def read_png16(path: Path) -> NDArray[np.uint16]:

@@ -154,7 +154,8 @@ def z_from_distance(distance: NDArray[np.float32], K: NDArray[np.float64]) -> ND
     height, width = distance.shape
     x = (np.arange(width) - K[0, 2]) / K[0, 0]
     y = (np.arange(height) - K[1, 2]) / K[1, 1]
-    return np.asarray(distance / np.sqrt(1 + x[None, :] ** 2 + y[:, None] ** 2), np.float32)
+    ray_length = np.sqrt(1 + x[None, :] ** 2 + y[:, None] ** 2)
+    return np.asarray(distance / ray_length, np.float32)
 
 
 def moving_instances(metadata: Mapping[str, Any], number: int, folder: Path) -> NDArray[np.bool_]:
@@ -169,11 +170,8 @@ def moving_instances(metadata: Mapping[str, Any], number: int, folder: Path) -> 
     for label, instance in enumerate(instances, start=1):
         positions, quaternions = instance.get("positions"), instance.get("quaternions")
         if positions and quaternions:
-            table[label] = any(
-                _moved(positions, quaternions, number, other)
-                for other in (number - 1, number + 1)
-                if 0 <= other < len(positions)
-            )
+            neighbours = [other for other in (number - 1, number + 1) if 0 <= other < len(positions)]
+            table[label] = any(_moved(positions, quaternions, number, other) for other in neighbours)
     return table
 
 

@@ -31,11 +31,10 @@ from page4d.io.trajectories import poses_from_rows
 from page4d.schema import UserError
 
 # https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats#intrinsic_camera_calibration_of_the_kinect
-CALIBRATIONS = {
-    "freiburg1": Calibration(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633)),
-    "freiburg2": Calibration(640, 480, 520.9, 521.0, 325.1, 249.7, (0.2312, -0.7849, -0.0033, -0.0001, 0.9172)),
-    "freiburg3": Calibration(640, 480, 535.4, 539.2, 320.1, 247.6),
-}
+FREIBURG1 = Calibration(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633))
+FREIBURG2 = Calibration(640, 480, 520.9, 521.0, 325.1, 249.7, (0.2312, -0.7849, -0.0033, -0.0001, 0.9172))
+FREIBURG3 = Calibration(640, 480, 535.4, 539.2, 320.1, 247.6)
+CALIBRATIONS = {"freiburg1": FREIBURG1, "freiburg2": FREIBURG2, "freiburg3": FREIBURG3}
 
 
 @dataclass(frozen=True)

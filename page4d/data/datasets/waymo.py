@@ -149,14 +149,16 @@ class Waymo(SceneDataset[WaymoOptions]):
         image, pose = (f"[CameraImageComponent].{n}" for n in ("image", "pose.transform"))
         where = [*self._this_camera(), *_at(stamps)]
         rows = self._rows("camera_image", segment, ["key.frame_timestamp_micros", image, pose], where)
-        return {
-            int(row["key.frame_timestamp_micros"]): (_decode(row[image], segment), _matrix(row[pose])) for row in rows
-        }
+        stamps_read = [int(row["key.frame_timestamp_micros"]) for row in rows]
+        pictures = [(_decode(row[image], segment), _matrix(row[pose])) for row in rows]
+        return dict(zip(stamps_read, pictures, strict=True))
 
     def _moving_boxes(self, segment: str, stamps: Sequence[int]) -> dict[int, list[NDArray[np.float64]]] | None:
         """Boxes for these stamps; their neighbours in time are read too, to see what moves."""
         order = self._stamps[segment]
-        near = {order[j] for i in map(order.index, stamps) for j in (i - 1, i, i + 1) if 0 <= j < len(order)}
+        near: set[int] = set()
+        for at in map(order.index, stamps):
+            near |= set(order[max(0, at - 1) : at + 2])
         return moving_boxes(self.folder, segment, self._vehicle_poses(segment, sorted(near)), stamps)
 
     def _clouds(self, segment: str, stamps: Sequence[int]) -> dict[int, NDArray[np.float64]]:

@@ -63,13 +63,17 @@ def _velocity(centres: Mapping[int, NDArray[np.float64]], stamp: int) -> NDArray
     order = sorted(centres)
     at = order.index(stamp)
     before, after = order[max(0, at - 1)], order[min(len(order) - 1, at + 1)]
-    return None if before == after else (centres[after] - centres[before]) / (1e-6 * (after - before))
+    if before == after:
+        return None
+    seconds = 1e-6 * (after - before)
+    return (centres[after] - centres[before]) / seconds
 
 
 def _world_corners(box: NDArray[np.float64], world_from_vehicle: NDArray[np.float64]) -> NDArray[np.float64]:
     x, y, z = (_CORNERS * box[3:6]).T
     cos, sin = np.cos(box[6]), np.sin(box[6])
-    corners = np.stack((cos * x - sin * y, sin * x + cos * y, z), -1) + box[:3]
+    turned = np.stack((cos * x - sin * y, sin * x + cos * y, z), -1)
+    corners = turned + box[:3]
     return np.asarray(corners @ world_from_vehicle[:3, :3].T + world_from_vehicle[:3, 3])
 
 
@@ -84,9 +88,9 @@ def draw_boxes(
     for corners in boxes:
         points = _in_front(corners @ cam_from_world[:3, :3].T + cam_from_world[:3, 3])
         if len(points):
-            pixels = points @ K.T
-            hull = cv2.convexHull(np.rint(pixels[:, :2] / pixels[:, 2:]).clip(-30_000, 30_000).astype(np.int32))
-            cv2.fillConvexPoly(mask, hull, (1,))
+            projected = points @ K.T
+            pixels = np.rint(projected[:, :2] / projected[:, 2:]).clip(-30_000, 30_000)  # what OpenCV can draw
+            cv2.fillConvexPoly(mask, cv2.convexHull(pixels.astype(np.int32)), (1,))
     return mask.astype(bool)
 
 

@@ -51,28 +51,26 @@ def _images(base: Path, folder: str, component: str, segment: str, where: Any) -
     """First-return images by (stamp, laser)."""
     values, shape = (f"[{component}].range_image_return1.{n}" for n in ("values", "shape"))
     rows = read_component(base / folder / f"{segment}.parquet", [_STAMP, _LASER, values, shape], where)
-    return {
-        (int(row[_STAMP]), int(row[_LASER])): np.array(row[values], np.float64).reshape(row[shape])
-        for row in rows
-        if row[values] is not None
-    }
+    found = {}
+    for row in rows:
+        if row[values] is not None:
+            image = np.array(row[values], np.float64).reshape(row[shape])
+            found[int(row[_STAMP]), int(row[_LASER])] = image
+    return found
 
 
-def _calibrations(
-    base: Path, segment: str
-) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64] | tuple[float, float]]]:
+def _calibrations(base: Path, segment: str) -> dict[int, tuple[NDArray[np.float64], Inclination]]:
     """For each laser vehicle from laser (4, 4), and its beams' inclinations or their (min, max)."""
     prefix = "[LiDARCalibrationComponent]."
     names = [prefix + n for n in ("extrinsic.transform", "beam_inclination.min", "beam_inclination.max")]
     values = prefix + "beam_inclination.values"
     rows = read_component(base / "lidar_calibration" / f"{segment}.parquet", [_LASER, *names, values])
-    return {
-        int(row[_LASER]): (
-            np.array(row[names[0]], np.float64).reshape(4, 4),
-            _inclination(row[values], row[names[1]], row[names[2]]),
-        )
-        for row in rows
-    }
+    found = {}
+    for row in rows:
+        vehicle_from_laser = np.array(row[names[0]], np.float64).reshape(4, 4)
+        beams = _inclination(row[values], row[names[1]], row[names[2]])
+        found[int(row[_LASER])] = (vehicle_from_laser, beams)
+    return found
 
 
 def _inclination(values: NDArray[np.float64] | None, low: float, high: float) -> Inclination:
@@ -92,23 +90,30 @@ def _vehicle_points(
     beam = rising[::-1, None]
     # Column 0 looks backwards in the vehicle's frame whatever the laser's own yaw.
     yaw = np.arctan2(vehicle_from_laser[1, 0], vehicle_from_laser[0, 0])
-    azimuth = (2 * (width - np.arange(width) - 0.5) / width - 1) * np.pi - yaw
-    directions = np.stack(
-        (np.cos(azimuth) * np.cos(beam), np.sin(azimuth) * np.cos(beam), np.broadcast_to(np.sin(beam), distance.shape)),
-        -1,
-    )
-    points = distance[..., None] * directions
+    turn = 1 - 2 * (np.arange(width) + 0.5) / width
+    azimuth = turn * np.pi - yaw
+    x, y = np.cos(azimuth) * np.cos(beam), np.sin(azimuth) * np.cos(beam)
+    z = np.broadcast_to(np.sin(beam), distance.shape)
+    points = distance[..., None] * np.stack((x, y, z), -1)
     return np.asarray(points @ vehicle_from_laser[:3, :3].T + vehicle_from_laser[:3, 3])
 
 
 def _world_by_pixel(points: NDArray[np.float64], pose: NDArray[np.float64]) -> NDArray[np.float64]:
     """World points from vehicle points (N, 3) with a pose each: roll, pitch, yaw, x, y, z (N, 6)."""
-    roll, pitch, yaw = pose[:, 0], pose[:, 1], pose[:, 2]
+    roll, pitch, yaw = pose[:, :3].T
     x, y, z = points.T
-    y, z = np.cos(roll) * y - np.sin(roll) * z, np.sin(roll) * y + np.cos(roll) * z
-    x, z = np.cos(pitch) * x + np.sin(pitch) * z, -np.sin(pitch) * x + np.cos(pitch) * z
-    x, y = np.cos(yaw) * x - np.sin(yaw) * y, np.sin(yaw) * x + np.cos(yaw) * y
+    y, z = _turned(y, z, roll)
+    z, x = _turned(z, x, pitch)
+    x, y = _turned(x, y, yaw)
     return np.stack((x, y, z), -1) + pose[:, 3:]
+
+
+def _turned(
+    first: NDArray[np.float64], second: NDArray[np.float64], angle: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two coordinates after a turn from the first axis towards the second."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return cos * first - sin * second, sin * first + cos * second
 
 
 def _pixels_of(projection: NDArray[np.float64], camera: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

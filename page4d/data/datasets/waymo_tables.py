@@ -23,16 +23,16 @@ def read_component(path: Path, columns: list[str], where: Any = None) -> list[di
     try:
         file = parquet.ParquetFile(path)
         names = set(file.schema_arrow.names)
-        needed = {*columns, *(name for name, _, _ in where or ())}
-        if missing := sorted(needed - names):
+        asked = {*columns, *(name for name, _, _ in where or ())}
+        if missing := sorted(asked - names):
             raise UserError(f"{path} has no column {', '.join(missing)}; it is not a Waymo v2 component")
         table = parquet.read_table(path, columns=columns, filters=where or None)
-        stored = {name: [_plain(value) for value in table.column(name)] for name in columns}
+        stored = [list(map(_plain, table.column(name))) for name in columns]
     except UserError:
         raise
     except Exception as error:  # pyarrow raises its own classes and OSError for damaged files
         raise UserError(f"{path} cannot be read as Parquet ({error}); download it again") from error
-    return [dict(zip(stored, row, strict=True)) for row in zip(*stored.values(), strict=True)]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*stored, strict=True)]
 
 
 def _plain(value: Any) -> Any:
