@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from page4d.data.loader import Share, made_ahead
+from page4d.data.loader import BatchShare, make_ahead
 from page4d.evaluate.exam import network_rows
 from page4d.evaluate.exam_results import summary
 from page4d.model import PAGE4D
@@ -36,7 +36,7 @@ class Exams:
             world = split_config(name, frames=4, height=height, width=width)
             # Workers draw and the device renders: one process alone would draw longer than the networks look.
             source = SyntheticSource(name, world, min(CLIPS_PER_BATCH, clips), device="auto")
-            drawn = made_ahead(source.batch, Share(), 0, max(1, clips // CLIPS_PER_BATCH), workers)
+            drawn = make_ahead(source.batch, BatchShare(), 0, max(1, clips // CLIPS_PER_BATCH), workers)
             splits[name] = tuple(rendered(batch, device) for batch in drawn)
         return cls(splits, device)
 

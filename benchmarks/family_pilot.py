@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from training import measure, wait
 
-from page4d.data.loader import Share, made_ahead
+from page4d.data.loader import BatchShare, make_ahead
 from page4d.schema import atomic_write
 from page4d.train.setup import data_from
 from page4d.train.sources import DrawnBatch
@@ -68,7 +68,7 @@ def drawing(config: Mapping[str, Any], workers: int) -> dict[str, float]:
     began = time.perf_counter()
     source.batch(0, 0)
     alone = 16 / (time.perf_counter() - began)
-    batches = made_ahead(source.batch, Share(), 1, 10_000, workers)
+    batches = make_ahead(source.batch, BatchShare(), 1, 10_000, workers)
     next(batches)
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < 3.0:
