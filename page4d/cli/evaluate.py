@@ -98,7 +98,7 @@ def _exact(words: Sequence[str]) -> int:
 
     from page4d.evaluate.exam import ExamRequest
     from page4d.evaluate.tables import exam_section, update_card
-    from page4d.train.settings import build
+    from page4d.settings import build
 
     for word in words:
         if "=" not in word:

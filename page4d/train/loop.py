@@ -21,7 +21,6 @@ from page4d.data.loader import BatchShare, make_ahead, naming_killed_workers
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
 from page4d.schema import UserError
-from page4d.settings import near
 from page4d.train import snapshot
 from page4d.train.batch import TrainBatch, given_mask, targets_of
 from page4d.train.checkpoints import Checkpoints

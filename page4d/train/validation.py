@@ -16,8 +16,8 @@ from page4d.evaluate.exam_results import summary
 from page4d.evaluate.statistics import RATIOS
 from page4d.losses import LossConfig, total_loss
 from page4d.schema import UserError
+from page4d.settings import near
 from page4d.train.batch import TrainBatch, targets_of
-from page4d.train.patterns import near
 from page4d.train.sources import Source
 
 LOSS_NAMES = (
