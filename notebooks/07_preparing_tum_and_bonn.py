@@ -56,14 +56,14 @@ page4d.check_parameters()
 import tempfile
 from pathlib import Path
 
-from page4d.prepare import SyntheticOptions, plan_scenes, publish
+from page4d.prepare import SyntheticOptions, plan_scenes, write_plan
 
 work = Path(tempfile.mkdtemp())
 options = SyntheticOptions(scenes=1, first=2, frames=40, height=48, width=64)
 sequence = Path(source)
 if not source:
     ((sequence, plan),) = plan_scenes(work / "download", options)
-    publish(plan)
+    write_plan(plan)
 for name in ("rgb.txt", "depth.txt", "groundtruth.txt"):
     lines = (sequence / name).read_text().splitlines()
     print(f"{name}: {len(lines)} lines, the last is\n   {lines[-1]}")
@@ -126,8 +126,8 @@ _ = axis.legend()
 # that this command did not write is never touched.
 
 # %%
-print("written" if publish(plan) else "already complete")
-print("written" if publish(plan) else "already complete")
+print("written" if write_plan(plan) else "already complete")
+print("written" if write_plan(plan) else "already complete")
 print(sorted(path.name for path in (work / "tum").iterdir()))
 print(rows[0])
 
@@ -174,7 +174,7 @@ for protocol in ("public", "time"):
         protocol, bonn_first, bonn_frames, allow_fewer=True
     )
     plan = prepare_bonn.plan_sequence(folder, work / protocol, chosen)
-    publish(plan)
+    write_plan(plan)
     print(f"{protocol}: {len(plan.manifest.frames)} frames")
 print(plan.notes[0])
 

@@ -47,7 +47,7 @@ page4d.check_parameters()
 import tempfile
 from pathlib import Path
 
-from page4d.prepare import SyntheticOptions, plan_scenes, publish
+from page4d.prepare import SyntheticOptions, plan_scenes, write_plan
 
 work = Path(tempfile.mkdtemp())
 options = SyntheticOptions(
@@ -55,7 +55,7 @@ options = SyntheticOptions(
 )
 if not root:
     for _, plan in plan_scenes(work / "download", options):
-        publish(plan)
+        write_plan(plan)
 
 # %% [markdown]
 # ## One call

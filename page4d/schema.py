@@ -21,6 +21,8 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.npz import check_npz
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -261,6 +263,7 @@ def concatenated(parts: Sequence[Prediction]) -> Prediction:
 def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     if not zipfile.is_zipfile(path):
         raise ValueError("no .npz archive, or cut short")
+    check_npz(path)
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     return arrays, json.loads(str(arrays.pop("header")))

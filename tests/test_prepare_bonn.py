@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from page4d.cli import main
 from page4d.data.manifest import Manifest
 from page4d.prepare.bonn import BonnOptions, plan_sequence
-from page4d.prepare.plans import publish
+from page4d.prepare.plans import write_plan
 from page4d.schema import UserError
 
 PUBLIC = BonnOptions(first=2, frames=4)
@@ -34,13 +35,25 @@ def write_sequence(folder: Path, pose_rate_hz: float = 10.0, images: int = 8) ->
     return folder
 
 
+def pose(words: str) -> Callable[[Path], None]:
+    """Give row 2 of the ground truth, which both protocols use, another pose."""
+
+    def change(sequence: Path) -> None:
+        path = sequence / "groundtruth.txt"
+        lines = path.read_text().splitlines()
+        lines[3] = f"{lines[3].split()[0]} {words}"
+        path.write_text("\n".join(lines))
+
+    return change
+
+
 @pytest.fixture
 def sequence(tmp_path: Path) -> Path:
     return write_sequence(tmp_path / "rgbd_bonn_test")
 
 
 def test_public_protocol_cuts_each_list_at_the_same_places(sequence: Path, tmp_path: Path) -> None:
-    publish(plan_sequence(sequence, tmp_path / "out", PUBLIC))
+    write_plan(plan_sequence(sequence, tmp_path / "out", PUBLIC))
     out = tmp_path / "out"
     assert sorted(p.name for p in (out / "rgb_4").iterdir()) == [f"100.{k}0000.png" for k in range(2, 6)]
     assert sorted(p.name for p in (out / "depth_4").iterdir()) == [f"100.{k}0700.png" for k in range(2, 6)]
@@ -52,7 +65,7 @@ def test_public_protocol_cuts_each_list_at_the_same_places(sequence: Path, tmp_p
 
 
 def test_time_protocol_gives_each_image_its_own_pose(sequence: Path, tmp_path: Path) -> None:
-    publish(plan_sequence(sequence, tmp_path / "out", BY_TIME))
+    write_plan(plan_sequence(sequence, tmp_path / "out", BY_TIME))
     rows = np.loadtxt(tmp_path / "out" / "groundtruth_4.txt")
     np.testing.assert_allclose(rows[:, 0], 100.2 + 0.1 * np.arange(4))
     manifest = Manifest.load(tmp_path / "out" / "manifest_4.json")
@@ -114,7 +127,10 @@ def test_images_without_a_pose(sequence: Path, tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda s: (s / "groundtruth.txt").unlink(), "groundtruth.txt does not exist"),
-        (lambda s: (s / "groundtruth.txt").write_text("1 2 3\n"), "line 1: 2 values after the stamp, needed 7"),
+        (lambda s: (s / "groundtruth.txt").write_text("1 2 3\n"), "line 1: 2 values after the stamp, expected 7"),
+        (pose("nan 0 0 0 0 0 1"), "groundtruth.txt, line 4: .*expected 7 finite numbers"),
+        (pose("0 0 0 0 0 zero 1"), "groundtruth.txt, line 4: could not convert"),
+        (pose("0 0 0 0 0 0 0"), "groundtruth.txt, line 4: pose 0 is .*zero quaternion"),
         (lambda s: (s / "groundtruth.txt").write_text("2 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1"), "line 2: stamp 1"),
         (lambda s: (s / "rgb" / "abc.png").write_bytes(b""), "abc.png: the file name is not a time stamp"),
         (lambda s: (s / "rgb" / "99.9.png").write_bytes(b""), "99.9.png: its stamp is not after that of 100.7"),

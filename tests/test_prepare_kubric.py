@@ -16,8 +16,8 @@ from writers.scene import FRAMES, HEIGHT, WIDTH, Truth, tracked
 
 from page4d.cli import main
 from page4d.data.datasets import Kubric
-from page4d.prepare.kubric_tfrecord import distance_tiff, plan_record, read
-from page4d.prepare.tfrecord import masked_crc, parse_example, records
+from page4d.prepare.kubric_tfrecord import distance_tiff, plan_record, read_scenes
+from page4d.prepare.tfrecord import masked_crc, parse_example, read_records
 from page4d.schema import UserError
 
 RIGID = {"deforming_weight": 0.0, "walker_weight": 0.0, "centre_offset": (-0.5 / WIDTH, -0.5 / HEIGHT)}
@@ -82,7 +82,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     written(source, "1")
     data = source.read_bytes()
     with pytest.raises(UserError, match=r"holds no \.tfrecord file; download"):
-        list(read(tmp_path / "nowhere"))
+        list(read_scenes(tmp_path / "nowhere"))
     for damaged, message in (
         (data[:-100], "ends within record 0"),
         (data + b"\0" * 5, "ends within the header of record 1"),
@@ -92,21 +92,38 @@ def test_damaged_files(tmp_path: Path) -> None:
     ):
         source.write_bytes(damaged)
         with pytest.raises(UserError, match=message):
-            [plan_record(one, tmp_path) for one in read(source)]
+            [plan_record(one, tmp_path) for one in read_scenes(source)]
+
+
+def test_a_length_that_is_only_claimed_takes_no_memory(tmp_path: Path) -> None:
+    length = struct.pack("<Q", 1 << 42)
+    path = tmp_path / "a.tfrecord"
+    path.write_bytes(length + struct.pack("<I", masked_crc(length)) + b"data")
+    with pytest.raises(UserError, match="ends within record 0"):
+        list(read_records(path))
+
+
+@pytest.mark.parametrize("name", ["../17", "..", "a/b", "a\\b", "/etc/x", "", "a\0b"])
+def test_a_video_name_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "movi_f-train.tfrecord"
+    source.write_bytes(movi.record(movi.example(name, tracked(**RIGID).clip, [])))
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["prepare", "kubric", str(source), "--out", str(tmp_path / "deep/out")]) == 2
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_wrong_counts_and_images(tmp_path: Path) -> None:
     clip = tracked(**RIGID).clip
     example = movi.example("1", clip, [])
     for old, new, message in (
-        (b"camera/positions", b"camera/positionX", r"'camera/positions' has 0 numbers, needed 24"),
-        (b"segmentations", b"segmentationX", r"'segmentations' has 0 images, needed 8"),
+        (b"camera/positions", b"camera/positionX", r"'camera/positions' has 0 numbers, expected 24"),
+        (b"segmentations", b"segmentationX", r"'segmentations' has 0 images, expected 8"),
         (b"IHDR", b"IHDX", "a depth image is damaged"),
     ):
         path = tmp_path / "x-train.tfrecord"
         path.write_bytes(movi.record(example.replace(old, new)))
         with pytest.raises(UserError, match=rf"record 0: {message}"):
-            plan_record(next(read(path)), tmp_path)
+            plan_record(next(read_scenes(path)), tmp_path)
     with pytest.raises(UserError, match="expected 16-bit grey"):
         distance_tiff(movi.png(np.zeros((4, 4), np.uint8)), 0, 1)
 
@@ -151,4 +168,4 @@ def test_features_come_back(integers: list[int], floats: list[float], blobs: lis
 def test_records_of_a_file_come_in_order(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecord"
     path.write_bytes(movi.record(b"one") + movi.record(b"") + movi.record(b"three"))
-    assert list(records(path)) == [b"one", b"", b"three"]
+    assert list(read_records(path)) == [b"one", b"", b"three"]

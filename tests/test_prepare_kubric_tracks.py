@@ -15,7 +15,7 @@ from writers import kubric
 from page4d.cli import main
 from page4d.data.datasets import Kubric, Selection
 from page4d.prepare.kubric_tracks import TrackOptions, plan_scene
-from page4d.prepare.plans import publish
+from page4d.prepare.plans import write_plan
 from page4d.schema import Clip, UserError
 from page4d.world import Scene, WorldConfig, query_tracks, render_clip, sample_scene
 
@@ -42,7 +42,7 @@ def write(root: Path, seed: int = 2) -> Path:
 @pytest.mark.parametrize("seed", [2, 3])
 def test_tracks_equal_the_exact_ones(tmp_path: Path, seed: int) -> None:
     folder = write(tmp_path, seed)
-    assert publish(plan_scene(folder, folder))
+    assert write_plan(plan_scene(folder, folder))
     xy, mask = np.load(folder / "tracks.npy"), np.load(folder / "track_masks.npy")
     assert xy.dtype == np.float64
     assert mask.dtype == bool
@@ -63,7 +63,7 @@ def test_tracks_equal_the_exact_ones(tmp_path: Path, seed: int) -> None:
 
 def test_the_loader_reads_them(tmp_path: Path) -> None:
     folder = write(tmp_path)
-    publish(plan_scene(folder, folder))
+    write_plan(plan_scene(folder, folder))
     clip = Kubric(tmp_path, Selection(min_frames=2)).load("scene_0001", [1, 3])
     assert clip.tracks is not None
     np.testing.assert_allclose(clip.tracks.numpy(), np.load(folder / "tracks.npy")[:, [1, 3]].swapaxes(0, 1), atol=1e-4)
@@ -80,7 +80,7 @@ def test_a_point_behind_another_body_is_hidden_also_far_from_the_axis(tmp_path: 
         cam_from_world=clip.cam_from_world[:1].expand(2, 3, 4), K=clip.K[:2], frame_numbers=clip.frame_numbers[:2],
     )  # fmt: skip
     kubric.write(tmp_path, {"scene_0001": still}, objects={"scene_0001": []})
-    publish(plan_scene(tmp_path / "scene_0001", tmp_path / "out"))
+    write_plan(plan_scene(tmp_path / "scene_0001", tmp_path / "out"))
     xy, mask = np.load(tmp_path / "out/tracks.npy"), np.load(tmp_path / "out/track_masks.npy")
     assert not mask[xy[:, 1, 0] < WIDTH / 2 - 1, 1].any()
     assert mask[xy[:, 1, 0] > WIDTH / 2, 1].all()

@@ -16,7 +16,7 @@ from PIL import Image
 from page4d.data.association import associate, nearest_within, read_index
 from page4d.data.manifest import Manifest
 from page4d.prepare import plans as publishing
-from page4d.prepare.plans import publish
+from page4d.prepare.plans import write_plan
 from page4d.prepare.tum import TumOptions, plan_sequence, sequences
 from page4d.schema import UserError
 
@@ -139,7 +139,7 @@ def test_golden_selection(name: str, tmp_path: Path) -> None:
     assert [[images[i].stamp_s, poses[j].stamp_s] for i, j in pairs] == case["matches_rgb_gt"]
 
     plan = plan_sequence(source, tmp_path / "out", TumOptions(allow_fewer=True))
-    assert publish(plan)
+    assert write_plan(plan)
     out = tmp_path / "out"
     assert sorted(p.name for p in (out / "rgb_90").iterdir()) == case["rgb_90"]
     assert sorted(p.name for p in (out / "depth_90").iterdir()) == case["depth_90"]
@@ -167,10 +167,10 @@ def test_a_missing_depth_map_is_reported_and_shifts_nothing(tmp_path: Path) -> N
 
 
 def test_a_second_run_changes_nothing(sequence: Path) -> None:
-    assert publish(plan_sequence(sequence, sequence, SMALL))
+    assert write_plan(plan_sequence(sequence, sequence, SMALL))
     first = tree(sequence)
     stamps = {p: (sequence / p).stat().st_mtime_ns for p in first}
-    assert not publish(plan_sequence(sequence, sequence, SMALL))
+    assert not write_plan(plan_sequence(sequence, sequence, SMALL))
     assert tree(sequence) == first
     assert {p: (sequence / p).stat().st_mtime_ns for p in first} == stamps
     assert not list(sequence.glob(".*"))
@@ -178,9 +178,9 @@ def test_a_second_run_changes_nothing(sequence: Path) -> None:
 
 def test_other_options_replace_only_what_this_command_wrote(sequence: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    publish(plan_sequence(sequence, out, TumOptions(frames=3, stride=3)))
+    write_plan(plan_sequence(sequence, out, TumOptions(frames=3, stride=3)))
     (out / "notes.txt").write_text("mine")
-    assert publish(plan_sequence(sequence, out, TumOptions(frames=3, stride=2)))
+    assert write_plan(plan_sequence(sequence, out, TumOptions(frames=3, stride=2)))
     assert sorted(p.name for p in (out / "rgb_3").iterdir()) == ["100.0000.png", "100.2000.png", "100.4000.png"]
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -192,16 +192,16 @@ def test_files_of_others_are_never_touched(sequence: Path, tmp_path: Path, name:
     (out / name).write_bytes(b"somebody's work")
     before = tree(out)
     with pytest.raises(UserError, match=r"were not written by this command.*" + Path(name).name):
-        publish(plan_sequence(sequence, out, SMALL))
+        write_plan(plan_sequence(sequence, out, SMALL))
     assert tree(out) == before
 
 
 def test_the_output_of_the_public_script_is_adopted(sequence: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    publish(plan_sequence(sequence, out, SMALL))
+    write_plan(plan_sequence(sequence, out, SMALL))
     before = tree(out)
     (out / "manifest_4.json").unlink()
-    assert publish(plan_sequence(sequence, out, SMALL))
+    assert write_plan(plan_sequence(sequence, out, SMALL))
     assert tree(out) == before
 
 
@@ -218,13 +218,13 @@ def test_an_interrupted_run_leaves_nothing_visible_and_continues(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        publish(plan_sequence(sequence, out, SMALL), interrupt)
+        write_plan(plan_sequence(sequence, out, SMALL), interrupt)
     assert [p.name for p in out.iterdir()] == [".manifest_4.part"]
 
     copied: list[Any] = []
     copy = publishing.shutil.copyfileobj
     monkeypatch.setattr(publishing.shutil, "copyfileobj", lambda a, b: (copied.append(a.name), copy(a, b)))
-    assert publish(plan_sequence(sequence, out, SMALL))
+    assert write_plan(plan_sequence(sequence, out, SMALL))
     assert len(copied) == 8 - 5
     assert len(list((out / "rgb_4").iterdir())) == len(list((out / "depth_4").iterdir())) == 4
     assert not list(out.glob(".*"))
@@ -233,7 +233,7 @@ def test_an_interrupted_run_leaves_nothing_visible_and_continues(
 def test_a_folder_that_cannot_be_written(sequence: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        publish(plan_sequence(sequence, tmp_path / "file" / "out", SMALL))
+        write_plan(plan_sequence(sequence, tmp_path / "file" / "out", SMALL))
 
 
 # --- bad input --------------------------------------------------------------------------------------------------
@@ -250,8 +250,18 @@ def break_line(path: Path, line: int, text: str) -> None:
     [
         ("rgb.txt", 3, "abc rgb/x.png", r"rgb\.txt, line 3: 'abc' is not a time stamp"),
         ("rgb.txt", 3, "nan rgb/x.png", r"rgb\.txt, line 3: 'nan' is not a time stamp"),
-        ("rgb.txt", 4, "100.1", r"rgb\.txt, line 4: 0 values after the stamp, needed 1"),
-        ("groundtruth.txt", 2, "100.102 0 0 0 0 0 1", r"groundtruth\.txt, line 2: 6 values after the stamp, needed 7"),
+        ("rgb.txt", 4, "100.1", r"rgb\.txt, line 4: 0 values after the stamp, expected 1"),
+        (
+            "groundtruth.txt",
+            2,
+            "100.102 0 0 0 0 0 1",
+            r"groundtruth\.txt, line 2: 6 values after .*, expected 7",
+        ),
+        ("groundtruth.txt", 3, "100.202 0 0 inf 0 0 0 1", r"groundtruth\.txt, line 3: .*expected 7 finite numbers"),
+        ("groundtruth.txt", 3, "100.202 0 0 0 0 0 x 1", r"groundtruth\.txt, line 3: could not convert"),
+        ("groundtruth.txt", 3, "100.202 0 0 0 0 0 0 0", r"groundtruth\.txt, line 3: pose 0 is .*zero quaternion"),
+        ("rgb.txt", 4, "100.2 ../rgb/100.2000.png", r"rgb\.txt, line 4: .* does not stay in its folder"),
+        ("depth.txt", 3, "100.205 /etc/100.png", r"depth\.txt, line 3: .* does not stay in its folder"),
         ("depth.txt", 3, "99.5 depth/99.5.png", r"depth\.txt, line 3: stamp 99\.5 is before 100\.105 of line 2"),
         ("rgb.txt", 4, "100.1 rgb/100.1000.png", r"rgb\.txt, line 4: stamp 100\.1 repeats line 3"),
         ("rgb.txt", 4, "100.2 rgb/other.png", r"rgb\.txt, line 4: .*rgb/other\.png does not exist"),
@@ -302,9 +312,9 @@ def test_no_match_and_too_few_frames(sequence: Path, tmp_path: Path) -> None:
     [
         ("rgb/100.2000.png", b"", r"rgb\.txt, line 4: .*\(0 bytes\) cannot be decoded"),
         ("rgb/100.2000.png", b"<html>404</html>", r"rgb\.txt, line 4: .*cannot be decoded"),
-        ("depth/100.2050.png", "8bit", r"depth\.txt, line 3: .*uint8 with shape \(3, 4\), needed a 16-bit"),
-        ("depth/100.2050.png", "other size", r"depth\.txt, line 3: .*needed a 16-bit image with shape \(3, 4\)"),
-        ("rgb/100.2000.png", "8bit", r"rgb\.txt, line 4: .*needed an 8-bit colour image"),
+        ("depth/100.2050.png", "8bit", r"depth\.txt, line 3: .*uint8 with shape \(3, 4\), expected a 16-bit"),
+        ("depth/100.2050.png", "other size", r"depth\.txt, line 3: .*expected a 16-bit image with shape \(3, 4\)"),
+        ("rgb/100.2000.png", "8bit", r"rgb\.txt, line 4: .*expected an 8-bit colour image"),
     ],
 )
 def test_unreadable_images_are_named_before_anything_is_written(

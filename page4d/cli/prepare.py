@@ -50,7 +50,7 @@ def _prepare_tum(args: argparse.Namespace) -> int:
     from page4d.prepare.tum import TumOptions, plan_sequence, sequences
 
     options = TumOptions(args.frames, args.stride, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
-    return _publish_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
+    return _write_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
 
 
 def _bonn(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,7 @@ def _prepare_bonn(args: argparse.Namespace) -> int:
     from page4d.prepare.bonn import BonnOptions, plan_sequence, sequences
 
     options = BonnOptions(args.protocol, args.first, args.frames, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
-    return _publish_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
+    return _write_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
 
 
 def _kubric(parser: argparse.ArgumentParser) -> None:
@@ -82,12 +82,12 @@ def _kubric(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_kubric(args: argparse.Namespace) -> int:
-    from page4d.prepare.kubric_tfrecord import plan_record, read, scene_folder
-    from page4d.prepare.plans import publish
+    from page4d.prepare.kubric_tfrecord import plan_record, read_scenes, scene_folder
+    from page4d.prepare.plans import write_plan
 
-    for record in read(args.source, args.first, args.scenes):
+    for record in read_scenes(args.source, args.first, args.scenes):
         plan = plan_record(record, args.out)
-        written = f"{len(plan.files)} files written" if plan is not None and publish(plan) else "already complete"
+        written = f"{len(plan.files)} files written" if plan is not None and write_plan(plan) else "already complete"
         print(f"{scene_folder(record, args.out)}: {written}")
     return 0
 
@@ -103,7 +103,7 @@ def _prepare_tracks(args: argparse.Namespace) -> int:
     from page4d.prepare.kubric_tracks import TrackOptions, plan_scene, scenes
 
     options = TrackOptions(args.step, args.offset)
-    return _publish_all((plan_scene(s, _target(s, args.out), options) for s in scenes(args.source)), "scene")
+    return _write_all((plan_scene(s, _target(s, args.out), options) for s in scenes(args.source)), "scene")
 
 
 def _synthetic(parser: argparse.ArgumentParser) -> None:
@@ -118,13 +118,13 @@ def _synthetic(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_synthetic(args: argparse.Namespace) -> int:
-    from page4d.prepare.plans import publish
+    from page4d.prepare.plans import write_plan
     from page4d.prepare.synthetic import SyntheticOptions, plan_scenes
 
     names = ("scenes", "first", "frames", "height", "width")
     options = SyntheticOptions(split=args.source, **{name: getattr(args, name) for name in names})
     for folder, plan in plan_scenes(args.out, options):
-        changed = plan is not None and publish(plan)
+        changed = plan is not None and write_plan(plan)
         print(f"{folder}: {args.frames} frames {'written' if changed else 'already complete'}")
     return 0
 
@@ -133,17 +133,17 @@ def _target(sequence: Path, out: Path | None) -> Path:
     return sequence if out is None else out / sequence.resolve().name
 
 
-def _publish_all(plans: Iterable[Plan], unit: str = "sequence") -> int:
+def _write_all(plans: Iterable[Plan], unit: str = "sequence") -> int:
     """Plan every sequence before the first is written, so that one broken download leaves all others untouched."""
     from tqdm import tqdm
 
-    from page4d.prepare.plans import publish
+    from page4d.prepare.plans import write_plan
 
     for plan in list(tqdm(plans, desc="reading", unit=unit, disable=None, file=sys.stderr, leave=False)):
         with tqdm(
             total=len(plan.files), desc=plan.manifest.sequence, unit="file", disable=None, file=sys.stderr
         ) as bar:
-            changed = publish(plan, lambda bar=bar: bar.update() and None)  # type: ignore[misc]
+            changed = write_plan(plan, lambda bar=bar: bar.update() and None)  # type: ignore[misc]
         print(f"{plan.folder}: {plan.what} {'written' if changed else 'already complete'} ({plan.manifest_name})")
         for note in plan.notes:
             print(f"  {note}")

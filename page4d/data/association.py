@@ -67,7 +67,7 @@ def _parse(path: Path, number: int, text: str, n_words: int) -> IndexRow:
     return IndexRow(stamp, tuple(words[1:]), path, number)
 
 
-def read_entries(path: Path, n_words: int = 1) -> list[IndexRow]:
+def read_rows(path: Path, n_words: int = 1) -> list[IndexRow]:
     """Read `stamp word word ...` lines in file order; `#` starts a comment line, commas and tabs count as blanks.
 
     Raises:  UserError with file and line for a missing or empty file, a word that is no stamp, or too few words.
@@ -86,10 +86,10 @@ def read_entries(path: Path, n_words: int = 1) -> list[IndexRow]:
 def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[IndexRow]:
     """Read an index file whose stamps must increase.
 
-    Raises:  UserError with file and line as `read_entries`, and for a stamp that repeats or goes back in time. With
+    Raises:  UserError with file and line as `read_rows`, and for a stamp that repeats or goes back in time. With
              `tolerant`, the last of equal stamps wins and the entries are sorted, as the public script does.
     """
-    entries = read_entries(path, n_words)
+    entries = read_rows(path, n_words)
     if tolerant:
         return sorted({entry.stamp_s: entry for entry in entries}.values(), key=lambda entry: entry.stamp_s)
     _check_order(entries)

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from page4d.data.association import associate
 from page4d.data.datasets.dycheck import DyCheckFiles, list_scenes
 from page4d.data.datasets.dycheck import read_depth as read_dycheck_depth
-from page4d.data.datasets.formats import read_npy, read_png16
+from page4d.data.datasets.formats import read_png16
 from page4d.data.datasets.sintel import SintelFiles
 from page4d.data.prepared import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
+from page4d.io.arrays import read_npy
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
 from page4d.io.images import EXTENSIONS
 from page4d.io.names import frame_number, list_files

@@ -24,6 +24,7 @@ from page4d.inference import predict
 from page4d.io.images import LoadedImages, load_images, open_rgb
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
+from page4d.npz import check_npz
 from page4d.schema import Prediction, UserError, atomic_write
 
 FOLDER_FILE = "folder.json"
@@ -92,6 +93,7 @@ def origin_of(model: PAGE4D, label: str, benchmark: Benchmark, protocol: Protoco
 def stored_meta(path: Path) -> dict[str, Any]:
     """The meta of a Prediction file, without reading its arrays; {} if the file is damaged."""
     try:
+        check_npz(path)
         with np.load(path, allow_pickle=False) as stored:
             return dict(json.loads(str(stored["header"]))["meta"])
     except Exception:  # numpy and zipfile raise a dozen kinds for a damaged archive

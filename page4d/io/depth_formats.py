@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.io.arrays import read_npy
 from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
@@ -100,12 +101,7 @@ def read_depth_npy(path: Path | str) -> NDArray[np.float32]:
 
     Raises:  UserError if the file is missing, damaged, of another shape, or not numeric.
     """
-    try:
-        stored = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; expected a .npy depth map") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is not a whole .npy file ({error}); download it again") from error
-    if not isinstance(stored, np.ndarray) or stored.ndim not in (2, 3) or stored.dtype.kind not in "fiu":
-        raise UserError(f"{path} holds {getattr(stored, 'shape', type(stored))}; expected numbers (H, W) or (H, W, C)")
+    stored = read_npy(Path(path))
+    if stored.ndim not in (2, 3) or stored.dtype.kind not in "fiu":
+        raise UserError(f"{path} holds {stored.dtype} {stored.shape}; expected numbers (H, W) or (H, W, C)")
     return np.asarray(stored if stored.ndim == 2 else stored[..., 0], np.float32)

@@ -14,10 +14,18 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from page4d.data.association import IndexRow, associate, nearest_within, read_entries, read_index
-from page4d.prepare.frames import Chosen, Target, plan_of
+from page4d.data.association import (
+    DEPTH_WITHIN_S,
+    POSE_WITHIN_S,
+    IndexRow,
+    associate,
+    nearest_within,
+    read_index,
+    read_rows,
+)
+from page4d.data.datasets.bonn import stamped_images
+from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
 from page4d.schema import UserError
@@ -32,29 +40,10 @@ class BonnOptions:
     protocol: Literal["public", "time"] = "public"
     first: int = 30
     frames: int = 110
-    max_pose_difference_s: float = 0.02
-    max_depth_difference_s: float = 0.04
+    max_pose_difference_s: float = POSE_WITHIN_S
+    max_depth_difference_s: float = DEPTH_WITHIN_S
     allow_fewer: bool = False
     tolerant: bool = False
-
-
-def stamped_images(folder: Path) -> list[Stamped]:
-    """Stamp and path of every PNG of a folder, sorted by file name as the public script does.
-
-    Raises:  UserError if the folder is missing or empty, a name is no stamp, or the names are not in time order.
-    """
-    paths = sorted(folder.glob("*.png"))
-    if not paths:
-        raise UserError(f"{folder} has no PNG images; this is not a complete download of the sequence")
-    stamped: list[Stamped] = []
-    for path in paths:
-        try:
-            stamped.append((float(path.stem), path))
-        except ValueError as error:
-            raise UserError(f"{path}: the file name is not a time stamp in seconds") from error
-        if len(stamped) > 1 and stamped[-1][0] <= stamped[-2][0]:
-            raise UserError(f"{path}: its stamp is not after that of {stamped[-2][1].name}, which sorts before it")
-    return stamped
 
 
 def _cut(name: str, count: int, options: BonnOptions) -> slice:
@@ -67,24 +56,26 @@ def _cut(name: str, count: int, options: BonnOptions) -> slice:
     return slice(options.first, last)
 
 
-def _by_position(sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> list[Chosen]:
+def _by_position(
+    sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions
+) -> list[ChosenFrame]:
     depths = stamped_images(sequence / "depth")
     depths = depths[_cut(str(sequence / "depth"), len(depths), options)]
     rows = poses[_cut(str(sequence / "groundtruth.txt"), len(poses), options)]
     if not len(images) == len(depths) == len(rows):
         counts = f"{len(images)} colour images, {len(depths)} depth images and {len(rows)} poses"
         raise UserError(f"{sequence}: {counts}; they cannot be paired by position, use --protocol time")
-    return [
-        Chosen(image, image_s, row.stamp_s, " ".join(row.words), depth, depth_s)
-        for (image_s, image), (depth_s, depth), row in zip(images, depths, rows, strict=True)
-    ]
+    chosen = []
+    for (image_s, image), (depth_s, depth), row in zip(images, depths, rows, strict=True):
+        chosen.append(ChosenFrame(image, image_s, row.stamp_s, pose_text(row), depth, depth_s))
+    return chosen
 
 
-def _by_time(sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> list[Chosen]:
+def _by_time(sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> list[ChosenFrame]:
     depths = stamped_images(sequence / "depth")
-    depth_stamps = [stamp for stamp, _ in depths]
-    partner = dict(associate([s for s, _ in images], [e.stamp_s for e in poses], options.max_pose_difference_s))
-    missing = [image for i, (_, image) in enumerate(images) if i not in partner]
+    images_s, depths_s = [stamp for stamp, _ in images], [stamp for stamp, _ in depths]
+    row_of = dict(associate(images_s, [row.stamp_s for row in poses], options.max_pose_difference_s))
+    missing = [image for i, (_, image) in enumerate(images) if i not in row_of]
     if missing and (len(missing) == len(images) or not options.allow_fewer):
         raise UserError(
             f"{sequence}: {len(missing)} of {len(images)} images have no pose within "
@@ -92,10 +83,10 @@ def _by_time(sequence: Path, images: list[Stamped], poses: list[IndexRow], optio
         )
     chosen = []
     for i, (stamp, image) in enumerate(images):
-        if i in partner:
-            pose, k = poses[partner[i]], nearest_within(depth_stamps, stamp, options.max_depth_difference_s)
+        if i in row_of:
+            row, k = poses[row_of[i]], nearest_within(depths_s, stamp, options.max_depth_difference_s)
             depth_s, depth = (None, None) if k is None else depths[k]
-            chosen.append(Chosen(image, stamp, pose.stamp_s, " ".join(pose.words), depth, depth_s))
+            chosen.append(ChosenFrame(image, stamp, row.stamp_s, pose_text(row), depth, depth_s))
     return chosen
 
 
@@ -104,29 +95,29 @@ def pairing_report(images: list[Stamped], poses: list[IndexRow], options: BonnOp
     rows = poses[options.first : options.first + len(images)]
     if not rows:
         return f"groundtruth.txt has no row {options.first}, so nothing can be paired by position"
-    ordered = sorted(poses, key=lambda pose: pose.stamp_s)
-    stamps = [pose.stamp_s for pose in ordered]
-    own = [nearest_within(stamps, stamp, float("inf")) for stamp, _ in images[: len(rows)]]
-    late = np.array([row.stamp_s - stamp for row, (stamp, _) in zip(rows, images, strict=False)])
-    apart_m = np.array(
-        [np.linalg.norm(_position(row) - _position(ordered[k or 0])) for row, k in zip(rows, own, strict=True)]
-    )
+    ordered = sorted(poses, key=lambda row: row.stamp_s)
+    stamps = [row.stamp_s for row in ordered]
+    late, apart = [], []
+    for row, (stamp, _) in zip(rows, images, strict=False):
+        own = ordered[nearest_within(stamps, stamp, float("inf")) or 0]
+        late.append(row.stamp_s - stamp)
+        apart.append(np.linalg.norm(row.numbers(3) - own.numbers(3)))
+    late_s, apart_m = np.array(late), np.array(apart)
     return (
-        f"rows {options.first} to {options.first + len(late) - 1} of groundtruth.txt lie {np.median(late):+.3f} s "
-        f"(median; {np.abs(late).max():.3f} s at most) from their images; pairing by row instead of time stamp moves "
+        f"rows {options.first} to {options.first + len(late) - 1} of groundtruth.txt lie {np.median(late_s):+.3f} s "
+        f"(median; {np.abs(late_s).max():.3f} s at most) from their images; pairing by row instead of time stamp moves "
         f"poses by {np.median(apart_m):.4f} m (median; {apart_m.max():.4f} m at most)"
     )
 
 
-def _position(entry: IndexRow) -> NDArray[np.float64]:
-    return np.array([float(word) for word in entry.words[:3]])
-
-
-def _table(chosen: Sequence[Chosen]) -> bytes:
+def _format_rows(chosen: Sequence[ChosenFrame]) -> bytes:
     """Rows as numpy's text writer makes them, which the public script uses."""
-    rows = np.array([[one.pose_s, *(float(word) for word in one.pose.split()[:7])] for one in chosen])
+    rows = []
+    for frame in chosen:
+        numbers = map(float, frame.pose.split()[:7])
+        rows.append([frame.pose_s, *numbers])
     stream = io.BytesIO()
-    np.savetxt(stream, rows)
+    np.savetxt(stream, np.array(rows))
     return stream.getvalue()
 
 
@@ -142,17 +133,17 @@ def plan_sequence(sequence: Path, out: Path, options: BonnOptions | None = None)
     images = found[_cut(str(sequence / "rgb"), len(found), options)]
     path = sequence / "groundtruth.txt"
     by_rank = options.protocol == "public"
-    poses = read_entries(path, 7) if by_rank and options.tolerant else read_index(path, 7, options.tolerant)
+    poses = read_rows(path, 7) if by_rank and options.tolerant else read_index(path, 7, options.tolerant)
     chosen = (_by_position if by_rank else _by_time)(sequence, images, poses, options)
-    for one in chosen:
-        size = check_colour(one.image, str(sequence))
-        if one.depth is not None:
-            check_depth(one.depth, str(sequence), size)
+    for frame in chosen:
+        size = check_colour(frame.image, str(sequence))
+        if frame.depth is not None:
+            check_depth(frame.depth, str(sequence), size)
     notes = [pairing_report(images, poses, options)]
-    if missing := sum(one.depth is None for one in chosen):
+    if missing := sum(frame.depth is None for frame in chosen):
         notes.append(f"{missing} of {len(chosen)} frames have no depth map within {options.max_depth_difference_s} s")
     target = Target("bonn", sequence.resolve().name, out, options.frames)
-    return plan_of(target, chosen, _table(chosen), asdict(options), notes)
+    return plan_frames(target, chosen, _format_rows(chosen), asdict(options), notes)
 
 
 def sequences(source: Path) -> Iterator[Path]:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from page4d.data.association import IndexRow
 from page4d.data.manifest import FrameRow, Manifest
-from page4d.prepare.plans import Plan, Source
+from page4d.io.names import checked_name
+from page4d.io.trajectories import poses_from_rows
+from page4d.prepare.plans import Content, Plan
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenFrame:
     """One frame of the benchmark: source files, stamps in seconds, and the pose as the text of its file."""
 
     image: Path
@@ -33,19 +36,32 @@ class Target:
     count: int
 
 
-def plan_of(
-    target: Target, chosen: Sequence[Chosen], ground_truth: bytes, options: Mapping[str, Any], notes: Sequence[str] = ()
+def pose_text(row: IndexRow) -> str:
+    """The pose of a row tx ty tz qx qy qz qw as it stands in its file, so that no digit is lost.
+
+    Raises:  UserError with file and line for a word, NaN, infinity or a zero quaternion.
+    """
+    poses_from_rows(row.numbers(7)[None], row.place)
+    return " ".join(row.words)
+
+
+def plan_frames(
+    target: Target,
+    chosen: Sequence[ChosenFrame],
+    ground_truth: bytes,
+    options: Mapping[str, Any],
+    notes: Sequence[str] = (),
 ) -> Plan:
     """The files of a benchmark folder; the text of the ground truth file is given, because scripts differ in it."""
-    files: dict[str, Source] = {}
+    files: dict[str, Content] = {}
     rows = []
-    for one in chosen:
-        image, depth = f"rgb_{target.count}/{one.image.name}", None
-        files[image] = one.image
-        if one.depth is not None:
-            depth = f"depth_{target.count}/{one.depth.name}"
-            files[depth] = one.depth
-        rows.append(FrameRow(image, one.image_s, one.pose_s, one.pose, depth, one.depth_s))
+    for frame in chosen:
+        image, depth = f"rgb_{target.count}/{checked_name(frame.image.name, str(frame.image))}", None
+        files[image] = frame.image
+        if frame.depth is not None:
+            depth = f"depth_{target.count}/{checked_name(frame.depth.name, str(frame.depth))}"
+            files[depth] = frame.depth
+        rows.append(FrameRow(image, frame.image_s, frame.pose_s, frame.pose, depth, frame.depth_s))
     files[f"groundtruth_{target.count}.txt"] = ground_truth
     manifest = Manifest(target.kind, target.sequence, tuple(rows), dict(options))
     return Plan(target.folder, f"manifest_{target.count}.json", manifest, files, tuple(notes))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,28 +24,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.data.manifest import Manifest
+from page4d.io.names import checked_name
 from page4d.prepare.plans import Plan
-from page4d.prepare.tfrecord import Values, one, parse_example, records
+from page4d.prepare.tfrecord import Values, parse_example, read_records, single
 from page4d.schema import UserError
 
 MANIFEST = "manifest_kubric.json"
 _METADATA = ("video_name", "num_frames", "num_instances", "height", "width", "depth_range")
 _CAMERA = ("focal_length", "sensor_width", "field_of_view", "positions", "quaternions")
 _INSTANCES = ("positions", "quaternions", "is_dynamic", "asset_id")
-FEATURES = frozenset(
-    (
-        "video",
-        "segmentations",
-        "depth",
-        *(f"metadata/{name}" for name in _METADATA),
-        *(f"camera/{name}" for name in _CAMERA),
-        *(f"instances/{name}" for name in _INSTANCES),
-    )
-)
+_GROUPS = {"metadata": _METADATA, "camera": _CAMERA, "instances": _INSTANCES}
+_PICTURES = ("video", "segmentations", "depth")
+FEATURES = frozenset((*_PICTURES, *(f"{group}/{name}" for group, names in _GROUPS.items() for name in names)))
 
 
 @dataclass(frozen=True)
-class Record:
+class SceneRecord:
     """Where a scene comes from: a file, its split and the number of the record in it."""
 
     path: Path
@@ -53,7 +48,7 @@ class Record:
     data: bytes
 
 
-def files(source: Path) -> list[Path]:
+def list_records(source: Path) -> list[Path]:
     """The TFRecord files at `source`: itself, or all below it, sorted.
 
     Raises:  UserError if there is none.
@@ -73,25 +68,33 @@ def split_of(path: Path) -> str:
     return match.group(1) if match else "train"
 
 
-def read(source: Path, first: int = 0, scenes: int | None = None) -> Iterator[Record]:
+def read_scenes(source: Path, first: int = 0, scenes: int | None = None) -> Iterator[SceneRecord]:
     """Records `first`, first + 1, ... over all files at `source`, at most `scenes` of them."""
     seen = 0
-    for path in files(source):
-        for number, data in enumerate(records(path)):
+    for path in list_records(source):
+        for number, data in enumerate(read_records(path)):
             if scenes is not None and seen >= first + scenes:
                 return
             if seen >= first:
-                yield Record(path, split_of(path), number, data)
+                yield SceneRecord(path, split_of(path), number, data)
             seen += 1
 
 
-def scene_folder(record: Record, out: Path) -> Path:
-    """Where a record's scene is written: `<out>/<split>_<video name>`."""
-    example = parse_example(record.data, {"metadata/video_name"})
-    return out / f"{record.split}_{bytes(one(example, 'metadata/video_name')).decode()}"
+def scene_folder(record: SceneRecord, out: Path) -> Path:
+    """Where a record's scene is written: `<out>/<split>_<video name>`.
+
+    Raises:  UserError for a record whose video has no name, or one that would lead out of `out`.
+    """
+    name = single(parse_example(record.data, {"metadata/video_name"}), "metadata/video_name")
+    place = f"{record.path}, record {record.number}"
+    try:
+        text = bytes(name).decode()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{place}: the video's name is {name!r}; expected text") from error
+    return out / f"{record.split}_{checked_name(text, place)}"
 
 
-def plan_record(record: Record, out: Path) -> Plan | None:
+def plan_record(record: SceneRecord, out: Path) -> Plan | None:
     """What a record becomes; None if an earlier run completed this scene from the same record.
 
     Raises:  UserError naming the file and record for a missing feature, a damaged image or a wrong count.
@@ -110,7 +113,7 @@ def plan_record(record: Record, out: Path) -> Plan | None:
 
 def scene_files(example: Mapping[str, Values]) -> dict[str, bytes]:
     """File name -> content of the worker's folder for one video."""
-    frames = int(one(example, "metadata/num_frames"))
+    frames = int(single(example, "metadata/num_frames"))
     span = _numbers(example, "metadata/depth_range", (2,))
     images = {name: _images(example, name, frames) for name in ("video", "segmentations", "depth")}
     contents: dict[str, bytes] = {}
@@ -132,7 +135,7 @@ def distance_tiff(png: bytes, low_m: float, high_m: float) -> bytes:
             if image.mode not in ("I;16", "I"):
                 raise UserError(f"depth has pixels of mode {image.mode}, expected 16-bit grey")
             stored = np.asarray(image).astype(np.float64)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"a depth image is damaged ({error}); download the file again") from error
     stream = io.BytesIO()
     metres = low_m + stored / 65535 * (high_m - low_m)
@@ -141,26 +144,25 @@ def distance_tiff(png: bytes, low_m: float, high_m: float) -> bytes:
 
 
 def _metadata(example: Mapping[str, Values], frames: int, span: NDArray[np.float32]) -> dict[str, Any]:
-    count = int(one(example, "metadata/num_instances"))
-    camera: dict[str, Any] = {n: float(one(example, f"camera/{n}")) for n in _CAMERA[:3] if f"camera/{n}" in example}
+    camera: dict[str, Any] = {n: float(single(example, f"camera/{n}")) for n in _CAMERA[:3] if f"camera/{n}" in example}
     camera["positions"] = _numbers(example, "camera/positions", (frames, 3)).tolist()
     camera["quaternions"] = _numbers(example, "camera/quaternions", (frames, 4)).tolist()
-    positions = _numbers(example, "instances/positions", (count, frames, 3)).tolist() if count else []
-    quaternions = _numbers(example, "instances/quaternions", (count, frames, 4)).tolist() if count else []
+    resolution = [int(single(example, f"metadata/{side}")) for side in ("width", "height")]
+    instances = _instances(example, frames)
+    about = {"num_frames": frames, "num_instances": len(instances), "resolution": resolution}
+    return {"metadata": about | {"depth_range": span.tolist()}, "camera": camera, "instances": instances}
+
+
+def _instances(example: Mapping[str, Values], frames: int) -> list[dict[str, Any]]:
+    """The poses of every instance, in the order of the segmentation's labels from 1 on."""
+    count = int(single(example, "metadata/num_instances"))
+    if count == 0:
+        return []
+    positions = _numbers(example, "instances/positions", (count, frames, 3)).tolist()
+    quaternions = _numbers(example, "instances/quaternions", (count, frames, 4)).tolist()
     dynamic = np.asarray(example.get("instances/is_dynamic", np.zeros(count)), bool).tolist()
-    return {
-        "metadata": {
-            "num_frames": frames,
-            "num_instances": count,
-            "resolution": [int(one(example, "metadata/width")), int(one(example, "metadata/height"))],
-            "depth_range": span.tolist(),
-        },
-        "camera": camera,
-        "instances": [
-            {"positions": p, "quaternions": q, "is_dynamic": d}
-            for p, q, d in zip(positions, quaternions, dynamic, strict=True)
-        ],
-    }
+    poses = zip(positions, quaternions, dynamic, strict=True)
+    return [{"positions": p, "quaternions": q, "is_dynamic": moves} for p, q, moves in poses]
 
 
 def _images(example: Mapping[str, Values], name: str, frames: int) -> list[bytes]:
@@ -171,7 +173,7 @@ def _images(example: Mapping[str, Values], name: str, frames: int) -> list[bytes
 
 
 def _numbers(example: Mapping[str, Values], name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    values = example.get(name)
-    if values is None or len(values) != int(np.prod(shape)):
-        raise UserError(f"{name!r} has {0 if values is None else len(values)} numbers, expected {int(np.prod(shape))}")
+    values, expected = example.get(name), math.prod(shape)
+    if values is None or len(values) != expected:
+        raise UserError(f"{name!r} has {0 if values is None else len(values)} numbers, expected {expected}")
     return np.asarray(values, np.float32).reshape(shape)

@@ -13,20 +13,28 @@ from pathlib import Path
 
 from page4d.data.manifest import Manifest
 from page4d.io.checksums import sha256_of
+from page4d.io.names import checked_relative
 from page4d.schema import UserError, atomic_write
 
-Source = Path | bytes
+Content = Path | bytes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one prepared sequence consists of: target path relative to `folder` -> bytes or the file to copy."""
+    """What one prepared sequence consists of: target path relative to `folder` -> bytes or the file to copy.
+
+    Raises:  UserError for a path that would lead out of the folder.
+    """
 
     folder: Path
     manifest_name: str
     manifest: Manifest
-    files: Mapping[str, Source]
+    files: Mapping[str, Content]
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            checked_relative(name, f"a file of {self.folder}")
 
     @property
     def what(self) -> str:
@@ -56,7 +64,7 @@ def _present(plan: Plan) -> Iterator[str]:
 def check_target(plan: Plan, wanted: Mapping[str, str]) -> list[str]:
     """Names written by an earlier run and no longer wanted.
 
-    Errors:  UserError if the target holds files that no earlier run wrote and that differ from what is planned.
+    Raises:  UserError if the target holds files that no earlier run wrote and that differ from what is planned.
     """
     ours, stale, foreign = _previous(plan), [], []
     for name in _present(plan):
@@ -93,10 +101,10 @@ def _stage(plan: Plan, wanted: Mapping[str, str], tick: Callable[[], None]) -> N
         tick()
 
 
-def publish(plan: Plan, tick: Callable[[], None] = lambda: None) -> bool:
+def write_plan(plan: Plan, tick: Callable[[], None] = lambda: None) -> bool:
     """Bring the planned files into place; False if everything was there already.
 
-    Errors:  UserError as `check_target`, before anything is written.
+    Raises:  UserError as `check_target`, before anything is written.
     """
     wanted = {name: sha256_of(source) for name, source in plan.files.items()}
     stale = check_target(plan, wanted)

@@ -22,7 +22,7 @@ from PIL import Image
 from page4d.data.manifest import FrameRow, Manifest
 from page4d.geometry import invert, matrix_to_quaternion
 from page4d.io.checksums import sha256_of
-from page4d.prepare.plans import Plan, Source
+from page4d.prepare.plans import Content, Plan
 from page4d.schema import Clip, UserError
 from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
@@ -46,7 +46,7 @@ class SyntheticOptions:
     def __post_init__(self) -> None:
         if self.scenes < 1 or self.first < 0 or not self.frame_rate_hz > 0:
             raise UserError(
-                f"{self.scenes} scenes from {self.first} on at {self.frame_rate_hz} Hz: needed at least 1 scene, "
+                f"{self.scenes} scenes from {self.first} on at {self.frame_rate_hz} Hz: expected at least 1 scene, "
                 "a first number of 0 or more and a positive rate"
             )
         self.world_values()
@@ -70,11 +70,11 @@ def _pose_rows(clip: Clip) -> list[str]:
     return [" ".join(f"{value:.7f}" for value in row) for row in rows.tolist()]
 
 
-def _files(clip: Clip, stamps: list[str], options: SyntheticOptions) -> tuple[dict[str, Source], list[FrameRow]]:
+def _files(clip: Clip, stamps: list[str], options: SyntheticOptions) -> tuple[dict[str, Content], list[FrameRow]]:
     pixels = (clip.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     depth = (clip.depth.double() * DEPTH_PER_METRE).round()
     depth_u16 = torch.where(depth < 2**16, depth, 0.0).numpy().astype(np.uint16)
-    files: dict[str, Source] = {}
+    files: dict[str, Content] = {}
     rows = []
     for i, (stamp, pose) in enumerate(zip(stamps, _pose_rows(clip), strict=True)):
         files[f"rgb/{stamp}.png"] = _png(pixels[i])
@@ -115,7 +115,7 @@ def is_complete(folder: Path, options: dict[str, Any]) -> bool:
 def plan_scenes(out: Path, options: SyntheticOptions | None = None) -> Iterator[tuple[Path, Plan | None]]:
     """Each sequence's folder with what is to be written there, None if it is there already and need not be rendered.
 
-    Errors:  UserError for an unknown split or a size the world cannot have.
+    Raises:  UserError for an unknown split or a size the world cannot have.
     """
     options = options or SyntheticOptions()
     config = split_config(options.split, **options.world_values())

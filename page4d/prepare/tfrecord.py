@@ -7,6 +7,7 @@ seconds for a record, and the images inside carry checksums of their own.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -41,13 +42,14 @@ def masked_crc(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def records(path: Path) -> Iterator[bytes]:
+def read_records(path: Path) -> Iterator[bytes]:
     """The records of a file in order.
 
     Raises:  UserError if the file is missing, is no TFRecord or ends within a record, with the record's number.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing; give a .tfrecord file or a folder of them")
+    left = path.stat().st_size
     with path.open("rb") as stream:
         number = 0
         while header := stream.read(12):
@@ -58,17 +60,18 @@ def records(path: Path) -> Iterator[bytes]:
                 raise UserError(
                     f"{path}, record {number}: wrong checksum of the length; the file is no TFRecord or damaged"
                 )
-            data = stream.read(length + 4)
-            if len(data) < length + 4:
+            left -= len(header) + length + 4
+            if left < 0:  # before a length that the file only claims is read into memory
                 raise UserError(f"{path} ends within record {number}; download it again")
-            yield data[:-4]
+            yield stream.read(length + 4)[:-4]
             number += 1
 
 
 def parse_example(data: bytes, wanted: Collection[str]) -> dict[str, Values]:
     """The wanted features of a serialized tf.train.Example; the others are skipped, not decoded.
 
-    Returns: byte strings as a list, floats as float32 and integers as int64 arrays, flat; absent names are left out.
+    Note:    byte strings come as a list, floats as float32 and integers as int64 arrays, flat; absent names are left
+             out.
     Raises:  UserError if the data is no Example.
     """
     found: dict[str, Values] = {}
@@ -89,9 +92,10 @@ def _feature(data: memoryview) -> Values:
         if kind == _BYTES:
             return [bytes(value) for value in _messages(values, 1)]
         if kind == _FLOATS:
-            return np.concatenate([np.frombuffer(value, "<f4") for value in _packed(values, 4)] or [np.zeros(0, "f4")])
+            return np.frombuffer(b"".join(_packed(values, 4)), "<f4")
         if kind == _INTEGERS:
-            return np.array([v for value in _packed(values, 0) for v in _varints(value)], np.uint64).astype(np.int64)
+            numbers = itertools.chain.from_iterable(map(_varints, _packed(values, 0)))
+            return np.fromiter(numbers, np.uint64).astype(np.int64)
     return []
 
 
@@ -156,7 +160,7 @@ def _varints(data: memoryview) -> Iterator[int]:
         yield value
 
 
-def one(example: Mapping[str, Values], name: str) -> Any:
+def single(example: Mapping[str, Values], name: str) -> Any:
     """The single value of a feature.
 
     Raises:  UserError if the feature is absent or has several values.

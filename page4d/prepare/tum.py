@@ -11,8 +11,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from page4d.data.association import IndexRow, associate, nearest_within, read_index
-from page4d.prepare.frames import Chosen, Target, plan_of
+from page4d.data.association import (
+    DEPTH_WITHIN_S,
+    POSE_WITHIN_S,
+    IndexRow,
+    associate,
+    nearest_within,
+    read_index,
+)
+from page4d.io.names import checked_relative
+from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
 from page4d.schema import UserError
@@ -26,14 +34,14 @@ class TumOptions:
 
     frames: int = 90
     stride: int = 3
-    max_pose_difference_s: float = 0.02
-    max_depth_difference_s: float = 0.04
+    max_pose_difference_s: float = POSE_WITHIN_S
+    max_depth_difference_s: float = DEPTH_WITHIN_S
     allow_fewer: bool = False
     tolerant: bool = False
 
 
 @dataclass(frozen=True)
-class Triple:
+class MatchedRows:
     """An RGB entry with the pose and the depth map chosen for it."""
 
     image: IndexRow
@@ -41,18 +49,20 @@ class Triple:
     depth: IndexRow | None
 
 
-def select(images: list[IndexRow], depths: list[IndexRow], poses: list[IndexRow], options: TumOptions) -> list[Triple]:
+def select(
+    images: list[IndexRow], depths: list[IndexRow], poses: list[IndexRow], options: TumOptions
+) -> list[MatchedRows]:
     """Choose the frames of the benchmark from the three index files, in time order."""
-    pairs = associate([e.stamp_s for e in images], [e.stamp_s for e in poses], options.max_pose_difference_s)
-    depth_stamps = [e.stamp_s for e in depths]
+    images_s, poses_s, depths_s = ([row.stamp_s for row in rows] for rows in (images, poses, depths))
+    pairs = associate(images_s, poses_s, options.max_pose_difference_s)
     triples = []
     for i, j in pairs[:: options.stride][: options.frames]:
-        nearest = nearest_within(depth_stamps, images[i].stamp_s, options.max_depth_difference_s)
-        triples.append(Triple(images[i], poses[j], None if nearest is None else depths[nearest]))
+        nearest = nearest_within(depths_s, images_s[i], options.max_depth_difference_s)
+        triples.append(MatchedRows(images[i], poses[j], None if nearest is None else depths[nearest]))
     return triples
 
 
-def _check_count(sequence: Path, triples: list[Triple], options: TumOptions) -> None:
+def _check_count(sequence: Path, triples: list[MatchedRows], options: TumOptions) -> None:
     if not triples:
         raise UserError(
             f"{sequence}: no RGB stamp has a pose within {options.max_pose_difference_s} s; "
@@ -65,16 +75,16 @@ def _check_count(sequence: Path, triples: list[Triple], options: TumOptions) -> 
         )
 
 
-def _check_images(sequence: Path, triples: list[Triple]) -> None:
+def _check_images(sequence: Path, triples: list[MatchedRows]) -> None:
     names: dict[str, IndexRow] = {}
     for triple in triples:
-        size = check_colour(sequence / triple.image.words[0], triple.image.place)
-        name = Path(triple.image.words[0]).name
+        path = _listed(sequence, triple.image)
+        size, name = check_colour(path, triple.image.place), path.name
         if name in names:
             raise UserError(f"{triple.image.place}: file name {name} was already used on line {names[name].line}")
         names[name] = triple.image
         if triple.depth:
-            check_depth(sequence / triple.depth.words[0], triple.depth.place, size)
+            check_depth(_listed(sequence, triple.depth), triple.depth.place, size)
 
 
 def plan_sequence(sequence: Path, out: Path, options: TumOptions | None = None) -> Plan:
@@ -90,22 +100,25 @@ def plan_sequence(sequence: Path, out: Path, options: TumOptions | None = None) 
     _check_count(sequence, triples, options)
     _check_images(sequence, triples)
 
-    chosen = [
-        Chosen(
-            image=sequence / t.image.words[0],
-            image_s=t.image.stamp_s,
-            pose_s=t.pose.stamp_s,
-            pose=" ".join(t.pose.words),
-            depth=sequence / t.depth.words[0] if t.depth else None,
-            depth_s=t.depth.stamp_s if t.depth else None,
-        )
-        for t in triples
-    ]
+    chosen = [_chosen(sequence, triple) for triple in triples]
     text = "".join(f"{one.pose_s} {one.pose}\n" for one in chosen).encode()
     missing = sum(t.depth is None for t in triples)
     notes = (f"{missing} of {len(triples)} frames have no depth map within {options.max_depth_difference_s} s",)
     target = Target("tum", sequence.resolve().name, out, options.frames)
-    return plan_of(target, chosen, text, asdict(options), notes if missing else ())
+    return plan_frames(target, chosen, text, asdict(options), notes if missing else ())
+
+
+def _chosen(sequence: Path, triple: MatchedRows) -> ChosenFrame:
+    image, pose, depth = triple.image, triple.pose, triple.depth
+    picture, text = _listed(sequence, image), pose_text(pose)
+    if depth is None:
+        return ChosenFrame(picture, image.stamp_s, pose.stamp_s, text)
+    return ChosenFrame(picture, image.stamp_s, pose.stamp_s, text, _listed(sequence, depth), depth.stamp_s)
+
+
+def _listed(sequence: Path, row: IndexRow) -> Path:
+    """The file that a row of rgb.txt or depth.txt names, which must lie in the sequence's folder."""
+    return sequence / checked_relative(row.words[0], row.place)
 
 
 def sequences(source: Path) -> Iterator[Path]:
@@ -115,13 +128,17 @@ def sequences(source: Path) -> Iterator[Path]:
     """
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; give one TUM sequence or the folder that holds several")
-    if any((source / name).exists() for name in INDEX_FILES):
+    if _is_sequence(source):
         yield source
         return
-    found = [p for p in sorted(source.iterdir()) if any((p / name).exists() for name in INDEX_FILES)]
+    found = [folder for folder in sorted(source.iterdir()) if _is_sequence(folder)]
     if not found:
         raise UserError(
             f"{source} holds no TUM sequence (a folder with {', '.join(INDEX_FILES)}); download one from "
             "https://cvg.cit.tum.de/data/datasets/rgbd-dataset/download and unpack it there"
         )
     yield from found
+
+
+def _is_sequence(folder: Path) -> bool:
+    return any((folder / name).exists() for name in INDEX_FILES)

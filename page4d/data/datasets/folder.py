@@ -29,13 +29,13 @@ from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import (
     Picture,
     read_mask,
-    read_npy,
     read_pgm16,
     read_picture,
     read_png16,
     read_table,
     read_tiff,
 )
+from page4d.io.arrays import read_npy
 from page4d.io.images import EXTENSIONS
 from page4d.io.names import by_number, by_time, list_files, time_stamps_s
 from page4d.io.trajectories import poses_from_rows, rigid_inverse

@@ -151,27 +151,6 @@ def read_hdf5(path: Path, key: str) -> NDArray[Any]:
         return np.asarray(stored[key])
 
 
-def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
-    """Arrays of an npz, each decompressed once, without unpickling anything."""
-    with reading(path, "npz archive"):
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                missing = [key for key in keys if key not in stored.files]
-                if missing:
-                    raise UserError(f"{path} holds {sorted(stored.files)}, but not {', '.join(missing)}")
-                return [stored[key] for key in keys]
-        except (UserError, *_BROKEN):
-            raise
-        except Exception as error:  # a damaged zip raises errors of zipfile and zlib
-            raise UserError(f"{path} is no whole npz archive ({error}); extract or download it again") from error
-
-
-def read_npy(path: Path) -> NDArray[Any]:
-    """One array of a .npy file, without unpickling anything."""
-    with reading(path, ".npy array"):
-        return np.asarray(np.load(path, allow_pickle=False))
-
-
 def read_json(path: Path) -> Any:
     """A JSON file, gunzipped if its name ends in gz."""
     with reading(path, "JSON"):

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
-from page4d.data.datasets.formats import read_json, read_labels, read_npy, read_rgb, read_tiff
+from page4d.data.datasets.formats import read_json, read_labels, read_rgb, read_tiff
+from page4d.io.arrays import read_npy
 from page4d.io.names import by_number, list_files
 from page4d.io.trajectories import poses_from_rows, rigid_inverse
 from page4d.schema import UserError

@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
-from page4d.data.datasets.formats import read_labels, read_npz, read_png16, read_rgb
+from page4d.data.datasets.formats import read_labels, read_png16, read_rgb
+from page4d.io.arrays import read_npz
 from page4d.io.names import by_number, list_files
 from page4d.schema import UserError
 

@@ -31,7 +31,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import Download, Frame, SceneDataset
-from page4d.data.datasets.formats import read_json, read_labels, read_npz, read_rgb, reading
+from page4d.data.datasets.formats import read_json, read_labels, read_rgb, reading
+from page4d.io.arrays import read_npz
 from page4d.io.names import by_number
 from page4d.schema import UserError
 

@@ -1,0 +1,46 @@
+"""Arrays of .npy and .npz files: nothing is unpickled, and a size that the file only claims takes no memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.npz import check_npz
+from page4d.schema import UserError
+
+
+def read_npy(path: Path) -> NDArray[Any]:
+    """One array of a .npy file.
+
+    Raises:  UserError if the file is missing, damaged, holds Python objects, or is shorter than it says.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected a .npy array, check that the download is complete")
+    try:
+        # Mapped first: that fails if the file is shorter than its header claims.
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # numpy's parser of headers raises what it likes
+        raise UserError(f"{path} cannot be read as .npy array ({error}); write or download it again") from error
+
+
+def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
+    """Arrays of an npz, each decompressed once; without `keys` all of them, in the order they are stored in.
+
+    Raises:  UserError if the file is missing, damaged or lacks an array, or an array is larger than its file can hold.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected an npz archive, check that the download is complete")
+    try:
+        check_npz(path)
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [key for key in keys if key not in stored.files]
+            if missing:
+                raise UserError(f"{path} holds {sorted(stored.files)}, but not {', '.join(missing)}")
+            return [stored[key] for key in keys or stored.files]
+    except UserError:
+        raise
+    except Exception as error:  # a damaged zip raises errors of zipfile and zlib, a damaged header those of numpy
+        raise UserError(f"{path} is not a whole npz archive ({error}); write or download it again") from error
