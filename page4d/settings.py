@@ -8,15 +8,68 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
 from page4d.schema import UserError
 
 T = TypeVar("T")
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", Path: "a path"}
+# Hydra knows true and false only; the other words of YAML arrive as text, and any text would count as true.
+_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """The numbers that a setting takes, both ends included: `batch_size: Annotated[int, Between(1, 65_536)]`."""
+
+    low: float
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        return f"{_plain(self.low)} or more" if self.high == math.inf else f"{_plain(self.low)} to {_plain(self.high)}"
+
+
+def _plain(number: float) -> str:
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
+
+
+Share = Annotated[float, Between(0, 1)]
+# A number beyond these is a slip of the keyboard: no machine holds or counts so many.
+Count = Annotated[int, Between(1, 10**9)]
+CountOrZero = Annotated[int, Between(0, 10**9)]
+Images = Annotated[int, Between(1, 65_536)]
+Seed = Annotated[int, Between(0, 2**63 - 1)]
+Weight = Annotated[float, Between(0, 1e9)]
+
+
+def check_ranges(settings: Any) -> None:
+    """Hold a dataclass's numbers against the `Between` of their types; for `__post_init__`.
+
+    Note:    of a list every number counts, and None stands outside.
+    Raises:  UserError naming the setting, what it is and what was expected.
+    """
+    hints = typing.get_type_hints(type(settings), include_extras=True)
+    for name, hint in hints.items():
+        for limits in _limits_in(hint):
+            value = getattr(settings, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, (int, float)) and not limits.low <= number <= limits.high:
+                    raise UserError(f"{name} is {number}; expected {limits}")
+
+
+def _limits_in(hint: Any) -> Iterable[Between]:
+    """The limits that stand in a type or in the members of a union or tuple."""
+    if typing.get_origin(hint) is Annotated:
+        yield from (extra for extra in hint.__metadata__ if isinstance(extra, Between))
+        return
+    if typing.get_origin(hint) in (typing.Union, types.UnionType, tuple):
+        for argument in typing.get_args(hint):
+            yield from _limits_in(argument)
 
 
 def near(name: str, names: Iterable[str], n: int = 4) -> str:
@@ -31,20 +84,39 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     Raises:  UserError naming the key, where it stands and near keys for a key that is not known, a value of another
              type, a setting that is missing, or values that the dataclass itself refuses.
     """
-    hints = typing.get_type_hints(kind)
+    made = _typed(kind, values, where)
     settings = [f for f in dataclasses.fields(kind) if f.init]  # type: ignore[arg-type]
-    names = [f.name for f in settings]
+    missing = [f.name for f in settings if f.name not in values and _has_no_default(f)]
+    if missing:
+        everything = ", ".join(f.name for f in settings)
+        raise UserError(f"{where}: {', '.join(missing)} must be given; all: {everything}")
+    return _whole(lambda: kind(**made), where)
+
+
+def change(base: T, values: Mapping[str, Any], where: str) -> T:
+    """A dataclass with some of its settings changed, as typed and as strict as `build`.
+
+    Raises:  UserError as `build`.
+    """
+    made = _typed(type(base), values, where)
+    return _whole(lambda: dataclasses.replace(base, **made), where)  # type: ignore[type-var]
+
+
+def _typed(kind: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind) if f.init]
     for key in values:
         if key not in names:
             raise UserError(
                 f"{where}.{key} is not a setting; near keys: {near(str(key), names)}; all: {', '.join(names)}"
             )
-    missing = [f.name for f in settings if f.name not in values and _has_no_default(f)]
-    if missing:
-        raise UserError(f"{where}: {', '.join(missing)} must be given; all: {', '.join(names)}")
-    made = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()}
+    return {key: _convert(hints[key], value, f"{where}.{key}") for key, value in values.items()}
+
+
+def _whole(make: Callable[[], T], where: str) -> T:
+    """What the dataclass itself refuses, with the place in front."""
     try:
-        return kind(**made)
+        return make()
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from error
 
@@ -108,13 +180,27 @@ def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[
 def _convert_plain(hint: Any, value: Any, where: str) -> Any:
     if hint is Any:
         return value
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):
-        try:
-            return float(value)  # YAML reads 1e-5 as text
-        except ValueError:
-            pass
-    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+    if hint is bool and isinstance(value, str) and value.lower() in _SWITCHES:
+        return _SWITCHES[value.lower()]
+    if hint is float:
+        number = _number(value)
+        if number is not None:
+            return number
+    elif hint in (str, Path) and isinstance(value, str | Path):
+        return hint(value)
+    elif hint is str and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # a name such as 2026, which YAML reads as a number
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     raise UserError(f"{where} is {value!r}, expected {_WORDS.get(hint, getattr(hint, '__name__', hint))}")
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, None for anything else; YAML reads 1e-5 as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

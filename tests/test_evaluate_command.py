@@ -18,6 +18,8 @@ from little_benchmarks import micro
 
 from page4d.cli import evaluate, main
 from page4d.evaluate import study_of
+from page4d.evaluate.opening import EvaluationSettings
+from page4d.settings import build
 
 
 @pytest.fixture
@@ -124,6 +126,33 @@ def test_the_list_needs_no_action(capsys):
     assert "pose-tum" in capsys.readouterr().out.split()
     assert main(["evaluate"]) == 2
     assert "--list" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "switch"), [("off", False), ("no", False), ("false", False), ("on", True), ("Yes", True)]
+)
+def test_words_are_switches(word, switch):
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    words = ["score", "benchmark=videodepth-sintel", f"mask={word}", f"legacy_quaternion_order={word}"]
+    chosen = build(EvaluationSettings, evaluate.settings(parser.parse_args(words)), "evaluate")
+    assert (chosen.mask, chosen.legacy_quaternion_order) == (switch, switch)
+
+
+@pytest.mark.parametrize(
+    ("word", "complaint"),
+    [
+        ("mask=maybe", "evaluate.mask is 'maybe', expected true or false"),
+        ("legacy_quaternion_order=2", "evaluate.legacy_quaternion_order is 2, expected true or false"),
+        ("mask=[true]", "evaluate.mask is [True], expected true or false"),
+        ("root=[a,b]", "evaluate.root is ['a', 'b'], expected text"),
+        ("weights=null", "evaluate.weights is None, expected text"),
+        ("options=3", "evaluate.options is 3, expected a mapping"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused(word, complaint, capsys):
+    assert main(["evaluate", "score", "benchmark=videodepth-sintel", word]) == 2
+    assert complaint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["--legacy-quaternion-order"]])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from page4d.evaluate.harness import Study
+    from page4d.evaluate.opening import EvaluationSettings
     from page4d.model import PAGE4D
     from page4d.schema import Scores
 
@@ -62,7 +63,8 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
     from page4d.config import choices
-    from page4d.evaluate import study_of
+    from page4d.evaluate.opening import EvaluationSettings
+    from page4d.settings import build
 
     if args.list:
         print("\n".join(choices("benchmark")))
@@ -71,17 +73,17 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"nothing to do; choose one of {', '.join(ACTIONS)}, or --list to name the benchmarks")
     if args.action == "exact":
         return _exact(args.overrides)
-    config = settings(args)
+    chosen = build(EvaluationSettings, settings(args), "evaluate")
     if args.action == "table":
-        return _table(Path(config["out"]))
-    study, label = study_of(config), str(config["label"] or Path(str(config["weights"])).name)
+        return _table(Path(chosen.out))
+    study, label = chosen.study(), chosen.name
     if args.action == "convert":
         return _convert(study, label, args)
-    if args.action == "score" and (args.predictions is not None or config["label"] is not None):
+    if args.action == "score" and (args.predictions is not None or chosen.label is not None):
         # A label names predictions as they are; the name of weights promises that these weights made them.
         return _show([study.score_folder(args.predictions or study.predictions(label), label)])
     study.sequences()  # a folder that is not there is told before weights are fetched
-    model = _model(config)
+    model = _model(chosen)
     failed = 0
     if args.action != "score":
         failed = study.predict(model, label, report=lambda name, outcome: print(f"{name}: {outcome}", flush=True))
@@ -128,12 +130,12 @@ def _last_process_standing() -> bool:
     return bool(state.is_main_process)
 
 
-def _model(config: dict[str, Any]) -> PAGE4D:
+def _model(chosen: EvaluationSettings) -> PAGE4D:
     from page4d.inference import resolve_device
     from page4d.model import PAGE4D
 
-    options = {} if config["mask"] is None else {"mask": bool(config["mask"])}
-    return PAGE4D.from_pretrained(str(config["weights"]), device=resolve_device(config["device"] or None), **options)
+    options = {} if chosen.mask is None else {"mask": chosen.mask}
+    return PAGE4D.from_pretrained(chosen.weights, device=resolve_device(chosen.device or None), **options)
 
 
 def _convert(study: Study, label: str, args: argparse.Namespace) -> int:

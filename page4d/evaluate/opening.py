@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,44 @@ from page4d.config import compose
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.harness import Study, benchmark_name
 from page4d.evaluate.protocol import protocol_of
+from page4d.settings import build
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What `page4d evaluate` is told, see conf/evaluate.yaml.
+
+    Note:    label None is the name of the weights, whose predictions `score` then checks; mask None leaves the
+             network its own; legacy_quaternion_order writes pred_traj.txt with qw first.
+    """
+
+    benchmark: dict[str, Any]
+    weights: str = "tiny"
+    label: str | None = None
+    root: str | None = None
+    out: str = "evaluation"
+    protocol: str = "standard"
+    options: dict[str, Any] = field(default_factory=dict)
+    align: str = "scale"
+    device: str | None = None
+    mask: bool | None = None
+    legacy_quaternion_order: bool = False
+
+    @property
+    def name(self) -> str:
+        """How the model is called in tables."""
+        return self.label or Path(self.weights).name
+
+    def study(self) -> Study:
+        """The benchmark, protocol and folders."""
+        return Study(
+            benchmark=Benchmark.from_dict(self.benchmark),
+            protocol=protocol_of(self.protocol, self.options),
+            align=self.align,
+            out=Path(self.out),
+            root=None if self.root is None else Path(self.root),
+            legacy_quaternion_order=self.legacy_quaternion_order,
+        )
 
 
 def open_study(
@@ -26,12 +65,8 @@ def open_study(
 
 
 def study_of(config: Mapping[str, Any]) -> Study:
-    """The benchmark, protocol and folders that a configuration names, as conf/evaluate.yaml has them."""
-    return Study(
-        benchmark=Benchmark.from_dict(config["benchmark"]),
-        protocol=protocol_of(config["protocol"], config["options"]),
-        align=config["align"],
-        out=Path(config["out"]),
-        root=None if config["root"] is None else Path(config["root"]),
-        legacy_quaternion_order=bool(config["legacy_quaternion_order"]),
-    )
+    """The benchmark, protocol and folders that a configuration names, as conf/evaluate.yaml has them.
+
+    Raises:  UserError for a setting that is not known, or of another type.
+    """
+    return build(EvaluationSettings, config, "evaluate").study()

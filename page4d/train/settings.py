@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 from page4d.losses import LossConfig
 from page4d.schema import UserError
+from page4d.settings import Between, Count, CountOrZero, Images, Seed, Share, Weight, check_ranges
 from page4d.train.schedules import Piece, Schedule, warmup_cosine
+
+Momentum = Annotated[float, Between(0, 0.999999)]
 
 
 @dataclass(frozen=True)
 class RateConfig:
     """A learning rate over the run: linear from `floor` to `peak`, half cosine back; or `pieces` of one's own."""
 
-    peak: float = 1e-3
-    floor: float = 1e-8
-    warmup: float = 0.05
+    peak: Weight = 1e-3
+    floor: Weight = 1e-8
+    warmup: Share = 0.05
     pieces: tuple[Piece, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
     def schedule(self) -> Schedule:
         """The schedule these numbers describe."""
@@ -33,8 +39,11 @@ class GroupConfig:
 
     patterns: tuple[str, ...] | None = None
     rate: RateConfig = field(default_factory=RateConfig)
-    weight_decay: float = 0.01
+    weight_decay: Weight = 0.01
     decay_vectors: bool = True
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,10 @@ class ClipConfig:
     """Parameters whose gradient is clipped by one norm; `max_norm` None measures without clipping."""
 
     patterns: tuple[str, ...] | None = None
-    max_norm: float | None = 1.0
+    max_norm: Annotated[float, Between(1e-12, 1e12)] | None = 1.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -52,8 +64,11 @@ class OptimConfig:
     freeze: tuple[str, ...] = ()
     groups: dict[str, GroupConfig] = field(default_factory=lambda: {"all": GroupConfig()})
     clip: dict[str, ClipConfig] = field(default_factory=lambda: {"all": ClipConfig()})
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
+    eps: Annotated[float, Between(1e-30, 1)] = 1e-8
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -75,36 +90,34 @@ class TrainerConfig:
              geometry is computed in the same process.
     """
 
-    max_steps: int = 1000
-    accumulate: int = 1
+    max_steps: Count = 1000
+    accumulate: Images = 1
     precision: Literal["no", "bf16"] = "no"
-    seed: int = 42
+    seed: Seed = 42
     device: Literal["auto", "cpu"] = "auto"
-    threads: int = 0
-    workers: int = 1
+    threads: Annotated[int, Between(0, 4096)] = 0
+    workers: Annotated[int, Between(0, 1024)] = 1
     gradient_checkpointing: bool = False
     fsdp: bool = False
-    log_every: int = 10
-    save_every: int = 500
-    keep: int = 2
-    validate_every: int = 500
-    image_every: int = 500
+    log_every: CountOrZero = 10
+    save_every: CountOrZero = 500
+    keep: Count = 2
+    validate_every: CountOrZero = 500
+    image_every: CountOrZero = 500
     metric: str = "val/objective"
     mode: Literal["min", "max"] = "min"
-    max_skips: int = 10
-    max_shard_mb: int = 0
+    max_skips: CountOrZero = 10
+    max_shard_mb: CountOrZero = 0
     resume: str | int = "auto"
     progress: bool = True
     tensorboard: bool = True
-    dense_every: int = 1
-    max_seconds: float = 0.0
+    dense_every: Count = 1
+    max_seconds: Weight = 0.0
     cuda_graphs: bool = False
-    reuse: int = 1
+    reuse: Count = 1
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "accumulate", "keep", "dense_every", "reuse"):
-            if getattr(self, name) < 1:
-                raise UserError(f"trainer.{name} is {getattr(self, name)}, needed at least 1")
+        check_ranges(self)
         if self.reuse > 1 and self.accumulate > 1:
             raise UserError(
                 f"trainer.reuse is {self.reuse} with accumulate {self.accumulate}; expected one of them at 1"
@@ -124,8 +137,11 @@ class StartConfig:
     """
 
     weights: str | None = None
-    layer_scale: float | None = None
+    layer_scale: Annotated[float, Between(-1e3, 1e3)] | None = None
     fresh: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -143,13 +159,14 @@ class AidConfig:
     enabled: bool = False
     pair: int = -1
     weight: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
-    temperature: float = 0.07
-    flow_weight: float = 1.0
-    width: int = 64
-    mask_weight: float = 0.0
+    temperature: Annotated[float, Between(1e-6, 1e6)] = 0.07
+    flow_weight: Weight = 1.0
+    width: Images = 64
+    mask_weight: Weight = 0.0
     true_mask: bool = False
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         late = [at for at, _ in self.weight if not 0 <= at <= 1]
         if late:
             raise UserError(f"aid.weight stands at {late}; expected shares of the run, 0 to 1 (steps until now)")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from page4d.data.configured import NetworkInput, mix_from
+from page4d.data.sampling import MAX_IMAGES, MAX_SIDE
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
-from page4d.settings import build
+from page4d.settings import Between, Count, CountOrZero, Images, Share, build, change, check_ranges
 from page4d.train.loop import Trainer
 from page4d.train.settings import Settings
 from page4d.train.sources import Curriculum, Lengths, MixSource, Source, SplitMix, SyntheticSource
@@ -32,9 +33,12 @@ class Data:
 class ValSplit:
     """A validation set of the synthetic world: the first `batches` x `batch_size` clips of a split."""
 
-    batch_size: int
-    batches: int
-    frames: int
+    batch_size: Images
+    batches: Count
+    frames: Images
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,19 @@ class SyntheticData:
 
     kind: str
     split: str
-    batch_size: int
-    world: dict[str, Any]
-    curriculum: Curriculum
-    val: dict[str, ValSplit]
-    first: int = 0
-    clips: int = 0
+    batch_size: Images
+    world: dict[str, Any] = field(default_factory=dict)
+    curriculum: Curriculum = field(default_factory=Curriculum)
+    val: dict[str, ValSplit] = field(default_factory=dict)
+    first: Annotated[int, Between(0, 10**15)] = 0
+    clips: CountOrZero = 0
     keep: bool = False
-    device: str = "cpu"
-    frames: tuple[int, int] | None = None
-    mix: dict[str, float] = field(default_factory=dict)
+    device: Literal["cpu", "auto"] = "cpu"
+    frames: tuple[Images, Images] | None = None
+    mix: dict[str, Share] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def open_trainer(overrides: Sequence[str]) -> Trainer:
@@ -73,7 +80,7 @@ def open_trainer(overrides: Sequence[str]) -> Trainer:
 def trainer_from(config: Mapping[str, Any]) -> Trainer:
     """Build everything that `conf/config.yaml` describes.
 
-    Errors:  UserError naming the setting that is unknown or does not fit, with near names.
+    Raises:  UserError naming the setting that is unknown or does not fit, with near names.
     """
     settings = build(Settings, {name: config[name] for name in SETTINGS}, "config")
     model = model_config(config["model"])
@@ -84,7 +91,7 @@ def trainer_from(config: Mapping[str, Any]) -> Trainer:
 def model_config(values: Mapping[str, Any]) -> PAGE4DConfig:
     """The network's shape.
 
-    Errors:  UserError for an unknown field or an impossible shape.
+    Raises:  UserError for an unknown field or an impossible shape.
     """
     try:
         return PAGE4DConfig.from_dict(dict(values))
@@ -133,16 +140,16 @@ def _of_split(data: SyntheticData, split: str) -> SyntheticSource:
 
 
 def _world(split: str, changes: Mapping[str, Any]) -> WorldConfig:
-    known = {f.name for f in fields(WorldConfig)}
-    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
-    if set(plain) <= known:
-        return replace(split_config(split), **plain)
-    return build(WorldConfig, plain, "data.world")
+    return change(split_config(split), changes, "data.world")
 
 
 def _check_sides(data: SyntheticData, network: NetworkInput) -> None:
     world = _world(data.split, data.world)
+    if world.frames > MAX_IMAGES:
+        raise UserError(f"data.world.frames is {world.frames}; expected at most {MAX_IMAGES}")
     for name, side in (("height", world.height), ("width", world.width)):
+        if side > MAX_SIDE:
+            raise UserError(f"data.world.{name} is {side}; expected at most {MAX_SIDE} pixels")
         if side % network.patch_size:
             raise UserError(
                 f"data.world.{name} is {side}; expected a multiple of the network's patch size {network.patch_size}"
