@@ -36,12 +36,12 @@ def write_sequence(folder: Path, pose_rate_hz: float = 10.0, images: int = 8) ->
 
 
 def pose(words: str) -> Callable[[Path], None]:
-    """Give row 2 of the ground truth, which both protocols use, another pose."""
+    """Give row 4 of the ground truth, which both protocols use, another pose."""
 
     def change(sequence: Path) -> None:
         path = sequence / "groundtruth.txt"
         lines = path.read_text().splitlines()
-        lines[3] = f"{lines[3].split()[0]} {words}"
+        lines[5] = f"{lines[5].split()[0]} {words}"
         path.write_text("\n".join(lines))
 
     return change
@@ -128,9 +128,9 @@ def test_images_without_a_pose(sequence: Path, tmp_path: Path) -> None:
     [
         (lambda s: (s / "groundtruth.txt").unlink(), "groundtruth.txt does not exist"),
         (lambda s: (s / "groundtruth.txt").write_text("1 2 3\n"), "line 1: 2 values after the stamp, expected 7"),
-        (pose("nan 0 0 0 0 0 1"), "groundtruth.txt, line 4: .*expected 7 finite numbers"),
-        (pose("0 0 0 0 0 zero 1"), "groundtruth.txt, line 4: could not convert"),
-        (pose("0 0 0 0 0 0 0"), "groundtruth.txt, line 4: pose 0 is .*zero quaternion"),
+        (pose("nan 0 0 0 0 0 1"), "groundtruth.txt, line 6: .*expected . finite numbers"),
+        (pose("0 0 0 0 0 zero 1"), "groundtruth.txt, line 6: could not convert"),
+        (pose("0 0 0 0 0 0 0"), "groundtruth.txt, line 6: pose 0 is .*zero quaternion"),
         (lambda s: (s / "groundtruth.txt").write_text("2 0 0 0 0 0 0 1\n1 0 0 0 0 0 0 1"), "line 2: stamp 1"),
         (lambda s: (s / "rgb" / "abc.png").write_bytes(b""), "abc.png: the file name is not a time stamp"),
         (lambda s: (s / "rgb" / "99.9.png").write_bytes(b""), "99.9.png: its stamp is not after that of 100.7"),
