@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -18,15 +19,16 @@ from plane_clip import plane_clip
 from torch import Tensor
 
 from page4d.check import CheckSettings, consistency, diagnose, inspect, judge, verdict, write_report
-from page4d.check.consistency import Hypothesis, frame_pairs, scores
+from page4d.check.consistency import frame_pairs, scores, shift_gain
 from page4d.check.entries import SyntheticSequences, ingredients_from
+from page4d.check.hypotheses import ORDERS, Hypothesis, reorder, steps_of
 from page4d.check.inspect import draw_clips
 from page4d.check.measure import measure
 from page4d.cli import check_data, main
 from page4d.data.mixing import Ingredient
 from page4d.data.sampling import WindowRule
 from page4d.data.transforms import Framing
-from page4d.geometry import invert
+from page4d.geometry import compose, invert, quaternion_to_matrix
 from page4d.schema import Clip, UserError
 from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
@@ -62,6 +64,31 @@ def shifted(by: int) -> Callable[[Clip], Clip]:
     return lambda clip: replace(clip, depth=shift(clip.depth))
 
 
+def late_poses(by: int) -> Callable[[Clip], Clip]:
+    """Frame i gets the pose of frame i - by, those at an end the pose of the end."""
+
+    def shift(poses: Tensor) -> Tensor:
+        return poses[(torch.arange(len(poses)) - by).clamp(0, len(poses) - 1)]
+
+    return lambda clip: replace(clip, cam_from_world=shift(clip.cam_from_world))
+
+
+def reordered(read_as: Literal["first", "last"], of_camera: bool) -> Callable[[Clip], Clip]:
+    """Quaternions whose real part was taken to stand at this end, of the camera in the world or the other way."""
+
+    def read(poses: Tensor) -> Tensor:
+        return invert(reorder(invert(poses), read_as)) if of_camera else reorder(poses, read_as)
+
+    return lambda clip: replace(clip, cam_from_world=read(turned(clip).cam_from_world))
+
+
+def turned(clip: Clip) -> Clip:
+    """The clip in a world that is turned, so that no camera is near the identity, which every order leaves alone."""
+    world = quaternion_to_matrix(torch.tensor([0.3, -0.5, 0.2, 0.8]))
+    there = torch.cat((world, torch.tensor([[0.4], [1.0], [-2.0]])), 1)
+    return replace(clip, cam_from_world=compose(clip.cam_from_world, there.expand(len(clip), 3, 4)))
+
+
 PLANTED: dict[str, tuple[Callable[[Clip], Clip], str, str]] = {
     "metres as millimetres": (
         lambda c: replace(c, depth=c.depth * 1000), "depth scale", r"about (9\d0|1[01]\d0|1000) times too large",
@@ -83,6 +110,11 @@ PLANTED: dict[str, tuple[Callable[[Clip], Clip], str, str]] = {
     "depth a frame early": (shifted(1), "pairing", "stand 1 frame early"),
     "depth a frame late": (shifted(-1), "pairing", "stand 1 frame late"),
     "depth two frames early": (shifted(2), "pairing", "2 frames early"),
+    "poses a frame late": (late_poses(1), "pairing", "poses stand 1 frame late"),
+    "poses three frames late": (late_poses(3), "pairing", "poses stand 3 frames late"),
+    "poses two frames early": (late_poses(-2), "pairing", "poses stand 2 frames early"),
+    "qw first, read as last": (reordered("last", True), "poses", "hold qw first and were read as if it stood last"),
+    "qw last, read as first": (reordered("first", False), "poses", "hold qw last and were read as if it stood first"),
     "poses with a scale": (
         lambda c: replace(c, cam_from_world=c.cam_from_world * torch.tensor([1.06, 1.06, 1.06, 1.0])), "poses",
         "not rotations: R R\\^T differs from I by up to 0.124",
@@ -143,6 +175,34 @@ def test_a_hypothesis_undoes_what_it_says() -> None:
         made = invert(sign @ poses) if one.inverted else sign @ poses
         torch.testing.assert_close(one.undo_poses(made), poses)
     assert str(Hypothesis()) == "nothing is wrong"
+
+
+def test_an_order_of_quaternions_undoes_the_other_one() -> None:
+    """The same numbers a b c d, read as x y z w and as w x y z; the centre of the camera stays."""
+    numbers = torch.tensor([[0.1, 0.7, -0.3, 0.6], [0.5, -0.5, 0.5, 0.5]], dtype=torch.float64)
+    centre = torch.tensor([[[1.0], [2], [3]]], dtype=torch.float64).expand(2, 3, 1)
+    as_xyzw = torch.cat((quaternion_to_matrix(numbers), centre), -1)
+    as_wxyz = torch.cat((quaternion_to_matrix(numbers[:, [1, 2, 3, 0]]), centre), -1)
+    torch.testing.assert_close(reorder(as_xyzw, "first"), as_wxyz)
+    torch.testing.assert_close(reorder(as_wxyz, "last"), as_xyzw)
+    of_camera, of_world = ORDERS[0], ORDERS[2]
+    torch.testing.assert_close(of_world.undo_poses(as_xyzw), as_wxyz)
+    torch.testing.assert_close(of_camera.undo_poses(invert(as_xyzw)), invert(as_wxyz))
+
+
+def test_a_shift_is_measured_in_frames_of_the_dataset() -> None:
+    near = clean()[0]
+    wide = replace(near, frame_numbers=near.frame_numbers * 5)
+    uneven = replace(near, frame_numbers=torch.tensor([0, 1, 2, 5, 6, 7]))
+    assert steps_of([near, wide, uneven]) == [1, 5, 0]
+    late, early = Hypothesis(pose_shift=-1), Hypothesis(pose_shift=5)
+    assert shift_gain([near], early) is None  # six frames, of which one would be left
+    found = shift_gain([late_poses(1)(near)], late)
+    assert found is not None
+    assert found.more > 0.02
+    undone, as_is = late.undo_shift(late_poses(1)(near), -1)
+    torch.testing.assert_close(undone.cam_from_world, near.cam_from_world[:-1])
+    assert as_is.frame_numbers.tolist() == undone.frame_numbers.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_frame_pairs_reach_from_neighbours_to_the_ends() -> None:

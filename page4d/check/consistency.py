@@ -2,8 +2,8 @@
 
 Static pixels are lifted from one frame, carried into another and compared there with its depth and its colours. The
 share that agrees is the score. The score is computed for the data as they are and under every hypothesis of a usual
-mistake (poses inverted, camera axes flipped, depth scaled against the poses, depth paired with another frame): a
-hypothesis that explains the data much better than the data themselves names the mistake.
+mistake (poses inverted, camera axes flipped, quaternions read in another order, depth scaled against the poses, depth
+or poses of another frame): a hypothesis that explains the data much better than the data themselves names the mistake.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from page4d.check.hypotheses import NOTHING, Hypothesis, steps_of
 from page4d.geometry import compose, invert, project, transform, unproject
 from page4d.schema import Clip
 
 DEPTH_TOLERANCE = 0.03
 COLOUR_TOLERANCE = 0.12
 MAX_PIXELS = 1000
-AXES = "xyz"
 
 
 @contextmanager
@@ -36,61 +37,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _rounded(factor: float) -> str:
-    """Two digits, written out: 960 for 958, 7.5 for 7.46."""
-    return f"{float(f'{factor:.2g}'):g}"
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """What may have happened to the data; the default is nothing.
-
-    Fields:  inverted: world from camera was given for camera from world; flipped: camera axes that point the other
-             way; depth_scale: how many times too large depth is, measured by the poses; depth_shift: how many frames
-             late the depth maps are paired (the map of frame i + depth_shift stands at i).
-    """
-
-    inverted: bool = False
-    flipped: tuple[int, ...] = ()
-    depth_scale: float = 1.0
-    depth_shift: int = 0
-
-    def __str__(self) -> str:
-        words = []
-        if self.inverted:
-            words.append("the poses are inverted (world from camera instead of camera from world)")
-        if self.flipped:
-            names = ", ".join(AXES[axis] for axis in self.flipped)
-            usual = " (OpenGL axes instead of OpenCV)" if self.flipped == (1, 2) else ""
-            words.append(f"the camera axes {names} are flipped{usual}")
-        if self.depth_scale > 1:
-            words.append(f"depth is about {_rounded(self.depth_scale)} times too large for the poses")
-        if self.depth_scale < 1:
-            words.append(f"depth is about {_rounded(1 / self.depth_scale)} times too small for the poses")
-        if self.depth_shift:
-            far = abs(self.depth_shift)
-            when = "early" if self.depth_shift > 0 else "late"
-            words.append(f"depth maps stand {far} frame{'s' if far > 1 else ''} {when}")
-        return " and ".join(words) or "nothing is wrong"
-
-    def undo_poses(self, cam_from_world: Tensor) -> Tensor:
-        """Poses (S, 3, 4) as they would be without the mistake."""
-        poses = invert(cam_from_world) if self.inverted else cam_from_world
-        sign = poses.new_tensor([-1.0 if axis in self.flipped else 1.0 for axis in range(3)])
-        return sign[:, None] * poses
-
-
-NOTHING = Hypothesis()
-FLIPS = [tuple(a for a in range(3) if code >> a & 1) for code in range(1, 8)]
-POSE_MISTAKES = [Hypothesis(inverted=True)] + [
-    Hypothesis(inverted=inverted, flipped=flip)
-    for inverted in (False, True)
-    for flip in sorted(FLIPS, key=lambda f: (f != (1, 2), len(f), f))
-]
-SCALE_MISTAKES = [Hypothesis(depth_scale=2.0 ** (k / 2)) for k in range(-22, 23) if k]
-SHIFT_MISTAKES = [Hypothesis(depth_shift=k) for k in (1, -1, 2, -2)]
-
-
 def frame_pairs(frames: int) -> list[tuple[int, int]]:
     """Pairs of frames to compare: neighbours and wider ones, both ways, at most about a dozen."""
     pairs = []
@@ -98,20 +44,6 @@ def frame_pairs(frames: int) -> list[tuple[int, int]]:
         starts = sorted({0, (frames - gap) // 2, frames - gap - 1})
         pairs += [(a, a + gap) for a in starts if a >= 0 and a + gap < frames]
     return pairs + [(b, a) for a, b in pairs]
-
-
-def shift_depth(clip: Clip, shift: int) -> Clip:
-    """The clip with the depth map of frame i - shift at frame i; frames that have no partner are dropped."""
-    kept = slice(max(0, shift), len(clip) + min(0, shift))
-    source = slice(max(0, -shift), len(clip) + min(0, -shift))
-    return Clip(
-        images=clip.images[kept],
-        depth=clip.depth[source],
-        cam_from_world=clip.cam_from_world[kept],
-        K=clip.K[kept],
-        frame_numbers=clip.frame_numbers[kept],
-        moving=None if clip.moving is None else clip.moving[kept],
-    )
 
 
 def _sample(image: Tensor, pixels: Tensor) -> Tensor:
@@ -158,48 +90,90 @@ def carry(clip: Clip, a: int, b: int, mistakes: Sequence[Hypothesis] = (NOTHING,
     points = unproject(clip.depth[a].double(), K[a])[rows, columns] / scale[..., None]
     moved = transform(compose(poses[:, 1], invert(poses[:, 0])), points)
     pixels, z = project(moved, K[b].expand(len(mistakes), 3, 3))
-    height, width = clip.depth.shape[1:]
-    pixels = torch.nan_to_num(pixels, nan=-9.0, posinf=-9.0, neginf=-9.0).clamp(-9, 1e6)
-    nearest = pixels.round().long()
-    inside = (z > 0) & (nearest >= 0).all(-1) & (nearest[..., 0] < width) & (nearest[..., 1] < height)
-    x, y = nearest[..., 0].clamp(0, width - 1), nearest[..., 1].clamp(0, height - 1)
+    pixels = countable(pixels)
+    x, y, inside = nearest_pixels(pixels, clip.depth.shape[1:])
     there = clip.depth[b].double()[y, x] / scale
+    # A pixel that lands says nothing if the other frame measured nothing there.
+    measured = (there > 0) & there.isfinite()
+    farther = torch.maximum(z, there).clamp(min=1e-12)
     colours = clip.images[a][:, rows, columns].T.double()
+    difference = _sample(clip.images[b], pixels) - colours
     return Carried(
-        landed=inside & (there > 0) & there.isfinite(),
-        depth_error=(z - there).abs() / torch.maximum(z, there).clamp(min=1e-12),
-        colour_error=(_sample(clip.images[b], pixels) - colours).abs().mean(-1),
+        landed=inside & (z > 0) & measured,
+        depth_error=(z - there).abs() / farther,
+        colour_error=difference.abs().mean(-1),
     )
+
+
+def countable(pixels: Tensor) -> Tensor:
+    """Pixels that can be rounded to whole numbers: those that are nowhere go to the left and above of the image."""
+    return torch.nan_to_num(pixels, nan=-9.0, posinf=-9.0, neginf=-9.0).clamp(-9, 1e6)
+
+
+def nearest_pixels(pixels: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Column and row of the nearest pixel in an image of this height and width, and whether it lies inside."""
+    height, width = size
+    x, y = pixels.round().long().unbind(-1)
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    return x.clamp(0, width - 1), y.clamp(0, height - 1), inside
 
 
 @one_thread()
 def scores(clips: Sequence[Clip], mistakes: Sequence[Hypothesis]) -> list[float]:
-    """For each hypothesis the share of static pixels that agree if it is undone, mean over clips and frame pairs."""
+    """For each hypothesis the share of static pixels that agree if it is undone, mean over clips and frame pairs.
+
+    Note:    shifts are not undone here, see `shift_gain`.
+    """
     totals = torch.zeros(len(mistakes), dtype=torch.float64)
-    counts = torch.zeros_like(totals)
-    for shift in sorted({one.depth_shift for one in mistakes}):
-        chosen = [m for m, one in enumerate(mistakes) if one.depth_shift == shift]
-        for clip in clips:
-            shifted = shift_depth(clip, shift)
-            for a, b in frame_pairs(len(shifted)):
-                agree = carry(shifted, a, b, [mistakes[m] for m in chosen]).agree
-                if agree.shape[1]:
-                    totals[chosen] += agree.double().mean(1)
-                    counts[chosen] += 1
-    return (totals / counts.clamp(min=1)).tolist()
+    count = 0
+    for clip in clips:
+        for a, b in frame_pairs(len(clip)):
+            agree = carry(clip, a, b, mistakes).agree
+            if agree.shape[1]:
+                totals += agree.double().mean(1)
+                count += 1
+    return (totals / max(1, count)).tolist()
+
+
+class Gain(NamedTuple):
+    """How much more of the static pixels agree if a shift is undone, and the standard error of that number."""
+
+    more: float
+    error: float
+
+
+@one_thread()
+def shift_gain(clips: Sequence[Clip], one: Hypothesis) -> Gain | None:
+    """What undoing a shift of depth maps or poses gains; None if no clip can be shifted by so many frames.
+
+    Note:    every frame pair is compared with itself as it is: frames that a shift costs at the ends of a clip count
+             on neither side. A clip whose frames lie n apart can be shifted by multiples of n only.
+    """
+    gains = []
+    for clip, step in zip(clips, steps_of(clips), strict=True):
+        if step == 0 or one.shift % step or len(clip) < abs(one.shift // step) + 2:
+            continue
+        undone, as_is = one.undo_shift(clip, one.shift // step)
+        for a, b in frame_pairs(len(undone)):
+            before, after = carry(as_is, a, b).agree, carry(undone, a, b).agree
+            if before.shape[1] and after.shape[1]:
+                gains.append(float(after.double().mean() - before.double().mean()))
+    if len(gains) < 2:
+        return None
+    spread = torch.tensor(gains, dtype=torch.float64)
+    return Gain(float(spread.mean()), float(spread.std() / len(gains) ** 0.5))
 
 
 def edge_alignment(clips: Sequence[Clip], shift: int) -> float:
     """Mean image gradient along the depth edges of the maps `shift` frames on, over that of all pixels."""
     ratios = []
-    for clip in clips:
-        fixed = shift_depth(clip, shift)
+    for clip in (one for one in clips if len(one) > abs(shift)):
+        fixed, _ = Hypothesis(depth_shift=shift).undo_shift(clip, shift)
         edges, gradients = depth_edges(fixed.depth), image_gradient(fixed.images)
-        ratios += [
-            (gradient[edge].mean() / gradient.mean().clamp(min=1e-6)).item()
-            for edge, gradient in zip(edges, gradients, strict=True)
-            if edge.sum() > 10
-        ]
+        for edge, gradient in zip(edges, gradients, strict=True):
+            if edge.sum() > 10:
+                typical = gradient.mean().clamp(min=1e-6)
+                ratios.append(float(gradient[edge].mean() / typical))
     return sum(ratios) / len(ratios) if ratios else 0.0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from page4d.check.consistency import carry, frame_pairs, one_thread, static_pixels
+from page4d.check.consistency import carry, countable, frame_pairs, nearest_pixels, one_thread, static_pixels
 from page4d.geometry import compose, invert, project, relative_to_first, rotation_angle_deg, transform, unproject
 from page4d.schema import Clip
 
@@ -65,15 +65,13 @@ def cycle_error_px(clip: Clip, a: int, b: int) -> float:
     b_from_a = compose(poses[b], invert(poses[a]))
     points = unproject(clip.depth[a].double(), K[a])[rows, columns]
     pixels, z = project(transform(b_from_a, points), K[b])
-    height, width = clip.depth.shape[1:]
-    nearest = torch.nan_to_num(pixels, nan=-9.0, posinf=-9.0, neginf=-9.0).clamp(-9, 1e6).round().long()
-    inside = (z > 0) & (nearest >= 0).all(-1) & (nearest[:, 0] < width) & (nearest[:, 1] < height)
-    x, y = nearest[inside, 0], nearest[inside, 1]
-    there = unproject(clip.depth[b].double(), K[b])[y, x]
+    x, y, inside = nearest_pixels(countable(pixels), clip.depth.shape[1:])
+    seen = inside & (z > 0)
+    there = unproject(clip.depth[b].double(), K[b])[y[seen], x[seen]]
     # The nearest pixel is up to half a pixel away; carry that part of the distance along.
-    offset = pixels[inside] - nearest[inside]
+    offset = pixels[seen] - torch.stack((x, y), -1)[seen]
     back, _ = project(transform(invert(b_from_a), there), K[a])
-    start = torch.stack((columns, rows), -1)[inside].double()
+    start = torch.stack((columns, rows), -1)[seen].double()
     distance = (back + offset - start).norm(dim=-1)[there[:, 2] > 0]
     return float(distance.median()) if len(distance) else float("nan")
 
@@ -119,13 +117,17 @@ def _cameras(clips: Sequence[Clip]) -> dict[str, float | tuple[float, float]]:
     size = torch.tensor([clips[0].depth.shape[2], clips[0].depth.shape[1]], dtype=torch.float64)
     K = torch.cat([clip.K for clip in clips]).double()
     focal, centre = K[:, [0, 1], [0, 1]], K[:, :2, 2]
-    spread = max(float((clip.K[:, 0, 0] / clip.K[0, 0, 0] - 1).abs().max()) for clip in clips)
-    mean_focal, mean_centre = (focal / size).mean(0), ((centre + 0.5) / size).mean(0)
+    changes = [clip.K[:, 0, 0] / clip.K[0, 0, 0] - 1 for clip in clips]
+    spread = max(float(change.abs().max()) for change in changes)
+    mean_focal = (focal / size).mean(0)
+    mean_centre = ((centre + 0.5) / size).mean(0)
+    half_fov = torch.atan(0.5 / mean_focal[0])
+    off_rotation = rotations @ rotations.mT - identity
     return {
-        "rotation_error": float((rotations @ rotations.mT - identity).abs().max()),
+        "rotation_error": float(off_rotation.abs().max()),
         "focal": (float(mean_focal[0]), float(mean_focal[1])),
         "centre": (float(mean_centre[0]), float(mean_centre[1])),
-        "fov_deg": float(torch.rad2deg(2 * torch.atan(0.5 / mean_focal[0]))),
+        "fov_deg": float(torch.rad2deg(2 * half_fov)),
         "focal_ratio": float((focal[:, 0] / focal[:, 1]).mean()),
         "focal_change": spread,
         "skew": float(K[:, 0, 1].abs().max()),

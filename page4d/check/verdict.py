@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from page4d.check.consistency import (
-    NOTHING,
-    POSE_MISTAKES,
-    SCALE_MISTAKES,
-    SHIFT_MISTAKES,
-    Hypothesis,
-    edge_alignment,
-    scores,
-)
+from page4d.check.consistency import edge_alignment, scores, shift_gain
+from page4d.check.hypotheses import DEPTH_SHIFTS, NOTHING, POSE_MISTAKES, POSE_SHIFTS, SCALE_MISTAKES, Hypothesis
 from page4d.check.measure import Measurements
 from page4d.schema import Clip
 
@@ -25,6 +18,10 @@ LEVELS: tuple[Level, ...] = ("fail", "warn", "unknown", "pass")
 # best wrong one explained less than the data themselves, and undoing a planted mistake gained 0.1 or more (tests).
 GAIN, RATIO, LEFT = 0.06, 1.1, 0.5
 TIE = 0.02
+# Real depth maps and poses are never clean, so a shift can explain little and still be there. It is worth a look if it
+# gains this much, and so many standard errors of the gain over frame pairs.
+SLIGHT, STANDARD_ERRORS = 0.03, 3.0
+EDGE_SHIFTS = (1, -1, 2, -2)
 EDGE_RATIO, EDGE_CONTRAST = 1.3, 1.5
 
 
@@ -39,27 +36,34 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Scores of the data as they are and under every hypothesis, and the alignment of depth with image edges."""
+    """Scores of the data as they are and under every hypothesis, and the alignment of depth with image edges.
+
+    Note:    a shift's score is that of the data as they are and its gain over the same frames, whose standard error
+             is in `errors`.
+    """
 
     as_is: float
     poses: tuple[tuple[Hypothesis, float], ...]
     scales: tuple[tuple[Hypothesis, float], ...]
     shifts: tuple[tuple[Hypothesis, float], ...]
     edges: dict[int, float]
+    errors: dict[Hypothesis, float] = field(default_factory=dict)
 
 
 def diagnose(clips: Sequence[Clip]) -> Diagnosis:
     """Score the clips under every known mistake; clips of fewer than 2 frames cannot be compared and are left out."""
     usable = [clip for clip in clips if len(clip) > 1]
-    shifts = [one for one in SHIFT_MISTAKES if any(len(clip) > abs(one.depth_shift) + 1 for clip in usable)]
-    groups = (POSE_MISTAKES, SCALE_MISTAKES, shifts)
-    values = scores(usable, [NOTHING, *(one for group in groups for one in group)])
-    rest = iter(values[1:])
-    poses, scales, shifted = (tuple((one, next(rest)) for one in group) for group in groups)
-    if explains(_best(scales)[1], values[0]):
+    as_is, *values = scores(usable, [NOTHING, *POSE_MISTAKES, *SCALE_MISTAKES])
+    poses = tuple(zip(POSE_MISTAKES, values, strict=False))
+    scales = tuple(zip(SCALE_MISTAKES, values[len(poses) :], strict=True))
+    if explains(_best(scales)[1], as_is):
         scales += _finer(usable, _best(scales)[0].depth_scale)
-    edges = {one.depth_shift: edge_alignment(usable, one.depth_shift) for one in (NOTHING, *shifts)}
-    return Diagnosis(values[0], poses, scales, shifted, edges)
+    tried = ((one, shift_gain(usable, one)) for one in (*DEPTH_SHIFTS, *POSE_SHIFTS))
+    gains = {one: gain for one, gain in tried if gain is not None}
+    shifts = tuple((one, as_is + gain.more) for one, gain in gains.items())
+    longest = max((len(clip) for clip in usable), default=0)
+    edges = {k: edge_alignment(usable, k) for k in (0, *EDGE_SHIFTS) if longest > abs(k) + 1}
+    return Diagnosis(as_is, poses, scales, shifts, edges, {one: gain.error for one, gain in gains.items()})
 
 
 def _finer(clips: Sequence[Clip], best: float) -> tuple[tuple[Hypothesis, float], ...]:
@@ -95,17 +99,33 @@ def _mistakes(found: Diagnosis) -> list[Finding]:
         if explains(value, found.as_is) and value >= top - TIE:
             others = [str(one) for one, v in names[name] if one != hypothesis and v >= value - TIE]
             near = f" The same would be explained if {' or '.join(others[:3])}." if others and name == "poses" else ""
-            text = f"It looks as if {hypothesis}: undone, {value:.0%} of the static pixels agree between frames"
-            findings.append(Finding("fail", name, f"{text}, as they are {found.as_is:.0%}.{near}"))
-    return findings or _shifted_edges(found)
+            findings.append(Finding("fail", name, _told(hypothesis, value, found.as_is) + near))
+    return findings or _shifted_edges(found) or _slight_shift(found)
+
+
+def _told(hypothesis: Hypothesis, value: float, as_is: float) -> str:
+    return (
+        f"It looks as if {hypothesis}: undone, {value:.0%} of the static pixels agree between frames, as they are "
+        f"{as_is:.0%}."
+    )
+
+
+def _slight_shift(found: Diagnosis) -> list[Finding]:
+    """A shift of depth maps or poses that gains little, but surely so."""
+    hypothesis, value = _best(found.shifts)
+    gain = value - found.as_is
+    if gain < SLIGHT or gain < STANDARD_ERRORS * found.errors[hypothesis]:
+        return []
+    error = f" The gain of {gain:.1%} has a standard error of {found.errors[hypothesis]:.1%} over pairs of frames."
+    return [Finding("warn", "pairing", _told(hypothesis, value, found.as_is) + error)]
 
 
 def _shifted_edges(found: Diagnosis) -> list[Finding]:
     """A shift that the poses cannot show (the camera stands still) but the edges of moving things do."""
     shift = max(found.edges, key=lambda k: found.edges[k])
-    score_of = {one.depth_shift: value for one, value in found.shifts}
+    score_of = {one.depth_shift: value for one, value in found.shifts if one.depth_shift}
     clear = found.edges[shift] > max(EDGE_CONTRAST, EDGE_RATIO * found.edges[0])
-    if shift == 0 or not clear or score_of[shift] < found.as_is - TIE:
+    if shift == 0 or not clear or score_of.get(shift, 0.0) < found.as_is - TIE:
         return []
     text = f"It looks as if {Hypothesis(depth_shift=shift)}: their edges lie on image edges of the other frame"
     return [
