@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -110,33 +110,24 @@ def reorder(poses: Tensor, real_part: Literal["first", "last"]) -> Tensor:
 def _frames(clip: Clip, kept: range, depth: range, poses: range) -> Clip:
     """The frames `kept`, with the depth maps and poses of others."""
     here = slice(kept.start, kept.stop)
-    return Clip(
-        images=clip.images[here],
-        depth=clip.depth[depth.start : depth.stop],
-        cam_from_world=clip.cam_from_world[poses.start : poses.stop],
-        K=clip.K[here],
-        frame_numbers=clip.frame_numbers[here],
-        moving=None if clip.moving is None else clip.moving[here],
-    )
+    bare = replace(clip, flow=None, tracks=None, tracks_visible=None)
+    whole = bare.map_tensors(lambda t: t[here])
+    shifted_depth, shifted_poses = clip.depth[depth.start : depth.stop], clip.cam_from_world[poses.start : poses.stop]
+    return replace(whole, depth=shifted_depth, cam_from_world=shifted_poses)
 
 
 NOTHING = Hypothesis()
-FLIPS = sorted(
-    (tuple(axis for axis in range(3) if code >> axis & 1) for code in range(1, 8)),
-    key=lambda axes: (axes != (1, 2), len(axes), axes),
-)
+# The usual one, OpenGL's, first: of mistakes that explain as much the first is named.
+FLIPS: list[tuple[int, ...]] = [(1, 2), (0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)]
 ORDERS = [
     Hypothesis(real_part="first"),
     Hypothesis(real_part="last"),
     Hypothesis(real_part="first", of_world=True),
     Hypothesis(real_part="last", of_world=True),
 ]
-POSE_MISTAKES = [
-    Hypothesis(inverted=True),
-    *(Hypothesis(flipped=axes) for axes in FLIPS),
-    *(Hypothesis(inverted=True, flipped=axes) for axes in FLIPS),
-    *ORDERS,
-]
+FLIPPED = [Hypothesis(flipped=axes) for axes in FLIPS]
+INVERTED = [Hypothesis(inverted=True), *(replace(one, inverted=True) for one in FLIPPED)]
+POSE_MISTAKES = [INVERTED[0], *FLIPPED, *INVERTED[1:], *ORDERS]
 SCALE_MISTAKES = [Hypothesis(depth_scale=2.0 ** (k / 2)) for k in range(-22, 23) if k]
 SHIFTS = sorted((k for k in range(-MOST_FRAMES, MOST_FRAMES + 1) if k), key=abs)
 DEPTH_SHIFTS = [Hypothesis(depth_shift=k) for k in SHIFTS]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,6 +59,10 @@ def _median(values: Sequence[float]) -> float:
     return float(torch.tensor(kept, dtype=torch.float64).median()) if kept else float("nan")
 
 
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
 def cycle_error_px(clip: Clip, a: int, b: int) -> float:
     """Median distance in pixels between static pixels of frame a and where they return from frame b by b's depth."""
     rows, columns = static_pixels(clip, a)
@@ -89,7 +94,7 @@ def _jump(steps: Tensor) -> float:
     return float(steps.max()) / typical if typical > 1e-6 else 1.0
 
 
-def _agreement(clips: Sequence[Clip]) -> dict[str, float]:
+def _agreement(clips: Sequence[Clip]) -> dict[str, Any]:
     landed, agreeing, depth, colour, cycle = [], [], [], [], []
     for clip in clips:
         for a, b in frame_pairs(len(clip)):
@@ -103,35 +108,40 @@ def _agreement(clips: Sequence[Clip]) -> dict[str, float]:
                 colour.append(float(carried.colour_error[carried.landed].median()))
             cycle.append(cycle_error_px(clip, a, b))
     return {
-        "landed_share": sum(landed) / len(landed) if landed else 0.0,
-        "agreeing_share": sum(agreeing) / len(agreeing) if agreeing else 0.0,
+        "landed_share": _mean(landed),
+        "agreeing_share": _mean(agreeing),
         "reprojection_px": _median(cycle),
         "depth_error_relative": _median(depth),
         "colour_error": _median(colour),
     }
 
 
-def _cameras(clips: Sequence[Clip]) -> dict[str, float | tuple[float, float]]:
+def _rotation_error(clips: Sequence[Clip]) -> float:
+    """By how much a number of R R^T differs from the identity, at most."""
     rotations = torch.cat([clip.cam_from_world[..., :3] for clip in clips]).double()
-    identity = torch.eye(3, dtype=torch.float64)
+    off_identity = rotations @ rotations.mT - torch.eye(3, dtype=torch.float64)
+    return float(off_identity.abs().max())
+
+
+def _cameras(clips: Sequence[Clip]) -> dict[str, Any]:
     size = torch.tensor([clips[0].depth.shape[2], clips[0].depth.shape[1]], dtype=torch.float64)
     K = torch.cat([clip.K for clip in clips]).double()
     focal, centre = K[:, [0, 1], [0, 1]], K[:, :2, 2]
     changes = [clip.K[:, 0, 0] / clip.K[0, 0, 0] - 1 for clip in clips]
-    spread = max(float(change.abs().max()) for change in changes)
     mean_focal = (focal / size).mean(0)
     mean_centre = ((centre + 0.5) / size).mean(0)
-    half_fov = torch.atan(0.5 / mean_focal[0])
-    off_rotation = rotations @ rotations.mT - identity
-    return {
-        "rotation_error": float(off_rotation.abs().max()),
-        "focal": (float(mean_focal[0]), float(mean_focal[1])),
-        "centre": (float(mean_centre[0]), float(mean_centre[1])),
-        "fov_deg": float(torch.rad2deg(2 * half_fov)),
-        "focal_ratio": float((focal[:, 0] / focal[:, 1]).mean()),
-        "focal_change": spread,
-        "skew": float(K[:, 0, 1].abs().max()),
-    }
+    fov = 2 * torch.atan(0.5 / mean_focal[0])
+    ratio = focal[:, 0] / focal[:, 1]
+    found: dict[str, Any] = {"rotation_error": _rotation_error(clips), "focal_ratio": float(ratio.mean())}
+    found |= {"focal": _pair(mean_focal), "centre": _pair(mean_centre), "fov_deg": float(torch.rad2deg(fov))}
+    found["focal_change"] = max(float(change.abs().max()) for change in changes)
+    found["skew"] = float(K[:, 0, 1].abs().max())
+    return found
+
+
+def _pair(values: Tensor) -> tuple[float, float]:
+    first, second = values.tolist()
+    return first, second
 
 
 def _percentiles(clips: Sequence[Clip]) -> tuple[float, float, float]:
@@ -146,23 +156,30 @@ def _percentiles(clips: Sequence[Clip]) -> tuple[float, float, float]:
 @one_thread()
 def measure(clips: Sequence[Clip]) -> Measurements:
     """Measure clips of one size; at least one is needed."""
-    valid = torch.stack([clip.valid.double().mean((1, 2)).min() for clip in clips])
-    steps = [_steps(clip) for clip in clips]
-    numbers = [
-        clip.images.isfinite().all() & clip.cam_from_world.isfinite().all() & clip.K.isfinite().all() for clip in clips
-    ]
-    return Measurements(
-        clips=len(clips),
-        frames=sum(len(clip) for clip in clips),
-        valid_share=sum(float(clip.valid.double().mean()) for clip in clips) / len(clips),
-        valid_share_least=float(valid.min()),
-        depth_percentiles=_percentiles(clips),
-        step=_median([float(s.median()) for s, _ in steps if len(s)]),
-        turn_deg=_median([float(t.median()) for _, t in steps if len(t)]),
-        jump=max((_jump(s) for s, _ in steps), default=1.0),
-        largest_turn_deg=max((float(t.max()) for _, t in steps if len(t)), default=0.0),
-        dullest_image=min(float(clip.images.flatten(1).std(dim=1).min()) for clip in clips),
-        finite=all(bool(n) for n in numbers),
-        **_agreement(clips),  # type: ignore[arg-type]
-        **_cameras(clips),  # type: ignore[arg-type]
-    )
+    found: dict[str, Any] = {"clips": len(clips), "frames": sum(map(len, clips)), "finite": all(map(_is_finite, clips))}
+    spreads = [clip.images.flatten(1).std(dim=1).min() for clip in clips]
+    found |= {"dullest_image": float(min(spreads))}
+    found |= _depth(clips) | _motion(clips) | _agreement(clips) | _cameras(clips)
+    return Measurements(**found)
+
+
+def _depth(clips: Sequence[Clip]) -> dict[str, Any]:
+    shares = [clip.valid.double().mean((1, 2)) for clip in clips]
+    least = min(float(share.min()) for share in shares)
+    mean = _mean([float(share.mean()) for share in shares])
+    return {"valid_share": mean, "valid_share_least": least, "depth_percentiles": _percentiles(clips)}
+
+
+def _is_finite(clip: Clip) -> bool:
+    return all(bool(values.isfinite().all()) for values in (clip.images, clip.cam_from_world, clip.K))
+
+
+def _motion(clips: Sequence[Clip]) -> dict[str, Any]:
+    """How cameras move from frame to frame; clips of one frame say nothing."""
+    moves = [_steps(clip) for clip in clips if len(clip) > 1]
+    usual = [float(steps.median()) for steps, _ in moves]
+    turns = [float(angles.median()) for _, angles in moves]
+    largest = [float(angles.max()) for _, angles in moves]
+    jumps = [_jump(steps) for steps, _ in moves]
+    found = {"step": _median(usual), "turn_deg": _median(turns)}
+    return found | {"jump": max(jumps, default=1.0), "largest_turn_deg": max(largest, default=0.0)}

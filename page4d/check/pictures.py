@@ -16,7 +16,7 @@ from page4d.schema import Clip, UserError, atomic_write
 from page4d.viz.depth_colours import depth_colours
 
 Picture = NDArray[np.uint8]
-MAX_TRACKS, ENLARGE = 32, 2
+MAX_TRACKS, ENLARGE, RADIUS = 32, 2, 3
 
 
 def picture(clip: Clip, frame: int) -> Picture:
@@ -42,7 +42,8 @@ def moving_picture(clip: Clip, frame: int) -> Picture:
 def track_colours(count: int) -> list[tuple[int, int, int]]:
     """One colour a track, far apart on the colour circle."""
     hues = (np.arange(count) * 0.618034) % 1
-    return [tuple(int(255 * c) for c in matplotlib.colormaps["hsv"](h)[:3]) for h in hues]  # type: ignore[misc]
+    shades = matplotlib.colormaps["hsv"](hues)[:, :3] * 255
+    return [(int(red), int(green), int(blue)) for red, green, blue in shades]
 
 
 def chosen_tracks(clip: Clip) -> NDArray[np.int64]:
@@ -64,7 +65,9 @@ def _place(xy: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _dot(draw: ImageDraw.ImageDraw, at: tuple[float, float], colour: tuple[int, int, int]) -> None:
-    draw.ellipse((at[0] - 3, at[1] - 3, at[0] + 3, at[1] + 3), fill=colour, outline=(255, 255, 255))
+    x, y = at
+    around = (x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS)
+    draw.ellipse(around, fill=colour, outline=(255, 255, 255))
 
 
 def tracks_picture(clip: Clip) -> Image.Image:
@@ -78,8 +81,9 @@ def tracks_picture(clip: Clip) -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     chosen = [n for n in chosen_tracks(clip) if clip.tracks_visible[-1, n]]
     for n, colour in zip(chosen, track_colours(len(chosen)), strict=True):
-        start, end = _place(clip.tracks[0, n].numpy()), _place(clip.tracks[-1, n].numpy())
-        end = (end[0] + first.width, end[1])
+        start = _place(clip.tracks[0, n].numpy())
+        x, y = _place(clip.tracks[-1, n].numpy())
+        end = (x + first.width, y)
         draw.line((*start, *end), fill=colour, width=1)
         _dot(draw, start, colour)
         _dot(draw, end, colour)
@@ -92,12 +96,12 @@ def video_frames(clip: Clip, span: tuple[float, float]) -> list[Picture]:
     colours = track_colours(len(chosen))
     frames = []
     for i in range(len(clip)):
-        image = _enlarged(picture(clip, i))
+        image, depth = _enlarged(picture(clip, i)), _enlarged(depth_picture(clip, i, span))
         draw = ImageDraw.Draw(image)
         for n, colour in zip(chosen, colours, strict=True):
             if clip.tracks is not None and clip.tracks_visible is not None and clip.tracks_visible[i, n]:
                 _dot(draw, _place(clip.tracks[i, n].numpy()), colour)
-        frames.append(np.hstack((np.asarray(image), np.asarray(_enlarged(depth_picture(clip, i, span))))))
+        frames.append(np.hstack((np.asarray(image), np.asarray(depth))))
     return frames
 
 
@@ -115,14 +119,9 @@ def write_clouds(clip: Clip, folder: Path, stem: str) -> list[Path]:
     Note:    each frame is masked by its own depth (the public script masks the second by the last).
     """
     colours = (clip.images * 255).round().byte().permute(0, 2, 3, 1)
-    clouds = {
-        "world": (
-            world_points(clip.depth.double(), clip.K.double(), clip.cam_from_world.double()),
-            clip.valid,
-            colours,
-        ),
-        "camera": (unproject(clip.depth[-1], clip.K[-1]), clip.valid[-1], colours[-1]),
-    }
+    in_world = world_points(clip.depth.double(), clip.K.double(), clip.cam_from_world.double())
+    in_camera = unproject(clip.depth[-1], clip.K[-1])
+    clouds = {"world": (in_world, clip.valid, colours), "camera": (in_camera, clip.valid[-1], colours[-1])}
     written = []
     for name, (points, valid, rgb) in clouds.items():
         if valid.any():

@@ -13,7 +13,7 @@ from typing import Any
 from page4d.check import pictures
 from page4d.check.inspect import DatasetReport, Sample
 from page4d.check.measure import Measurements
-from page4d.check.verdict import explains
+from page4d.check.verdict import Finding, explains
 from page4d.schema import atomic_write
 
 WORDS = {"pass": "pass", "unknown": "not decided", "warn": "look at this", "fail": "wrong"}
@@ -42,31 +42,44 @@ img,video{max-width:100%;border-radius:4px;display:block}
 """
 
 
-def _numbers(m: Measurements) -> list[tuple[str, str, str]]:
+Row = tuple[str, str, str]
+
+
+def _numbers(m: Measurements) -> list[Row]:
     """Rows of name, value and unit."""
+    return [*_about_depth(m), *_about_agreement(m), *_about_cameras(m)]
+
+
+def _about_depth(m: Measurements) -> list[Row]:
     low, middle, high = m.depth_percentiles
     return [
         ("Pixels with depth", f"{m.valid_share:.1%}", f"{m.valid_share_least:.1%} in the emptiest frame"),
         ("Depth, 1st / 50th / 99th percentile", f"{low:.3g} / {middle:.3g} / {high:.3g}", "scene units"),
+    ]
+
+
+def _about_agreement(m: Measurements) -> list[Row]:
+    agreeing = f"{m.agreeing_of_landed:.1%} of those that land"
+    return [
         ("Static pixels that land in the other frame", f"{m.landed_share:.1%}", "of those with depth"),
-        (
-            "... and agree there in depth and colour",
-            f"{m.agreeing_share:.1%}",
-            f"{m.agreeing_of_landed:.1%} of those that land",
-        ),
+        ("... and agree there in depth and colour", f"{m.agreeing_share:.1%}", agreeing),
         ("Reprojection error, there and back", f"{m.reprojection_px:.2f}", "pixels, median"),
         ("Depth error in the other frame", f"{m.depth_error_relative:.2%}", "of depth, median"),
         ("Colour error in the other frame", f"{m.colour_error:.3f}", "of full range, median"),
-        ("Camera step between frames", f"{m.step:.3g}", f"scene units, median; the largest is {m.jump:.1f} times that"),
-        (
-            "Camera turn between frames",
-            f"{m.turn_deg:.2f}",
-            f"degrees, median; the largest is {m.largest_turn_deg:.1f}",
-        ),
+    ]
+
+
+def _about_cameras(m: Measurements) -> list[Row]:
+    step = f"scene units, median; the largest is {m.jump:.1f} times that"
+    turn = f"degrees, median; the largest is {m.largest_turn_deg:.1f}"
+    x, y = m.centre
+    return [
+        ("Camera step between frames", f"{m.step:.3g}", step),
+        ("Camera turn between frames", f"{m.turn_deg:.2f}", turn),
         ("R R^T differs from I by", f"{m.rotation_error:.1e}", "at most"),
         ("Field of view, horizontal", f"{m.fov_deg:.1f}", "degrees"),
         ("fx / fy", f"{m.focal_ratio:.3f}", f"fx varies by {m.focal_change:.1%} within a clip"),
-        ("Principal point", f"{m.centre[0]:.3f}, {m.centre[1]:.3f}", "of width, height; the middle is 0.5, 0.5"),
+        ("Principal point", f"{x:.3f}, {y:.3f}", "of width, height; the middle is 0.5, 0.5"),
     ]
 
 
@@ -136,51 +149,56 @@ def _scores(report: DatasetReport) -> str:
     )
 
 
+def _cells(words: Sequence[str], *classes: str) -> str:
+    """A table's row; a class for each cell that has one."""
+    named = [*(f' class="{name}"' if name else "" for name in classes), *[""] * len(words)]
+    cells = (f"<td{kind}>{escape(word)}</td>" for kind, word in zip(named, words, strict=False))
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _finding(finding: Finding) -> str:
+    cells = f"<td>{_badge(finding.level)}</td><td>{escape(finding.check)}</td><td>{escape(finding.text)}</td>"
+    return f"<tr>{cells}</tr>"
+
+
 def _section(report: DatasetReport) -> str:
-    findings = "".join(
-        f"<tr><td>{_badge(f.level)}</td><td>{escape(f.check)}</td><td>{escape(f.text)}</td></tr>"
-        for f in report.findings
-    )
-    numbers = "".join(
-        f'<tr><td>{escape(name)}</td><td class="n">{escape(value)}</td><td class="unit">{escape(unit)}</td></tr>'
-        for name, value, unit in _numbers(report.numbers)
-    )
+    findings = "".join(map(_finding, report.findings))
+    numbers = "".join(_cells(row, "", "n", "unit") for row in _numbers(report.numbers))
+    samples = "".join(_sample(sample, report.numbers) for sample in report.samples)
     about = f"{report.about}; looked at {report.numbers.clips} clips, {report.numbers.frames} frames"
     return (
         f'<h2 id="{escape(report.name)}">{escape(report.name)} {_badge(report.verdict)}</h2>'
         f'<p class="about">{escape(about)}</p>'
-        f'<table>{findings}</table>{_scores(report)}<h3>Numbers</h3><table class="numbers">{numbers}</table>'
-        + "".join(_sample(sample, report.numbers) for sample in report.samples)
+        f'<table>{findings}</table>{_scores(report)}<h3>Numbers</h3><table class="numbers">{numbers}</table>{samples}'
     )
+
+
+def _row(report: DatasetReport) -> str:
+    name = escape(report.name)
+    link, first = f'<a href="#{name}">{name}</a>', escape(report.findings[0].text)
+    return f"<tr><td>{link}</td><td>{_badge(report.verdict)}</td><td>{first}</td></tr>"
 
 
 def html(reports: Sequence[DatasetReport]) -> str:
     """The page."""
-    rows = "".join(
-        f'<tr><td><a href="#{escape(r.name)}">{escape(r.name)}</a></td><td>{_badge(r.verdict)}</td>'
-        f"<td>{escape(r.findings[0].text)}</td></tr>"
-        for r in reports
-    )
+    rows, sections = "".join(map(_row, reports)), "".join(map(_section, reports))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data check</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         f"<h1>Data check</h1><table><tr><th>Dataset</th><th>Verdict</th><th>First finding</th></tr>{rows}</table>"
-        + "".join(_section(report) for report in reports)
-        + "</body></html>\n"
+        f"{sections}</body></html>\n"
     )
 
 
 def summary(reports: Sequence[DatasetReport]) -> dict[str, Any]:
     """Verdicts, findings and numbers as plain values."""
-    return {
-        r.name: {
-            "verdict": r.verdict,
-            "findings": [asdict(f) for f in r.findings],
-            "numbers": asdict(r.numbers),
-            "agree_as_is": r.diagnosis.as_is,
-        }
-        for r in reports
-    }
+    return {report.name: _plain(report) for report in reports}
+
+
+def _plain(report: DatasetReport) -> dict[str, Any]:
+    findings = [asdict(finding) for finding in report.findings]
+    numbers, agree = asdict(report.numbers), report.diagnosis.as_is
+    return {"verdict": report.verdict, "findings": findings, "numbers": numbers, "agree_as_is": agree}
 
 
 def write_report(reports: Sequence[DatasetReport], folder: Path) -> Path:

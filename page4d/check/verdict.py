@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -148,33 +148,50 @@ def _undecided(found: Diagnosis) -> list[Finding]:
     return findings
 
 
-Rule = tuple[str, Callable[[Measurements], bool], Level, str]
-RULES: tuple[Rule, ...] = (
-    ("numbers", lambda m: not m.finite, "fail", "Images, poses or intrinsics hold values that are not finite."),
-    ("depth", lambda m: m.valid_share == 0, "fail", "No pixel has depth."),
-    ("depth", lambda m: 0 < m.valid_share < 0.02, "warn",
-     "Less than 2 % of the pixels have depth ({valid_share:.2%})."),
-    ("depth", lambda m: m.valid_share > 0 == m.valid_share_least, "warn", "Some frame has no depth at all."),
-    ("poses", lambda m: m.rotation_error > 1e-3, "fail",
-     "The 3 x 3 blocks of the poses are not rotations: R R^T differs from I by up to {rotation_error:.3g}."),
-    ("poses", lambda m: m.jump > 20, "warn", "A camera jumps: its largest step is {jump:.0f} times the median step."),
-    ("poses", lambda m: m.largest_turn_deg > 45, "warn",
-     "A camera turns by {largest_turn_deg:.0f} degrees between two frames."),
-    ("intrinsics", lambda m: not 10 < m.fov_deg < 140, "fail",
-     "The horizontal field of view is {fov_deg:.1f} degrees."),
-    ("intrinsics", lambda m: not 0.4 < m.focal_ratio < 2.5, "warn", "fx / fy is {focal_ratio:.2f}."),
-    ("intrinsics", lambda m: not all(0.25 < c < 0.75 for c in m.centre), "warn",
-     "The principal point is far from the middle, at {centre[0]:.2f}, {centre[1]:.2f} of the image."),
-    ("intrinsics", lambda m: m.skew > 1e-3, "warn", "K has a skew of {skew:.3g}, which the pose encoding drops."),
-    ("images", lambda m: m.dullest_image < 1e-3, "warn", "An image is of one colour."),
-)  # fmt: skip
+def _about_depth(m: Measurements) -> Iterator[Finding]:
+    if m.valid_share == 0:
+        yield Finding("fail", "depth", "No pixel has depth.")
+        return
+    if m.valid_share < 0.02:
+        yield Finding("warn", "depth", f"Less than 2 % of the pixels have depth ({m.valid_share:.2%}).")
+    if m.valid_share_least == 0:
+        yield Finding("warn", "depth", "Some frame has no depth at all.")
+
+
+def _about_cameras(m: Measurements) -> Iterator[Finding]:
+    if m.rotation_error > 1e-3:
+        text = f"The 3 x 3 blocks of the poses are not rotations: R R^T differs from I by up to {m.rotation_error:.3g}."
+        yield Finding("fail", "poses", text)
+    if m.jump > 20:
+        text = f"A camera jumps: its largest step is {m.jump:.0f} times the median step."
+        yield Finding("warn", "poses", text)
+    if m.largest_turn_deg > 45:
+        yield Finding("warn", "poses", f"A camera turns by {m.largest_turn_deg:.0f} degrees between two frames.")
+    if not 10 < m.fov_deg < 140:
+        yield Finding("fail", "intrinsics", f"The horizontal field of view is {m.fov_deg:.1f} degrees.")
+    if not 0.4 < m.focal_ratio < 2.5:
+        yield Finding("warn", "intrinsics", f"fx / fy is {m.focal_ratio:.2f}.")
+    x, y = m.centre
+    if not (0.25 < x < 0.75 and 0.25 < y < 0.75):
+        text = f"The principal point is far from the middle, at {x:.2f}, {y:.2f} of the image."
+        yield Finding("warn", "intrinsics", text)
+    if m.skew > 1e-3:
+        yield Finding("warn", "intrinsics", f"K has a skew of {m.skew:.3g}, which the pose encoding drops.")
+
+
+def _about_numbers(m: Measurements) -> Iterator[Finding]:
+    """What the numbers alone show, without comparing frames."""
+    if not m.finite:
+        yield Finding("fail", "numbers", "Images, poses or intrinsics hold values that are not finite.")
+    yield from _about_depth(m)
+    yield from _about_cameras(m)
+    if m.dullest_image < 1e-3:
+        yield Finding("warn", "images", "An image is of one colour.")
 
 
 def judge(numbers: Measurements, found: Diagnosis, metric: bool = True) -> list[Finding]:
     """Everything there is to say, the worst first; one `pass` finding if there is nothing."""
-    findings = [
-        Finding(level, check, text.format(**vars(numbers))) for check, wrong, level, text in RULES if wrong(numbers)
-    ]
+    findings = list(_about_numbers(numbers))
     median = numbers.depth_percentiles[1]
     if metric and numbers.valid_share > 0 and not 0.05 < median < 300:
         text = f"Depth is said to be in metres, but its median is {median:.3g}; is it in another unit?"

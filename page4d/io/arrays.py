@@ -23,7 +23,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         # Mapped first: that fails if the file is shorter than its header claims.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # numpy's parser of headers raises what it likes
-        raise UserError(f"{path} cannot be read as .npy array ({error}); write or download it again") from error
+        raise UserError(f"{path} is not a whole .npy file ({error}); write or download it again") from error
 
 
 def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:

@@ -103,5 +103,5 @@ def read_depth_npy(path: Path | str) -> NDArray[np.float32]:
     """
     stored = read_npy(Path(path))
     if stored.ndim not in (2, 3) or stored.dtype.kind not in "fiu":
-        raise UserError(f"{path} holds {stored.dtype} {stored.shape}; expected numbers (H, W) or (H, W, C)")
+        raise UserError(f"{path} holds {stored.shape} of {stored.dtype}; expected numbers (H, W) or (H, W, C)")
     return np.asarray(stored if stored.ndim == 2 else stored[..., 0], np.float32)
