@@ -300,6 +300,17 @@ def test_report_stands_on_its_own(tmp_path: Path) -> None:
         assert sum(1 for _ in video.decode(video=0)) == 5
 
 
+def test_known_faults_of_a_dataset_are_told(tmp_path: Path) -> None:
+    class Doubtful(Stored):
+        remarks = ("Scene a of version 1.2 has wrong poses.",)
+
+    one = Ingredient(Doubtful(), framing=KEEP)  # type: ignore[arg-type]
+    report = inspect("stored", one, tmp_path, CheckSettings(clips=1, frames=3, width=64, show=0))
+    first = report.findings[0]
+    assert (first.level, first.text) == ("warn", Doubtful.remarks[0])
+    assert report.verdict == "warn"
+
+
 def test_entries_of_a_synthetic_configuration() -> None:
     data = {
         "kind": "synthetic",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from page4d.check import pictures
 from page4d.check.measure import Measurements, measure
-from page4d.check.verdict import Diagnosis, Finding, Level, diagnose, judge, verdict
+from page4d.check.verdict import LEVELS, Diagnosis, Finding, Level, diagnose, judge, verdict
 from page4d.data.mixing import Ingredient, Sequences, choose_tracks
 from page4d.data.sampling import Window, WindowRule, generator
 from page4d.data.transforms import Framing, image_size
@@ -112,6 +112,7 @@ def describe(dataset: Sequences) -> str:
 def inspect(name: str, one: Ingredient, folder: Path, settings: CheckSettings | None = None) -> DatasetReport:
     """Check one dataset and write its pictures into `folder`, which must exist.
 
+    Note:    what is known to be wrong with the dataset's own truth (its `remarks`) is told as well.
     Raises:  UserError if the dataset is empty or its files cannot be read.
     """
     settings = settings or CheckSettings()
@@ -119,7 +120,8 @@ def inspect(name: str, one: Ingredient, folder: Path, settings: CheckSettings | 
         raise UserError(f"{name} has no sequence to look at")
     clips = draw_clips(one, settings)
     numbers, found = measure(clips), diagnose(clips)
-    findings = tuple(judge(numbers, found, clips[0].metric))
+    known = [Finding("warn", "known faults", text) for text in getattr(one.dataset, "remarks", [])]
+    findings = tuple(sorted([*known, *judge(numbers, found, clips[0].metric)], key=lambda f: LEVELS.index(f.level)))
     span = (numbers.depth_percentiles[0], numbers.depth_percentiles[2])
     samples = tuple(_sample(clip, folder, f"{name}_{i}", span) for i, clip in enumerate(clips[: settings.show]))
     return DatasetReport(name, describe(one.dataset), numbers, found, findings, samples)

@@ -38,10 +38,15 @@ def packed(values: np.ndarray, order: str) -> np.ndarray:
     return np.stack([values.astype(np.int64) >> shift & 255 for shift in shifts], -1).astype(np.uint8)
 
 
+def from_corner(K: np.ndarray) -> np.ndarray:
+    """The simulator's K, whose pixels count from the corner of the first one."""
+    return K + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+
+
 def misc(clip: Clip, i: int, camera: str) -> dict[str, Any]:
     """World from camera of a sensor whose x points left and y up, with negative focal lengths to match."""
     turned = np.diag([-1.0, -1.0, 1.0, 1.0])
-    K = clip.K[i].double().numpy() @ turned[:3, :3]
+    K = from_corner(clip.K[i].double().numpy()) @ turned[:3, :3]
     return {
         f"{camera}_camera_extrinsics": np.linalg.inv(poses_4x4(clip)[i]) @ turned,
         f"{camera}_camera_intrinsics": K,
@@ -84,6 +89,6 @@ def write_exported(root: Path, group: str, clips: Mapping[str, Clip], overhead: 
                 save_image(folder / f"{camera}_rgb_frames" / f"frame_{i:03d}.jpg", pixels, quality=100, subsampling=0)
                 (folder / f"{camera}_depth_npy").mkdir(exist_ok=True)
                 np.savez(folder / f"{camera}_depth_npy" / f"depth_{i}.npz", clip.depth[i].numpy())
-            pose, K = poses_4x4(clip)[0], clip.K[0].double().numpy()
+            pose, K = poses_4x4(clip)[0], from_corner(clip.K[0].double().numpy())
             params[camera] = {"Extrinsic": pose[:3].tolist(), "Intrinsic": K.tolist()}
     (root / group / "camera_params.json").write_text(json.dumps(params))

@@ -1,8 +1,8 @@
 """Readers of the official downloads of real datasets, one file each; see `base.SceneDataset` for what they share.
 
 Pixel (0, 0) is centred at (0, 0). Where pixels are documented to count from the image's corner, half a pixel is taken
-off the principal point: Waymo, DyCheck, and the PyTorch3D cameras of CO3D and Dynamic Replica. Kubric's is put at
-((W - 1) / 2, (H - 1) / 2), the centre of a rendered image. All others are taken from the files as they are.
+off the principal point: Waymo, DyCheck, RLBench, and the PyTorch3D cameras of CO3D and Dynamic Replica. Kubric's is
+put at ((W - 1) / 2, (H - 1) / 2), the centre of a rendered image. All others are taken from the files as they are.
 Download sizes in messages are the publishers' (CO3D, Dynamic Replica, DyCheck); those with
 "about" are our estimates, to know the order before a download.
 """

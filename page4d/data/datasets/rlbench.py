@@ -7,7 +7,9 @@ Two layouts. Official demonstrations, as the RLBench generator writes them:
       low_dim_obs.pkl               pickled observations; `misc` holds each camera's extrinsics, intrinsics, near, far
 
 Depth there is a 24-bit number in R, G, B: d in [0, 1], z = near + d (far - near) (quantum (far - near) / 2^24). The
-extrinsics are world from camera and the focal lengths negative; both are turned into OpenCV. The pickle is read by an
+extrinsics are world from camera and the focal lengths negative; both are turned into OpenCV. The simulator puts the
+principal point of a centred camera at half the width, so it counts from the image's corner; the centre of the first
+pixel is (0, 0) here, and principal points are half a pixel smaller in both layouts. The pickle is read by an
 unpickler that builds observations and arrays and refuses everything else, because a pickle can run any program.
 
 Exported clips:
@@ -184,7 +186,14 @@ def opencv_camera(world_from_cam: NDArray[np.float64], K: NDArray[np.float64], n
     signs = np.diag([np.sign(K[0, 0]), np.sign(K[1, 1]), 1.0])
     rotation = (world_from_cam[:3, :3] @ signs).T
     pose = np.hstack((rotation, -rotation @ world_from_cam[:3, 3:]))
-    return Camera(pose, K @ signs, near_m, far_m)
+    return Camera(pose, from_corner(K @ signs), near_m, far_m)
+
+
+def from_corner(K: NDArray[np.float64]) -> NDArray[np.float64]:
+    """K of pixels that count from the image's corner, for pixels whose first one is centred at (0, 0)."""
+    moved = K.copy()
+    moved[:2, 2] -= 0.5
+    return moved
 
 
 def unpack_depth(path: Path, near_m: float, far_m: float) -> NDArray[np.float32]:
@@ -202,6 +211,11 @@ def _exported_camera(view: View) -> Camera:
     stored = read_json(view.cameras)
     try:
         extrinsic, intrinsic = (np.array(stored[view.camera][key], np.float64) for key in ("Extrinsic", "Intrinsic"))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{view.cameras} has no Extrinsic and Intrinsic of {view.camera!r} ({error})") from error
-    return Camera(extrinsic[:3], intrinsic)
+    if extrinsic.shape not in ((3, 4), (4, 4)) or intrinsic.shape != (3, 3):
+        raise UserError(
+            f"{view.cameras}: {view.camera} has matrices {extrinsic.shape} and {intrinsic.shape}; "
+            "expected Extrinsic (3 or 4, 4) and Intrinsic (3, 3)"
+        )
+    return Camera(extrinsic[:3], from_corner(intrinsic))
