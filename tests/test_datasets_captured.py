@@ -20,10 +20,11 @@ from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import FRAMES, outdoors, room
 
 from page4d.data.datasets import CO3D, DepthRule, RLBench, Selection, Waymo
+from page4d.data.datasets import rlbench as rlbench_loader
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.co3d import CO3DOptions
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
-from page4d.data.datasets.rlbench import RLBenchOptions, opencv_camera
+from page4d.data.datasets.rlbench import RLBenchOptions
 from page4d.data.datasets.waymo import WaymoOptions, splat
 from page4d.data.datasets.waymo_boxes import draw_boxes
 from page4d.geometry import invert, project, transform, world_points
@@ -261,7 +262,7 @@ def test_rlbench_moving_camera_has_a_pose_for_each_frame(tmp_path: Path) -> None
 def test_rlbench_centre_of_the_simulator_is_half_a_pixel_less_here() -> None:
     """A centred camera of 64 x 48 pixels has its centre at 32, 24 there, between the pixels 31 and 32: at 31.5."""
     K = np.array([[-50.0, 0, 32], [0, -50, 24], [0, 0, 1]])
-    camera = opencv_camera(np.eye(4), K, 0.1, 1.0)
+    camera = rlbench_loader.opencv_camera(np.eye(4), K, 0.1, 1.0)
     np.testing.assert_array_equal(camera.K, [[50, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
 
 
