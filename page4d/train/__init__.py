@@ -1,4 +1,4 @@
-"""Training: one optimizer step an iteration, resumable at any of them."""
+"""How networks are trained: one optimizer step an iteration, resumable at any of them."""
 
 from __future__ import annotations
 

@@ -127,8 +127,10 @@ class MatchingAid(nn.Module):
 
     def forward(self, tokens: Tensor, patch_start: int) -> AidOutput:
         patches = self.norm(tokens[:, :, patch_start:].float())
+        features = F.normalize(self.features(patches), dim=-1)
         flow = self.flow(patches)
-        return AidOutput(F.normalize(self.features(patches), dim=-1), flow[:, :-1, :, :2], flow[:, 1:, :, 2:])
+        forward, backward = flow[:, :-1, :, :2], flow[:, 1:, :, 2:]
+        return AidOutput(features, forward, backward)
 
 
 @dataclass(frozen=True)

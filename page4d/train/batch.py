@@ -70,7 +70,7 @@ class TrainBatch:
 def stack(clips: Sequence[Clip]) -> TrainBatch:
     """Clips of one shape as a batch; optional truth is kept where every clip has it.
 
-    Errors:  UserError if there is no clip, or shapes differ, naming the clips.
+    Raises:  UserError if there is no clip, or shapes differ, naming the clips.
     """
     if not clips:
         raise UserError("a batch of no clips; the data source gave nothing")
@@ -78,30 +78,25 @@ def stack(clips: Sequence[Clip]) -> TrainBatch:
     if len(shapes) > 1:
         shown = "; ".join(f"{name}: {shape}" for shape, name in shapes.items())
         raise UserError(f"clips of one batch differ in shape (S, 3, H, W): {shown}")
-    present = [name for name in OPTIONAL if all(getattr(clip, name) is not None for clip in clips)]
-    tensors = {name: torch.stack([getattr(clip, name) for clip in clips]) for name in (*STACKED, *present)}
+    tensors = {}
+    for name in (*STACKED, *OPTIONAL):
+        values = [getattr(clip, name) for clip in clips]
+        if all(value is not None for value in values):
+            tensors[name] = torch.stack(values)
     return TrainBatch(**tensors, names=tuple(clip.name for clip in clips), dataset=clips[0].dataset)
 
 
 def targets_of(batch: TrainBatch, behaviour: Behaviour) -> Targets:
-    """Normalised ground truth: the world is the first camera and the mean point distance is 1.
+    """Normalized ground truth: the world is the first camera and the mean point distance is 1.
 
     Note:  a sequence without a single valid point has no scale; it teaches neither poses nor geometry.
     """
     depth = torch.where(batch.valid, batch.depth, torch.zeros_like(batch.depth))
     points = world_points(depth, batch.K, batch.cam_from_world)
     done = normalize(batch.cam_from_world, points, depth, batch.valid, behaviour=behaviour)
-    return Targets(
-        extrinsics=done.cam_from_world,
-        intrinsics=batch.K,
-        depth=done.depth,
-        world_points=done.world_points,
-        valid=batch.valid,
-        drop_pose=~done.usable,
-        drop_geometry=~done.usable,
-        tracks=batch.tracks,
-        tracks_visible=batch.tracks_visible,
-    )
+    truth = Targets(done.cam_from_world, batch.K, done.depth, done.world_points, batch.valid)
+    tracked = replace(truth, tracks=batch.tracks, tracks_visible=batch.tracks_visible)
+    return replace(tracked, drop_pose=~done.usable, drop_geometry=~done.usable)
 
 
 def given_mask(batch: TrainBatch, config: AidConfig, patch: int) -> Tensor | None:

@@ -63,10 +63,15 @@ class Manifest:
         return next((entry for entry in self.entries if entry.best), None)
 
 
+def _entry(stored: dict[str, Any]) -> Entry:
+    files = tuple(StoredFile(**file) for file in stored["files"])
+    return Entry(stored["step"], files, stored["metric"], stored["best"])
+
+
 class Checkpoints:
     """The checkpoints of one run folder.
 
-    Args:  keep is how many of the latest stay beside the best; max_shard_mb splits files (0 = one file each).
+    Note:    keep is how many of the latest stay beside the best; max_shard_mb splits files (0 = one file each).
     """
 
     def __init__(self, run_folder: Path, keep: int = 2, max_shard_mb: int = 0) -> None:
@@ -76,7 +81,7 @@ class Checkpoints:
     def manifest(self) -> Manifest:
         """What is there.
 
-        Errors:  UserError if the manifest is damaged or of another version.
+        Raises:  UserError if the manifest is damaged or of another version.
         """
         path = self.folder / MANIFEST
         if not path.is_file():
@@ -85,18 +90,15 @@ class Checkpoints:
             stored = json.loads(path.read_text(encoding="utf-8"))
             if stored["format"] != FORMAT:
                 raise UserError(f"{path} has format {stored['format']}, this page4d reads {FORMAT}")
-            entries = [
-                Entry(e["step"], tuple(StoredFile(**f) for f in e["files"]), e["metric"], e["best"])
-                for e in stored["entries"]
-            ]
+            entries = tuple(map(_entry, stored["entries"]))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError(f"{path} is damaged ({error}); restore it, or start a new run folder") from error
-        return Manifest(tuple(entries))
+        return Manifest(entries)
 
     def save(self, payload: dict[str, Any], step: int, metric: float | None = None, best: bool = False) -> Entry:
         """Write a checkpoint, list it, and remove those no longer kept.
 
-        Errors:  UserError if the disk is full or not writable; the checkpoints before stay as they were.
+        Raises:  UserError if the disk is full or not writable; the checkpoints before stay as they were.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
@@ -114,7 +116,7 @@ class Checkpoints:
     def load(self, step: int | None = None) -> dict[str, Any]:
         """The payload of a step, or of the latest one.
 
-        Errors:  UserError naming the damaged file, and the checkpoint before it, if any.
+        Raises:  UserError naming the damaged file, and the checkpoint before it, if any.
         """
         entries = self.manifest().entries
         if not entries:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, filter_trackers
 from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 
@@ -26,8 +28,8 @@ WHOLE_BLOCKS = "Block"
 """Class name of the layers that FSDP gathers one at a time."""
 
 
-def make_accelerator(config: TrainerConfig) -> Accelerator:
-    """Processes and precision; launched by `torchrun` or `accelerate launch`, or alone.
+def make_accelerator(config: TrainerConfig, folder: Path) -> Accelerator:
+    """Processes, precision and loggers; launched by `torchrun` or `accelerate launch`, or alone.
 
     Note:    bfloat16 needs no loss scaler and gets none (the public trainer scaled it all the same, T3).
              Several processes on a machine without an accelerator must be told to use the CPU: accelerate would
@@ -43,10 +45,27 @@ def make_accelerator(config: TrainerConfig) -> Accelerator:
     return Accelerator(
         cpu=cpu,
         mixed_precision=config.precision,
+        log_with=_known_loggers(config.log_with),
+        project_dir=folder,
         fsdp_plugin=fsdp,
         # The mask head has no gradient once its schedule is over.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+
+
+def _known_loggers(names: Sequence[str]) -> list[str]:
+    """The names of loggers, all of which accelerate knows and finds.
+
+    Raises:  UserError for a logger that accelerate does not know, or whose package is not installed; accelerate
+             itself would leave the second one out without a word.
+    """
+    for name in names:
+        if name not in LOGGER_TYPE_TO_CLASS:
+            known = sorted(map(str, LOGGER_TYPE_TO_CLASS))
+            raise UserError(f"trainer.log_with: {name!r} is no logger of accelerate; choose from {', '.join(known)}")
+        if not filter_trackers([name], "."):
+            raise UserError(f"trainer.log_with: {name!r} is not installed; install its package, or leave it out")
+    return list(dict.fromkeys(names))
 
 
 class Trainee(nn.Module):
@@ -90,7 +109,7 @@ def make_optimizer(
 
     Note:    fused updates all tensors in one kernel, for GPUs.
 
-    Errors:  UserError if a pattern matches nothing or a parameter has no group or two, or nothing trains.
+    Raises:  UserError if a pattern matches nothing or a parameter has no group or two, or nothing trains.
     """
     shares = [Share(name, group.patterns) for name, group in config.groups.items()]
     members = divide(trainee.names(), shares, "optim.groups")
@@ -112,7 +131,7 @@ def make_optimizer(
 def clip_groups(trainee: Trainee, config: OptimConfig) -> dict[str, tuple[list[nn.Parameter], float]]:
     """The trainable parameters by clipping group, with the largest norm allowed (inf = measure only).
 
-    Errors:  UserError if a parameter is in no group or in two.
+    Raises:  UserError if a parameter is in no group or in two.
     """
     shares = [Share(name, clip.patterns) for name, clip in config.clip.items()]
     limits = {name: float("inf") if c.max_norm is None else c.max_norm for name, c in config.clip.items()}

@@ -38,7 +38,7 @@ from page4d.train.graphs import StepGraphs
 from page4d.train.objective import dense_frames, objective, query_points_of
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze
-from page4d.train.record import Record, memory_gb, progress_bar, resumptions, write_run_file
+from page4d.train.record import Record, memory_gb, open_trackers, progress_bar, resumptions, write_run_file
 from page4d.train.schedules import ramp
 from page4d.train.settings import Settings
 from page4d.train.sources import Delivery, Source
@@ -62,8 +62,8 @@ class Outcome:
 class Trainer:
     """One training run in one folder.
 
-    Args:    model is the network's shape; config is the whole configuration as plain values, stored with checkpoints.
-    Errors:  UserError for patterns without a match, weights that do not fit, or a checkpoint of another run.
+    Note:    model is the network's shape; config is the whole configuration as plain values, stored with checkpoints.
+    Raises:  UserError for patterns without a match, weights that do not fit, or a checkpoint of another run.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Trainer:
         trainer = settings.trainer
         if trainer.threads:
             torch.set_num_threads(trainer.threads)
-        self.accelerator = make_accelerator(trainer)
+        self.accelerator = make_accelerator(trainer, self.folder)
         network, self.loaded = begin(model, settings.start, trainer.seed)
         network.aggregator.gradient_checkpointing = trainer.gradient_checkpointing
         self.frozen = freeze(network, settings.optim.freeze)
@@ -143,12 +143,13 @@ class Trainer:
     def run(self) -> Outcome:
         """Train to the last step, or until SIGTERM; resumes by itself if the folder holds a checkpoint.
 
-        Errors:  UserError for a damaged checkpoint, too many non-finite iterations, a full disk, or too little memory.
+        Raises:  UserError for a damaged checkpoint, too many non-finite iterations, a full disk, or too little memory.
         """
         self._resume()
         trainer, main = self.settings.trainer, self.accelerator.is_main_process
         if main:
-            self.record = Record(self.folder, self.position.iteration, trainer.tensorboard)
+            trackers = open_trackers(self.accelerator, self.config)
+            self.record = Record(self.folder, self.position.iteration, trainer.tensorboard, trackers)
             self.resumed = resumptions(self.folder, self.position.step, self.config)
             write_run_file(self.folder, self.describe())
         began, before = time.monotonic(), self.position.seconds
@@ -180,18 +181,12 @@ class Trainer:
 
     def describe(self) -> dict[str, Any]:
         """What this run is, as stored in run.json."""
-        parameters = self.trainee.model.parameters()
+        parameters = list(self.trainee.model.parameters())
         trained = sum(p.numel() for p in parameters if p.requires_grad)
-        return {
-            "provenance": provenance(),
-            "start": self.loaded,
-            "parameters": sum(p.numel() for p in self.trainee.model.parameters()),
-            "trained_parameters": trained,
-            "frozen": len(self.frozen),
-            "processes": self.accelerator.num_processes,
-            "resumed": self.resumed,
-            "config": self.config,
-        }
+        about = {"provenance": provenance(), "start": self.loaded, "parameters": sum(p.numel() for p in parameters)}
+        about |= {"trained_parameters": trained, "frozen": len(self.frozen)}
+        about |= {"processes": self.accelerator.num_processes, "resumed": self.resumed}
+        return about | {"config": self.config}
 
     def _resume(self) -> None:
         wanted, manifest = str(self.settings.trainer.resume), self.checkpoints.manifest()

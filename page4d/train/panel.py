@@ -22,7 +22,7 @@ def training_panel(batch: TrainBatch, predictions: Mapping[str, Any]) -> NDArray
     """Rows of frames of the batch's first sequence: image, true depth, predicted depth (median-scaled), mask if on.
 
     Shapes:  -> uint8 (rows * H, frames * W, 3).
-    Colour:  depths share one range, near is dark; the mask goes from -0.5 (blue) to 0.5 (red); no depth is black.
+    Note:    depths share one range, near is dark; the mask goes from -0.5 (blue) to 0.5 (red); no depth is black.
     """
     frames = min(MAX_FRAMES, batch.images.shape[1])
     images = batch.images[0, :frames].permute(0, 2, 3, 1).float().cpu().clamp(0, 1).numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -12,7 +12,7 @@ from torch import nn
 from page4d.schema import UserError
 from page4d.settings import near
 
-RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+RANGE, CHOICE = re.compile(r"\{(\d+)\.\.(\d+)\}"), re.compile(r"\{([^{}]*)\}")
 
 
 def expand(pattern: str) -> list[str]:
@@ -20,19 +20,21 @@ def expand(pattern: str) -> list[str]:
     found = RANGE.search(pattern)
     if found:
         low, high = int(found[1]), int(found[2])
-        pieces = [pattern[: found.start()] + str(i) + pattern[found.end() :] for i in range(low, high + 1)]
-        return [one for piece in pieces for one in expand(piece)]
-    choice = re.search(r"\{([^{}]*)\}", pattern)
-    if choice:
-        pieces = [pattern[: choice.start()] + part + pattern[choice.end() :] for part in choice[1].split(",")]
-        return [one for piece in pieces for one in expand(piece)]
-    return [pattern]
+        return _each(pattern, found, map(str, range(low, high + 1)))
+    choice = CHOICE.search(pattern)
+    return _each(pattern, choice, choice[1].split(",")) if choice else [pattern]
+
+
+def _each(pattern: str, place: re.Match[str], parts: Iterable[str]) -> list[str]:
+    """The pattern with each of the parts in one place, and what is still short in it spelled out."""
+    before, after = pattern[: place.start()], pattern[place.end() :]
+    return [whole for part in parts for whole in expand(f"{before}{part}{after}")]
 
 
 def matching(pattern: str, names: Sequence[str], what: str) -> set[str]:
     """The names that a pattern matches; each spelled-out part must match something.
 
-    Errors:  UserError naming the pattern and the nearest names if there is no match.
+    Raises:  UserError naming the pattern and the nearest names if there is no match.
     """
     found: set[str] = set()
     for glob in expand(pattern):
@@ -52,7 +54,7 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
 
     Note:    only `requires_grad` changes. Nothing is put in eval mode, so gradient checkpointing and the like work as
              before (the public trainer's freezing switched checkpointing off, T4).
-    Errors:  UserError with near names for a pattern without a match.
+    Raises:  UserError with near names for a pattern without a match.
     """
     modules = {name: list(module.parameters()) for name, module in model.named_modules() if name}
     parameters = {name: [parameter] for name, parameter in model.named_parameters()}
@@ -75,7 +77,7 @@ class Share:
 def divide(everything: Mapping[str, nn.Parameter], shares: Sequence[Share], what: str) -> dict[str, list[nn.Parameter]]:
     """Give every trainable parameter to exactly one share.
 
-    Errors:  UserError if a pattern matches nothing, a parameter is named twice or by nobody.
+    Raises:  UserError if a pattern matches nothing, a parameter is named twice or by nobody.
     Note:    a pattern may match frozen parameters only; that share is then empty and left out.
     """
     owner: dict[str, str] = {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import platform
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,34 +17,47 @@ from tqdm.std import tqdm
 from page4d.schema import atomic_write
 from page4d.version import code_revision
 
-SCALARS = "scalars.jsonl"
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from accelerate.tracking import GeneralTracker
+
+SCALARS, PROJECT = "scalars.jsonl", "page4d"
 
 
 class Record:
     """The log of one run folder, written by the first process only.
 
-    Files:   scalars.jsonl (one object a record: phase, step, iteration, values), tensorboard/, images/.
-    Resume:  records after the step that a run resumes from are removed, so that nothing stands twice.
+    Note:    scalars.jsonl (one object a record: phase, step, iteration, values), tensorboard/, images/. Records after
+             the step that a run resumes from are removed, so that nothing stands twice. `trackers` are loggers of
+             accelerate, which get the same numbers and pictures; they keep what a resumed run sends twice.
     """
 
-    def __init__(self, run_folder: Path, resumed_iteration: int = 0, tensorboard: bool = True) -> None:
+    def __init__(
+        self,
+        run_folder: Path,
+        resumed_iteration: int = 0,
+        tensorboard: bool = True,
+        trackers: Sequence[GeneralTracker] = (),
+    ) -> None:
         self.folder = Path(run_folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / SCALARS
-        kept = (
-            [r for r in read_scalars(self.folder) if r["iteration"] <= resumed_iteration] if resumed_iteration else []
-        )
-        self.path.write_text("".join(json.dumps(r) + "\n" for r in kept), encoding="utf-8")
+        before = read_scalars(self.folder) if resumed_iteration else []
+        kept = [json.dumps(record) + "\n" for record in before if record["iteration"] <= resumed_iteration]
+        self.path.write_text("".join(kept), encoding="utf-8")
         self.stream = self.path.open("a", encoding="utf-8")
         self.board = _board(self.folder / "tensorboard", resumed_iteration) if tensorboard else None
+        self.trackers = trackers
 
     def scalars(self, phase: str, step: int, iteration: int, values: Mapping[str, float]) -> None:
-        """Write every value with its step, to both logs."""
+        """Write every value with its step, to every log."""
         self.stream.write(json.dumps({"phase": phase, "step": step, "iteration": iteration, **values}) + "\n")
         self.stream.flush()
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(f"{phase}/{name}", value, step)
+        for tracker in self.trackers:
+            tracker.log({f"{phase}/{name}": value for name, value in values.items()}, step=step)
 
     def picture(self, name: str, step: int, image: NDArray[np.uint8]) -> None:
         """Write an RGB picture (H, W, 3) as a file and to TensorBoard."""
@@ -54,12 +67,26 @@ class Record:
         Image.fromarray(image).save(self.folder / "images" / f"{name}_{step:08d}.png")
         if self.board is not None:
             self.board.add_image(name, image, step, dataformats="HWC")
+        for tracker in self.trackers:
+            if hasattr(tracker, "log_images"):  # not every logger takes pictures
+                tracker.log_images({name: image[None]}, step=step)
 
     def close(self) -> None:
         """Flush everything."""
         self.stream.close()
         if self.board is not None:
             self.board.close()
+        for tracker in self.trackers:
+            tracker.finish()
+
+
+def open_trackers(accelerator: Accelerator, config: Mapping[str, Any]) -> list[GeneralTracker]:
+    """Begin a run in every logger of `trainer.log_with`, told all settings; none on any but the first process."""
+    told = {}
+    for key, value in _flat(config).items():
+        told[key] = value if isinstance(value, str | bool | int | float) else str(value)
+    accelerator.init_trackers(PROJECT, config=told)
+    return list(accelerator.trackers)
 
 
 def _board(folder: Path, purge_step: int) -> Any:

@@ -22,6 +22,11 @@ def finished_run(run_folder: Path | str) -> dict[str, Any]:
     return dict(values)
 
 
+def _shortened(record: dict[str, Any]) -> dict[str, Any]:
+    """A record with few digits."""
+    return {key: rounded(value) if isinstance(value, float) else value for key, value in record.items()}
+
+
 def store_run(run_folder: Path | str, path: Path | str, points: int = 200) -> dict[str, Any]:
     """Keep what a run was and a thinned copy of its log, small enough to travel with the book; returns it.
 
@@ -32,10 +37,8 @@ def store_run(run_folder: Path | str, path: Path | str, points: int = 200) -> di
     train = [r for r in records if r["phase"] == "train"]
     step = max(1, len(train) // points)
     kept = [*train[::step], *(r for r in records if r["phase"] != "train")]
-    short: list[dict[str, Any]] = [
-        {k: rounded(v) if isinstance(v, float) else v for k, v in record.items()} for record in kept
-    ]
-    document = {"format": FORMAT, "run": values, "records": sorted(short, key=lambda r: r["iteration"])}
+    short = sorted(map(_shortened, kept), key=lambda record: record["iteration"])
+    document = {"format": FORMAT, "run": values, "records": short}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "w") as stream:
         json.dump(document, stream, separators=(",", ":"))

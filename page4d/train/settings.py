@@ -75,17 +75,18 @@ class OptimConfig:
 class TrainerConfig:
     """The loop.
 
-    Fields:  max_steps and every *_every count optimizer steps (0 = never); precision "no" is float32;
+    Note:    max_steps and every *_every count optimizer steps (0 = never); precision "no" is float32;
              keep is how many of the latest checkpoints stay beside the best; metric names a logged validation scalar;
              max_skips is how many iterations in a row may be skipped for non-finite gradients;
              max_shard_mb splits checkpoint files (0 = one file); fsdp shards parameters over processes;
              dense_every is n where depth and points learn on every n-th frame only, from a first frame that the batch
              number decides (cameras learn on all); max_seconds ends the run by the clock: its schedules then follow
              the share of the time that is gone, if that is more than the share of the steps (0 = no limit);
+             log_with names further loggers of accelerate, such as wandb or mlflow;
              cuda_graphs records steps on a GPU and replays them, for small networks that leave it waiting;
              reuse is how many steps each batch is trained on, some time apart, where making one takes longer than
              a step.
-    Note:    a run with max_seconds depends on the machine's speed; it is for machines that are lent by the minute.
+             A run with max_seconds depends on the machine's speed; it is for machines that are lent by the minute.
              On a GPU convolutions use TF32, PyTorch's default; matrix products do not, because the world's exact
              geometry is computed in the same process.
     """
@@ -111,6 +112,7 @@ class TrainerConfig:
     resume: str | int = "auto"
     progress: bool = True
     tensorboard: bool = True
+    log_with: tuple[str, ...] = ()
     dense_every: Count = 1
     max_seconds: Weight = 0.0
     cuda_graphs: bool = False
@@ -130,7 +132,7 @@ class TrainerConfig:
 class StartConfig:
     """What the network begins from.
 
-    Fields:  weights is a file, run folder, built-in or hub name, None for a random start; layer_scale replaces the
+    Note:    weights is a file, run folder, built-in or hub name, None for a random start; layer_scale replaces the
              initial LayerScale of a random start (small networks learn faster from 0.1 than from the 0.01 of the
              full one); fresh names modules that begin anew although weights are given, such as heads that an earlier
              stage did not have.
@@ -148,7 +150,7 @@ class StartConfig:
 class AidConfig:
     """What the synthetic world's exact truth teaches beside the paper's losses; all of it ours, none of it the paper's.
 
-    Fields:  enabled switches the matching aid on, throw-away heads that learn exact correspondences from the tokens of
+    Note:    enabled switches the matching aid on, throw-away heads that learn exact correspondences from the tokens of
              block pair `pair` (-1 = the last); weight is a ramp of [share of the run, value]; temperature divides the
              cosine similarities; flow_weight is the share of the flow term; width of the matching features.
              mask_weight counts the cross-entropy of the mask against the true share of moving pixels in each patch;

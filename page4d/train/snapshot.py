@@ -29,7 +29,7 @@ BEST = "best.safetensors"
 class Position:
     """Where a run stands.
 
-    Fields:  step is optimizer steps done, which learning rates and mask follow; iteration is batches used, which the
+    Note:    step is optimizer steps done, which learning rates and mask follow; iteration is batches used, which the
              data follow (larger by the skipped ones); skipped is how many were skipped in a row; seconds is wall time.
     """
 
@@ -42,20 +42,16 @@ class Position:
 
 def rng_state() -> dict[str, Any]:
     """The state of every random generator of this process, in types that load without running code."""
-    state = random.getstate()
+    version, numbers, half = random.getstate()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    here = {"python": [version, list(numbers), half], "numpy": _numpy_state()}
+    return here | {"torch": torch.get_rng_state(), "cuda": on_gpus}
+
+
+def _numpy_state() -> list[Any]:
     kind, keys, place, has_gauss, gauss = np.random.get_state(legacy=True)
-    return {
-        "python": [state[0], list(state[1]), state[2]],
-        "numpy": [
-            str(kind),
-            torch.from_numpy(np.asarray(keys).astype(np.int64)),
-            int(place),
-            int(has_gauss),
-            float(gauss),
-        ],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
+    numbers = torch.from_numpy(np.asarray(keys).astype(np.int64))
+    return [str(kind), numbers, int(place), int(has_gauss), float(gauss)]
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
@@ -78,31 +74,30 @@ def take(
         weights, moments = _gather_shards(bare, optimizer)
     else:
         weights, moments = bare.state_dict(), optimizer.state_dict()
-    return {
-        "format": FORMAT,
-        "model": {k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")},
-        "aid": {k.removeprefix("aid."): v for k, v in weights.items() if k.startswith("aid.")},
-        "optimizer": moments,
-        "position": asdict(position),
-        "rng": gather_object([rng_state()]),
-        "model_config": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(bare.model.config).items()},
-        "config": dict(config),
-        "provenance": provenance(),
-    }
+    state: dict[str, Any] = {part: _below(weights, f"{part}.") for part in ("model", "aid")}
+    state |= {"optimizer": moments, "position": asdict(position), "rng": gather_object([rng_state()])}
+    shape = asdict(bare.model.config)
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in shape.items()}
+    state |= {"model_config": plain, "config": dict(config)}
+    return state | {"format": FORMAT, "provenance": provenance()}
+
+
+def _below(weights: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The weights of one part, under its own names."""
+    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
 def restore(accelerator: Accelerator, module: Any, optimizer: Any, payload: Mapping[str, Any]) -> Position:
     """Put a stored state back; returns the position.
 
-    Errors:  UserError if the checkpoint is of another format, network, or set of trained parameters.
+    Raises:  UserError if the checkpoint is of another format, network, or set of trained parameters.
     """
     if payload.get("format") != FORMAT:
         raise UserError(f"checkpoint has format {payload.get('format')}, this page4d reads {FORMAT}")
     bare: Trainee = accelerator.unwrap_model(module)
     _same_network(bare.model.config, payload["model_config"])
-    weights = {f"model.{k}": v for k, v in payload["model"].items()} | {
-        f"aid.{k}": v for k, v in payload["aid"].items()
-    }
+    weights = {f"model.{name}": value for name, value in payload["model"].items()}
+    weights |= {f"aid.{name}": value for name, value in payload["aid"].items()}
     try:
         if accelerator.is_fsdp2:
             _scatter_shards(bare, optimizer, weights, payload["optimizer"])

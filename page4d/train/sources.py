@@ -64,7 +64,7 @@ class DrawnBatch:
 class Curriculum:
     """How a synthetic run gets harder; steps are iterations, empty = the world's own setting throughout.
 
-    Fields:  frames and batch_size are stairs of [step, value]; camera_speed, moving_share, body_speed and
+    Note:    frames and batch_size are stairs of [step, value]; camera_speed, moving_share, body_speed and
              frame_stride are ramps of [step, factor] on the world's ranges, so 0.1 begins with a tenth of the speed.
     """
 
@@ -216,7 +216,7 @@ class SplitMix:
 class ClipSource:
     """Batches from a list of clips or any dataset of them, in an order drawn anew each pass from the seed.
 
-    Errors:  UserError if there are fewer clips than a batch needs.
+    Raises:  UserError if there are fewer clips than a batch needs.
     """
 
     clips: Sequence[Clip]

@@ -21,7 +21,7 @@ def begin(config: PAGE4DConfig, start: StartConfig, seed: int) -> tuple[PAGE4D, 
     """A network to train, and a sentence on where its weights come from.
 
     Note:    the random part depends on the seed only, so all processes begin equal.
-    Errors:  UserError if weights do not fit the network.
+    Raises:  UserError if weights do not fit the network.
     """
     torch.manual_seed(seed)
     model = PAGE4D(config)
@@ -39,7 +39,7 @@ def load_into(model: PAGE4D, weights: str, fresh: Sequence[str] = ()) -> str:
 
     Note:    heads that the network does not have are left in the file; the mask head may be missing from the file
              (VGGT's has none) and then keeps its initialisation, as the modules named in `fresh` do in any case.
-    Errors:  UserError naming every weight that is missing, unknown or of another shape, or a module in `fresh` that
+    Raises:  UserError naming every weight that is missing, unknown or of another shape, or a module in `fresh` that
              the network does not have.
     """
     own = {name: t for name, t in model.state_dict().items() if not name.startswith(_prefixes(model, fresh))}

@@ -1,4 +1,4 @@
-"""Validation: losses and scores of named data sets, summed over all processes."""
+"""Validation of a run: losses and scores of named data sets, summed over all processes."""
 
 from __future__ import annotations
 
@@ -71,8 +71,12 @@ def validate(
             rows.append((number, terms, score_sequences(predictions, targets, batch.moving).rows()))
     module.train()
     gathered = sorted(gather_object(rows), key=lambda row: row[0])
-    mean = {name: math.fsum(row[1][name] for row in gathered) / len(gathered) for name in gathered[0][1]}
-    return mean | summary([sequence for row in gathered for sequence in row[2]])
+    terms_of = [terms for _, terms, _ in gathered]
+    mean = {}
+    for name in terms_of[0]:
+        # Summed exactly, so that the mean does not depend on which process saw which batch.
+        mean[name] = math.fsum(terms[name] for terms in terms_of) / len(terms_of)
+    return mean | summary([sequence for _, _, sequences in gathered for sequence in sequences])
 
 
 def check_metric(metric: str, validations: Sequence[Validation]) -> None:
@@ -83,6 +87,7 @@ def check_metric(metric: str, validations: Sequence[Validation]) -> None:
     if not validations:
         return
     per_set = ["objective", *SCORE_NAMES, *RATIOS, *LOSS_NAMES]
-    known = ["val/objective"] + [f"val/{v.source.name}/{name}" for v in validations for name in per_set]
+    sets = [validation.source.name for validation in validations]
+    known = ["val/objective", *(f"val/{one}/{name}" for one in sets for name in per_set)]
     if metric not in known:
         raise UserError(f"trainer.metric {metric!r} is not logged; near names: {near(metric, known)}")

@@ -1,6 +1,6 @@
 """Kubric / MOVi: rendered scenes of falling and thrown objects.
 
-Layout: the files a Kubric worker writes; `page4d prepare kubric` makes them from the public TFRecord release.
+Its layout is the files a Kubric worker writes; `page4d prepare kubric` makes them from the public TFRecord release.
 
     <root>/<scene>/
       rgba_00000.png  segmentation_00000.png

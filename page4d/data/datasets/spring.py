@@ -1,4 +1,4 @@
-"""Spring: an animated film in stereo, with disparity, flow and maps at twice the image's resolution.
+"""The Spring data set: an animated film in stereo, with disparity, flow and maps at twice the image's resolution.
 
 Official layout after extraction of train_frame_*, train_disp1_*, train_cam_data and train_maps:
 
