@@ -118,14 +118,17 @@ def _synthetic(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_synthetic(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
     from page4d.prepare.plans import write_plan
     from page4d.prepare.synthetic import SyntheticOptions, plan_scenes
 
     names = ("scenes", "first", "frames", "height", "width")
     options = SyntheticOptions(split=args.source, **{name: getattr(args, name) for name in names})
-    for folder, plan in plan_scenes(args.out, options):
+    scenes = plan_scenes(args.out, options)
+    for folder, plan in tqdm(scenes, "rendering", args.scenes, unit="scene", disable=None, file=sys.stderr):
         changed = plan is not None and write_plan(plan)
-        print(f"{folder}: {args.frames} frames {'written' if changed else 'already complete'}")
+        tqdm.write(f"{folder}: {args.frames} frames {'written' if changed else 'already complete'}")
     return 0
 
 

@@ -52,6 +52,11 @@ class IndexRow:
         return values
 
 
+def stamps(rows: Sequence[IndexRow]) -> list[float]:
+    """Their time stamps in seconds."""
+    return [row.stamp_s for row in rows]
+
+
 def _parse(path: Path, number: int, text: str, n_words: int) -> IndexRow:
     words = text.replace(",", " ").replace("\t", " ").split()
     try:

@@ -23,6 +23,7 @@ from page4d.data.association import (
     nearest_within,
     read_index,
     read_rows,
+    stamps,
 )
 from page4d.data.datasets.bonn import stamped_images
 from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
@@ -73,8 +74,9 @@ def _by_position(
 
 def _by_time(sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> list[ChosenFrame]:
     depths = stamped_images(sequence / "depth")
-    images_s, depths_s = [stamp for stamp, _ in images], [stamp for stamp, _ in depths]
-    row_of = dict(associate(images_s, [row.stamp_s for row in poses], options.max_pose_difference_s))
+    images_s = [stamp for stamp, _ in images]
+    depths_s = [stamp for stamp, _ in depths]
+    row_of = dict(associate(images_s, stamps(poses), options.max_pose_difference_s))
     missing = [image for i, (_, image) in enumerate(images) if i not in row_of]
     if missing and (len(missing) == len(images) or not options.allow_fewer):
         raise UserError(
@@ -96,10 +98,10 @@ def pairing_report(images: list[Stamped], poses: list[IndexRow], options: BonnOp
     if not rows:
         return f"groundtruth.txt has no row {options.first}, so nothing can be paired by position"
     ordered = sorted(poses, key=lambda row: row.stamp_s)
-    stamps = [row.stamp_s for row in ordered]
+    stamps_s = stamps(ordered)
     late, apart = [], []
     for row, (stamp, _) in zip(rows, images, strict=False):
-        own = ordered[nearest_within(stamps, stamp, float("inf")) or 0]
+        own = ordered[nearest_within(stamps_s, stamp, float("inf")) or 0]
         late.append(row.stamp_s - stamp)
         apart.append(np.linalg.norm(row.numbers(3) - own.numbers(3)))
     late_s, apart_m = np.array(late), np.array(apart)

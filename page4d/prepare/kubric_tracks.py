@@ -79,12 +79,20 @@ def _lift(clip: Clip, options: TrackOptions) -> tuple[Array, NDArray[np.int64]]:
     """World points (N, 3) of the measured grid pixels of the first frame, and their instance labels."""
     assert clip.instances is not None
     depth, K = clip.depth[0].double().numpy(), clip.K[0].double().numpy()
-    v, u = np.mgrid[options.offset : depth.shape[0] : options.step, options.offset : depth.shape[1] : options.step]
-    u, v = (axis.ravel()[depth[v.ravel(), u.ravel()] > 0] for axis in (u, v))
+    rows = np.arange(options.offset, depth.shape[0], options.step)
+    columns = np.arange(options.offset, depth.shape[1], options.step)
+    v, u = (axis.ravel() for axis in np.meshgrid(rows, columns, indexing="ij"))
+    measured = depth[v, u] > 0
+    v, u = v[measured], u[measured]
     pixels = np.stack((u, v, np.ones_like(u)), -1).astype(np.float64)
-    points = pixels @ np.linalg.inv(K).T * depth[v, u][:, None]
-    world_from_cam = rigid_inverse(_pose(clip, 0))
-    return points @ world_from_cam[:3, :3].T + world_from_cam[:3, 3], clip.instances[0].numpy()[v, u]
+    rays = pixels @ np.linalg.inv(K).T
+    points = _moved(rigid_inverse(_pose(clip, 0)), rays * depth[v, u, None])
+    return points, clip.instances[0].numpy()[v, u]
+
+
+def _moved(pose: Array, points: Array) -> Array:
+    """Points (N, 3) after a rigid transform (4, 4)."""
+    return np.asarray(points @ pose[:3, :3].T + pose[:3, 3])
 
 
 def _pose(clip: Clip, frame: int) -> Array:
@@ -99,30 +107,32 @@ def _seen(
     """Whether points are not behind what the depth map shows of their own instance at one of the pixels around."""
     assert clip.instances is not None
     depth, instances = clip.depth[frame].double().numpy(), clip.instances[frame].numpy()
-    height, width = depth.shape
-    inside = (z > 0) & (xy >= -0.5).all(-1) & (xy[:, 0] < width - 0.5) & (xy[:, 1] < height - 0.5)
+    last = np.array(depth.shape[::-1]) - 1
+    inside = (z > 0) & (xy >= -0.5).all(-1) & (xy < last + 0.5).all(-1)
     base = np.floor(np.where(inside[:, None], xy, 0)).astype(np.int64)
     seen = np.zeros(len(xy), bool)
-    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        x, y = (base[:, 0] + dx).clip(0, width - 1), (base[:, 1] + dy).clip(0, height - 1)
-        seen |= (instances[y, x] == labels) & (z <= (1 + tolerance) * depth[y, x])
+    for around in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        x, y = (base + around).clip(0, last).T
+        # Only what lies behind its own instance is hidden: edges of another one are drawn half a pixel off.
+        in_front = z <= (1 + tolerance) * depth[y, x]
+        seen |= (instances[y, x] == labels) & in_front
     return np.asarray(inside & seen)
 
 
 def tracks_of(clip: Clip, motion: SceneMotion, options: TrackOptions) -> tuple[Array, NDArray[np.bool_]]:
     """Tracks (N, T, 2) in pixels and their visibility (N, T); coordinates of points behind a camera are 0."""
     start, labels = _lift(clip, options)
-    xy, visible = np.zeros((len(start), len(clip), 2)), np.zeros((len(start), len(clip)), bool)
-    homogeneous = np.concatenate((start, np.ones((len(start), 1))), -1)[..., None]
-    for frame in range(len(clip)):
+    count, frames = len(start), len(clip)
+    xy, visible = np.zeros((count, frames, 2)), np.zeros((count, frames), bool)
+    homogeneous = np.column_stack((start, np.ones(count)))[..., None]
+    for frame in range(frames):
         world = (motion.since_first(labels, frame) @ homogeneous)[:, :3, 0]
-        pose, K = _pose(clip, frame), clip.K[frame].double().numpy()
-        camera = world @ pose[:3, :3].T + pose[:3, 3]
+        camera = _moved(_pose(clip, frame), world)
         ahead = np.nan_to_num(camera[:, 2]) > 1e-6
-        xy[ahead, frame] = (camera[ahead] @ K.T)[:, :2] / camera[ahead, 2:]
-        visible[:, frame] = _seen(
-            clip, frame, xy[:, frame], np.where(ahead, camera[:, 2], 0), labels, options.depth_tolerance
-        )
+        projected = camera[ahead] @ clip.K[frame].double().numpy().T
+        xy[ahead, frame] = projected[:, :2] / projected[:, 2:]
+        z = np.where(ahead, camera[:, 2], 0)
+        visible[:, frame] = _seen(clip, frame, xy[:, frame], z, labels, options.depth_tolerance)
     known = np.isfinite(motion.since_first(labels, 0)).all((1, 2))
     return xy[known], visible[known]
 

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from page4d.data.datasets.tum import SYNTHETIC
 from page4d.data.manifest import FrameRow, Manifest
 from page4d.geometry import invert, matrix_to_quaternion
 from page4d.io.checksums import sha256_of
@@ -66,31 +67,47 @@ def _png(pixels: NDArray[Any]) -> bytes:
 def _pose_rows(clip: Clip) -> list[str]:
     """tx ty tz qx qy qz qw of the camera in the world, with the digits that float32 has."""
     world_from_cam = invert(clip.cam_from_world.double())
-    rows = torch.cat((world_from_cam[:, :, 3], matrix_to_quaternion(world_from_cam[:, :, :3])), -1)
-    return [" ".join(f"{value:.7f}" for value in row) for row in rows.tolist()]
+    quaternions = matrix_to_quaternion(world_from_cam[:, :, :3])
+    rows = torch.cat((world_from_cam[:, :, 3], quaternions), -1)
+    return [_digits(row) for row in rows.tolist()]
+
+
+def _digits(numbers: list[float]) -> str:
+    return " ".join(f"{value:.7f}" for value in numbers)
 
 
 def _files(clip: Clip, stamps: list[str], options: SyntheticOptions) -> tuple[dict[str, Content], list[FrameRow]]:
+    files, rows = _pictures(clip, stamps), []
+    for stamp, pose in zip(stamps, _pose_rows(clip), strict=True):
+        seconds, name = float(stamp), f"{stamp}.png"
+        rows.append(FrameRow(f"rgb/{name}", seconds, seconds, pose, f"depth/{name}", seconds))
+    for kind in ("rgb", "depth"):
+        files[f"{kind}.txt"] = _text("timestamp filename", [f"{stamp} {kind}/{stamp}.png" for stamp in stamps])
+    poses = [f"{stamp} {row.pose}" for stamp, row in zip(stamps, rows, strict=True)]
+    files["groundtruth.txt"] = _text("timestamp tx ty tz qx qy qz qw (world from camera, OpenCV axes)", poses)
+    files["calibration.json"] = _calibration(clip, options)
+    return files, rows
+
+
+def _pictures(clip: Clip, stamps: list[str]) -> dict[str, Content]:
+    """Colour, depth, and what moves."""
     pixels = (clip.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     depth = (clip.depth.double() * DEPTH_PER_METRE).round()
+    # What 16 bits cannot hold is left out, as a sensor leaves out what is too far.
     depth_u16 = torch.where(depth < 2**16, depth, 0.0).numpy().astype(np.uint16)
     files: dict[str, Content] = {}
-    rows = []
-    for i, (stamp, pose) in enumerate(zip(stamps, _pose_rows(clip), strict=True)):
+    for i, stamp in enumerate(stamps):
         files[f"rgb/{stamp}.png"] = _png(pixels[i])
         files[f"depth/{stamp}.png"] = _png(depth_u16[i])
         if clip.moving is not None:
             files[f"moving/{stamp}.png"] = _png(clip.moving[i].to(torch.uint8).mul(255).numpy())
-        seconds = float(stamp)
-        rows.append(FrameRow(f"rgb/{stamp}.png", seconds, seconds, pose, f"depth/{stamp}.png", seconds))
-    for kind in ("rgb", "depth"):
-        files[f"{kind}.txt"] = _text("timestamp filename", [f"{s} {kind}/{s}.png" for s in stamps])
-    poses = [f"{stamp} {row.pose}" for stamp, row in zip(stamps, rows, strict=True)]
-    files["groundtruth.txt"] = _text("timestamp tx ty tz qx qy qz qw (world from camera, OpenCV axes)", poses)
-    fx, fy, cx, cy = (float(clip.K[0, r, c]) for r, c in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    return files
+
+
+def _calibration(clip: Clip, options: SyntheticOptions) -> bytes:
+    (fx, _, cx), (_, fy, cy), _ = clip.K[0].tolist()
     camera = {"width": options.width, "height": options.height, "fx": fx, "fy": fy, "cx": cx, "cy": cy}
-    files["calibration.json"] = json.dumps(camera | {"depth_per_metre": DEPTH_PER_METRE}, indent=1).encode()
-    return files, rows
+    return json.dumps(camera | {"depth_per_metre": DEPTH_PER_METRE}, indent=1).encode()
 
 
 def _text(header: str, lines: list[str]) -> bytes:
@@ -99,7 +116,7 @@ def _text(header: str, lines: list[str]) -> bytes:
 
 def sequence_name(split: str, number: int) -> str:
     """Folder name of a scene; the TUM loader finds folders that begin with rgbd_dataset_."""
-    return f"rgbd_dataset_synthetic_{split.replace('-', '_')}_{number:06d}"
+    return f"{SYNTHETIC}{split.replace('-', '_')}_{number:06d}"
 
 
 def is_complete(folder: Path, options: dict[str, Any]) -> bool:
@@ -107,9 +124,12 @@ def is_complete(folder: Path, options: dict[str, Any]) -> bool:
     if not (folder / MANIFEST).is_file():
         return False
     manifest = Manifest.load(folder / MANIFEST)
-    return manifest.options == options and all(
-        (folder / name).is_file() and sha256_of(folder / name) == digest for name, digest in manifest.sha256.items()
-    )
+    digests = manifest.sha256.items()
+    return manifest.options == options and all(_holds(folder / name, digest) for name, digest in digests)
+
+
+def _holds(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256_of(path) == digest
 
 
 def plan_scenes(out: Path, options: SyntheticOptions | None = None) -> Iterator[tuple[Path, Plan | None]]:

@@ -18,6 +18,7 @@ from page4d.data.association import (
     associate,
     nearest_within,
     read_index,
+    stamps,
 )
 from page4d.io.names import checked_relative
 from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
@@ -53,7 +54,7 @@ def select(
     images: list[IndexRow], depths: list[IndexRow], poses: list[IndexRow], options: TumOptions
 ) -> list[MatchedRows]:
     """Choose the frames of the benchmark from the three index files, in time order."""
-    images_s, poses_s, depths_s = ([row.stamp_s for row in rows] for rows in (images, poses, depths))
+    images_s, poses_s, depths_s = map(stamps, (images, poses, depths))
     pairs = associate(images_s, poses_s, options.max_pose_difference_s)
     triples = []
     for i, j in pairs[:: options.stride][: options.frames]:

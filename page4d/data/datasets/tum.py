@@ -17,7 +17,7 @@ shifts all later ones; and it needs a prepared `rgb_90` folder, where this one r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +34,8 @@ from page4d.schema import UserError
 FREIBURG1 = Calibration(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633))
 FREIBURG2 = Calibration(640, 480, 520.9, 521.0, 325.1, 249.7, (0.2312, -0.7849, -0.0033, -0.0001, 0.9172))
 FREIBURG3 = Calibration(640, 480, 535.4, 539.2, 320.1, 247.6)
+# What `page4d prepare synthetic` calls its sequences.
+SYNTHETIC = "rgbd_dataset_synthetic_"
 CALIBRATIONS = {"freiburg1": FREIBURG1, "freiburg2": FREIBURG2, "freiburg3": FREIBURG3}
 
 
@@ -63,6 +65,13 @@ class TUM(PairedSequences[TUMOptions]):
         "about 4 GB for the eight sequences, see the page",
         "https://cvg.cit.tum.de/data/datasets/rgbd-dataset/download",
     )
+
+    def _scan(self) -> dict[str, list[int]]:
+        names = [path.parent.name for path in self.root.glob(self.marker)]
+        if names and all(name.startswith(SYNTHETIC) for name in names):
+            # Made by `page4d prepare synthetic`: the official names that a configuration asks for cannot be there.
+            self.selection = replace(self.selection, sequences=None)
+        return super()._scan()
 
     def _pair(self, folder: Path) -> dict[int, PairedFiles]:
         rgb = read_index(folder / "rgb.txt", tolerant=True)
