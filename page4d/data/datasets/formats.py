@@ -9,6 +9,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +25,13 @@ from page4d.extras import extras_named
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
 from page4d.schema import UserError
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError)
+# zlib's and struct's errors come from within PIL and gzip, and PIL stumbles over numbers of damaged headers.
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError, zlib.error,
+    struct.error, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
+)  # fmt: skip
+# The largest grids are Spring's, 3840 x 2160; the largest tables CO3D's, 300 MB a category.
+MAX_VALUES, MAX_TEXT_BYTES = 1 << 27, 1 << 30
 
 
 @contextmanager
@@ -146,15 +154,25 @@ def read_hdf5(path: Path, key: str) -> NDArray[Any]:
     with extras_named(f"{path.suffix} (an HDF5 file)"):
         import h5py
     with reading(path, f"HDF5 file with {key!r}"), h5py.File(path, "r") as stored:
-        if key not in stored:
+        values = stored.get(key)
+        if not isinstance(values, h5py.Dataset):
             raise UserError(f"{path} holds {sorted(stored)}, expected {key!r}")
-        return np.asarray(stored[key])
+        if values.dtype.kind not in "fiu" or values.size > MAX_VALUES:
+            raise UserError(
+                f"{path}: {key} holds {values.dtype} {values.shape}; expected at most {MAX_VALUES:,} numbers"
+            )
+        return np.asarray(values)
 
 
 def read_json(path: Path) -> Any:
     """A JSON file, gunzipped if its name ends in gz."""
     with reading(path, "JSON"):
-        data = gzip.decompress(path.read_bytes()) if path.name.endswith("gz") else path.read_bytes()
+        if not path.name.endswith("gz"):
+            return json.loads(path.read_bytes())
+        with gzip.open(path) as stream:
+            data = stream.read(MAX_TEXT_BYTES + 1)
+        if len(data) > MAX_TEXT_BYTES:
+            raise UserError(f"{path} unpacks to more than {MAX_TEXT_BYTES:,} bytes; expected the JSON of a dataset")
         return json.loads(data)
 
 
