@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +15,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from training import make_trainer, settings
 
 from page4d.data.datasets.spring import depth_from_disparity
+from page4d.data.loader import BatchShare, make_ahead
 from page4d.evaluate.alignment import irls_scale_fit, lad2_video_fit, median_fit
 from page4d.schema import UserError
 from page4d.train import snapshot
@@ -66,6 +69,18 @@ def test_random_generators_go_on_where_they_were(tmp_path: Path) -> None:
     np.random.seed(1)
     torch.manual_seed(1)
     assert draws() != first
+
+
+def batch_or_death(number: int, iteration: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number + iteration
+
+
+def test_a_killed_worker_is_named() -> None:
+    batches = make_ahead(batch_or_death, BatchShare(), 0, 9, workers=1)
+    with pytest.raises(UserError, match=r"^data worker \d+ .*killed by signal: Killed; most often memory ran out"):
+        list(batches)
 
 
 class Kept(GeneralTracker):

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import Download, Frame, SceneDataset
-from page4d.data.datasets.formats import read_half_png, read_json, read_mask, read_rgb
+from page4d.data.datasets.formats import annotating, read_half_png, read_json, read_mask, read_rgb
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.io.names import by_number, checked_name, checked_relative, frame_number, list_files
 from page4d.schema import UserError
@@ -130,12 +130,15 @@ class CO3D(SceneDataset[CO3DOptions]):
         """
         path = self.root / category / "set_lists" / f"set_lists_{self.options.subset}.json"
         stored = read_json(path)
-        if self.split not in stored:
-            raise UserError(f"{path} has {', '.join(stored)}, but no {self.split!r}")
+        if not isinstance(stored, dict) or self.split not in stored:
+            raise UserError(f"{path} holds no list {self.split!r}; download the set lists again")
         present = {sequence: set(numbers) for sequence, numbers in self._extracted(category).items()}
         found: dict[str, list[int]] = {}
-        for sequence, _, image in stored[self.split]:
-            number = frame_number(image)
+        try:
+            listed = [(str(sequence), frame_number(str(image))) for sequence, _, image in stored[self.split]]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{path}: {error}; expected entries of sequence, number and image path") from error
+        for sequence, number in listed:
             if number in present.get(sequence, ()):
                 found.setdefault(sequence, []).append(number)
         return found
@@ -178,12 +181,10 @@ def _beside(image: str) -> tuple[str, str]:
 def _read_official(path: Path) -> Annotated:
     """Annotated frames by sequence and the number in the file name."""
     found: Annotated = {}
-    for stored in read_json(path):
-        try:
+    with annotating(path):
+        for stored in read_json(path):
             frame = _official_frame(stored, str(path))
             found.setdefault(stored["sequence_name"], {})[frame_number(frame.image)] = frame
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise UserError(f"{path}: an entry has no usable {error}; download the annotations again") from error
     return found
 
 
@@ -200,15 +201,15 @@ def _official_frame(stored: dict[str, Any], place: str) -> AnnotatedFrame:
 
 def _read_vggt(path: Path) -> Annotated:
     found: Annotated = {}
-    for sequence, frames in read_json(path).items():
-        for stored in frames:
-            try:
-                image = checked_relative(str(stored["filepath"]), str(path))
-                pose, K = (np.array(stored[key], np.float64) for key in ("extri", "intri"))
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(f"{path}: an entry of {sequence} has no usable {error}") from error
-            K[:2, 2] -= 0.5
-            depth, mask = _beside(image)
-            frame = AnnotatedFrame(image, depth, mask, 1.0, pose, K)
-            found.setdefault(sequence, {})[frame_number(image)] = frame
+    with annotating(path):
+        for sequence, frames in read_json(path).items():
+            found[sequence] = dict(_vggt_frame(stored, str(path)) for stored in frames)
     return found
+
+
+def _vggt_frame(stored: dict[str, Any], place: str) -> tuple[int, AnnotatedFrame]:
+    image = checked_relative(str(stored["filepath"]), place)
+    pose, K = (np.array(stored[key], np.float64) for key in ("extri", "intri"))
+    K[:2, 2] -= 0.5
+    depth, mask = _beside(image)
+    return frame_number(image), AnnotatedFrame(image, depth, mask, 1.0, pose, K)

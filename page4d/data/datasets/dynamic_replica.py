@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
-from page4d.data.datasets.formats import read_half_png, read_json, read_mask, read_rgb, reading
+from page4d.data.datasets.formats import annotating, read_half_png, read_json, read_mask, read_rgb, reading
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.io.names import checked_relative
 from page4d.schema import UserError
@@ -91,10 +91,11 @@ class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
         if path is None:
             raise self._missing(self.folder, f"no {file}")
         found: dict[str, dict[int, AnnotatedFrame]] = {}
-        for stored in read_json(path):
-            if self.options.camera in ("both", stored.get("camera_name", "left")):
-                frame = _annotated_frame(stored, path)
-                found.setdefault(Path(frame.image).parts[0], {})[int(stored["frame_number"])] = frame
+        with annotating(path):
+            for stored in read_json(path):
+                if self.options.camera in ("both", stored.get("camera_name", "left")):
+                    frame = _annotated_frame(stored, path)
+                    found.setdefault(Path(frame.image).parts[0], {})[int(stored["frame_number"])] = frame
         return found
 
     @staticmethod
@@ -132,17 +133,14 @@ def _read_depth(path: Path, scale: float) -> NDArray[np.float32]:
 
 
 def _annotated_frame(stored: Mapping[str, Any], path: Path) -> AnnotatedFrame:
-    try:
-        image = checked_relative(str(stored["image"]["path"]), str(path))
-        height, width = stored["image"]["size"]
-        about: Mapping[str, Any] = stored.get("depth") or {}
-        depth = checked_relative(str(about.get("path") or _depth_beside(image)), str(path))
-        scale = float(about.get("scale_adjustment") or 1.0)
-        mask, trajectories = (_optional_path(stored, kind, path) for kind in ("mask", "trajectories"))
-        size = int(height), int(width)
-        return AnnotatedFrame(image, size, depth, scale, stored["viewpoint"], mask, trajectories)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path}: an entry has no usable {error}; download the annotation again") from error
+    image = checked_relative(str(stored["image"]["path"]), str(path))
+    height, width = stored["image"]["size"]
+    about: Mapping[str, Any] = stored.get("depth") or {}
+    depth = checked_relative(str(about.get("path") or _depth_beside(image)), str(path))
+    scale = float(about.get("scale_adjustment") or 1.0)
+    mask, trajectories = (_optional_path(stored, kind, path) for kind in ("mask", "trajectories"))
+    size = int(height), int(width)
+    return AnnotatedFrame(image, size, depth, scale, stored["viewpoint"], mask, trajectories)
 
 
 def _optional_path(stored: Mapping[str, Any], name: str, place: Path) -> str | None:

@@ -147,13 +147,15 @@ class Recording:
     def read_intrinsics(self, number: int) -> NDArray[np.float64]:
         """K (3, 3) of a frame.
 
-        Raises:  UserError unless there is one row, or one for each image.
+        Raises:  UserError unless there is one row, or one for each image, with positive focal lengths.
         """
         path = self.folder / "intrinsics.txt"
         rows, order = read_table(path, 4), list(self.images)
         if len(rows) not in (1, len(order)):
             raise UserError(f"{path} has {len(rows)} rows; expected 1, or one for each of the {len(order)} images")
         fx, fy, cx, cy = rows[0] if len(rows) == 1 else rows[order.index(number)]
+        if not (np.isfinite((fx, fy, cx, cy)).all() and fx > 0 and fy > 0):
+            raise UserError(f"{path}: fx fy cx cy are {fx:g} {fy:g} {cx:g} {cy:g}; expected positive focal lengths")
         return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
 

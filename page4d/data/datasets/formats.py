@@ -47,6 +47,17 @@ def reading(path: Path, what: str) -> Iterator[None]:
         raise UserError(f"{path} cannot be read as {what} ({error}); extract or download it again") from error
 
 
+@contextmanager
+def annotating(path: Path) -> Iterator[None]:
+    """Turn whatever is wrong with an entry of an annotation file into a UserError that names the file."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path}: an entry has no usable {error}; download the annotations again") from error
+
+
 @dataclass(frozen=True)
 class Picture:
     """An 8-bit colour image (H, W, 3) RGB; `opaque` is bool (H, W), None where nothing shows through.
