@@ -104,7 +104,8 @@ pd.Series(values, name=loader).round(4).to_frame()
 # ## How a mistake is named
 #
 # The share of pixels that agree is computed for the data as they are and again under every known mistake: poses
-# inverted, camera axes flipped, depth scaled against the poses, depth paired with a neighbouring frame. In good data
+# inverted, camera axes flipped, quaternions read in another order, depth scaled against the poses, depth or poses up to
+# five frames off. In good data
 # nothing explains more than the data themselves.
 
 # %%

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import torch
 
 from page4d.cli import main
 from page4d.config import choices, compose, conf_folder, keys_of
+from page4d.losses import LossConfig
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.settings import build
 from page4d.train.engine import Trainee, clip_groups, make_optimizer
 from page4d.train.patterns import freeze
-from page4d.train.settings import Settings
+from page4d.train.settings import AidConfig, Settings, StartConfig, TrainerConfig
 from page4d.train.setup import SETTINGS, data_from, model_config, trainer_from
 
 EXPERIMENTS = (
@@ -164,6 +165,17 @@ def test_wrong_key_names_near_ones(override: str, near: str, capsys: pytest.Capt
 def test_wrong_value_is_refused_where_it_stands(tmp_path: Path, override: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         trainer_from(compose(["experiment=smoke", f"paths.root={tmp_path}", override]))
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [("trainer", TrainerConfig), ("aid", AidConfig), ("start", StartConfig), ("loss", LossConfig)],
+)
+def test_files_and_dataclasses_state_the_same_defaults(part: str, kind: type[Any]) -> None:
+    """Hydra can only change what a file names, so defaults stand in both: every one, and equal."""
+    config = compose()[part]
+    assert set(config) == {field.name for field in fields(kind)}
+    assert build(kind, config, part) == kind()
 
 
 def test_missing_dataset_folder_says_what_to_get(tmp_path: Path) -> None:
