@@ -105,8 +105,7 @@ pd.Series(values, name=loader).round(4).to_frame()
 #
 # The share of pixels that agree is computed for the data as they are and again under every known mistake: poses
 # inverted, camera axes flipped, quaternions read in another order, depth scaled against the poses, depth or poses up to
-# five frames off. In good data
-# nothing explains more than the data themselves.
+# five frames off. In good data nothing explains more than the data themselves.
 
 # %%
 import matplotlib.pyplot as plt
