@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from page4d.data.configured import entries_of, ingredient_from
+from page4d.data.configured import open_ingredients
 from page4d.data.mixing import Ingredient
 from page4d.data.transforms import Framing
 from page4d.schema import Clip, UserError
+from page4d.settings import change
 from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
 SYNTHETIC_FRAMES, SYNTHETIC_SCENES, TRACKS = 24, 6, 64
@@ -23,7 +24,7 @@ class SyntheticSequences:
     def __init__(self, split: str, scenes: int, frames: int, world: Mapping[str, Any]) -> None:
         if scenes < 1:
             raise UserError(f"synthetic {split}: {scenes} scenes asked; expected at least 1")
-        self.config = split_config(split, **(dict(world) | {"frames": frames}))
+        self.config = change(split_config(split), dict(world) | {"frames": frames}, "data.world")
         self.split, self.scenes = split, scenes
 
     @property
@@ -51,10 +52,8 @@ class SyntheticSequences:
 
 def _synthetic(values: Mapping[str, Any]) -> dict[str, Ingredient]:
     splits = [str(values["split"]), *(str(name) for name in values.get("val") or {})]
-    world = {key: tuple(v) if isinstance(v, list) else v for key, v in dict(values.get("world") or {}).items()}
     # Small training pictures show too little; the scenes are the same at any size.
-    world = {key: value for key, value in world.items() if key not in ("height", "width", "frames")}
-    world |= {"height": 96, "width": 128}
+    world = dict(values.get("world") or {}) | {"height": 96, "width": 128}
     framing = Framing(mode="stretch", centred=False)
     return {
         split: Ingredient(SyntheticSequences(split, SYNTHETIC_SCENES, SYNTHETIC_FRAMES, world), framing=framing)
@@ -69,17 +68,12 @@ def ingredients_from(data: Mapping[str, Any]) -> dict[str, Ingredient]:
     """
     if data.get("kind") == "synthetic":
         return _synthetic(data)
-    found = {
-        name: ingredient_from(entry, f"data.{name}")
-        for name, entry in entries_of(data).items()
-        if float(entry.get("weight", 1.0)) != 0
-    }
+    found = open_ingredients(data)
     for name, entry in dict(data.get("val") or {}).items():
         if isinstance(entry, Mapping) and ("loader" in entry or "datasets" in entry):
-            for key, one in entries_of(entry, f"data.val.{name}").items():
-                found[f"val-{name}" if "loader" in entry else f"val-{name}-{key}"] = ingredient_from(
-                    one, f"data.val.{name}"
-                )
+            described = {key: value for key, value in entry.items() if key != "batches"}
+            for key, one in open_ingredients(described, f"data.val.{name}").items():
+                found[f"val-{name}" if "loader" in entry else f"val-{name}-{key}"] = one
     if not found:
         raise UserError("every dataset of the configuration has weight 0; there is nothing to look at")
     return found
