@@ -125,11 +125,6 @@ def ingredient_from(values: Mapping[str, Any], where: str = "data") -> Ingredien
     return Ingredient(settings.open(where), settings.weight, settings.windows, settings.framing)
 
 
-def entries_of(values: Mapping[str, Any], where: str = "data") -> dict[str, Mapping[str, Any]]:
-    """The dataset entries of a mix by name; a single entry is named by its loader."""
-    return {name: entry for name, entry, _ in _placed_entries(values, where)}
-
-
 def _placed_entries(values: Mapping[str, Any], where: str) -> Iterator[tuple[str, Mapping[str, Any], str]]:
     """Name, entry, and the key under which it stands."""
     if "loader" in values:
