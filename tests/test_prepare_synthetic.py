@@ -71,7 +71,7 @@ def test_scenes_are_numbered_within_their_split(tmp_path: Path) -> None:
 def test_impossible_wishes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown split 'train'"):
         list(plan_scenes(tmp_path, SyntheticOptions("train")))
-    with pytest.raises(UserError, match="at least 1 scene"):
+    with pytest.raises(UserError, match="scenes is 0; expected 1 to"):
         SyntheticOptions(scenes=0)
     with pytest.raises(UserError, match="at least 8 pixels"):
         list(plan_scenes(tmp_path, SyntheticOptions(height=4)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from page4d.data.augmentation import ColourAugmentation
 from page4d.data.sampling import BatchShape, ShapeRule, Window, WindowRule, generator
 from page4d.data.transforms import Framing, float_images, mirror
 from page4d.schema import Clip, UserError
+from page4d.settings import Between, Share, check_ranges
 
 
 class Sequences(Protocol):
@@ -55,8 +56,11 @@ class TrainingLook:
     """
 
     colour: ColourAugmentation | None = None
-    mirror: float = 0.0
-    tracks: int = 0
+    mirror: Share = 0.0
+    tracks: Annotated[int, Between(0, 100_000)] = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

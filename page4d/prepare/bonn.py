@@ -30,6 +30,7 @@ from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
 from page4d.schema import UserError
+from page4d.settings import Count, check_ranges
 
 Stamped = tuple[float, Path]
 
@@ -40,11 +41,14 @@ class BonnOptions:
 
     protocol: Literal["public", "time"] = "public"
     first: int = 30
-    frames: int = 110
+    frames: Count = 110
     max_pose_difference_s: float = POSE_WITHIN_S
     max_depth_difference_s: float = DEPTH_WITHIN_S
     allow_fewer: bool = False
     tolerant: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 def _cut(name: str, count: int, options: BonnOptions) -> slice:

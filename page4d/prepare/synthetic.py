@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from page4d.data.manifest import FrameRow, Manifest
 from page4d.geometry import invert, matrix_to_quaternion
 from page4d.io.checksums import sha256_of
 from page4d.prepare.plans import Content, Plan
-from page4d.schema import Clip, UserError
+from page4d.schema import Clip
+from page4d.settings import Between, Count, CountOrZero, check_ranges
 from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
 DEPTH_PER_METRE = 5000
@@ -37,20 +38,15 @@ class SyntheticOptions:
     """Which scenes of which split, and how they are filmed. The depth of a pixel farther than 13.1 m is left out."""
 
     split: str = "dynamic-test"
-    scenes: int = 4
-    first: int = 0
-    frames: int = 90
-    height: int = 240
-    width: int = 320
-    frame_rate_hz: float = 30.0
+    scenes: Count = 4
+    first: CountOrZero = 0
+    frames: Annotated[int, Between(1, 100_000)] = 90
+    height: Annotated[int, Between(1, 16_384)] = 240
+    width: Annotated[int, Between(1, 16_384)] = 320
+    frame_rate_hz: Annotated[float, Between(1e-3, 1e6)] = 30.0
 
     def __post_init__(self) -> None:
-        if self.scenes < 1 or self.first < 0 or not self.frame_rate_hz > 0:
-            raise UserError(
-                f"{self.scenes} scenes from {self.first} on at {self.frame_rate_hz} Hz: expected at least 1 scene, "
-                "a first number of 0 or more and a positive rate"
-            )
-        self.world_values()
+        check_ranges(self)
 
     def world_values(self) -> dict[str, Any]:
         """The knobs of the world that are set here."""

@@ -25,6 +25,7 @@ from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
 from page4d.schema import UserError
+from page4d.settings import Count, check_ranges
 
 INDEX_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")
 
@@ -33,12 +34,15 @@ INDEX_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")
 class TumOptions:
     """How frames are chosen; the defaults are the public benchmark's. Times in seconds."""
 
-    frames: int = 90
-    stride: int = 3
+    frames: Count = 90
+    stride: Count = 3
     max_pose_difference_s: float = POSE_WITHIN_S
     max_depth_difference_s: float = DEPTH_WITHIN_S
     allow_fewer: bool = False
     tolerant: bool = False
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)
