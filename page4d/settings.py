@@ -42,9 +42,9 @@ Share = Annotated[float, Between(0, 1)]
 # A number beyond these is a slip of the keyboard: no machine holds or counts so many.
 Count = Annotated[int, Between(1, 10**9)]
 CountOrZero = Annotated[int, Between(0, 10**9)]
-Images = Annotated[int, Between(1, 65_536)]
+Size = Annotated[int, Between(1, 65_536)]
 Seed = Annotated[int, Between(0, 2**63 - 1)]
-Weight = Annotated[float, Between(0, 1e9)]
+NonNegative = Annotated[float, Between(0, 1e9)]
 
 
 def check_ranges(settings: Any) -> None:

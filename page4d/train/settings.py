@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from page4d.losses import LossConfig
 from page4d.schema import UserError
-from page4d.settings import Between, Count, CountOrZero, Images, Seed, Share, Weight, check_ranges
+from page4d.settings import Between, Count, CountOrZero, NonNegative, Seed, Share, Size, check_ranges
 from page4d.train.schedules import Piece, Schedule, warmup_cosine
 
 Momentum = Annotated[float, Between(0, 0.999999)]
@@ -17,8 +17,8 @@ Momentum = Annotated[float, Between(0, 0.999999)]
 class RateConfig:
     """A learning rate over the run: linear from `floor` to `peak`, half cosine back; or `pieces` of one's own."""
 
-    peak: Weight = 1e-3
-    floor: Weight = 1e-8
+    peak: NonNegative = 1e-3
+    floor: NonNegative = 1e-8
     warmup: Share = 0.05
     pieces: tuple[Piece, ...] = ()
 
@@ -39,7 +39,7 @@ class GroupConfig:
 
     patterns: tuple[str, ...] | None = None
     rate: RateConfig = field(default_factory=RateConfig)
-    weight_decay: Weight = 0.01
+    weight_decay: NonNegative = 0.01
     decay_vectors: bool = True
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class TrainerConfig:
     """
 
     max_steps: Count = 1000
-    accumulate: Images = 1
+    accumulate: Size = 1
     precision: Literal["no", "bf16"] = "no"
     seed: Seed = 42
     device: Literal["auto", "cpu"] = "auto"
@@ -114,7 +114,7 @@ class TrainerConfig:
     tensorboard: bool = True
     log_with: tuple[str, ...] = ()
     dense_every: Count = 1
-    max_seconds: Weight = 0.0
+    max_seconds: NonNegative = 0.0
     cuda_graphs: bool = False
     reuse: Count = 1
 
@@ -162,9 +162,9 @@ class AidConfig:
     pair: int = -1
     weight: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     temperature: Annotated[float, Between(1e-6, 1e6)] = 0.07
-    flow_weight: Weight = 1.0
-    width: Images = 64
-    mask_weight: Weight = 0.0
+    flow_weight: NonNegative = 1.0
+    width: Size = 64
+    mask_weight: NonNegative = 0.0
     true_mask: bool = False
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from page4d.data.configured import NetworkInput, mix_from
 from page4d.data.sampling import MAX_IMAGES, MAX_SIDE
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
-from page4d.settings import Between, Count, CountOrZero, Images, Share, build, change, check_ranges
+from page4d.settings import Between, Count, CountOrZero, Share, Size, build, change, check_ranges
 from page4d.train.loop import Trainer
 from page4d.train.settings import Settings
 from page4d.train.sources import Curriculum, Lengths, MixSource, Source, SplitMix, SyntheticSource
@@ -33,9 +33,9 @@ class Data:
 class ValSplit:
     """A validation set of the synthetic world: the first `batches` x `batch_size` clips of a split."""
 
-    batch_size: Images
+    batch_size: Size
     batches: Count
-    frames: Images
+    frames: Size
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -51,7 +51,7 @@ class SyntheticData:
 
     kind: str
     split: str
-    batch_size: Images
+    batch_size: Size
     world: dict[str, Any] = field(default_factory=dict)
     curriculum: Curriculum = field(default_factory=Curriculum)
     val: dict[str, ValSplit] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class SyntheticData:
     clips: CountOrZero = 0
     keep: bool = False
     device: Literal["cpu", "auto"] = "cpu"
-    frames: tuple[Images, Images] | None = None
+    frames: tuple[Size, Size] | None = None
     mix: dict[str, Share] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
