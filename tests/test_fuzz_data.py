@@ -174,6 +174,22 @@ def test_many_damaged_files(name: str, tmp_path: Path) -> None:
     rule(name, 2000, tmp_path)
 
 
+@pytest.mark.parametrize("read", [read_tiff, read_labels, read_mask])
+def test_a_picture_that_claims_more_than_its_file_can_hold(tmp_path: Path, read: Callable[[Path], Any]) -> None:
+    data = picture("tiff", np.zeros((4, 4), np.uint8))
+    with Image.open(io.BytesIO(data)) as image:
+        offset = image.tag_v2._offset
+    entries = bytearray(data)
+    for number in range(struct.unpack_from("<H", entries, offset)[0]):
+        at = offset + 2 + 12 * number
+        if struct.unpack_from("<H", entries, at)[0] in (256, 257):  # width and height
+            struct.pack_into("<HII", entries, at + 2, 4, 1, 12_000)
+    path = tmp_path / "a.tiff"
+    path.write_bytes(entries)
+    with pytest.raises(UserError, match="claims 12000 x 12000 pixels"):
+        read(path)
+
+
 def test_a_json_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("page4d.data.datasets.formats.MAX_TEXT_BYTES", 1000)
     path = tmp_path / "a.jgz"

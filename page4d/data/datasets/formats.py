@@ -32,6 +32,8 @@ _BROKEN = (
 )  # fmt: skip
 # The largest grids are Spring's, 3840 x 2160; the largest tables CO3D's, 300 MB a category.
 MAX_VALUES, MAX_TEXT_BYTES = 1 << 27, 1 << 30
+# A byte of a PNG or TIFF stands for no more pixels: DEFLATE makes 1032 bytes of one, and a mask has 8 pixels a byte.
+MOST_PACKED = 1 << 14
 
 
 @contextmanager
@@ -138,22 +140,35 @@ def read_half_png(path: Path) -> NDArray[np.float32]:
     return read_png16(path).view(np.float16).astype(np.float32)
 
 
+def _opened(path: Path) -> Image.Image:
+    """An image after its header, before any pixel.
+
+    Raises:  UserError if the header claims more pixels than the file can hold.
+    """
+    image = Image.open(path)
+    size = path.stat().st_size
+    if image.width * image.height > MOST_PACKED * size:
+        image.close()
+        raise UserError(f"{path} claims {image.width} x {image.height} pixels in {size} bytes; download it again")
+    return image
+
+
 def read_labels(path: Path) -> NDArray[np.int64]:
     """A label PNG: palette index or grey value as it is, colours packed as R + 256 G + 65536 B."""
-    with reading(path, "label image"), Image.open(path) as image:
+    with reading(path, "label image"), _opened(path) as image:
         values = np.asarray(image.convert("RGB") if image.mode == "RGBA" else image).astype(np.int64)
     return values if values.ndim == 2 else values[..., 0] + 256 * values[..., 1] + 65536 * values[..., 2]
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """An image as a mask: true where it is brighter than half its range (or set, for a 1-bit image)."""
-    with reading(path, "mask image"), Image.open(path) as image:
+    with reading(path, "mask image"), _opened(path) as image:
         return np.asarray(image.convert("L")) > 127
 
 
 def read_tiff(path: Path) -> NDArray[np.float32] | NDArray[np.uint16]:
     """A single-channel TIFF: float32 as it is, integers as uint16."""
-    with reading(path, "single-channel TIFF"), Image.open(path) as image:
+    with reading(path, "single-channel TIFF"), _opened(path) as image:
         values = np.asarray(image)
     if values.ndim != 2:
         raise UserError(f"{path} has shape {values.shape}, expected one channel")
