@@ -22,10 +22,11 @@ CHAPTER = Path(__file__).parent.parent / "notebooks" / "09_adding_your_own_datas
 FRAMES, HEIGHT, WIDTH, FOCAL, CENTRE = 5, 480, 640, (518.0, 519.0), (325.5, 253.5)
 
 
-def printed() -> list[list[str]]:
-    """The lines of every shell block of the chapter."""
+def printed(word: str) -> list[str]:
+    """The lines of the chapter's only shell block that has this word."""
     blocks = re.findall(r"^# ```bash\n(.*?)^# ```", CHAPTER.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    return [[line.removeprefix("# ") for line in block.splitlines()] for block in blocks]
+    (block,) = (block for block in blocks if word in block)
+    return [line.removeprefix("# ") for line in block.splitlines()]
 
 
 def film(folder: Path) -> None:
@@ -50,7 +51,7 @@ def film(folder: Path) -> None:
 def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The first block, with the stranger's folder in the place of /elsewhere."""
     film(tmp_path / "elsewhere")
-    script = "\n".join(printed()[0]).replace("/elsewhere", str(tmp_path / "elsewhere"))
+    script = "\n".join(printed("awk")).replace("/elsewhere", str(tmp_path / "elsewhere"))
     subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "my" / "recordings"
@@ -72,7 +73,7 @@ def test_the_printed_commands_check_and_train(
     recordings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The words are the chapter's; the test only makes the run two steps long."""
-    check, train, mixed = (shlex.split(line)[1:] for line in printed()[1])
+    check, train, mixed = (shlex.split(line)[1:] for line in printed("page4d train"))
     monkeypatch.setattr(consistency, "MAX_PIXELS", 100)
     assert main(check) == 0
     assert "1 sequence, 5 frames" in capsys.readouterr().out

@@ -79,7 +79,7 @@ def batch_or_death(number: int, iteration: int) -> int:
 
 def test_a_killed_worker_is_named() -> None:
     batches = make_ahead(batch_or_death, BatchShare(), 0, 9, workers=1)
-    with pytest.raises(UserError, match=r"^data worker \d+ .*killed by signal: Killed; most often memory ran out"):
+    with pytest.raises(UserError, match=r"^data worker \d+ .*; most often memory ran out"):
         list(batches)
 
 
@@ -125,7 +125,7 @@ def test_training_tells_the_loggers_that_are_named(tmp_path: Path, monkeypatch: 
     assert Kept.told[1] == ("config", {"trainer.seed": 3, "trainer.betas": "[1, 2]"})
     logged = [value for kind, value in Kept.told if kind == "log"]
     assert [step for step, values in logged if "train/objective" in values] == [1, 2]
-    assert [step for step, values in logged if "val/val/objective" in values] == [2]
+    assert [step for step, values in logged if "val/objective" in values] == [2]
     assert [len(shape) for kind, value in Kept.told if kind == "images" for shape in value.values()] == [4]
 
 

@@ -45,7 +45,7 @@ def make_accelerator(config: TrainerConfig, folder: Path) -> Accelerator:
     return Accelerator(
         cpu=cpu,
         mixed_precision=config.precision,
-        log_with=_known_loggers(config.log_with),
+        log_with=_known_loggers(config.log_with) or None,
         project_dir=folder,
         fsdp_plugin=fsdp,
         # The mask head has no gradient once its schedule is over.

@@ -25,10 +25,10 @@ from page4d.extras import extras_named
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
 from page4d.schema import UserError
 
-# zlib's and struct's errors come from within PIL and gzip, and PIL stumbles over numbers of damaged headers.
+# Errors of zlib, struct and HDF5 come through as they are, and PIL stumbles over numbers of damaged headers.
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError, zlib.error,
-    struct.error, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError,
+    struct.error, TypeError, KeyError, IndexError, AttributeError, OverflowError, RuntimeError,
 )  # fmt: skip
 # The largest grids are Spring's, 3840 x 2160; the largest tables CO3D's, 300 MB a category.
 MAX_VALUES, MAX_TEXT_BYTES = 1 << 27, 1 << 30
