@@ -24,6 +24,7 @@ from page4d.check.entries import SyntheticSequences, ingredients_from
 from page4d.check.hypotheses import ORDERS, Hypothesis, reorder, steps_of
 from page4d.check.inspect import draw_clips
 from page4d.check.measure import measure
+from page4d.check.verdict import Diagnosis
 from page4d.cli import check_data, main
 from page4d.data.mixing import Ingredient
 from page4d.data.sampling import WindowRule
@@ -188,6 +189,19 @@ def test_an_order_of_quaternions_undoes_the_other_one() -> None:
     of_camera, of_world = ORDERS[0], ORDERS[2]
     torch.testing.assert_close(of_world.undo_poses(as_xyzw), as_wxyz)
     torch.testing.assert_close(of_camera.undo_poses(invert(as_xyzw)), invert(as_wxyz))
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "level"), [(0.88, 0.01, "warn"), (0.88, 0.03, "pass"), (0.83, 0.001, "pass")]
+)
+def test_a_slight_shift_is_worth_a_look_if_it_is_sure(value: float, error: float, level: str) -> None:
+    """Real frames whose poses come a frame late: 81 % agree, 88 % without the shift."""
+    late = Hypothesis(pose_shift=-1)
+    rest = {"poses": ((Hypothesis(inverted=True), 0.2),), "scales": ((Hypothesis(depth_scale=4.0), 0.1),)}
+    found = Diagnosis(0.81, shifts=((late, value),), edges={0: 1.0}, errors={late: error}, **rest)  # type: ignore[arg-type]
+    findings = judge(measure(clean()), found)
+    assert verdict(findings) == level
+    assert ("poses stand 1 frame late" in findings[0].text) == (level == "warn")
 
 
 def test_a_shift_is_measured_in_frames_of_the_dataset() -> None:

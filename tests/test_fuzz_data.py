@@ -15,13 +15,17 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from writers import movi
 
 from page4d.data.association import read_index, read_rows
+from page4d.data.datasets.dynamic_replica import read_trajectories
 from page4d.data.datasets.formats import (
     read_hdf5,
     read_json,
@@ -35,6 +39,7 @@ from page4d.data.datasets.formats import (
 )
 from page4d.data.datasets.rlbench import read_demo
 from page4d.data.datasets.tum import read_calibration
+from page4d.data.datasets.waymo_tables import read_component
 from page4d.data.manifest import FrameRow, Manifest
 from page4d.io.arrays import read_npy, read_npz
 from page4d.prepare.kubric_tfrecord import plan_record, read_scenes
@@ -61,6 +66,16 @@ def hdf5() -> bytes:
             file.create_dataset("disparity", data=COUNTED.astype(np.float32), compression="gzip")
 
     return stored(write)
+
+
+def parquet() -> bytes:
+    table = pa.table({"range": [[1.0, 2.0], None, [3.0]], "name": ["a", "b", "c"]})
+    return stored(lambda stream: pq.write_table(table, stream))
+
+
+def trajectories() -> bytes:
+    truth = {"traj_2d": torch.rand(5, 3), "verts_inds_vis": torch.ones(5)}
+    return stored(lambda stream: torch.save(truth, stream))
 
 
 def manifest() -> bytes:
@@ -90,6 +105,8 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "rows": ("rgb.txt", ROWS, read_rows),
     "index": ("rgb.txt", ROWS, lambda p: read_index(p, tolerant=True)),
     "manifest": ("m.json", manifest(), Manifest.load),
+    "parquet": ("a.parquet", parquet(), lambda p: read_component(p, ["range", "name"])),
+    "trajectories": ("a.pth", trajectories(), read_trajectories),
     "demonstration": ("low_dim_obs.pkl", pickle.dumps([]), read_demo),
     "tfrecord": (
         "a-train.tfrecord",

@@ -118,7 +118,7 @@ class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
         files = [self.folder / path for path in paths if path is not None]
         if not self.options.tracks or len(files) < len(paths) or not all(file.is_file() for file in files):
             return None
-        stored = [_read_trajectories(file) for file in files]
+        stored = [read_trajectories(file) for file in files]
         counts = sorted({len(xy) for xy, _ in stored})
         if len(counts) > 1:
             raise UserError(
@@ -154,10 +154,17 @@ def _depth_beside(image: str) -> str:
     return f"{folder}/depths/{folder}_{name.rsplit('-', 1)[1]}.geometric.png"
 
 
-def _read_trajectories(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def read_trajectories(path: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Pixels (N, 2) and visibility (N,) of the points of one frame.
+
+    Raises:  UserError if the file is damaged, or holds anything but tensors of these shapes.
+    """
     with reading(path, "trajectories"):
         try:
             stored = torch.load(path, map_location="cpu", weights_only=True)
-            return stored["traj_2d"][:, :2].numpy(), stored["verts_inds_vis"].numpy().astype(bool)
+            xy, seen = stored["traj_2d"][:, :2].numpy(), stored["verts_inds_vis"].numpy().astype(bool)
         except Exception as error:  # torch raises pickle, zip and runtime errors for damaged files
             raise UserError(f"{path} holds no trajectories ({error}); extract it again") from error
+    if xy.ndim != 2 or seen.shape != xy.shape[:1]:
+        raise UserError(f"{path} holds points {xy.shape} and visibilities {seen.shape}; extract it again")
+    return xy, seen
