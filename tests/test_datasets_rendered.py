@@ -105,7 +105,7 @@ def test_pointodyssey_damaged_annotation(tmp_path: Path) -> None:
     pointodyssey.write(tmp_path, {"ani": room()})
     path = tmp_path / "train/ani/anno.npz"
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(UserError, match=r"anno\.npz is no whole npz archive"):
+    with pytest.raises(UserError, match=r"anno\.npz is not a whole npz archive"):
         PointOdyssey(tmp_path).load("ani", [0])
 
 
