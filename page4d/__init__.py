@@ -36,12 +36,12 @@ if TYPE_CHECKING:
         unproject_depth_map_to_point_map as unproject_depth_map_to_point_map,
     )
     from page4d.inference import predict as predict
+    from page4d.io.frames import FrameOptions as FrameOptions, load_frames as load_frames
     from page4d.io.images import (
         load_and_preprocess_images as load_and_preprocess_images,
         load_and_preprocess_images_square as load_and_preprocess_images_square,
         load_images as load_images,
     )
-    from page4d.io.video import FrameOptions as FrameOptions, load_frames as load_frames
     from page4d.model import PAGE4D as PAGE4D, PAGE4DConfig as PAGE4DConfig
     from page4d.point_tracks import track as track
     from page4d.result.exports import ExportOptions as ExportOptions, export as export

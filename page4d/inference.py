@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from page4d.io.images import ImageSource, LoadedImages, Mode
-from page4d.io.video import FrameOptions, load_frames
+from page4d.io.fitting import Mode
+from page4d.io.frames import FrameOptions, load_frames
+from page4d.io.images import LoadedImages
+from page4d.io.pictures import ImageSource
 from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
 from page4d.model.layers import Block
 from page4d.model.memory import ForwardPass, what_fits
@@ -76,7 +78,7 @@ def predict(
     if windows is None:
         return _one_pass(caller, frames, products, meta)
     starts = windows.starts(len(frames))
-    parts = [_one_pass(caller, _part(frames, i, i + windows.frames), products, meta) for i in starts]
+    parts = [_one_pass(caller, frames[i : i + windows.frames], products, meta) for i in starts]
     return join_windows(parts, starts, meta | {"windows": asdict(windows)})
 
 
@@ -103,10 +105,6 @@ def prediction_fields(model: PAGE4D, out: dict[str, Any], size_hw: tuple[int, in
     for head in model.heads.values():
         said |= head.kept(out, size_hw)
     return {name: values[0].float() for name, values in said.items()}
-
-
-def _part(frames: LoadedImages, begin: int, end: int) -> LoadedImages:
-    return LoadedImages(*(getattr(frames, f.name)[begin:end] for f in fields(frames)))
 
 
 def resolve_device(name: torch.device | str | None = None) -> torch.device:
@@ -299,6 +297,10 @@ def _to_prediction(kept: dict[str, Tensor], frames: LoadedImages, meta: dict[str
     # What a network may leave out.
     arrays: dict[str, Any] = {"points": None, "points_conf": None, "mask": None}
     arrays |= {name: values.cpu().numpy() for name, values in kept.items()}
+    if frames.kept is not None:
+        # Transparent or under the user's mask: no depth, as where nothing was measured, so that nothing is made of it.
+        for name in ("depth", "depth_conf"):
+            arrays[name] = np.where(frames.kept, arrays[name], np.float32(0))
     return Prediction(
         **arrays,
         images=_pixels(frames.images),

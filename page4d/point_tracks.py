@@ -21,7 +21,8 @@ from page4d.inference import (
     products_dtype,
     ready_for,
 )
-from page4d.io.images import LoadedImages, Mode
+from page4d.io.fitting import Mode
+from page4d.io.images import LoadedImages
 from page4d.model import PAGE4D
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import UserError, atomic_write
@@ -137,4 +138,4 @@ def _reordered(frames: LoadedImages, order: list[int]) -> LoadedImages:
     names = tuple(frames.names[i] for i in order)
     arrays = ("original_hw", "box_in_original", "timestamps_s")
     ordered: dict[str, Any] = {name: getattr(frames, name)[order] for name in arrays}
-    return replace(frames, images=frames.images[torch.tensor(order)], names=names, **ordered)
+    return replace(frames, images=frames.images[torch.tensor(order)], names=names, kept=None, **ordered)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.leftovers import SUFFIX, part_prefix, sweep
 from page4d.npz import check_npz
 
 if TYPE_CHECKING:
@@ -33,22 +34,39 @@ class UserError(ValueError):
     """A mistake in what the user gave; the command line prints it without a traceback and exits with 2."""
 
 
+class Notice(UserWarning):
+    """Something in the user's input was left out, cut or read in one of several ways; the text names the option."""
+
+
+def notice(text: str) -> None:
+    """Tell what was done to the user's input; the command line prints it as one line."""
+    warnings.warn(text, Notice, stacklevel=3)
+
+
 @contextmanager
 def atomic_write(path: os.PathLike[str] | str, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary file beside `path`; it takes the name only if the block ends without an error.
 
-    Raises:  UserError if the folder is missing or not writable; whatever the block raises, after removing the file.
+    Note:    text is UTF-8; bytes of a name that are none pass through. A link is written through, what it names is
+             replaced; what killed processes left half-written in the folder is removed.
+    Raises:  UserError if the folder is missing or not writable, or `path` is a device, pipe or socket; whatever the
+             block raises, after removing the file.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot write {path}: it is a folder, device or pipe; choose another name")
+    sweep(path.parent)
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=part_prefix(path.name), suffix=SUFFIX)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror}; choose a folder that exists and is writable"
         ) from error
     try:
-        encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
-        with os.fdopen(descriptor, mode, encoding=encoding, newline=newline) as stream:
+        text: dict[str, str] = {"encoding": "utf-8", "newline": "\n", "errors": "surrogateescape"}
+        with os.fdopen(descriptor, mode, **({} if "b" in mode else text)) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -217,16 +235,7 @@ class Prediction:
             version = header.get("format")
             if version == PREDICTION_FORMAT:
                 return cls._from_stored(arrays, header)
-        except (
-            OSError,
-            EOFError,
-            zipfile.BadZipFile,
-            zlib.error,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-        ) as error:
+        except Exception as error:  # zipfile, zlib and numpy's parser of headers raise a dozen kinds
             reason = "it holds Python objects" if "pickle" in str(error) else error
             raise UserError(
                 f"{path} is not a whole Prediction file ({reason}); write it again with `page4d predict`"

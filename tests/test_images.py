@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional as F
 
-from page4d.io import images as module
+from page4d.io import fitting as module
+from page4d.io import limits
 from page4d.io.images import (
     list_images,
     load_and_preprocess_images,
     load_and_preprocess_images_square,
     load_images,
-    open_rgb,
 )
+from page4d.io.pictures import open_rgb
 from page4d.schema import UserError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -227,8 +228,8 @@ def test_broken_files_are_named(tmp_path: Path, stem: str, message: str) -> None
 
 def test_decompression_bomb_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gradient(64, 64).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(UserError, match="is too large"):
+    monkeypatch.setattr(limits, "MAX_PIXELS", 1000)
+    with pytest.raises(UserError, match=r"is too large: 64 x 64 px"):
         open_rgb(tmp_path / "bomb.png")
 
 

@@ -16,6 +16,7 @@ from page4d.io.names import (
     frame_number,
     list_files,
     natural_key,
+    safe_stems,
     time_stamp_s,
     time_stamps_s,
 )
@@ -106,3 +107,27 @@ def test_a_checked_path_stays_below_its_folder(name: str) -> None:
     root = Path("/srv/folder")
     assert "\0" not in path
     assert (root / path).resolve().is_relative_to(root)
+
+
+def test_names_of_files_are_safe_and_differ() -> None:
+    assert safe_stems(["8.png", "a/9.b.png"]) == ["8", "9.b"]
+    assert safe_stems(["cam0/8.png", "cam1/8.png"]) == ["00000_8", "00001_8"]
+    assert safe_stems(["A.png", "a.jpg"]) == ["00000_A", "00001_a"]
+    assert safe_stems(['what is: "it"?.png', "caf\udce9.png", "NUL.png", "...png"]) == [
+        "what_is_it_",
+        "caf_",
+        "_NUL",
+        "frame",
+    ]
+    (long,) = safe_stems([f"{'ü' * 120}17.png"])
+    assert len(long.encode()) <= 180
+    assert long.endswith("17")
+
+
+@given(st.lists(st.text(min_size=1, max_size=300), min_size=1, max_size=8))
+def test_every_name_becomes_one_that_can_be_written(names: list[str]) -> None:
+    stems = safe_stems(names)
+    assert len({stem.casefold() for stem in stems}) == len(names)
+    for stem in stems:
+        assert 0 < len(stem.encode()) < 200
+        assert not set(stem) & set('<>:"/\\|?*\x00')

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from page4d.io import video as module
-from page4d.io.video import FrameOptions, load_frames, read_video
+from page4d.io.frames import FrameOptions, load_frames
+from page4d.io.video import read_video
 from page4d.schema import UserError
 
 

@@ -13,13 +13,15 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
+from typing import Any
 
 from page4d.extras import extras_named
-from page4d.schema import UserError
+from page4d.schema import Notice, UserError
 from page4d.version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -50,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _print_any_name()
     try:
-        with _termination_cleans_up():
+        with _termination_cleans_up(), _notices_in_one_line():
             try:
                 return _dispatch(words)
             finally:
@@ -147,6 +149,23 @@ def _termination_cleans_up() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def _notices_in_one_line() -> Iterator[None]:
+    """What is told about the user's input is one line on the error stream, without a place in the code."""
+
+    def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, UserWarning):
+            print(f"page4d: note: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **more)
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.simplefilter("always", Notice)
+        warnings.showwarning = say
+        yield
 
 
 def _fail(message: str) -> int:

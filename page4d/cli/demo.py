@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from page4d.model import PAGE4D
 
 
+KEEP_S = 3600  # uploads and results are deleted when they are older, looked for as often, and at the end
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d demo`."""
     add = parser.add_argument
@@ -88,7 +91,7 @@ def build_page(gradio: Any, model: PAGE4D, settings: DemoSettings, root: Path) -
         return frame, [str(result.viewer), str(result.archive), str(result.prediction)], result.summary
 
     limits = f"At most {settings.max_upload_mb} MB, {settings.max_frames} frames; one job at a time, others wait."
-    with gradio.Blocks(title="PAGE-4D", analytics_enabled=False) as page:
+    with gradio.Blocks(title="PAGE-4D", analytics_enabled=False, delete_cache=(KEEP_S, KEEP_S)) as page:
         gradio.Markdown(f"# PAGE-4D\nImages or one video to cameras, depth and points. {limits}")
         with gradio.Row():
             with gradio.Column(scale=1):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.schema import UserError
+from page4d.schema import Notice, UserError
 
 if TYPE_CHECKING:
     from page4d.model import PAGE4D
@@ -57,9 +58,8 @@ def check_upload(paths: Sequence[Path], settings: DemoSettings) -> list[Path]:
 
     Raises:  UserError for nothing, too many files, too many megabytes, or a mixture of videos and images.
     """
-    from page4d.io.images import EXTENSIONS
     from page4d.io.names import natural_key
-    from page4d.io.video import is_video
+    from page4d.io.suffixes import check_readable, is_video, picture_suffixes
 
     if not paths:
         raise UserError("nothing was uploaded; add images or one video")
@@ -73,7 +73,9 @@ def check_upload(paths: Sequence[Path], settings: DemoSettings) -> list[Path]:
     size = sum(p.stat().st_size for p in paths)
     if size > settings.max_upload_mb * MEGABYTE:
         raise UserError(f"{size / MEGABYTE:.0f} MB are more than the {settings.max_upload_mb} MB allowed here")
-    strange = [p.name for p in paths if not is_video(p) and p.suffix.lower() not in EXTENSIONS]
+    for path in paths:
+        check_readable(path)
+    strange = [p.name for p in paths if not is_video(p) and p.suffix.lower() not in picture_suffixes()]
     if strange:
         raise UserError(f"{strange[0]} is neither an image nor a video by its name")
     return sorted(paths, key=natural_key)
@@ -88,7 +90,8 @@ def run_job(
     """
     from page4d.cli.prediction_input import moving_of
     from page4d.inference import predict
-    from page4d.io.video import FrameOptions, is_video, load_frames
+    from page4d.io.frames import FrameOptions, load_frames
+    from page4d.io.suffixes import is_video
     from page4d.result.exports import ExportOptions, export
     from page4d.viz.viewer import about, write_viewer
     from page4d.viz.viewer_data import ViewerOptions, recorded_fps
@@ -96,15 +99,18 @@ def run_job(
     files = check_upload(paths, settings)
     fps = settings.fps if is_video(files[0]) else None
     config = model.config
-    frames = load_frames(files, FrameOptions("crop", config.img_size, config.patch_size, fps, settings.max_frames))
+    options = FrameOptions("crop", config.img_size, config.patch_size, fps, settings.max_frames)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", Notice)
+        frames = load_frames(files, options)
     prediction = predict(model, frames)
     for earlier in root.iterdir():
         shutil.rmtree(earlier, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(dir=root))
     try:
         mask = moving_of(prediction, moving)
-        options = ViewerOptions(title=files[0].stem, fps=recorded_fps(prediction))
-        write_viewer(folder / "viewer.html", prediction, mask, options)
+        viewer_options = ViewerOptions(title=files[0].stem, fps=recorded_fps(prediction))
+        write_viewer(folder / "viewer.html", prediction, mask, viewer_options)
         prediction.save(folder / "prediction.npz")
         (folder / "exports").mkdir()
         export(
@@ -114,4 +120,6 @@ def run_job(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return DemoResult(folder / "viewer.html", Path(archive), folder / "prediction.npz", about(prediction))
+    notices = [f"Note: {one.message}" for one in told if issubclass(one.category, Notice)]
+    summary = "\n".join([about(prediction), *notices])
+    return DemoResult(folder / "viewer.html", Path(archive), folder / "prediction.npz", summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from page4d.cli.prediction_input import add_prediction_arguments
@@ -59,18 +60,22 @@ def run(args: argparse.Namespace) -> int:
     )
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         written = export(prediction, folder, list(dict.fromkeys(args.format)), options)
-        listing = {name: [str(p.relative_to(folder)) for p in paths] for name, paths in written.items()}
+        listing = {name: _below(folder, paths) for name, paths in written.items()}
         record = {"source": str(args.prediction), "unit": unit_of(prediction), "size": size, "files": listing}
-        (folder / MARKER).write_text(
-            json.dumps(record | {"scale": prediction.meta.get("scale")}, indent=1), encoding="utf-8"
-        )
+        text = json.dumps(record | {"scale": prediction.meta.get("scale")}, indent=1)
+        (folder / MARKER).write_text(text, encoding="utf-8")
     for name, paths in listing.items():
-        print(f"{name}: {args.out / paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else ""))
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        print(f"{name}: {args.out / paths[0]}{more}")
     if colmap and size == "original":
         print(f"colmap: put the original images into {args.out / 'images'} (or pass --images FOLDER, or --size input)")
     elif colmap and args.size is None:
         print("all at the network's size: frames of a video have no image files (or pass --images FOLDER with them)")
     return 0
+
+
+def _below(folder: Path, paths: Sequence[Path]) -> list[str]:
+    return [str(path.relative_to(folder)) for path in paths]
 
 
 def have_files(prediction: Prediction) -> bool:

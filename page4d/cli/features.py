@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from page4d.cli.frame_input import INPUTS, INPUTS_HELP
 from page4d.cli.values import device, whole
 from page4d.schema import UserError
 
@@ -21,9 +22,7 @@ DEFAULT_FRAMES = 4
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d features`."""
     add = parser.add_argument
-    add(
-        "--images", nargs="+", type=Path, required=True, metavar="FILE|FOLDER|VIDEO", help="images, a folder or a video"
-    )
+    add("--images", nargs="+", type=Path, required=True, metavar=INPUTS, help=INPUTS_HELP)
     add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace earlier feature maps in --out")
@@ -46,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.features import feature_maps
     from page4d.inference import products_dtype, provenance, resolve_device
+    from page4d.io.names import safe_stems
     from page4d.model import PAGE4D
     from page4d.model.precision import products_in
     from page4d.viz.feature_maps import write_feature_pictures
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     frames = load_chosen(args, model)
     with products_in(products_dtype(model, device), device.type):
         maps = feature_maps(model, frames.images)
-    names = [Path(name).stem for name in frames.names]
+    names = safe_stems(frames.names)
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         written = write_feature_pictures(maps.frame, maps.global_, names, folder)
         record = {"weights": str(args.weights), "frames": names, "layers": maps.depth, **provenance(model, device)}
@@ -71,12 +71,13 @@ def run(args: argparse.Namespace) -> int:
 
 def load_chosen(args: argparse.Namespace, model: PAGE4D) -> LoadedImages:
     """The frames that `--initial-num`, `--gap` and `--num-frames` choose, at the network's size."""
+    from page4d.io.frames import FrameOptions, load_frames
     from page4d.io.images import load_images
-    from page4d.io.video import FrameOptions, is_video, load_frames
+    from page4d.io.inputs import is_film
 
     size, patch = model.config.img_size, model.config.patch_size
     files = chosen_files(args)
-    if not is_video(files[0]):
+    if not is_film(files[0]):
         return load_images(files, "crop", size, patch)
     if args.initial_num is None and args.gap is None:
         return load_frames(files, FrameOptions("crop", size, patch, None, args.num_frames))
@@ -88,11 +89,11 @@ def chosen_files(args: argparse.Namespace) -> list[Path]:
 
     Raises:  UserError for what does not exist and for numbers that no image has.
     """
-    from page4d.io.video import is_video, list_frames
+    from page4d.io.inputs import find_inputs, is_film
 
     gap = 1 if args.gap is None else args.gap
-    files = [Path(str(source)) for source in list_frames(args.images)]
-    if is_video(files[0]):
+    files = [Path(str(source)) for source in find_inputs(args.images)]
+    if is_film(files[0]):
         return files
     if args.initial_num is None and args.gap is None:
         return files[: args.num_frames]
@@ -107,10 +108,11 @@ def _count(args: argparse.Namespace) -> int | None:
 
 def _frames_of_video(args: argparse.Namespace, size: int, patch: int) -> LoadedImages:
     """Frame `--initial-num` and every gap-th after it; decoding ends with the last one, each is fitted at once."""
-    from page4d.io.images import collate, fit_image
+    from page4d.io.fitting import fit_image
+    from page4d.io.images import collate
     from page4d.io.video import read_video
 
-    path: Path = args.images[0]
+    path = chosen_files(args)[0]
     first, gap = args.initial_num or 0, args.gap or 1
     wanted = (f for f in read_video(path) if f.number >= first and (f.number - first) % gap == 0)
     fitted, names, times = [], [], []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from page4d.leftovers import ASIDE, SUFFIX, part_prefix, sweep
 from page4d.schema import UserError
 
 # Names what a result folder was written with, so that --overwrite never deletes what somebody put beside it.
@@ -42,25 +44,53 @@ def check_out(out: Path, overwrite: bool, marker: str) -> None:
         )
 
 
+def free_bytes(folder: Path) -> int:
+    """Space left where a folder is, or is to be made."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(existing).free
+
+
+def check_space(out: Path, needed_bytes: int) -> None:
+    """Refuse a result that is larger than the space left for it.
+
+    Raises:  UserError with both.
+    """
+    free = free_bytes(out.resolve())
+    if free < needed_bytes:
+        raise UserError(
+            f"{out} takes about {needed_bytes / 1e6:.3g} MB and {free / 1e6:.3g} MB are free there; "
+            "make room or choose another --out"
+        )
+
+
 def _check_writable(out: Path, parent: Path) -> None:
     existing = next(folder for folder in (parent, *parent.parents) if folder.exists())
     if not existing.is_dir():
         raise UserError(f"cannot make {out}: {existing} is a file; --out names a folder to make")
     try:
         # Trying is the only test that holds for every user and file system.
-        Path(tempfile.mkdtemp(dir=existing, prefix=".page4d.", suffix=".part")).rmdir()
+        Path(tempfile.mkdtemp(dir=existing, prefix=part_prefix("page4d"), suffix=SUFFIX)).rmdir()
     except OSError as error:
         raise UserError(f"cannot make {out}: {error.strerror}; choose a place that is writable") from error
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 def _foreign_files(folder: Path, marker: str) -> list[str]:
     listing = folder / LISTING
-    known = set(listing.read_text(encoding="utf-8").splitlines()) if listing.is_file() else set()
+    known = _listed(listing.read_text(encoding="utf-8", errors="replace")) if listing.is_file() else set()
     return [name for name in _files(folder) if name not in known | {marker, LISTING}]
+
+
+def _listed(text: str) -> set[str]:
+    """The names of a listing: JSON, in which every name of a file can be said, or of an older run one a line."""
+    try:
+        return set(json.loads(text))
+    except (ValueError, TypeError):
+        return set(text.splitlines())
 
 
 @contextmanager
@@ -72,12 +102,13 @@ def whole_folder(out: Path, overwrite: bool, marker: str) -> Iterator[Path]:
     whole = out.resolve()
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=whole.parent, prefix=f".{whole.name}.", suffix=".part"))
+        sweep(whole.parent)
+        temporary = Path(tempfile.mkdtemp(dir=whole.parent, prefix=part_prefix(whole.name), suffix=SUFFIX))
     except OSError as error:
         raise UserError(f"cannot make {out}: {error.strerror}; choose a place that is writable") from error
     try:
         yield temporary
-        (temporary / LISTING).write_text("\n".join(_files(temporary)) + "\n", encoding="utf-8")
+        (temporary / LISTING).write_text(json.dumps(_files(temporary), indent=0), encoding="utf-8")
         temporary.chmod(0o755)
         check_out(out, overwrite, marker)
         replace_folder(temporary, whole)
@@ -90,7 +121,7 @@ def replace_folder(new: Path, out: Path) -> None:
     if not out.exists():
         new.rename(out)
         return
-    aside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".old.part"))
+    aside = Path(tempfile.mkdtemp(dir=out.parent, prefix=part_prefix(out.name), suffix=ASIDE))
     try:
         out.rename(aside / out.name)
         try:

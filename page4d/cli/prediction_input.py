@@ -31,10 +31,22 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the moving mask comes from (default: %(default)s)",
     )
     add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
+    add_known_arguments(parser)
+
+
+def add_known_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is known of the cameras and of the scene's size."""
+    add = parser.add_argument
     add(
         "--intrinsics",
         metavar="FX,FY,CX,CY|FILE",
         help="known intrinsics in pixels of the original images, first pixel centred at 0; or a JSON file with K",
+    )
+    add(
+        "--poses",
+        type=Path,
+        metavar="FILE",
+        help="known camera poses (TUM format, or 12 or 16 numbers a row): brings the result into their world and scale",
     )
     add(
         "--scale-from",
@@ -47,11 +59,38 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
 def read_prediction(args: argparse.Namespace) -> Prediction:
     """The prediction with known intrinsics and scale put in."""
     path: Path = args.prediction
-    prediction = Prediction.load(path / "prediction.npz" if path.is_dir() else path)
+    return with_what_is_known(Prediction.load(path / "prediction.npz" if path.is_dir() else path), args)
+
+
+def check_known(args: argparse.Namespace) -> None:
+    """Refuse what cannot be understood of the options, before the work that it would be used on.
+
+    Raises:  UserError.
+    """
+    if args.poses and args.scale_from:
+        raise UserError("--poses and --scale-from both say how large the scene is; give one")
+    if args.intrinsics:
+        parse_intrinsics(args.intrinsics)
+    if args.poses:
+        from page4d.io.trajectories import read_trajectory
+
+        read_trajectory(args.poses)
+    if args.scale_from:
+        check_scale_words(args.scale_from)
+
+
+def with_what_is_known(prediction: Prediction, args: argparse.Namespace) -> Prediction:
+    """The prediction with the intrinsics, poses and scale of the options put in; says how well they fit."""
     if args.intrinsics:
         from page4d.result.original import with_intrinsics
 
         prediction = with_intrinsics(prediction, parse_intrinsics(args.intrinsics))
+    if args.poses:
+        from page4d.io.trajectories import read_trajectory
+        from page4d.known_poses import with_poses
+
+        prediction, fit = with_poses(prediction, read_trajectory(args.poses))
+        print(fit.words())
     if args.scale_from:
         from page4d.result.metric_scale import apply_scale
 
@@ -83,7 +122,7 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
             if not isinstance(stored, list):
                 stored = stored["K"] if "K" in stored else [frame["K"] for frame in stored["frames"]]
             return np.asarray(stored, np.float64)
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             raise UserError(
                 f"{text} holds no intrinsics: expected JSON with K, or frames with K each ({error!r})"
             ) from error
@@ -94,19 +133,44 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
 
 
+def check_scale_words(text: str) -> None:
+    """Refuse a --scale-from that names nothing, before there is a prediction to scale.
+
+    Raises:  UserError.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "trajectory" and rest:
+        from page4d.io.trajectories import read_tum
+
+        read_tum(rest)
+    elif kind == "depth" and rest:
+        _sensor_folder(rest)
+    elif kind == "distance":
+        _distance_words(text, rest)
+    else:
+        raise UserError(f"--scale-from {text!r}: start it with distance:, depth: or trajectory:")
+
+
+def _distance_words(text: str, rest: str) -> tuple[int, tuple[float, ...]]:
+    try:
+        frame, *numbers = (float(word) for word in rest.split(","))
+    except ValueError as error:
+        raise UserError(f"--scale-from {text!r}: expected distance:FRAME,X1,Y1,X2,Y2,METRES") from error
+    if len(numbers) != 5:
+        raise UserError(f"--scale-from {text!r}: expected distance:FRAME,X1,Y1,X2,Y2,METRES")
+    if not frame.is_integer():
+        raise UserError(f"--scale-from {text!r}: frame {frame:g} is not a whole number; frames count from 0")
+    return int(frame), tuple(numbers)
+
+
 def find_scale(prediction: Prediction, text: str) -> MetricScale:
     """The scale that `--scale-from` asks for."""
     from page4d.result.metric_scale import scale_from_distance, scale_from_trajectory
 
     kind, _, rest = text.partition(":")
     if kind == "distance":
-        try:
-            frame, x1, y1, x2, y2, metres = (float(word) for word in rest.split(","))
-        except ValueError as error:
-            raise UserError(f"--scale-from {text!r}: expected distance:FRAME,X1,Y1,X2,Y2,METRES") from error
-        if frame != int(frame):
-            raise UserError(f"--scale-from {text!r}: frame {frame:g} is not a whole number; frames count from 0")
-        return scale_from_distance(prediction, int(frame), (x1, y1), (x2, y2), metres)
+        frame, (x1, y1, x2, y2, metres) = _distance_words(text, rest)
+        return scale_from_distance(prediction, frame, (x1, y1), (x2, y2), metres)
     if kind == "depth" and rest:
         return _scale_from_depth_folder(prediction, rest)
     if kind == "trajectory" and rest:
@@ -121,13 +185,7 @@ def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
     from page4d.io.names import list_files
     from page4d.result.metric_scale import scale_from_depth
 
-    folder_text, comma, units = text.rpartition(",")
-    try:
-        folder, per_metre = (Path(folder_text), float(units)) if comma else (Path(text), None)
-    except ValueError:
-        folder, per_metre = Path(text), None
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder of depth frames")
+    folder, per_metre = _sensor_folder(text)
     files = list_files(folder, SENSOR_SUFFIXES)
     by_stem = {p.stem: p for p in files}
     named = {i: by_stem[Path(n).stem] for i, n in enumerate(prediction.frame_names) if Path(n).stem in by_stem}
@@ -139,6 +197,20 @@ def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
             f"{len(prediction)}, one a frame"
         )
     return scale_from_depth(prediction, {i: _read_sensor(p, per_metre) for i, p in named.items()})
+
+
+def _sensor_folder(text: str) -> tuple[Path, float | None]:
+    """The folder, and units per metre where they are given after a comma."""
+    folder_text, comma, units = text.rpartition(",")
+    try:
+        folder, per_metre = (Path(folder_text), float(units)) if comma else (Path(text), None)
+    except ValueError:
+        folder, per_metre = Path(text), None
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder of depth frames")
+    if per_metre is not None and not 0 < per_metre < float("inf"):
+        raise UserError(f"depth:{text}: {per_metre:g} units a metre; expected a positive number, for example 1000")
+    return folder, per_metre
 
 
 def _read_sensor(path: Path, per_metre: float | None) -> NDArray[np.float32]:

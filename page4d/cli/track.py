@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
-from page4d.cli.values import device, pixel, positive, whole
+from page4d.cli.frame_input import add_frame_arguments, frame_options
+from page4d.cli.values import device, pixel, whole
 from page4d.schema import UserError
 
 MARKER = "tracks.csv"
@@ -21,7 +21,7 @@ TRACK_WEIGHTS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d track`."""
     add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar="FILE|FOLDER|VIDEO", help="images, one folder of images, or one video")
+    add_frame_arguments(parser)
     add("--weights", default="vggt", help=TRACK_WEIGHTS)
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace earlier tracks in --out")
@@ -29,8 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--grid", type=whole(1, MAX_GRID), metavar="N", help="an N x N grid of points instead")
     add("--frame", type=whole(0), default=0, help="frame in which the points are picked (default: %(default)s)")
     add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
-    add("--fps", type=positive, help="of a video, keep at most so many frames a second")
-    add("--max-frames", type=whole(), help="keep the first so many frames")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,22 +38,23 @@ def run(args: argparse.Namespace) -> int:
 
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.inference import resolve_device
-    from page4d.io.video import FrameOptions, list_frames, load_frames, write_video
+    from page4d.io.frames import list_frames, load_frames
+    from page4d.io.names import safe_stems
+    from page4d.io.video import write_video
     from page4d.model import PAGE4D
     from page4d.point_tracks import grid_points, track
     from page4d.viz.tracks import draw_tracks
 
     check_out(args.out, args.overwrite, MARKER)
     points = chosen_points(args.points, args.grid)
-    list_frames(args.inputs, args.fps, args.max_frames)  # before weights are fetched
+    list_frames(args.inputs, frame_options(args))  # before weights are fetched
     device = resolve_device(args.device)
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()
-    options = FrameOptions("crop", model.config.img_size, model.config.patch_size, args.fps, args.max_frames)
-    frames = load_frames(args.inputs, options)
+    frames = load_frames(args.inputs, frame_options(args, model.config.img_size, model.config.patch_size))
     if not points:
         height, width = frames.original_hw[min(max(args.frame, 0), len(frames) - 1)]
         points = grid_points(int(height), int(width), args.grid)
-    names = picture_names(frames.names)
+    names = [f"{stem}.png" for stem in safe_stems(frames.names)]
     tracks = track(model, frames, points, frame=args.frame)
     pictures = (frames.images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
     drawn = draw_tracks(pictures, tracks.xy_in_input, tracks.visible)
@@ -70,18 +69,6 @@ def run(args: argparse.Namespace) -> int:
         "tracks.csv, tracks.mp4 and a picture of each frame"
     )
     return 0
-
-
-def picture_names(names: Sequence[str]) -> list[str]:
-    """One PNG name a frame.
-
-    Raises:  UserError if two frames would share one.
-    """
-    pictures = [f"{Path(name).stem}.png" for name in names]
-    if len(set(pictures)) != len(pictures):
-        twice = sorted({name for name in pictures if pictures.count(name) > 1})
-        raise UserError(f"several frames would be drawn to {twice[0]}; rename the images, or give one folder at a time")
-    return pictures
 
 
 def chosen_points(points: list[tuple[float, float]] | None, grid: int | None) -> list[tuple[float, float]]:

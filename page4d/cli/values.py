@@ -30,6 +30,24 @@ def positive(text: str) -> float:
     return value
 
 
+def rate(text: str) -> float:
+    """Frames a second, above 0 and at most 1000."""
+    value = positive(text)
+    if value > 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} frames a second are more than 1000")
+    return value
+
+
+def seconds(text: str) -> float:
+    """A time of 0 or more as seconds, minutes:seconds or hours:minutes:seconds."""
+    value = 0.0
+    for part in text.split(":"):
+        value = value * 60 + _float(part)
+    if text.count(":") > 2 or "-" in text or not 0 <= value < 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give seconds, or 1:30 for a minute and a half")
+    return value
+
+
 def share(text: str) -> float:
     """A number in [0, 1)."""
     value = _float(text)

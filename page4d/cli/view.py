@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from page4d.cli.prediction_input import add_prediction_arguments
-from page4d.cli.values import positive, whole
+from page4d.cli.values import rate, whole
+
+MANY_POINTS = 20_000_000  # a page of 300 MB; no browser shows more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,9 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prediction_arguments(parser)
     add = parser.add_argument
     add("--html", type=Path, help="file to write (default: viewer.html in a folder, else the file's name + .html)")
-    add("--max-points", type=whole(), default=200_000, help="points of one frame (default: %(default)s)")
-    add("--background-points", type=whole(0), default=200_000, help="points of the still part (default: %(default)s)")
-    add("--fps", type=positive, help="frames a second when playing (default: as recorded, else 10)")
+    add("--max-points", type=whole(1, MANY_POINTS), default=200_000, help="points of one frame (default: %(default)s)")
+    add(
+        "--background-points",
+        type=whole(0, MANY_POINTS),
+        default=200_000,
+        help="points of the still part (default: %(default)s)",
+    )
+    add("--fps", type=rate, help="frames a second when playing (default: as recorded, else 10)")
     add("--mode", choices=("frame", "split", "all", "static"), default="", help="what is shown first")
     add("--title", default="", help="heading of the page (default: the prediction's name)")
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from page4d.data.association import DEPTH_WITHIN_S
 from page4d.data.manifest import Manifest
-from page4d.io.images import EXTENSIONS
 from page4d.io.names import by_time, list_files
+from page4d.io.suffixes import picture_suffixes
 from page4d.io.trajectories import Trajectory, read_tum
 from page4d.schema import UserError
 
@@ -42,8 +42,8 @@ class PreparedSequence:
         manifest = folder / f"manifest_{count}.json"
         if manifest.is_file():
             return cls._paired(folder, count, manifest)
-        images = by_time(list_files(folder / f"rgb_{count}", EXTENSIONS))
-        depths = by_time(list_files(folder / f"depth_{count}", EXTENSIONS))
+        images = by_time(list_files(folder / f"rgb_{count}", picture_suffixes()))
+        depths = by_time(list_files(folder / f"depth_{count}", picture_suffixes()))
         return cls(folder, count, images, depths, DEPTH_WITHIN_S, False)
 
     @classmethod

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
-from page4d.io.video import FrameOptions, load_frames
 from page4d.schema import Clip, UserError
 from page4d.world import split_clip
 

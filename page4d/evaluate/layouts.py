@@ -24,8 +24,8 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
 from page4d.io.arrays import read_npy
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
-from page4d.io.images import EXTENSIONS
 from page4d.io.names import frame_number, list_files
+from page4d.io.suffixes import picture_suffixes
 from page4d.io.trajectories import (
     Trajectory,
     read_dycheck_camera,
@@ -146,7 +146,7 @@ def _by_stamp(stamps: Sequence[float], truth: Sequence[float], tolerance_s: floa
 
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
-    return tuple(list_files(folder, EXTENSIONS))
+    return tuple(list_files(folder, picture_suffixes()))
 
 
 def _folders(parent: Path) -> list[Path]:

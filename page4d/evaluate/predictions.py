@@ -21,7 +21,8 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence
 from page4d.evaluate.protocol import Protocol
 from page4d.inference import predict
-from page4d.io.images import LoadedImages, load_images, open_rgb
+from page4d.io.images import LoadedImages, load_images
+from page4d.io.pictures import open_rgb
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.npz import check_npz
@@ -177,10 +178,7 @@ def _portrait(sequence: EvalSequence) -> bool:
 
 
 def _one(frames: LoadedImages, i: int) -> LoadedImages:
-    s = slice(i, i + 1)
-    return LoadedImages(
-        frames.images[s], frames.original_hw[s], frames.box_in_original[s], frames.names[s], frames.timestamps_s[s]
-    )
+    return frames[i : i + 1]
 
 
 def _joined(singles: Sequence[Prediction]) -> Prediction:

@@ -50,14 +50,16 @@ def read_depth_png(path: os.PathLike[str] | str, scale: float | None = None) -> 
     path = Path(path)
     try:
         data = path.read_bytes()
-        if scale is not None and (fast := decode_grey16(data)) is not None:
+        if scale is not None and (fast := decode_grey16(data, str(path))) is not None:
             return np.divide(fast, scale, dtype=np.float32)
-        with open_checked(data) as image:
+        with open_checked(data, str(path)) as image:
             image.load()
             stored, mode, values = image.info.get(SCALE_KEY), image.mode, np.asarray(image)
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist") from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UserError(f"{path} does not exist; expected a 16-bit grey PNG") from error
+    except UserError:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a PNG: {error}") from error
     if not mode.startswith("I"):
         raise UserError(f"{path} has pixels of mode {mode}, expected 16-bit grey")

@@ -1,35 +1,27 @@
-"""Images as the network wants them: opened safely, sized to whole patches, with a record of what was cut or added.
-
-Three ways of fitting an image to the network, all with PIL's bicubic filter (which antialiases when shrinking):
-
-    crop     width becomes `size`, height follows in whole patches; of a taller image the middle `size` rows are kept
-    pad      the longer side becomes `size`, the other follows in whole patches; white borders make it square
-    square   black borders make the original square, which is then resized to `size`
-"""
+"""Pictures as the network wants them: opened, fitted (see `io.fitting`), joined; what is left out is told."""
 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from page4d.io.names import list_files
-from page4d.schema import UserError
+from page4d.io.fitting import FittedImage, Mode, check_fit, fit_image
+from page4d.io.names import list_files, time_stamps_s
+from page4d.io.pictures import ImageSource, Page, Picture, header_of, open_picture, open_rgb
+from page4d.io.suffixes import picture_suffixes
+from page4d.schema import UserError, notice
 
-Mode = Literal["crop", "pad", "square"]
-MODES: tuple[Mode, ...] = ("crop", "pad", "square")
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif", ".jp2"})
-
-ImageSource = Image.Image | os.PathLike[str] | str
+Pages = Literal["first", "all"]
+_CUT_TOLD = 0.02  # a smaller share of the height goes with every fit to whole patches
 
 
 @dataclass(frozen=True)
@@ -37,9 +29,9 @@ class LoadedImages:
     """Images ready for the network, and which part of each original they show.
 
     Shapes:  images (S, 3, H, W) RGB float32 in [0, 1]; original_hw (S, 2); box_in_original (S, 4) = x0, y0, x1, y1;
-             timestamps_s (S,), NaN where unknown.
-    Boxes:   in pixel edges of the original after its EXIF rotation: (0, 0, width, height) is all of it, values outside
-             are borders that were added.
+             timestamps_s (S,), NaN where unknown; kept bool (S, H, W), None where every pixel counts.
+    Note:    boxes are in pixel edges of the original after its EXIF rotation: (0, 0, width, height) is all of it,
+             values outside are borders that were added. A pixel that is not kept is transparent or under a mask.
     """
 
     images: Tensor
@@ -47,9 +39,15 @@ class LoadedImages:
     box_in_original: NDArray[np.float64]
     names: tuple[str, ...]
     timestamps_s: NDArray[np.float64]
+    kept: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
+
+    def __getitem__(self, part: slice) -> LoadedImages:
+        """Some of the frames."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value[part] for name, value in values.items() if value is not None})
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -58,23 +56,21 @@ class LoadedImages:
 
 
 @dataclass(frozen=True)
-class FittedImage:
-    """One resized image (H, W, 3) uint8 and the window of the original that it shows."""
+class Reading:
+    """How pictures are read: every way in which a file can be taken, each with its usual answer.
 
-    pixels: NDArray[np.uint8]
-    original_hw: tuple[int, int]
-    box: tuple[float, float, float, float]
+    Note:    `pages` takes the first or all of a file that holds several; `bits` is the range of 16-bit pixels, guessed
+             where it is None; `alpha` leaves transparent pixels out of what is made of the picture; `masks` maps a
+             frame's name to the file of its mask, black where it is left out.
+    """
 
-    def grown(self, height: int, width: int) -> FittedImage:
-        """The same image in the middle of a larger white one; an odd pixel goes to the bottom and the right."""
-        h, w = self.pixels.shape[:2]
-        top, left = (height - h) // 2, (width - w) // 2
-        canvas = np.full((height, width, 3), 255, np.uint8)
-        canvas[top : top + h, left : left + w] = self.pixels
-        x0, y0, x1, y1 = self.box
-        sx, sy = (x1 - x0) / w, (y1 - y0) / h
-        box = (x0 - left * sx, y0 - top * sy, x0 + (width - left) * sx, y0 + (height - top) * sy)
-        return FittedImage(canvas, self.original_hw, box)
+    mode: Mode = "crop"
+    size: int = 518
+    patch: int = 14
+    pages: Pages = "first"
+    bits: int | None = None
+    alpha: bool = True
+    masks: Mapping[str, Path] = field(default_factory=dict)
 
 
 def load_images(
@@ -88,31 +84,141 @@ def load_images(
 
     Shapes:  S files (or PIL images) -> images (S, 3, H, W); H and W are multiples of `patch`, at most `size`.
     Note:    EXIF rotation is honoured and every kind of transparency is composited on white. Images that still differ
-             in size are padded with white to the largest, with a warning.
+             in size are padded with white to the largest; what is cut, left out or guessed is told by a `Notice`.
+             Where every name is a time stamp, these are the times, unless others are given.
     Raises:  UserError for an empty list or folder, a missing, empty or unreadable file, an unknown mode, or an image so
              long and thin that it has no whole patch.
     """
     check_fit(mode, size, patch)
-    sources = _as_list(paths)
-    fitted = [fit_image(open_rgb(source), mode, size, patch) for source in sources]
-    return collate(fitted, [_name(source, i) for i, source in enumerate(sources)], timestamps_s)
+    return read_pictures(_as_list(paths), Reading(mode, size, patch), timestamps_s)
+
+
+def read_pictures(
+    sources: Sequence[ImageSource | Page], reading: Reading, timestamps_s: Sequence[float] | None = None
+) -> LoadedImages:
+    """Open and fit pictures one by one, so that only their fitted size is held, and join them to a batch.
+
+    Raises:  UserError as `load_images`.
+    """
+    check_fit(reading.mode, reading.size, reading.patch)
+    names = frame_names(sources)
+    told = _Told(reading)
+    fitted = [told.fit(name, _opened(source, reading)) for name, source in zip(names, sources, strict=True)]
+    if told.bits_differ:
+        # One true 16-bit picture says what the dark ones beside it are.
+        deep = replace(reading, bits=16)
+        told = _Told(deep)
+        fitted = [told.fit(name, _opened(source, deep)) for name, source in zip(names, sources, strict=True)]
+    told.tell()
+    if timestamps_s is None:
+        timestamps_s = time_stamps_s(names)
+    return collate(fitted, names, timestamps_s)
+
+
+def _opened(source: ImageSource | Page, reading: Reading) -> Picture:
+    return open_picture(source, bits=reading.bits)
+
+
+class _Told:
+    """Fits pictures and keeps account of what is cut, left out or guessed, to say it once for all."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self._names: dict[str, list[str]] = defaultdict(list)
+        self._bits: set[int] = set()
+        self._cut = 0.0
+
+    @property
+    def bits_differ(self) -> bool:
+        """Whether some deep pictures were taken as 12 and others as 16 bits."""
+        return len(self._bits) > 1
+
+    def fit(self, name: str, picture: Picture) -> FittedImage:
+        """One picture at the network's size, less what is left out of it."""
+        reading = self.reading
+        fitted = fit_image(picture.rgb, reading.mode, reading.size, reading.patch, picture.size_wh)
+        height = fitted.original_hw[0]
+        shown = min(fitted.box[3], height) - max(fitted.box[1], 0)
+        cut = 1 - shown / height
+        if cut > _CUT_TOLD:
+            self._names["cut"].append(name)
+            self._cut = max(self._cut, cut)
+        if picture.bits > 8:
+            self._bits.add(picture.bits)
+        if picture.bits == 12 and reading.bits is None:
+            self._names["dark"].append(name)
+        if picture.pages > 1 and reading.pages == "first":
+            self._names["pages"].append(f"{name}: {picture.pages}")
+        if picture.opaque is not None and reading.alpha:
+            self._names["transparent"].append(name)
+            fitted = fitted.without(~picture.opaque)
+        if name in reading.masks:
+            fitted = fitted.without(left_out_by(reading.masks[name]))
+        return fitted
+
+    def tell(self) -> None:
+        """One line for each kind of thing that was done."""
+        mode = self.reading.mode
+        for kind, text in {
+            "cut": f"mode {mode!r} cuts up to {self._cut:.0%} of the height of THESE; --mode pad keeps all of it",
+            "dark": "THESE with 16-bit pixels, none above 4095, read as 12-bit; --bits 16 takes them as they are",
+            "pages": "only the first page or frame is used of THESE; --pages all takes every one",
+            "transparent": "transparent parts are left out of points and scale in THESE; --no-alpha keeps them white",
+        }.items():
+            names = self._names[kind]
+            if names:
+                notice(text.replace("THESE", named(names)))
+
+
+def named(names: Sequence[str]) -> str:
+    """How many pictures, and what the first of them are called."""
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{len(names)} {'picture' if len(names) == 1 else 'pictures'} ({shown})"
+
+
+def left_out_by(path: Path) -> NDArray[np.bool_]:
+    """Pixels (H, W) that a mask file leaves out: the black ones, or the transparent ones where it has any.
+
+    Raises:  UserError as `open_picture`.
+    """
+    picture = open_picture(path)
+    return ~picture.opaque if picture.opaque is not None else np.asarray(picture.rgb).max(-1) == 0
+
+
+def expand_pages(sources: Sequence[ImageSource]) -> list[ImageSource | Page]:
+    """Every page of every file, in order."""
+    pages: list[ImageSource | Page] = []
+    for source in sources:
+        count = getattr(source, "n_frames", 1) if not isinstance(source, (str, os.PathLike)) else _pages(source)
+        pages += [source] if count == 1 else [Page(Path(str(source)), number) for number in range(count)]
+    return pages
+
+
+def _pages(source: os.PathLike[str] | str) -> int:
+    return header_of(Path(source))[2]
 
 
 def collate(
     fitted: Sequence[FittedImage], names: Sequence[str], timestamps_s: Sequence[float] | None = None
 ) -> LoadedImages:
-    """Join fitted images to one batch, padding with white to the largest where sizes differ (with a warning)."""
+    """Join fitted images to one batch, padding with white to the largest where sizes differ (with a notice).
+
+    Raises:  UserError if there are not as many times as images.
+    """
     times = np.full(len(fitted), np.nan) if timestamps_s is None else np.asarray(timestamps_s, np.float64)
     if times.shape != (len(fitted),):
         raise UserError(f"{times.size} timestamps for {len(fitted)} images; give one for each or none")
     fitted = _same_size(fitted)
-    return LoadedImages(
-        images=_to_tensor(fitted),
-        original_hw=np.array([f.original_hw for f in fitted], np.int64),
-        box_in_original=np.array([f.box for f in fitted], np.float64),
-        names=tuple(names),
-        timestamps_s=times,
-    )
+    sizes = np.array([f.original_hw for f in fitted], np.int64)
+    boxes = np.array([f.box for f in fitted], np.float64)
+    return LoadedImages(_to_tensor(fitted), sizes, boxes, tuple(names), times, _kept(fitted))
+
+
+def _kept(fitted: Sequence[FittedImage]) -> NDArray[np.bool_] | None:
+    if all(f.kept is None for f in fitted):
+        return None
+    everything = np.ones(fitted[0].pixels.shape[:2], np.bool_)
+    return np.stack([everything if f.kept is None else f.kept for f in fitted])
 
 
 def load_and_preprocess_images(image_path_list: Sequence[ImageSource], mode: str = "crop") -> Tensor:
@@ -123,8 +229,9 @@ def load_and_preprocess_images(image_path_list: Sequence[ImageSource], mode: str
     """
     if mode not in ("crop", "pad"):
         raise UserError(f"mode is {mode!r}, expected 'crop' or 'pad'")
-    sources = _as_list(image_path_list)
-    return _to_tensor(_same_size([fit_image(open_rgb(s, rotate=False), mode, 518, 14) for s in sources]))  # type: ignore[arg-type]
+    fitting: Mode = "crop" if mode == "crop" else "pad"
+    pictures = (open_rgb(source, rotate=False) for source in _as_list(image_path_list))
+    return _to_tensor(_same_size([fit_image(picture, fitting, 518, 14) for picture in pictures]))
 
 
 def load_and_preprocess_images_square(
@@ -137,7 +244,8 @@ def load_and_preprocess_images_square(
     Note:    as in the public loader EXIF rotation is ignored.
     """
     check_fit("square", target_size, 1)
-    fitted = [fit_image(open_rgb(s, rotate=False), "square", target_size, 1) for s in _as_list(image_path_list)]
+    pictures = (open_rgb(source, rotate=False) for source in _as_list(image_path_list))
+    fitted = [fit_image(picture, "square", target_size, 1) for picture in pictures]
     rows = []
     for item in fitted:
         height, width = item.original_hw
@@ -155,118 +263,57 @@ def list_images(folder: os.PathLike[str] | str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder; give a folder of images, image files or one video")
-    found = list_files(folder, EXTENSIONS)
+    found = list_files(folder, picture_suffixes())
     if not found:
-        raise UserError(f"{folder} holds no image; looked for {' '.join(sorted(EXTENSIONS))}")
+        raise UserError(f"{folder} holds no image; looked for {' '.join(sorted(picture_suffixes()))}")
     return found
 
 
-def open_rgb(source: ImageSource, rotate: bool = True) -> Image.Image:
-    """Open one image as 8-bit RGB: EXIF rotation applied if `rotate`, transparency on white, 16 bits scaled to 8.
-
-    Raises:  UserError naming the file if it is missing, empty, no image, cut short, too large or has float pixels.
-    """
-    if isinstance(source, Image.Image):
-        return _to_rgb(source, "the given image")
-    path = Path(source)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give the folder alone or a list of image files")
-    if not path.exists():
-        raise UserError(f"{path} does not exist; give image files, a folder of images or one video")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes); copy it again or leave it out")
-    try:
-        with Image.open(path) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image) if rotate else image
-            return _to_rgb(upright, str(path))
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not an image that Pillow can read, whatever its name says") from error
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{path} is too large: {error}; shrink it first") from error
-    except (OSError, SyntaxError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as an image, it may be cut short: {error}") from error
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    if image.mode == "F":
-        raise UserError(f"{name} has floating-point pixels, whose range is unknown; save it as 8- or 16-bit image")
-    if image.mode.startswith("I"):
-        # PIL's own conversion clips 16-bit values at 255, which turns nearly everything white.
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise UserError(
-                f"{name} has values {values.min()} to {values.max()}, expected 0 to 65535 for a 16-bit image"
-            )
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image).convert("RGB")
-    return image.convert("RGB")
-
-
 def _as_list(paths: ImageSource | Sequence[ImageSource]) -> list[ImageSource]:
-    if isinstance(paths, Image.Image):
-        return [paths]
     if isinstance(paths, (str, os.PathLike)):
         return list(list_images(paths)) if Path(paths).is_dir() else [paths]
+    if not isinstance(paths, Sequence):
+        return [paths]
     if len(paths) == 0:
         raise UserError("no images given; at least one is needed")
     return list(paths)
 
 
-def _name(source: ImageSource, index: int) -> str:
-    return f"image_{index:06d}" if isinstance(source, Image.Image) else Path(source).name
+def frame_names(sources: Sequence[ImageSource | Page]) -> list[str]:
+    """A name for each source: of a file its own, with as much of its folders as it takes to tell files apart."""
+    names = [_name(source, i) for i, source in enumerate(sources)]
+    if len(set(names)) == len(names):
+        return names
+    folders = [_folders(source) for source in sources]
+    deepest = max(len(parts) for parts in folders)
+    for depth in range(1, deepest + 1):
+        longer = ["/".join((*parts[-depth:], name)) for parts, name in zip(folders, names, strict=True)]
+        if len(set(longer)) == len(longer):
+            return longer
+    return names  # the same file twice
 
 
-def check_fit(mode: str, size: int, patch: int) -> None:
-    if mode not in MODES:
-        raise UserError(f"mode is {mode!r}, expected one of {', '.join(MODES)}")
-    if patch < 1 or size < patch or size % patch:
-        raise UserError(f"size {size} is not a positive multiple of the patch size {patch}")
+def _folders(source: ImageSource | Page) -> tuple[str, ...]:
+    if isinstance(source, Page):
+        return source.path.absolute().parent.parts[1:]
+    return Path(source).absolute().parent.parts[1:] if isinstance(source, (str, os.PathLike)) else ()
 
 
-def fit_image(image: Image.Image, mode: Mode, size: int, patch: int) -> FittedImage:
-    """Resize one RGB image by the rule of `mode` (see the top of this file) and note which part of it is shown."""
-    width, height = image.size
-    if mode == "square":
-        side = max(width, height)
-        left, top = (side - width) // 2, (side - height) // 2
-        canvas = Image.new("RGB", (side, side))
-        canvas.paste(image, (left, top))
-        pixels = np.asarray(canvas.resize((size, size), Image.Resampling.BICUBIC))
-        return FittedImage(pixels, (height, width), (-left, -top, side - left, side - top))
-    # The parentheses are the public loader's: they decide which way a tie between two patch counts rounds.
-    new_width, new_height = size, round(height * (size / width) / patch) * patch
-    if mode == "pad" and height > width:
-        new_width, new_height = round(width * (size / height) / patch) * patch, size
-    if min(new_width, new_height) < patch:
-        raise UserError(
-            f"an image of {width} x {height} px becomes {new_width} x {new_height} in mode {mode!r}, less than one "
-            f"patch of {patch}; crop it to a less extreme shape first"
-        )
-    pixels = np.asarray(image.resize((new_width, new_height), Image.Resampling.BICUBIC))
-    fitted = FittedImage(pixels, (height, width), (0.0, 0.0, float(width), float(height)))
-    if mode == "pad":
-        return fitted.grown(size, size)
-    if new_height > size:
-        top = (new_height - size) // 2
-        rows = height / new_height
-        return FittedImage(
-            pixels[top : top + size], (height, width), (0.0, top * rows, float(width), (top + size) * rows)
-        )
-    return fitted
+def _name(source: ImageSource | Page, index: int) -> str:
+    if isinstance(source, Page):
+        return source.name
+    return Path(source).name if isinstance(source, (str, os.PathLike)) else f"image_{index:06d}"
 
 
 def _same_size(fitted: Sequence[FittedImage]) -> Sequence[FittedImage]:
     shapes = sorted({f.pixels.shape[:2] for f in fitted})
     if len(shapes) == 1:
         return fitted
-    height, width = max(h for h, _ in shapes), max(w for _, w in shapes)
-    warnings.warn(
-        f"images have {len(shapes)} different sizes after resizing (height x width: "
-        f"{', '.join(f'{h} x {w}' for h, w in shapes[:4])}); all are padded with white to {height} x {width}",
-        stacklevel=3,
+    height, width = (max(sides) for sides in zip(*shapes, strict=True))
+    listed = ", ".join(f"{h} x {w}" for h, w in shapes[:4])
+    notice(
+        f"images have {len(shapes)} different sizes after resizing (height x width: {listed}); all are padded with "
+        f"white to {height} x {width}"
     )
     return [f.grown(height, width) for f in fitted]
 

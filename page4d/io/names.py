@@ -19,6 +19,10 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # More digits than a double has count no frames and no seconds.
 _MAX_DIGITS = 18
+# Blanks and what some system gives a meaning; lone surrogates stand for bytes that are no UTF-8.
+_UNSAFE = re.compile(r"[\s<>:\"/\\|?*\x00-\x1f\x7f\ud800-\udfff]+")
+_RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(1, 10))})
+_STEM_BYTES = 180
 
 
 def natural_key(path: Path | str) -> tuple[object, ...]:
@@ -77,8 +81,10 @@ def by_number(paths: Iterable[Path]) -> dict[int, Path]:
 def time_stamps_s(names: Sequence[Path | str]) -> list[float] | None:
     """The times in seconds that files are named by, None unless every name is a number and one has a fraction."""
     stems = [Path(name).stem for name in names]
-    stamped = all(_NUMBER.fullmatch(stem) for stem in stems) and any(_DECIMAL.fullmatch(stem) for stem in stems)
-    return [time_stamp_s(name) for name in names] if stamped else None
+    numbers = all(_NUMBER.fullmatch(stem) and len(stem) <= 2 * _MAX_DIGITS for stem in stems)
+    if not numbers or not any(_DECIMAL.fullmatch(stem) for stem in stems):
+        return None
+    return [float(stem) for stem in stems]
 
 
 def time_stamp_s(name: Path | str) -> float:
@@ -129,3 +135,73 @@ def checked_relative(name: str, place: str) -> str:
                 f"{place}: {name!r} does not stay in its folder; expected a path such as a/b.png"
             ) from error
     return name
+
+
+def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by their name without suffix.
+
+    Raises:  UserError if two files differ in their suffix only.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if found.setdefault(path.stem, path) != path:
+            raise UserError(f"{path} and {found[path.stem].name} have one name but for the suffix; remove one")
+    return found
+
+
+def read_times(path: Path, names: Sequence[str] | None = None) -> list[float]:
+    """Times in seconds from a text file: one a line in the order of `names`, or a time and a name a line, in any order.
+
+    Note:    empty lines and those that begin with # are left out; of longer lines the first two words count.
+    Raises:  UserError naming the line for what is no time, or if the times do not go with the names.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected a text file with one time in seconds a line")
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), 1):
+        words = line.replace(",", " ").split()
+        if not words or words[0].startswith("#"):
+            continue
+        rows.append((_finite(words[0], f"{path}, line {number}"), words[1] if len(words) > 1 else None))
+    times = [time for time, _ in rows]
+    if names is None or all(label is None for _, label in rows):
+        if names is not None and len(times) != len(names):
+            raise UserError(f"{path} holds {len(times)} times for {len(names)} frames; expected one for each, in order")
+        return times
+    of_name = {Path(label).name: time for time, label in rows if label is not None}
+    missing = [name for name in names if Path(name).name not in of_name]
+    if missing:
+        raise UserError(f"{path} has no time for {missing[0]} and {len(missing) - 1} more; expected lines TIME NAME")
+    return [of_name[Path(name).name] for name in names]
+
+
+def _finite(word: str, place: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = float("nan")
+    if abs(value) == float("inf") or value != value:
+        raise UserError(f"{place}: {word!r} is not a time; expected seconds, such as 1311868164.363181")
+    return value
+
+
+def safe_stems(names: Sequence[str]) -> list[str]:
+    """A name for the files of each frame, without suffix: no two alike, short, and of characters that every system has.
+
+    Note:    where two frames, of different folders, have one name, all get their number in front; capital and small
+             letters are the same to some systems.
+    """
+    stems = [_safe(Path(name).stem) for name in names]
+    if len({stem.casefold() for stem in stems}) == len(stems):
+        return stems
+    return [f"{i:05d}_{stem}" for i, stem in enumerate(stems)]
+
+
+def _safe(stem: str) -> str:
+    clean = _UNSAFE.sub("_", stem).strip(". ") or "frame"
+    if clean.upper() in _RESERVED:
+        clean = f"_{clean}"
+    if len(clean.encode()) <= _STEM_BYTES:
+        return clean
+    # The end of a long name is what tells it from its neighbours.
+    return clean.encode()[-_STEM_BYTES:].decode(errors="ignore")

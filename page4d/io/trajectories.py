@@ -96,6 +96,19 @@ def read_tum(path: Path | str) -> Trajectory:
     return Trajectory(poses_from_rows(rows[:, 1:], str(path)), rows[:, 0])
 
 
+def read_trajectory(path: Path | str) -> Trajectory:
+    """Read camera-to-world poses of a TUM file, or of 12 or 16 numbers a row (KITTI, Replica), whose stamps are NaN.
+
+    Raises:  UserError with the line for another number of columns, text, NaN or a zero quaternion.
+    """
+    rows = _rows(Path(path), (8, 12, 16))
+    if rows.shape[1] == 8:
+        return Trajectory(poses_from_rows(rows[:, 1:], str(path)), rows[:, 0])
+    poses = np.tile(np.eye(4), (len(rows), 1, 1))
+    poses[:, :3] = rows[:, :12].reshape(-1, 3, 4)
+    return Trajectory(poses, np.full(len(rows), np.nan))
+
+
 def poses_from_rows(rows: Array, place: str) -> NDArray[np.float64]:
     """Rigid transforms (N, 4, 4) from rows tx ty tz qx qy qz qw (N, 7), quaternions of any length.
 
@@ -181,7 +194,16 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
         K = np.array([[focal, skew, point[0]], [0, focal * aspect, point[1]], [0, 0, 1.0]])
         size = None if data.get("image_size") is None else (int(data["image_size"][0]), int(data["image_size"][1]))
         bent = bool(np.any(data.get("radial_distortion", 0)) or np.any(data.get("tangential_distortion", 0)))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        OverflowError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         kind = f"{type(error).__name__}: {error}"
         raise UserError(
             f"{path} is not a DyCheck camera ({kind}); expected orientation, position, focal_length"

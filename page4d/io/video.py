@@ -1,4 +1,4 @@
-"""Frames of a video with their times, decoded one by one through PyAV."""
+"""Frames of a video with their times, decoded one by one through PyAV, and videos written."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from page4d.io.images import (
-    ImageSource,
-    LoadedImages,
-    Mode,
-    check_fit,
-    collate,
-    fit_image,
-    list_images,
-    load_images,
-)
-from page4d.schema import UserError, atomic_write
+from page4d.io.limits import check_pixels
+from page4d.io.pictures import check_file
+from page4d.io.selection import Due, Selection
+from page4d.schema import UserError, atomic_write, notice
 
-EXTENSIONS = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts"})
+# PyAV's names of what may be read. Playlists are not among them: they would open other files, or the network.
+_READ = (
+    "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,asf,flv,live_flv,mpeg,mpegvideo,mpegts,dv,mxf,ogg,wtv,gxf,rm,h264,hevc,"
+    "ivf,obu,av1,yuv4mpegpipe,nut,m4v,swf,mjpeg,gif,apng,mp3,wav,flac,aac"
+)
+_USUAL_FPS = 25
 
 
 @dataclass(frozen=True)
@@ -39,61 +37,148 @@ class VideoFrame:
     image: Image.Image
 
 
-def is_video(path: os.PathLike[str] | str) -> bool:
-    """Whether the name says that a file is a video."""
-    return Path(path).suffix.lower() in EXTENSIONS
-
-
 def read_video(
-    path: os.PathLike[str] | str, fps: float | None = None, max_frames: int | None = None
+    path: os.PathLike[str] | str,
+    fps: float | None = None,
+    max_frames: int | None = None,
+    selection: Selection | None = None,
 ) -> Iterator[VideoFrame]:
-    """Decode a video, keeping at most `fps` frames a second and at most the first `max_frames` of these.
+    """Decode a video, keeping what `selection` says, or at most `fps` frames a second and the first `max_frames`.
 
     Units:   time in seconds from the first frame.
-    Note:    a frame is kept when its time reaches the next multiple of 1 / fps, so a video slower than `fps` is kept
-             whole and one of varying rate is sampled evenly in time. The rotation that phones store is applied.
-    Raises:  UserError if the file is missing, empty, no video, holds no frame or is damaged, or if `fps` or
-             `max_frames` is not positive.
+    Note:    a frame is due 1 / fps after the one before it was due, or after a pause from the frame that ended it (see
+             `selection.Due`). The rotation that phones store is applied. Damaged parts are left out and told, and so
+             is a film that ends before its time.
+    Raises:  UserError if the file is missing, empty, no video, holds no frame or is damaged from the start, or if what
+             was selected is not in it.
     """
-    if fps is not None and not fps > 0:
-        raise UserError(f"fps is {fps}, expected a positive number")
-    if max_frames is not None and max_frames < 1:
-        raise UserError(f"max_frames is {max_frames}, expected at least 1")
-    with _first_stream(Path(path)) as (container, stream):
-        kept = 0
+    selection = selection or Selection(fps=fps, max_frames=max_frames)
+    path = Path(path)
+    wanted = None if selection.spread is None else _spread(path, selection)
+    kept = 0
+    for number, time, frame in _timed_frames(path, selection):
+        if wanted is not None and number not in wanted:
+            continue
+        yield VideoFrame(number, time, _upright(frame))
+        kept += 1
+        if kept == selection.max_frames or (wanted is not None and kept == len(wanted)):
+            return
+    if kept == 0:
+        raise UserError(f"{path} has no frame of those asked for: {selection.words()}")
+
+
+def _timed_frames(path: Path, selection: Selection) -> Iterator[tuple[int, float, Any]]:
+    """Number, time and pixels of the frames between start and end that are due, before they are counted."""
+    with _first_stream(path) as (container, stream):
+        due = Due(selection.fps, float(stream.time_base or 0))
         start: float | None = None
-        for number, frame in enumerate(container.decode(stream)):
-            time = float(frame.time) if frame.time is not None else number / float(stream.average_rate or 25)
+        inside = number = 0
+        for number, frame in enumerate(_decoded(path, container, stream)):
+            time = float(frame.time) if frame.time is not None else number / _rate(stream)
             start = time if start is None else start
-            # Times are multiples of the stream's clock: half a microsecond absorbs their rounding.
-            if fps is not None and (time - start) * fps < kept - 5e-7 * fps:
-                continue
-            yield VideoFrame(number, time - start, _upright(frame))
-            kept += 1
-            if max_frames is not None and kept >= max_frames:
+            time -= start
+            if selection.end_s is not None and time > selection.end_s:
                 return
-        if kept == 0:
+            if time < (selection.start_s or 0):
+                continue
+            inside += 1
+            if (inside - 1) % selection.every == 0 and due.reached(time):
+                yield number, time, frame
+        if start is None:
             raise UserError(f"{path} is a video without a single frame")
+        _tell_of_early_end(path, container, stream, time)
+
+
+def _rate(stream: Any) -> float:
+    return float(stream.average_rate or _USUAL_FPS)
+
+
+def _spread(path: Path, selection: Selection) -> set[int]:
+    """Numbers of the frames that are spread evenly over the film, from its packets, which are read without decoding."""
+    with _first_stream(path) as (container, stream):
+        stamps = [packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size]
+        seconds = float(stream.time_base or 0)
+    times = (np.sort(np.array(stamps, np.float64)) - min(stamps, default=0)) * seconds
+    return set(selection.indices(len(times), times.tolist()))
+
+
+def _decoded(path: Path, container: Any, stream: Any) -> Iterator[Any]:
+    """Every frame that can be decoded; packets that cannot are counted and told at the end."""
+    import av
+
+    damaged = good = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            damaged, last = damaged + 1, error
+            continue
+        for frame in frames:
+            check_pixels(frame.width, frame.height, f"{path}, frame {good}")
+            good += 1
+            yield frame
+    if damaged and not good:
+        raise UserError(f"{path} cannot be read as a video, it may be damaged or cut short: {last}") from last
+    if damaged:
+        notice(f"{path}: {damaged} damaged parts are left out, {good} frames are read; copy or record it again")
+
+
+def _tell_of_early_end(path: Path, container: Any, stream: Any, last_s: float) -> None:
+    """A film cut short reads well up to its end; only the length that its header gives says that more was there."""
+    if stream.duration is not None:
+        said = float(stream.duration * stream.time_base)
+    elif len(container.streams) == 1 and container.duration:
+        said = container.duration / 1e6
+    else:
+        return
+    if "mov" not in container.format.name:
+        # MP4 counts frames that an edit leaves out; elsewhere the header's count is what was recorded.
+        said = max(said, stream.frames / _rate(stream))
+    frame_s = 1 / _rate(stream)
+    missing = said - last_s - frame_s
+    if missing > max(3 * frame_s, 0.02 * said):
+        notice(f"{path} ends after {last_s + frame_s:.1f} of {said:.1f} s, it is cut short; what is there is used")
 
 
 @contextmanager
 def _first_stream(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The container and its first film; a cover picture is none."""
     import av
 
-    if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {what}; give one video file")
-    if path.stat().st_size == 0:
-        raise UserError(f"{path} is empty (0 bytes); copy or record it again")
+    check_file(path)
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise UserError(f"{path} has no picture track, only {[s.type for s in container.streams]}")
-            stream = container.streams.video[0]
+        options = {"protocol_whitelist": "file", "format_whitelist": _READ}
+        with av.open(str(path.absolute()), options=options) as container:
+            stream = _film_of(path, container)
+            width, height = stream.codec_context.width, stream.codec_context.height
+            if width and height:
+                check_pixels(width, height, str(path))
             stream.thread_type = "AUTO"
             yield container, stream
     except av.FFmpegError as error:
         raise UserError(f"{path} cannot be read as a video, it may be damaged or cut short: {error}") from error
+
+
+def _film_of(path: Path, container: Any) -> Any:
+    from av.stream import Disposition
+
+    films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if films:
+        if len(films) > 1:
+            notice(f"{path} has {len(films)} picture tracks; the first is used")
+        return films[0]
+    if container.streams.video:
+        raise UserError(f"{path} has a cover picture but no film, only {[s.type for s in container.streams]}")
+    raise UserError(f"{path} has no picture track, only {[s.type for s in container.streams]}")
+
+
+def holds_film(path: Path) -> bool:
+    """Whether a file whose name says nothing is a film by its content."""
+    try:
+        with _first_stream(path):
+            return True
+    except UserError:
+        return False
 
 
 def _upright(frame: Any) -> Image.Image:
@@ -138,70 +223,3 @@ def _encode_into(stream: IO[bytes], frames: Sequence[NDArray[np.uint8]] | NDArra
             even = np.pad(pixels, extra, mode="edge")
             container.mux(track.encode(av.VideoFrame.from_ndarray(even, "rgb24")))
         container.mux(track.encode())
-
-
-@dataclass(frozen=True)
-class FrameOptions:
-    """How frames are fitted to the network (see `io.images`) and, for a video, how many of them are taken."""
-
-    mode: Mode = "crop"
-    size: int = 518
-    patch: int = 14
-    fps: float | None = None
-    max_frames: int | None = None
-
-
-def load_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOptions | None = None) -> LoadedImages:
-    """Load images, a folder of images or one video as a batch of frames.
-
-    Shapes:  S frames -> images (S, 3, H, W); a video's frames carry their times and numbers.
-    Note:    of a folder or list the first `max_frames` images are taken; frames of a video are resized as they are
-             decoded, so its length in memory is counted at the network's size.
-    Raises:  UserError as `load_images` and `read_video`; also if `fps` is given for images.
-    """
-    options = options or FrameOptions()
-    listed = list_frames(paths, options.fps, options.max_frames)
-    if not isinstance(listed[0], Image.Image) and is_video(listed[0]):
-        return _load_video(Path(listed[0]), options)
-    return load_images(listed, options.mode, options.size, options.patch)
-
-
-def list_frames(
-    paths: ImageSource | Sequence[ImageSource], fps: float | None = None, max_frames: int | None = None
-) -> list[ImageSource]:
-    """The one video, or the first `max_frames` images, that `paths` name; nothing is opened.
-
-    Raises:  UserError for nothing, a file that does not exist, a folder without images, a video beside other files, or
-             options that cannot be met.
-    """
-    listed = [paths] if isinstance(paths, (str, os.PathLike, Image.Image)) else list(paths)
-    files = [Path(p) for p in listed if not isinstance(p, Image.Image)]
-    missing = [path for path in files if not path.exists()]
-    if missing:
-        raise UserError(f"{missing[0]} does not exist; give images, one folder of images, or one video")
-    if max_frames is not None and max_frames < 1:
-        raise UserError(f"max_frames is {max_frames}, expected at least 1")
-    if fps is not None and not fps > 0:
-        raise UserError(f"fps is {fps}, expected a positive number")
-    videos = [path for path in files if is_video(path)]
-    if videos and len(listed) > 1:
-        raise UserError(f"{videos[0]} is a video; give one video alone, or only images")
-    if videos:
-        return listed
-    if fps is not None:
-        raise UserError("fps chooses frames of a video, but images were given; leave it out")
-    if len(listed) == 1 and files and files[0].is_dir():
-        listed = list(list_images(files[0]))
-    if not listed:
-        raise UserError("no images given; at least one is needed")
-    return listed[:max_frames]
-
-
-def _load_video(path: Path, options: FrameOptions) -> LoadedImages:
-    check_fit(options.mode, options.size, options.patch)
-    fitted, names, times = [], [], []
-    for frame in read_video(path, options.fps, options.max_frames):
-        fitted.append(fit_image(frame.image, options.mode, options.size, options.patch))
-        names.append(f"{path.stem}_{frame.number:06d}")
-        times.append(frame.time_s)
-    return collate(fitted, names, times)

@@ -8,13 +8,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.io.limits import check_png_claim
 from page4d.schema import UserError
 
 
 def _decode(path: Path, place: str) -> NDArray[np.generic]:
     if not path.is_file():
         raise UserError(f"{place}: {path} does not exist; the download is not complete")
-    data = np.frombuffer(path.read_bytes(), np.uint8)
+    stored = path.read_bytes()
+    check_png_claim(stored, f"{place}: {path}")
+    data = np.frombuffer(stored, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
         raise UserError(f"{place}: {path} ({data.size} bytes) cannot be decoded as an image; download it again")

@@ -116,7 +116,8 @@ def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_ga
              straight path fixes the scale but not the turn around it; then only the scale is kept.
     Raises:  UserError if fewer than 3 poses pair up or the predicted camera stands still.
     """
-    ours, theirs = _paired(prediction, trajectory, max_gap_s)
+    frames, poses = paired_frames(prediction, trajectory, max_gap_s)
+    ours, theirs = world_from_cam(prediction)[frames, :, 3], trajectory.positions[poses]
     spread = [np.linalg.norm(c - c.mean(0), axis=1) for c in (ours, theirs)]
     if min(s.max() for s in spread) < 1e-9:
         raise UserError("a camera that stands still gives no scale; use a known distance or depth sensor frames")
@@ -130,25 +131,29 @@ def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_ga
     return MetricScale(float(fit.scale), source, residual / float(np.sqrt((spread[1] ** 2).mean())), placed)
 
 
-def _paired(
-    prediction: Prediction, trajectory: Trajectory, max_gap_s: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    ours, theirs, times = world_from_cam(prediction)[:, :, 3], trajectory.positions, prediction.timestamps_s
-    if np.isnan(times).any():
-        if len(ours) != len(theirs):
+def paired_frames(
+    prediction: Prediction, trajectory: Trajectory, max_gap_s: float = 0.02, least: int = 3
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which frame goes with which pose: by time where both have times, else one to one in order.
+
+    Raises:  UserError if fewer than `least` pair up, or counts without times differ.
+    """
+    times, frames = prediction.timestamps_s, len(prediction)
+    if np.isnan(times).any() or np.isnan(trajectory.stamps).any():
+        if frames != len(trajectory):
             raise UserError(
-                f"the trajectory has {len(theirs)} poses, the prediction {len(ours)} frames without times: "
+                f"the trajectory has {len(trajectory)} poses, the prediction {frames} frames without times: "
                 "give one pose per frame, or predict with time stamps"
             )
-        if len(ours) < 3:
-            raise UserError(f"{len(ours)} poses give no scale; at least 3 are needed")
-        return ours, theirs
+        if frames < least:
+            raise UserError(f"{frames} poses give no scale; at least {least} are needed")
+        return np.arange(frames), np.arange(frames)
     nearest = np.abs(trajectory.stamps[None] - times[:, None]).argmin(1)
     close = np.abs(trajectory.stamps[nearest] - times) <= max_gap_s
-    if close.sum() < 3:
+    if close.sum() < least:
         raise UserError(
-            f"only {close.sum()} frames have a pose within {max_gap_s:g} s in the trajectory; at least 3 are needed. "
-            f"Frames run from {times.min():g} to {times.max():g} s, poses from {trajectory.stamps.min():g} to "
+            f"only {close.sum()} frames have a pose within {max_gap_s:g} s in the trajectory; at least {least} are "
+            f"needed. Frames run from {times.min():g} to {times.max():g} s, poses from {trajectory.stamps.min():g} to "
             f"{trajectory.stamps.max():g} s: bring them to one clock"
         )
-    return ours[close], theirs[nearest[close]]
+    return np.flatnonzero(close), nearest[close]

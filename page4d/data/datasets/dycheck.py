@@ -32,8 +32,8 @@ from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_rgb
 from page4d.geometry import resize_intrinsics
 from page4d.io.depth_formats import read_depth_npy
-from page4d.io.images import EXTENSIONS
 from page4d.io.names import by_number, list_files
+from page4d.io.suffixes import picture_suffixes
 from page4d.io.trajectories import read_dycheck_camera, rigid_inverse
 from page4d.schema import UserError
 
@@ -58,11 +58,11 @@ class DyCheckFiles:
 
     def images(self, camera: int = 0) -> dict[int, Path]:
         """Pictures of one camera by their time."""
-        return by_number(list_files(self.folder / "rgb" / self.resolution, EXTENSIONS, f"{camera}_"))
+        return by_number(list_files(self.folder / "rgb" / self.resolution, picture_suffixes(), f"{camera}_"))
 
     def pictures(self) -> list[Path]:
         """Pictures of all cameras, in the order of their names."""
-        return list_files(self.folder / "rgb" / self.resolution, EXTENSIONS)
+        return list_files(self.folder / "rgb" / self.resolution, picture_suffixes())
 
     def depths(self, camera: int = 0) -> dict[int, Path]:
         """Depth maps of one camera by their time."""

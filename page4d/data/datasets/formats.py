@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from page4d.extras import extras_named
+from page4d.io.pictures import open_header
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
 from page4d.schema import UserError
 
@@ -78,10 +79,10 @@ def read_picture(path: Path) -> Picture:
     """
     with reading(path, "colour image"):
         data = path.read_bytes()
-        pixels = decode_rgb(data)
+        pixels = decode_rgb(data, str(path))
         if pixels is not None:
             return Picture(pixels)
-        with open_checked(data) as image:
+        with open_checked(data, str(path)) as image:
             if image.mode[0] in "IF":
                 raise UserError(f"{path} has mode {image.mode}, expected an 8-bit picture; it may be a depth map")
             return _on_white(image)
@@ -109,10 +110,10 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
     """
     with reading(path, "16-bit PNG"):
         data = path.read_bytes()
-        pixels = decode_grey16(data)
+        pixels = decode_grey16(data, str(path))
         if pixels is not None:
             return pixels
-        with open_checked(data) as image:
+        with open_checked(data, str(path)) as image:
             if image.mode not in ("I;16", "I;16B", "I"):
                 raise UserError(
                     f"{path} has mode {image.mode}, expected a 16-bit single-channel PNG; it is no depth map"
@@ -145,8 +146,8 @@ def _opened(path: Path) -> Image.Image:
 
     Raises:  UserError if the header claims more pixels than the file can hold.
     """
-    image = Image.open(path)
     size = path.stat().st_size
+    image = open_header(path, str(path), size)
     if image.width * image.height > MOST_PACKED * size:
         image.close()
         raise UserError(f"{path} claims {image.width} x {image.height} pixels in {size} bytes; download it again")

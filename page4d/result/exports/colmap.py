@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.geometry import matrix_to_quaternion, project, transform
-from page4d.io.images import open_rgb
+from page4d.io.pictures import open_rgb
 from page4d.result.cloud import Cloud
 from page4d.result.exports.options import ExportOptions, file_names, subfolder
 from page4d.result.pixel_map import PixelMap

@@ -18,7 +18,7 @@ from page4d.io.depth_png import depth_png_scale
 from page4d.io.depth_png import write_depth_png as write_png
 from page4d.result.cloud import unit_of
 from page4d.result.exports.options import ExportOptions, file_stems, subfolder
-from page4d.schema import Prediction, atomic_write
+from page4d.schema import Prediction, UserError, atomic_write
 
 
 def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
@@ -96,6 +96,8 @@ def write_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions
             channels = {"Z": np.ascontiguousarray(options.depth(prediction, i), np.float32)}
             OpenEXR.File(header, channels).write(str(scratch))
             return scratch.read_bytes()
+        except RuntimeError as error:  # OpenEXR's word for a disk that is full
+            raise UserError(f"cannot write EXR into {folder.name}: {error}") from error
         finally:
             scratch.unlink(missing_ok=True)
 

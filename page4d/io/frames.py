@@ -1,0 +1,198 @@
+"""Whatever the user names as a batch of frames: found, selected, timed, read and fitted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from page4d.io.fitting import FittedImage, Mode, check_fit, fit_image
+from page4d.io.images import (
+    LoadedImages,
+    Pages,
+    Reading,
+    collate,
+    expand_pages,
+    frame_names,
+    left_out_by,
+    read_pictures,
+)
+from page4d.io.inputs import find_inputs, is_film
+from page4d.io.names import by_stem, list_files, read_times, time_stamps_s
+from page4d.io.pictures import ImageSource, Page
+from page4d.io.selection import Selection
+from page4d.io.suffixes import picture_suffixes
+from page4d.io.video import read_video
+from page4d.schema import UserError, notice
+
+TimesFrom = Literal["names", "none"]
+
+
+@dataclass(frozen=True)
+class FrameOptions:
+    """How frames are fitted to the network (see `io.fitting`), read (see `Reading`), timed, and which are taken.
+
+    Note:    `times_from` "names" takes times from the names of pictures where every one is a time stamp; `times` is a
+             file with one time a line, in seconds, or a time and a name. `mask_folder` holds a picture for a frame of
+             the same name, black where it is left out of points, scale and joins. `every`, `spread`, `start_s` and
+             `end_s` are those of `Selection`.
+    """
+
+    mode: Mode = "crop"
+    size: int = 518
+    patch: int = 14
+    fps: float | None = None
+    max_frames: int | None = None
+    every: int = 1
+    spread: int | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    pages: Pages = "first"
+    bits: int | None = None
+    alpha: bool = True
+    times_from: TimesFrom = "names"
+    times: Path | None = None
+    mask_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_fit(self.mode, self.size, self.patch)
+        _ = self.selection
+
+    @property
+    def selection(self) -> Selection:
+        """Which frames are taken."""
+        return Selection(self.fps, self.max_frames, self.every, self.spread, self.start_s, self.end_s)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The one film, or the pictures that were selected, with a name and perhaps a time for each; nothing is decoded.
+
+    Note:    of a film the times file says the time of each of its frames.
+    """
+
+    sources: tuple[ImageSource | Page, ...]
+    film: Path | None
+    names: tuple[str, ...]
+    times_s: tuple[float, ...] | None
+    masks: Mapping[str, Path]
+
+
+def load_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOptions | None = None) -> LoadedImages:
+    """Load images, folders of images or one video as a batch of frames.
+
+    Shapes:  S frames -> images (S, 3, H, W); a video's frames carry their times and numbers.
+    Note:    frames of a video are resized as they are decoded, so its length in memory is counted at the network's
+             size.
+    Raises:  UserError as `find_inputs`, `load_images` and `read_video`, or if the options cannot be met.
+    """
+    options = options or FrameOptions()
+    inputs = list_frames(paths, options)
+    if inputs.film is not None:
+        return _load_film(inputs.film, inputs, options)
+    masks = dict(inputs.masks)
+    reading = Reading(options.mode, options.size, options.patch, options.pages, options.bits, options.alpha, masks)
+    # Known not to be known: so names are not asked a second time.
+    unknown = [np.nan] * len(inputs.sources)
+    return read_pictures(inputs.sources, reading, inputs.times_s or unknown)
+
+
+def list_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOptions | None = None) -> Inputs:
+    """What will be read, without decoding anything.
+
+    Raises:  UserError for nothing, a file that does not exist, a folder without images, a video beside other files, or
+             options that cannot be met.
+    """
+    options = options or FrameOptions()
+    found = find_inputs(paths)
+    if is_film(found[0]):
+        film = Path(str(found[0]))
+        times = None if options.times is None else tuple(read_times(options.times))
+        _masks(options)
+        return Inputs((film,), film, (film.name,), times, {})
+    sources: list[ImageSource | Page] = expand_pages(found) if options.pages == "all" else list(found)
+    names = frame_names(sources)
+    times_s = _times(names, options)
+    if options.selection.by_time and times_s is None:
+        raise UserError(
+            "fps chooses frames of a video, as start and end do, or of pictures whose times are known, but images "
+            "were given; leave it out, or give their times (--times FILE)"
+        )
+    chosen = options.selection.indices(len(sources), times_s)
+    taken = None if times_s is None else tuple(times_s[i] for i in chosen)
+    chosen_names = tuple(names[i] for i in chosen)
+    return Inputs(tuple(sources[i] for i in chosen), None, chosen_names, taken, _masks_of(chosen_names, options))
+
+
+def _times(names: Sequence[str], options: FrameOptions) -> list[float] | None:
+    """Times of pictures: of the file that says them, else of their names."""
+    if options.times is not None:
+        return read_times(options.times, names)
+    return time_stamps_s(names) if options.times_from == "names" else None
+
+
+def _masks(options: FrameOptions) -> dict[str, Path]:
+    """Mask files of the folder by their stem."""
+    if options.mask_folder is None:
+        return {}
+    files = list_files(options.mask_folder, picture_suffixes())
+    if not files:
+        raise UserError(
+            f"{options.mask_folder} holds no mask; expected one picture a frame, black where it is left out"
+        )
+    return by_stem(files)
+
+
+def _masks_of(names: Sequence[str], options: FrameOptions) -> dict[str, Path]:
+    """The mask of each frame: of its stem, or of its whole name as COLMAP has it.
+
+    Raises:  UserError if no frame has one.
+    """
+    stored = _masks(options)
+    found = {name: stored.get(Path(name).stem, stored.get(Path(name).name)) for name in names}
+    masks = {name: path for name, path in found.items() if path is not None}
+    if stored and not masks:
+        raise UserError(
+            f"{options.mask_folder}: no mask is named like a frame; expected {Path(names[0]).stem}.png for {names[0]}"
+        )
+    if stored and len(masks) < len(names):
+        notice(f"{len(names) - len(masks)} of {len(names)} frames have no mask in {options.mask_folder}; all is kept")
+    return masks
+
+
+def _load_film(path: Path, inputs: Inputs, options: FrameOptions) -> LoadedImages:
+    fitted: list[FittedImage] = []
+    numbers, times = [], []
+    for frame in read_video(path, selection=options.selection):
+        fitted.append(fit_image(frame.image, options.mode, options.size, options.patch))
+        numbers.append(frame.number)
+        times.append(frame.time_s)
+    names = [f"{path.stem}_{number:06d}" for number in numbers]
+    for name, mask in _masks_of(names, options).items():
+        i = names.index(name)
+        fitted[i] = fitted[i].without(left_out_by(mask))
+    _tell_cut(path, fitted[0], options.mode)
+    return collate(fitted, names, times if inputs.times_s is None else _film_times(inputs.times_s, numbers, options))
+
+
+def _tell_cut(path: Path, fitted: FittedImage, mode: str) -> None:
+    height = fitted.original_hw[0]
+    cut = 1 - (min(fitted.box[3], height) - max(fitted.box[1], 0)) / height
+    if cut > 0.02:
+        notice(f"mode {mode!r} cuts {cut:.0%} of the height of {path}; --mode pad keeps all of it")
+
+
+def _film_times(times_s: tuple[float, ...], numbers: Sequence[int], options: FrameOptions) -> list[float]:
+    """One time for each frame of the film, or for each frame that was taken."""
+    if len(times_s) == len(numbers):
+        return list(times_s)
+    if len(times_s) <= max(numbers):
+        raise UserError(
+            f"{os.fspath(options.times or '')}: {len(times_s)} times, expected one for each of the film's frames, at "
+            f"least {max(numbers) + 1}, or for the {len(numbers)} taken"
+        )
+    return [times_s[number] for number in numbers]
