@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.values import device, positive, shard, share, whole
+from page4d.cli.frame_input import add_frame_arguments, frame_options
+from page4d.cli.prediction_input import add_known_arguments, check_known, with_what_is_known
+from page4d.cli.values import device, shard, share, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 
 PREDICTION_FILE = "prediction.npz"
 DEFAULT_OVERLAP = 4
+LEAST_BYTES = 1_000_000
+# Of a pixel, packed: depth, confidence and point of each head, its colour, and its place in the depth map's file.
+PIXEL_BYTES = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d predict`."""
     add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar="FILE|FOLDER|VIDEO", help="images, one folder of images, or one video")
+    add_frame_arguments(parser)
     add(
         "--weights",
         default="tiny",
@@ -44,10 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a CPU is for processors with instructions for it)",
     )
     add("--compile", action="store_true", help="compile the network's blocks for this GPU first; for long clips")
-    add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
-    add("--fps", type=positive, help="of a video, keep at most so many frames a second")
-    add("--max-frames", type=whole(), help="keep the first so many frames")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
     add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
     add(
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where the moving masks come from (default: auto, the geometric ones, which every network gives)",
     )
+    add_known_arguments(parser)
     add("--max-points", type=whole(), default=1_000_000, help="points in points.ply (default: %(default)s)")
     add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
 
@@ -73,11 +76,12 @@ def run(args: argparse.Namespace) -> int:
 
 def predict_one(args: argparse.Namespace, network: PAGE4D | None = None) -> int:
     """Predict one clip, by a network that is loaded already or by the one that the options name."""
-    from page4d.cli.outfolder import check_out, whole_folder
+    from page4d.cli.outfolder import check_out, check_space, whole_folder
     from page4d.io.weight_files import builtin_names
     from page4d.result.cloud import CloudOptions
 
     check_out(args.out, args.overwrite, PREDICTION_FILE)
+    check_space(args.out, LEAST_BYTES)
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
     prediction, moving = _predict(args, network)
     with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
@@ -114,18 +118,21 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     from contextlib import nullcontext
     from dataclasses import replace
 
+    from page4d.cli.outfolder import check_space
     from page4d.cli.prediction_input import moving_of
     from page4d.cli.progress import block_progress
     from page4d.inference import device_for, predict, products_dtype
-    from page4d.io.video import FrameOptions, list_frames, load_frames
+    from page4d.io.frames import list_frames, load_frames
     from page4d.model.memory import ForwardPass, memory_needed
 
     windows = _windows(args)
-    list_frames(args.inputs, args.fps, args.max_frames)  # a typing mistake must not cost the download of weights
+    check_known(args)
+    list_frames(args.inputs, frame_options(args))  # a typing mistake must not cost the download of weights
     model = load_network(args) if network is None else network
     device = device_for(model, None)
-    size, patch = model.config.img_size, model.config.patch_size
-    frames = load_frames(args.inputs, FrameOptions(args.mode, size, patch, args.fps, args.max_frames))
+    frames = load_frames(args.inputs, frame_options(args, model.config.img_size, model.config.patch_size))
+    height, width = frames.size_hw
+    check_space(args.out, len(frames) * height * width * PIXEL_BYTES)
     at_once = len(frames) if windows is None else min(windows.frames, len(frames))
     one = ForwardPass.of(model, at_once, frames.size_hw, products_dtype(model, device, args.precision))
     print(memory_needed(one, device), flush=True)
@@ -135,7 +142,8 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     with nullcontext() if args.compile else block_progress(model, said, passes):
         prediction = predict(model, frames, precision=args.precision, windows=windows)
     meta = prediction.meta | {"weights": str(args.weights), "mode": args.mode}
-    return replace(prediction, meta=meta), moving_of(prediction, args.moving)
+    prediction = with_what_is_known(replace(prediction, meta=meta), args)
+    return prediction, moving_of(prediction, args.moving)
 
 
 def _windows(args: argparse.Namespace) -> Windows | None:
@@ -153,6 +161,7 @@ def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -
     from tqdm import tqdm
 
     from page4d.io.depth_png import depth_png_scale, write_depth_png
+    from page4d.io.names import safe_stems
     from page4d.io.point_files import write_ply
     from page4d.result.cloud import cloud_of
 
@@ -162,7 +171,7 @@ def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -
     depth = folder / "depth"
     depth.mkdir()
     scale = depth_png_scale(prediction.depth)
-    names = [f"{stem}.png" for stem in _depth_stems(prediction)]
+    names = [f"{stem}.png" for stem in safe_stems(prediction.frame_names)]
     for name, values in tqdm(zip(names, prediction.depth, strict=True), "depth maps", len(names), leave=False):
         write_depth_png(depth / name, values, scale)
     (depth / "README.txt").write_text(
@@ -177,15 +186,9 @@ def write_moving(prediction: Prediction, folder: Path, moving: NDArray[np.bool_]
     """Write masks/*.png, white where a pixel moves."""
     from PIL import Image
 
+    from page4d.io.names import safe_stems
+
     masks = folder / "masks"
     masks.mkdir()
-    for stem, mask in zip(_depth_stems(prediction), moving, strict=True):
+    for stem, mask in zip(safe_stems(prediction.frame_names), moving, strict=True):
         Image.fromarray(mask.astype("uint8") * 255).save(masks / f"{stem}.png")
-
-
-def _depth_stems(prediction: Prediction) -> list[str]:
-    """Names as `export` gives them; numbered where two frames, of different folders, have one name."""
-    from page4d.result.exports.options import file_stems
-
-    stems = file_stems(prediction)
-    return stems if len(set(stems)) == len(stems) else [f"{i:05d}_{stem}" for i, stem in enumerate(stems)]
