@@ -36,8 +36,8 @@ from page4d.data.datasets.formats import (
     read_tiff,
 )
 from page4d.io.arrays import read_npy
-from page4d.io.images import EXTENSIONS
 from page4d.io.names import by_number, by_time, list_files, time_stamps_s
+from page4d.io.suffixes import picture_suffixes
 from page4d.io.trajectories import poses_from_rows, rigid_inverse
 from page4d.schema import UserError
 
@@ -106,7 +106,7 @@ class Recording:
 
         Raises:  UserError for two pictures of one number or time, or a damaged poses.txt.
         """
-        pictures, table = list_files(folder / "images", EXTENSIONS), folder / "poses.txt"
+        pictures, table = list_files(folder / "images", picture_suffixes()), folder / "poses.txt"
         rows = read_table(table, 8)
         poses = poses_from_rows(rows[:, 1:], str(table))
         if not np.isfinite(rows[:, 0]).all() or len(set(rows[:, 0].tolist())) < len(rows):
@@ -124,7 +124,7 @@ class Recording:
         named = _by_stem(maps)
         depths |= {number: named[path.stem] for number, path in images.items() if path.stem in named}
         posed = {number: poses[row_of[number]] for number in images if number in row_of}
-        masks = {kind: _by_stem(list_files(folder / kind, EXTENSIONS)) for kind in ("moving", "masks")}
+        masks = {kind: _by_stem(list_files(folder / kind, picture_suffixes())) for kind in ("moving", "masks")}
         return cls(folder, images, depths, posed, masks)
 
     def read_mask(self, kind: str, number: int) -> NDArray[np.bool_] | None:
