@@ -128,6 +128,17 @@ def test_wrong_counts_and_images(tmp_path: Path) -> None:
         distance_tiff(movi.png(np.zeros((4, 4), np.uint8)), 0, 1)
 
 
+def test_numbers_that_are_not_finite_are_no_truth(tmp_path: Path) -> None:
+    clip = tracked(**RIGID).clip
+    example = movi.example("1", clip, [])
+    stored = struct.pack("<f", kubric.camera(clip)["positions"][-1][0])
+    at = example.index(stored, example.index(b"camera/positions"))
+    path = tmp_path / "x-train.tfrecord"
+    path.write_bytes(movi.record(example[:at] + struct.pack("<f", float("nan")) + example[at + 4 :]))
+    with pytest.raises(UserError, match=r"record 0: 'camera/positions' holds numbers that are not finite"):
+        plan_record(next(read_scenes(path)), tmp_path)
+
+
 def test_checksum_is_castagnolis() -> None:
     # RFC 3720, appendix B.4: 32 bytes of zeros have CRC-32C 8a9136aa.
     crc = 0x8A9136AA

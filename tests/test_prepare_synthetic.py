@@ -45,6 +45,13 @@ def test_the_tum_loader_gives_the_scene_back(written: Path) -> None:
     torch.testing.assert_close(clip.cam_from_world, scene.cam_from_world, atol=2e-6, rtol=0)
 
 
+def test_check_data_takes_the_folder(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The configuration asks for the official sequences; these folders have others, and are made to be looked at."""
+    words = ["check-data", "data=tum", f"paths.tum={written}", "data.options.selection=all", "--show", "0"]
+    assert main([*words, "--out", str(tmp_path / "check"), "--clips", "2", "--frames", "3"]) == 0
+    assert "(2 sequences, 6 frames)" in capsys.readouterr().out
+
+
 def test_prepare_tum_reads_it(written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "benchmark"
     assert main(["prepare", "tum", str(written), "--out", str(out), "--frames", "3", "--stride", "1"]) == 0

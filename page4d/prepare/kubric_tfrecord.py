@@ -176,4 +176,7 @@ def _numbers(example: Mapping[str, Values], name: str, shape: tuple[int, ...]) -
     values, expected = example.get(name), math.prod(shape)
     if values is None or len(values) != expected:
         raise UserError(f"{name!r} has {0 if values is None else len(values)} numbers, expected {expected}")
-    return np.asarray(values, np.float32).reshape(shape)
+    numbers = np.asarray(values, np.float32)
+    if not np.isfinite(numbers).all():
+        raise UserError(f"{name!r} holds numbers that are not finite; expected the truth of a scene")
+    return numbers.reshape(shape)
