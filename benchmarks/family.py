@@ -370,7 +370,7 @@ def train_and_export(trainer: Trainer, path: Path) -> dict[str, Any]:
     seconds, steps = trainer.position.seconds, trainer.position.step
     about = {"step": str(steps), "code_revision": code_revision(), "run": trainer.folder.name}
     model = trainer.model
-    snapshot.export(model.state_dict(), model.config, trainer.mask_step, path, about)
+    snapshot.export_weights(model.state_dict(), model.config, trainer.mask_step, path, about)
     data = trainer.config["data"]
     pictures = steps * data["batch_size"] * data["world"]["frames"]
     peak = torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else 0.0

@@ -11,7 +11,7 @@ import torch
 
 from page4d.data.loader import BatchShare, make_ahead
 from page4d.evaluate.exam import network_rows
-from page4d.evaluate.exam_results import summary
+from page4d.evaluate.exam_results import summarize
 from page4d.model import PAGE4D
 from page4d.train.sources import DrawnBatch, SyntheticSource
 from page4d.world import SPLITS, Batch, render_tables, split_config
@@ -56,6 +56,6 @@ def examine_network(path: Path, exams: Exams, true_mask: bool) -> dict[str, Any]
 def examine_split(model: PAGE4D, batches: tuple[Batch, ...], true_mask: bool) -> dict[str, Any]:
     """Scores of one network on one split: averages, and a row for each clip."""
     rows = [row for batch in batches for row in network_rows(model, batch, true_mask)]
-    mean = summary(rows)
+    mean = summarize(rows)
     short = [{name: float(f"{value:.4g}") for name, value in row.items()} for row in rows]
     return {"mean": {name: round(mean[name], 4) for name in SHOWN if name in mean}, "all": mean, "rows": short}

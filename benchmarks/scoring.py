@@ -15,14 +15,14 @@ import platform
 import resource
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
-from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.harness import Study
+from page4d.evaluate.opening import open_benchmark
 from page4d.evaluate.predictions import Origin
 from page4d.evaluate.protocol import protocol_of
 from page4d.io.depth_formats import BONN_UNITS_PER_M
@@ -83,12 +83,10 @@ def main() -> None:
     parser.add_argument("--align", default="scale&shift")
     parser.add_argument("--protocol", default="standard")
     args = parser.parse_args()
-    conf = Path(__file__).parent.parent / "conf" / "benchmark" / f"{NAME}.yaml"
-    values = yaml.safe_load(conf.read_text()) | {"sequences": ["balloon2"]}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_sequence(root / "data", args.frames)
-        benchmark = Benchmark.from_dict(values)
+        benchmark = replace(open_benchmark(NAME), sequences=("balloon2",))
         study = Study(benchmark, protocol_of(args.protocol), args.align, root / "out", root / "data")
         write_prediction(study)
         wall, cpu = time.perf_counter(), time.process_time()

@@ -109,10 +109,10 @@ print("\n".join(failures(results)) or "no sequence failed")
 
 # %%
 import numpy as np
-from page4d.evaluate import depth_errors
+from page4d.evaluate import depth_errors, depth_options
 
 study = studies[0]
-options = study.benchmark.depth_options(study.protocol, study.align)
+options = depth_options(study.rules)
 constant = []
 for sequence in study.sequences():
     for path in sequence.depths:
@@ -140,7 +140,7 @@ curves = error_distribution(results)
 # draws a slope, and on whole bodies that it puts at a wrong distance.
 
 # %%
-from page4d.evaluate import Rules, compared_frames
+from page4d.evaluate import compared_frames
 
 study, scores = studies[0], results[-2]
 done = [s for s in scores.sequences if s.error is None]
@@ -149,16 +149,15 @@ _, sequence_name, frame = sorted(errors)[len(errors) // 2]
 sequence = next(s for s in study.sequences() if s.name == sequence_name)
 label = weights.split(",")[-1]
 prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence_name}.npz")
-rules = Rules(study.benchmark, study.protocol)
-compared = compared_frames(sequence, prediction, rules)[frame]
+compared = compared_frames(sequence, prediction, study.rules)[frame]
 
 # %% mystnb={"figure": {"caption": "Truth, scaled prediction and relative error of the median frame. Grey: no ground truth.", "name": "fig-mono-frame"}}
-from page4d.evaluate import aligned, apply_fit, error_map, valid_pixels
+from page4d.evaluate import align_depth, apply_fit, error_map, valid_pixels
 from page4d.viz import Row, contact_sheet
 
-options = study.benchmark.depth_options(study.protocol, study.align)
+options = depth_options(study.rules)
 valid = valid_pixels(compared.pred, compared.gt, options)
-_, fit = aligned(compared.pred[valid], compared.gt[valid], options)
+_, fit = align_depth(compared.pred[valid], compared.gt[valid], options)
 scaled = apply_fit(compared.pred, fit, options)
 relative = error_map(compared.pred, compared.gt, fit, options)
 limits = tuple(np.percentile(compared.gt[valid], (2, 98)))

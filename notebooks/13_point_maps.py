@@ -28,7 +28,7 @@
 # benchmark needs its data set, a GPU, and the released weights:
 #
 # ```bash
-# papermill notebooks/13_point_maps.ipynb mine.ipynb -p benchmark dyncheck -p root data/dyncheck \
+# papermill notebooks/13_point_maps.ipynb mine.ipynb -p benchmark dycheck -p root data/dycheck \
 #     -p weights vggt,nomask,mask -p out evaluation -p device cuda
 # ```
 #
@@ -140,5 +140,5 @@ legend = axis.legend()
 # near *some* surface, but most surfaces have no point. Both columns must be read together.
 #
 # ```bash
-# page4d evaluate run benchmark=points-dyncheck root=data/dyncheck weights=nomask out=evaluation
+# page4d evaluate run benchmark=points-dycheck root=data/dycheck weights=nomask out=evaluation
 # ```

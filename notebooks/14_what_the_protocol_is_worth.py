@@ -56,6 +56,10 @@ columns = ["option", "public", "standard", "what it decides", "oddity"]
 pd.DataFrame(rows, columns=columns).fillna("all")
 
 # %% [markdown]
+# The codes in the last column are rows of the page of [differences](../differences), which says where each stands in the
+# public code.
+
+# %% [markdown]
 # ## A perfect network
 #
 # Two sets of scenes: a camera on a tripod and one that moves; with `benchmark` and `root` set, the sequences of that

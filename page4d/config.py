@@ -45,6 +45,21 @@ def compose(overrides: Sequence[str] = (), config_name: str = "config") -> dict[
     return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
 
 
+def names_of_dataset(dataset: str, key: str, prefix: str = "") -> list[str]:
+    """A list of sequences of conf/dataset, for `${dataset:sintel,fourteen}`; each behind a prefix of its folder's name.
+
+    Raises:  UserError for a data set or list that is not there.
+    """
+    path = conf_folder() / "dataset" / f"{dataset}.yaml"
+    stored: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    if key not in stored:
+        raise UserError(f"${{dataset:{dataset},{key}}}: {path} has no list of that name")
+    return [prefix + str(name) for name in stored[key]]
+
+
+OmegaConf.register_new_resolver("dataset", names_of_dataset, replace=True)
+
+
 def _quoted(override: str) -> str:
     """The override with its value in quotes where Hydra has no other way to say it, as for many file names."""
     key, equals, value = override.partition("=")

@@ -1,7 +1,7 @@
 """SE(3), quaternions, the pose encoding, projection and Sim(3): pure functions on tensors.
 
-Everywhere: OpenCV axes (x right, y down, z forward); pixel (0, 0) is centred at (0, 0); poses are camera from
-world, `[R | t]`; quaternions are x, y, z, w.
+Frame:   OpenCV axes (x right, y down, z forward); pixel (0, 0) is centred at (0, 0); poses are camera from world,
+         `[R | t]`; quaternions are x, y, z, w.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["lower", "higher"]
+Unit = Literal["", "length", "deg"]
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class Metric:
     """
 
     heading: str
+    unit: Unit
+    better: Direction
     title: str
-    better: Direction = "lower"
-    unit: Literal["", "length", "deg"] = ""
     middle: Literal["mean", "median"] = "mean"
     ratio_of: tuple[str, str] | None = None
 
@@ -29,56 +30,63 @@ class Metric:
         return length_unit if self.unit == "length" else self.unit
 
 
-METRICS: dict[str, Metric] = {
+# Name: heading, unit, which way is better, title.
+_ROWS: dict[str, tuple[str, Unit, Direction, str]] = {
     # Depth benchmarks.
-    "abs_rel": Metric("AbsRel", "AbsRel"),
-    "sq_rel": Metric("SqRel", "SqRel", unit="length"),
-    "rmse": Metric("RMSE", "RMSE", unit="length"),
-    "log_rmse": Metric("logRMSE", "RMSE of the logarithm of depth"),
-    "delta_1": Metric("δ<1.25", "share of pixels with a ratio below 1.25", "higher"),
-    "delta_2": Metric("δ<1.25²", "share of pixels with a ratio below 1.25²", "higher"),
-    "delta_3": Metric("δ<1.25³", "share of pixels with a ratio below 1.25³", "higher"),
+    "abs_rel": ("AbsRel", "", "lower", "AbsRel"),
+    "sq_rel": ("SqRel", "length", "lower", "SqRel"),
+    "rmse": ("RMSE", "length", "lower", "RMSE"),
+    "log_rmse": ("logRMSE", "", "lower", "RMSE of the logarithm of depth"),
+    "delta_1": ("δ<1.25", "", "higher", "share of pixels with a ratio below 1.25"),
+    "delta_2": ("δ<1.25²", "", "higher", "share of pixels with a ratio below 1.25²"),
+    "delta_3": ("δ<1.25³", "", "higher", "share of pixels with a ratio below 1.25³"),
     # Trajectories.
-    "ate": Metric("ATE", "ATE", unit="length"),
-    "rpe_trans": Metric("RPE t", "relative pose error, translation", unit="length"),
-    "rpe_rot_deg": Metric("RPE r", "relative pose error, rotation", unit="deg"),
+    "ate": ("ATE", "length", "lower", "ATE"),
+    "rpe_trans": ("RPE t", "length", "lower", "relative pose error, translation"),
+    "rpe_rot_deg": ("RPE r", "deg", "lower", "relative pose error, rotation"),
     # Point maps.
-    "accuracy_mean": Metric("acc. mean", "mean accuracy", unit="length"),
-    "accuracy_median": Metric("acc. median", "median accuracy", unit="length"),
-    "completeness_mean": Metric("compl. mean", "mean completeness", unit="length"),
-    "completeness_median": Metric("compl. median", "median completeness", unit="length"),
-    "overall_mean": Metric("overall mean", "mean of accuracy and completeness", unit="length"),
-    "overall_median": Metric("overall median", "median of accuracy and completeness", unit="length"),
+    "accuracy_mean": ("acc. mean", "length", "lower", "mean accuracy"),
+    "accuracy_median": ("acc. median", "length", "lower", "median accuracy"),
+    "completeness_mean": ("compl. mean", "length", "lower", "mean completeness"),
+    "completeness_median": ("compl. median", "length", "lower", "median completeness"),
+    "overall_mean": ("overall mean", "length", "lower", "mean of accuracy and completeness"),
+    "overall_median": ("overall median", "length", "lower", "median of accuracy and completeness"),
     # Exact truth: depth.
-    "abs_rel_still": Metric("AbsRel, still", "AbsRel on still pixels"),
-    "abs_rel_moving": Metric("AbsRel, moving", "AbsRel on moving pixels"),
+    "abs_rel_still": ("AbsRel, still", "", "lower", "AbsRel on still pixels"),
+    "abs_rel_moving": ("AbsRel, moving", "", "lower", "AbsRel on moving pixels"),
     # Exact truth and sets of images: cameras over all pairs of frames.
-    "relative_rotation": Metric("rotation", "rotation error over all pairs", unit="deg"),
-    "direction": Metric("direction", "median error of the direction of motion", unit="deg", middle="median"),
-    "auc_3": Metric("AUC@3", "AUC of camera pairs up to 3 degrees", "higher"),
-    "auc_5": Metric("AUC@5", "AUC of camera pairs up to 5 degrees", "higher"),
-    "auc_15": Metric("AUC@15", "AUC of camera pairs up to 15 degrees", "higher"),
-    "auc_30": Metric("AUC@30", "AUC of camera pairs up to 30 degrees", "higher"),
+    "relative_rotation": ("rotation", "deg", "lower", "rotation error over all pairs"),
+    "direction": ("direction", "deg", "lower", "median error of the direction of motion"),
+    "auc_3": ("AUC@3", "", "higher", "AUC of camera pairs up to 3 degrees"),
+    "auc_5": ("AUC@5", "", "higher", "AUC of camera pairs up to 5 degrees"),
+    "auc_15": ("AUC@15", "", "higher", "AUC of camera pairs up to 15 degrees"),
+    "auc_30": ("AUC@30", "", "higher", "AUC of camera pairs up to 30 degrees"),
     # Exact truth: cameras against the first frame.
-    "rotation": Metric("rotation from first", "rotation error from the first frame", unit="deg"),
-    "translation": Metric("translation", "translation error from the first frame", unit="length"),
+    "rotation": ("rotation from first", "deg", "lower", "rotation error from the first frame"),
+    "translation": ("translation", "length", "lower", "translation error from the first frame"),
     # Exact truth: what moves.
-    "mask_auc": Metric("mask AUC", "AUC of the network's mask against true motion", "higher"),
-    "geometric_auc": Metric("geometric AUC", "AUC of the geometric mask against true motion", "higher"),
+    "mask_auc": ("mask AUC", "", "higher", "AUC of the network's mask against true motion"),
+    "geometric_auc": ("geometric AUC", "", "higher", "AUC of the geometric mask against true motion"),
     # Shares of what a camera that stands still would score.
-    "rotation_ratio": Metric(
-        "rotation / still", "rotation error over a still camera's", ratio_of=("rotation", "rotation_identity")
-    ),
-    "relative_rotation_ratio": Metric(
-        "rotation / still",
-        "rotation error over a still camera's, all pairs",
-        ratio_of=("relative_rotation", "relative_rotation_identity"),
-    ),
-    "translation_ratio": Metric(
-        "translation / still",
-        "translation error over a still camera's",
-        ratio_of=("translation", "translation_identity"),
-    ),
+    "rotation_ratio": ("rotation / still", "", "lower", "rotation error over a still camera's"),
+    "relative_rotation_ratio": ("rotation / still", "", "lower", "rotation error over a still camera's, all pairs"),
+    "translation_ratio": ("translation / still", "", "lower", "translation error over a still camera's"),
     # A straight path explains much of any other after the similarity alignment: it is what an ATE is held against.
-    "ate_ratio": Metric("ATE / line", "ATE over a straight line's", ratio_of=("ate", "ate_line")),
+    "ate_ratio": ("ATE / line", "", "lower", "ATE over a straight line's"),
 }
+_RATIO_OF = {
+    "rotation_ratio": ("rotation", "rotation_identity"),
+    "relative_rotation_ratio": ("relative_rotation", "relative_rotation_identity"),
+    "translation_ratio": ("translation", "translation_identity"),
+    "ate_ratio": ("ate", "ate_line"),
+}
+# Half of all guessed directions are far off, and a mean would be made of those.
+_BY_MEDIAN = ("direction",)
+
+
+def _metric(name: str) -> Metric:
+    return Metric(*_ROWS[name], "median" if name in _BY_MEDIAN else "mean", _RATIO_OF.get(name))
+
+
+METRICS: dict[str, Metric] = {name: _metric(name) for name in _ROWS}
+"""Every score by its name; a new one is a row above."""

@@ -110,16 +110,8 @@ class Clip:
 
     def __post_init__(self) -> None:
         s, _, h, w = self.images.shape
-        steps = s - 1
-        wanted: dict[str, tuple[int, ...]] = {
-            "depth": (s, h, w),
-            "cam_from_world": (s, 3, 4),
-            "K": (s, 3, 3),
-            "frame_numbers": (s,),
-            "moving": (s, h, w),
-            "instances": (s, h, w),
-            "flow": (steps, h, w, 2),
-        }
+        wanted: dict[str, tuple[int, ...]] = dict.fromkeys(("depth", "moving", "instances"), (s, h, w))
+        wanted |= {"cam_from_world": (s, 3, 4), "K": (s, 3, 3), "frame_numbers": (s,), "flow": (s - 1, h, w, 2)}
         if self.tracks is not None:
             wanted["tracks"] = (s, self.tracks.shape[1], 2)
             wanted["tracks_visible"] = (s, self.tracks.shape[1])
@@ -177,17 +169,10 @@ class Prediction:
         if self.depth.ndim != 3:
             raise ValueError(f"Prediction: depth has shape {self.depth.shape}, expected (S, H, W)")
         s, h, w = self.depth.shape
-        wanted: dict[str, tuple[int, ...]] = {
-            "cam_from_world": (s, 3, 4),
-            "K": (s, 3, 3),
-            "depth_conf": (s, h, w),
-            "points": (s, h, w, 3),
-            "points_conf": (s, h, w),
-            "images": (s, h, w, 3),
-            "timestamps_s": (s,),
-            "original_hw": (s, 2),
-            "box_in_original": (s, 4),
-        }
+        wanted: dict[str, tuple[int, ...]] = dict.fromkeys(("depth_conf", "points_conf"), (s, h, w))
+        wanted |= dict.fromkeys(("points", "images"), (s, h, w, 3))
+        wanted |= {"cam_from_world": (s, 3, 4), "K": (s, 3, 3)}
+        wanted |= {"timestamps_s": (s,), "original_hw": (s, 2), "box_in_original": (s, 4)}
         for name, shape in wanted.items():
             value = getattr(self, name)
             if value is not None and value.shape != shape:
@@ -303,9 +288,10 @@ class SequenceScore:
 class Scores:
     """One benchmark, one protocol, one model: what was measured, on what, and with which settings.
 
-    mean:    weighted mean over the n sequences that have values, out of `of`; failed ones stay listed.
-    better:  metric name to "lower" or "higher"; units: metric name to its unit ("" = none).
-    origin:  label, source, hashes of config and weights, code revision, hardware and date of predictions and scoring.
+    Units:   `units` names the unit of each metric ("" = none).
+    Note:    mean is the weighted mean over the n sequences that have values, out of `of`; failed ones stay listed.
+             better is "lower" or "higher" for each metric. origin holds label, source, hashes of config and weights,
+             code revision, hardware and date of predictions and scoring.
     """
 
     benchmark: str

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import yaml
 
 from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.opening import open_benchmark
 from page4d.model import PAGE4D
 
 CONF = Path(__file__).parent.parent / "conf" / "benchmark"
@@ -23,7 +23,7 @@ WORLD = {
 
 
 def small(task: str, sequences: int = 3) -> Benchmark:
-    stored = Benchmark.from_dict(yaml.safe_load((CONF / f"synthetic-{task}.yaml").read_text()))
+    stored = open_benchmark(f"{task}-synthetic")
     settings = {"split": "dynamic-test", "sequences": sequences, "world": WORLD}
     return replace(stored, settings=settings, left_out_by_public=())
 

@@ -15,7 +15,7 @@ from hub_server import COMMIT, Hub, running_hub
 from little_model import little_model
 
 from page4d.cli import main
-from page4d.cli.download import describe
+from page4d.cli.download import describe_download
 from page4d.io.weight_files import builtin_names
 from page4d.model.weights import save_weights
 from page4d.schema import UserError
@@ -161,7 +161,7 @@ def test_damaged_cache_is_noticed(tmp_path: Path) -> None:
     blob.write_bytes(b"whole")
     link = tmp_path / "model.pt"
     link.symlink_to(blob)
-    assert f"sha256  {blob.name}" in describe("x", link)
+    assert f"sha256  {blob.name}" in describe_download("x", link)
     blob.write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"the hub says {blob.name}; delete it"):
-        describe("x", link)
+        describe_download("x", link)

@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from little_benchmarks import CONF, micro
 from writers.benchmarks import WRITERS
 from writers.scene import room
 
-from page4d.evaluate.benchmark import METRICS_OF, Benchmark
+from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.harness import Study
+from page4d.evaluate.opening import open_benchmark
 from page4d.evaluate.predictions import Origin
 from page4d.evaluate.protocol import PUBLIC, STANDARD, with_options
 from page4d.evaluate.registration import world_z
+from page4d.evaluate.tasks import TASKS
 from page4d.result.exact import prediction_from_clip
 from page4d.schema import Clip, Prediction, UserError
 
@@ -29,7 +30,7 @@ SEQUENCES = ("one", "two")
 
 def benchmark(name: str, sequences: tuple[str, ...] = SEQUENCES) -> Benchmark:
     """The shipped configuration, on our two sequences instead of the official ones."""
-    stored = Benchmark.from_dict(yaml.safe_load((CONF / f"{name}.yaml").read_text()))
+    stored = open_benchmark(name)
     sequences = () if stored.dataset == "nyu" else sequences
     return replace(stored, sequences=sequences, left_out_by_public=(), stride=1)
 
@@ -91,13 +92,13 @@ def test_perfect_predictions_score_zero(name, protocol, tmp_path):
     if task == "videodepth":
         # World z is no depth, so the truth does not score zero under it; its own test is below.
         protocol = with_options(protocol, depth_source="own_camera")
-    if name == "pose-dyncheck" and protocol is PUBLIC:
-        protocol = with_options(protocol, dyncheck_camera="0")  # the mix of cameras has its own test
+    if name == "pose-dycheck" and protocol is PUBLIC:
+        protocol = with_options(protocol, dycheck_camera="0")  # the mix of cameras has its own test
     made = study(name, tmp_path, protocol)
     put(made)
     scores = made.score("truth")
     assert (scores.n, scores.of) == (len(scores.sequences),) * 2
-    for metric in METRICS_OF[task]:
+    for metric in TASKS[task].metrics:
         perfect = 1.0 if metric.startswith("delta") else 0.0
         tolerance = QUANTUM.get(scores.benchmark.split("-")[1], 0.0) + (1e-3 if metric == "rpe_rot_deg" else 2e-5)
         assert scores.mean[metric] == pytest.approx(perfect, abs=tolerance), metric
@@ -136,7 +137,7 @@ def flat(clip: Clip, depths: list[float]) -> Clip:
 
 def test_swapped_frames_cost_what_the_formula_says(tmp_path):
     world = {name: flat(clip, [2.0, 4.0, 5.0, 8.0, 10.0]) for name, clip in clips().items()}
-    made = study("videodepth-dyncheck", tmp_path, STANDARD, "metric", world)
+    made = study("videodepth-dycheck", tmp_path, STANDARD, "metric", world)
     put(made, lambda p: replace(p, depth=p.depth[[1, 0, 2, 3, 4]]), world)
     scores = made.score("truth")
     assert scores.mean["abs_rel"] == pytest.approx((2 / 2 + 2 / 4) / 5)
@@ -234,7 +235,7 @@ def test_frames_without_a_pose_are_left_out_and_counted(protocol, tmp_path):
     assert failed.sequences[0].error
 
 
-@pytest.mark.parametrize("name", ["videodepth-dyncheck", "monodepth-dyncheck", "points-dyncheck"])
+@pytest.mark.parametrize("name", ["videodepth-dycheck", "monodepth-dycheck", "points-dycheck"])
 def test_depth_cut_at_three_metres_is_truth_only_under_public(name, tmp_path):
     world = {name: replace(clip, depth=clip.depth.clamp(max=3.0)) for name, clip in clips().items()}
     far = float(np.mean([(clip.depth == 3).float().mean() for clip in world.values()]))
@@ -262,15 +263,15 @@ def test_truth_has_the_number_type_of_the_released_readers(name, units, tmp_path
     np.testing.assert_array_equal(depth, np.rint(depth * units) / units)  # as 16-bit steps divided in float64
 
 
-def test_mixed_cameras_of_dyncheck_go_wrong_in_public_and_not_in_standard(tmp_path):
-    standard = study("pose-dyncheck", tmp_path, STANDARD)
+def test_mixed_cameras_of_dycheck_go_wrong_in_public_and_not_in_standard(tmp_path):
+    standard = study("pose-dycheck", tmp_path, STANDARD)
     put(standard)
     assert standard.score("truth").mean["ate"] == pytest.approx(0, abs=1e-5)
-    public = study("pose-dyncheck", tmp_path, PUBLIC)
+    public = study("pose-dycheck", tmp_path, PUBLIC)
     assert [len(s.images) for s in public.sequences()] == [6, 6]  # one more: a still camera's, by name the last
     put(public)
     assert public.score("truth").n == 2  # E7: six predictions, five poses, and nobody notices
-    by_name = study("pose-dyncheck", tmp_path, with_options(STANDARD, dyncheck_camera="all"))
+    by_name = study("pose-dycheck", tmp_path, with_options(STANDARD, dycheck_camera="all"))
     put(by_name)
     with pytest.raises(UserError, match=r"1 of 6 images have no pose of their name \(1_00000.png\)"):
         by_name.score("truth")

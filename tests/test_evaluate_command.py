@@ -31,7 +31,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-WORDS = ["benchmark=synthetic-videodepth", "benchmark.settings.sequences=3", "benchmark.left_out_by_public=[]"]
+WORDS = ["benchmark=videodepth-synthetic", "benchmark.settings.sequences=3", "benchmark.left_out_by_public=[]"]
 WORDS += [
     "benchmark.settings.world.height=32",
     "benchmark.settings.world.width=40",
@@ -65,7 +65,7 @@ def test_the_command_runs_scores_and_prints_tables(weights, tmp_path, capsys):
     [
         (["run", "benchmark=videodepth-sintl"], "near: videodepth-sintel"),
         (["run", "benchmark=pose-tum"], "needs root=FOLDER"),
-        (["run", "benchmark=pose-tum", "root=/nonexistent"], "is no folder; needed TUM RGB-D"),
+        (["run", "benchmark=pose-tum", "root=/nonexistent"], "is no folder; expected TUM RGB-D"),
         (["score", "protocl=public"], "near: protocol"),
         (["table", "out=/nonexistent"], "holds no Scores"),
     ],

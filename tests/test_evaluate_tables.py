@@ -39,7 +39,7 @@ def test_every_protocol_difference_is_one_documented_option():
     [
         ("paper", {}, "'paper' does not exist; there are public, standard"),
         ("public", {"depth": "z"}, "option 'depth' does not exist"),
-        ("public", {"depth_source": "z"}, "needed 'world_z' or 'own_camera'"),
+        ("public", {"depth_source": "z"}, "expected 'world_z' or 'own_camera'"),
         ("public", {"max_frames": 0}, "a positive number or all"),
     ],
 )

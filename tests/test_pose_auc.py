@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from page4d.evaluate.pose_auc import PairErrors, frame_pairs, pair_errors, relative_poses
+from page4d.evaluate.pose_auc import PairErrors, pair_errors, pair_numbers, relative_poses
 
 
 def path(frames: int, seed: int, turn: float = 0.3) -> Tensor:
@@ -53,7 +53,7 @@ def test_equal_to_the_definition(seed: int, limit: float) -> None:
 
 
 def test_pairs_with_the_first_frame_come_first() -> None:
-    assert frame_pairs(4).T.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    assert pair_numbers(4).T.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
     assert relative_poses(path(4, 0).expand(2, 5, 4, 3, 4)).shape == (2, 5, 6, 3, 4)
 
 

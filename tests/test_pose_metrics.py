@@ -15,7 +15,7 @@ from page4d.evaluate.pose import (
     plot_trajectories,
     pose_errors,
     write_pose_files,
-    write_report,
+    write_pose_report,
 )
 from page4d.io.trajectories import Trajectory, write_tum
 from page4d.schema import Prediction, UserError
@@ -58,7 +58,7 @@ def test_unequal_lengths_pair_by_stamp_as_the_released_script_does(case):
 
 
 def test_report_file_has_the_released_titles_and_values(tmp_path):
-    write_report(tmp_path / "out" / "syn_eval_metric.txt", pose_errors(GT, PRED, name="syn"))
+    write_pose_report(tmp_path / "out" / "syn_eval_metric.txt", pose_errors(GT, PRED, name="syn"))
     text = (tmp_path / "out" / "syn_eval_metric.txt").read_text()
     for line in NUMBERS["file_title_lines"]:
         assert line in text.splitlines()

@@ -12,7 +12,7 @@ from page4d.evaluate.exam import Exam
 from page4d.evaluate.exam_results import AIMS, outcomes
 from page4d.model import PAGE4D
 from page4d.schema import UserError
-from page4d.train.publish import ancestry, publish
+from page4d.train.publish import ancestry, publish_run
 
 EXAM = Exam(
     split="dynamic-val",
@@ -40,7 +40,7 @@ def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
     first = train(tmp_path / "runs", "first")
     second = train(tmp_path / "runs", "second", f"start.weights={first}", "start.layer_scale=null")
     moved = (tmp_path / "runs").rename(tmp_path / "elsewhere")
-    card = publish(moved / "second", "small", tmp_path / "results", EXAM, tmp_path / "builtin")
+    card = publish_run(moved / "second", "small", tmp_path / "results", EXAM, tmp_path / "builtin")
     text = card.read_text()
     assert text.index("`first`") < text.index("`second`"), "the earlier stage comes first"
     result = json.loads((tmp_path / "results" / "small.json").read_text())

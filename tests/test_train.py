@@ -15,16 +15,16 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from training import MICRO, clips, make_trainer, settings
+from training import MICRO, ClipSource, clips, make_trainer, settings
 
 from page4d.data.loader import BatchShare, make_ahead
+from page4d.losses import LOSS_NAMES
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.batch import TrainBatch, stack, targets_of
 from page4d.train.record import read_scalars
 from page4d.train.settings import OptimConfig, Settings, StartConfig
-from page4d.train.sources import ClipSource, Curriculum, SyntheticSource
-from page4d.train.validation import LOSS_NAMES
+from page4d.train.sources import Curriculum, SyntheticSource
 
 
 class Broken:

@@ -14,7 +14,7 @@ from training import MICRO, clips, make_trainer, settings
 
 from page4d.evaluate.exact_scores import ExactAnswer, ExactTruth, score, score_sequences
 from page4d.evaluate.exam import Exam, examine
-from page4d.evaluate.exam_results import read_result, stored_table, summary, write_result
+from page4d.evaluate.exam_results import read_result, stored_table, summarize, write_result
 from page4d.evaluate.statistics import average_of, difference, interval, table_of
 from page4d.geometry import camera_centres, extri_intri_to_pose_encoding
 from page4d.model import PAGE4D
@@ -67,7 +67,7 @@ def test_few_frames_have_no_ate(frames: int) -> None:
     scores = score_sequences({"pose_enc": encoded}, targets)
     assert scores.ate.isnan().all()
     assert scores.abs_rel.isnan().all()
-    assert "ate_ratio" not in summary(scores.rows())
+    assert "ate_ratio" not in summarize(scores.rows())
     with pytest.raises(UserError, match="nothing to score"):
         score_sequences({"images": encoded}, targets)
 
@@ -82,7 +82,7 @@ def test_means_ratios_and_intervals() -> None:
     table = table_of(rows([1.0, 2.0, 3.0, math.nan]))
     assert average_of(table, "rotation") == pytest.approx(2.0)
     assert average_of(table, "rotation_ratio") == pytest.approx(1.0)
-    assert summary(rows([1.0, 3.0]))["ate_ratio"] == pytest.approx(1.0)
+    assert summarize(rows([1.0, 3.0]))["ate_ratio"] == pytest.approx(1.0)
     generator = np.random.default_rng(1)
     table = table_of(rows(generator.normal(5, 1, 400).tolist()))
     low, high = interval(table, "abs_rel")

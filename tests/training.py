@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from page4d.model import PAGE4DConfig
-from page4d.schema import Clip
+from page4d.schema import Clip, UserError
+from page4d.train.batch import TrainBatch, stack
 from page4d.train.loop import Trainer
 from page4d.train.settings import AidConfig, Settings, TrainerConfig
-from page4d.train.sources import ClipSource
 from page4d.train.validation import Validation
 from page4d.world import split_clip
 
@@ -42,6 +45,44 @@ TRAINER = TrainerConfig(
     progress=False,
     tensorboard=False,
 )
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Batches from a list of clips or any dataset of them, in an order drawn anew each pass from the seed.
+
+    Raises:  UserError if there are fewer clips than a batch needs.
+    """
+
+    clips: Sequence[Clip]
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = True
+    label: str = "clips"
+
+    def __post_init__(self) -> None:
+        if len(self.clips) < self.batch_size or self.batch_size < 1:
+            raise UserError(
+                f"data {self.label}: {len(self.clips)} clips for batches of {self.batch_size}; "
+                "lower data.batch_size (at least 1) or add clips"
+            )
+
+    @property
+    def name(self) -> str:
+        """The label it was given."""
+        return self.label
+
+    def batch(self, index: int, iteration: int) -> TrainBatch:
+        """Batch `index`; passes over the data follow one another without a gap."""
+        del iteration
+        per_pass = len(self.clips) // self.batch_size
+        lap, within = divmod(index, per_pass)
+        order = list(range(len(self.clips)))
+        if self.shuffle:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + lap)
+            order = torch.randperm(len(order), generator=generator).tolist()
+        chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
+        return replace(stack([self.clips[i] for i in chosen]), dataset=self.label)
 
 
 @cache

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import yaml
 
 from page4d.book.chapters import Execution, toc_entries
+from page4d.book.reference import add_names_used, reference_page
 from page4d.schema import atomic_write
 from page4d.version import code_revision
 
@@ -62,6 +63,10 @@ def stage(root: Path, source: Path, executed: Path, executions: Sequence[Executi
     for name in names:
         shutil.copy(executed / f"{name}.ipynb", source / "notebooks")
     toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    if any(entry["file"] == "reference" for entry in toc_entries(toc)):
+        (source / "reference.md").write_text(reference_page(), encoding="utf-8")
+        for name in names:
+            add_names_used(source / "notebooks" / f"{name}.ipynb")
     shorter = only_chapters(toc, names)
     (source / "_toc.yml").write_text(yaml.safe_dump(shorter, sort_keys=False), encoding="utf-8")
     if shorter != toc:

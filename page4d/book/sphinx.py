@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils import nodes
 
+from page4d.book.reference import docstring_in_rest, examples_of
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -79,8 +81,17 @@ def drop_live_code_scripts(
     context["css_files"][:] = [s for s in context["css_files"] if "thebe" not in str(s.filename)]
 
 
+def show_docstring(app: Sphinx, _what: str, name: str, _value: object, _options: object, lines: list[str]) -> None:
+    """Turn a docstring of this house into what Sphinx reads, with the example of its name behind it."""
+    path = Path(app.srcdir) / "examples.md"
+    examples = examples_of(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    lines[:] = docstring_in_rest(lines, examples.get(name, ""))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx when the book's configuration names this module."""
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", show_docstring)
     app.connect("build-finished", copy_scripts)
     app.connect("html-page-context", drop_live_code_scripts, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

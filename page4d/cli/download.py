@@ -31,11 +31,11 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{name} comes with the package and needs no download; use it as --weights {name}")
     candidates = [[RELEASED[name]] if name in RELEASED else parse_hub_name(name) for name in args.weights]
     for name, files in zip(args.weights, candidates, strict=True):
-        print(describe(name, fetch_any(files, name, revision=args.revision).path), flush=True)
+        print(describe_download(name, fetch_any(files, name, revision=args.revision).path), flush=True)
     return 0
 
 
-def describe(name: str, path: Path) -> str:
+def describe_download(name: str, path: Path) -> str:
     """Four lines on a fetched file.
 
     Raises:  UserError if the hub says another SHA-256: the hub names its large files by their hash.

@@ -54,9 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """conf/evaluate.yaml with the overrides and flags of the command line."""
     from page4d.config import compose
+    from page4d.evaluate.old_names import current_word
 
     flags = ["legacy_quaternion_order=true"] if args.legacy_quaternion_order else []
-    words = [re.sub(r"^align=scale(&|_and_)shift$", "align='scale&shift'", word) for word in args.overrides]
+    today = [current_word(word) for word in args.overrides]
+    words = [re.sub(r"^align=scale(&|_and_)shift$", "align='scale&shift'", word) for word in today]
     return compose([*words, *flags], "evaluate")
 
 
@@ -134,6 +136,7 @@ def _model(chosen: EvaluationSettings) -> PAGE4D:
     from page4d.inference import resolve_device
     from page4d.model import PAGE4D
 
+    # Weights fit exactly or this fails; the released launchers go on with whatever did load (E13).
     options = {} if chosen.mask is None else {"mask": chosen.mask}
     return PAGE4D.from_pretrained(chosen.weights, device=resolve_device(chosen.device or None), **options)
 
@@ -153,10 +156,10 @@ def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
 
 
 def _table(out: Path) -> int:
+    from page4d.evaluate.old_names import read_scores
     from page4d.evaluate.tables import markdown, scores_table, write_tables
-    from page4d.schema import Scores
 
-    found = [Scores.load(path) for path in sorted((out / "scores").glob("*/*.json"))]
+    found = [read_scores(path) for path in sorted((out / "scores").glob("*/*.json"))]
     if not found:
         raise UserError(f"{out / 'scores'} holds no Scores; `page4d evaluate run` writes them")
     for task in dict.fromkeys(s.task for s in found):

@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _publish(run_folder: str, name: str) -> int:
     from page4d.evaluate.exam import Exam
-    from page4d.train.publish import publish
+    from page4d.train.publish import publish_run
 
-    print(publish(run_folder, name, Path("book/results/builtin"), Exam()).read_text(encoding="utf-8"))
+    print(publish_run(run_folder, name, Path("book/results/builtin"), Exam()).read_text(encoding="utf-8"))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks: two protocols, one harness. Predictions in, Scores and tables out."""
+"""Benchmarks under two protocols in one harness. Predictions in, Scores and tables out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
+    from page4d.evaluate.depth_scoring import compared_frames as compared_frames, depth_options as depth_options
     from page4d.evaluate.exact_scores import (
         ClipScores as ClipScores,
         held_out_scores as held_out_scores,
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
         stored_table as stored_table,
     )
     from page4d.evaluate.harness import Study as Study
-    from page4d.evaluate.metrics import (
+    from page4d.evaluate.depth_metrics import (
         DepthOptions as DepthOptions,
-        aligned as aligned,
+        align_depth as align_depth,
         apply_fit as apply_fit,
         depth_errors as depth_errors,
         error_map as error_map,
         valid_pixels as valid_pixels,
     )
-    from page4d.evaluate.opening import open_study as open_study, study_of as study_of
+    from page4d.evaluate.opening import (
+        open_benchmark as open_benchmark,
+        open_study as open_study,
+        study_of as study_of,
+    )
     from page4d.evaluate.planted import Planted as Planted, plant as plant
     from page4d.evaluate.points import predicted_points as predicted_points, true_points as true_points
     from page4d.evaluate.pose import pose_errors as pose_errors
@@ -39,7 +44,7 @@ if TYPE_CHECKING:
         differences as differences,
         one_at_a_time as one_at_a_time,
     )
-    from page4d.evaluate.scoring import Rules as Rules, compared_frames as compared_frames
+    from page4d.evaluate.rules import Rules as Rules
     from page4d.evaluate.statistics import (
         Effect as Effect,
         average_of as average_of,

@@ -38,6 +38,7 @@ def chunks(*vectors: Vector) -> Iterator[tuple[NDArray[np.float64], ...]]:
 def lower_median(values: Vector) -> float:
     """The middle element, the lower one of two: what torch.median returns and the public scripts use."""
     middle = (len(values) - 1) // 2
+    # A partition finds one element in linear time; sorting millions of pixels would be most of the scoring.
     return float(np.partition(values, middle)[middle])
 
 
@@ -61,7 +62,8 @@ def identity_fit(pred: Vector, gt: Vector) -> Fit:
 def least_squares_fit(pred: Vector, gt: Vector) -> Fit:
     """Scale and shift of least squared error."""
     p, g = np.asarray(pred, np.float64), np.asarray(gt, np.float64)
-    (scale, shift), *_ = np.linalg.lstsq(np.stack((p, np.ones_like(p)), 1), g, rcond=None)
+    design = np.stack((p, np.ones_like(p)), 1)
+    (scale, shift), *_ = np.linalg.lstsq(design, g, rcond=None)
     return Fit(float(scale), float(shift))
 
 
@@ -70,7 +72,11 @@ def lad_scipy_fit(pred: Vector, gt: Vector) -> Fit:
     from scipy.optimize import minimize
 
     p, g = np.asarray(pred, np.float64), np.asarray(gt, np.float64)
-    found = minimize(lambda x: float(np.abs(x[0] * p + x[1] - g).sum()), x0=np.array(median_fit(p, g)))
+
+    def absolute_error(x: NDArray[np.float64]) -> float:
+        return float(np.abs(x[0] * p + x[1] - g).sum())
+
+    found = minimize(absolute_error, x0=np.array(median_fit(p, g)))
     return Fit(float(found.x[0]), float(found.x[1]))
 
 
@@ -87,6 +93,7 @@ def irls_scale_fit(pred: Vector, gt: Vector) -> Fit:
         raise NoFitError(f"the mean of {len(pred)} predicted depths is 0; scaling needs another")
     scale = float(torch.from_numpy(gt).nanmean()) / mean
     for _ in range(10):
+        # Least squares with each pixel weighted by 1 / |its error| is least absolute error at the fixed point.
         above = below = 0.0
         for p, g in chunks(pred, gt):
             weighted = p / (np.abs(scale * p - g) + 1e-8)
@@ -115,6 +122,7 @@ class L1Objective:
         for uncentred, g in chunks(self.pred, self.gt):
             p = uncentred - self.centre
             residual = s * p + t - g
+            # Inside the box a residual changes by no more than this, so a larger one keeps its sign.
             near = np.abs(residual) <= ds * np.abs(p) + dt
             near_p.append(p[near])
             near_g.append(g[near])
@@ -145,6 +153,7 @@ def adam_fit(pred: Vector, gt: Vector, start: Fit, lr: float = 1e-4, max_iters: 
     objective = L1Objective(pred, gt)
     x = np.array(start)
     mean, square = np.zeros(2), np.zeros(2)
+    # Adam moves by about `lr` a step, so one pass over all pixels serves some fifty steps.
     objective.narrow(*start, 50 * lr, 50 * lr)
     previous = np.inf
     for step in range(1, max_iters + 1):
@@ -152,6 +161,7 @@ def adam_fit(pred: Vector, gt: Vector, start: Fit, lr: float = 1e-4, max_iters: 
             objective.narrow(x[0], x[1], 50 * lr, 50 * lr)
         loss, *by = objective.value_and_gradient(x[0], x[1])
         gradient = np.array(by)
+        # Adam with torch's defaults, written out: two numbers need no optimizer object.
         mean = 0.9 * mean + 0.1 * gradient
         square = 0.999 * square + 0.001 * gradient**2
         x = x - lr * (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
@@ -183,7 +193,7 @@ def l1_scale_fit(pred: Vector, gt: Vector) -> Fit:
 def l1_scale_shift_fit(pred: Vector, gt: Vector) -> Fit:
     """Scale and shift of least absolute error, converged.
 
-    Method:  the objective is convex. Four small subsamples locate the minimum; all pixels then decide it inside a
+    Note:    the objective is convex. Four small subsamples locate the minimum; all pixels then decide it inside a
              box around that place, and the box moves and grows until the minimum lies in its interior, where
              convexity makes it the global one. The subsamples only set the starting box.
     """
@@ -193,6 +203,7 @@ def l1_scale_shift_fit(pred: Vector, gt: Vector) -> Fit:
 def _l1_fit(pred: Vector, gt: Vector, with_shift: bool) -> Fit:
     if len(pred) == 0 or not np.any(pred):
         raise NoFitError(f"no L1 fit to {len(pred)} predictions that are all zero; give some that are not")
+    # Equal predictions say nothing of a scale; the best constant for absolute errors is the median.
     if with_shift and float(np.ptp(pred)) == 0:
         return Fit(0.0, lower_median(gt))
     # Around the median prediction scale and shift are nearly independent, so an upright box is a tight one.
@@ -209,6 +220,7 @@ def _starting_box(pred: Vector, gt: Vector, centre: float, with_shift: bool) -> 
         spread = float(np.ptp(gt)) or float(np.abs(gt).max()) or 1.0
         scale = spread / (float(np.ptp(pred)) or float(np.abs(pred).max()))
         return Fit(scale, lower_median(gt) if with_shift else 0.0), (scale, spread if with_shift else 0.0)
+    # How far apart the minima of four subsamples lie says how far the minimum of all may lie from their mean.
     fits = []
     for k in range(4):
         part, truth = pred[k :: len(pred) // few], gt[k :: len(pred) // few]
@@ -231,7 +243,10 @@ def _minimise(objective: L1Objective, start: Fit, width: tuple[float, float]) ->
     for _ in range(60):
         objective.narrow(*fit, ds, dt)
         previous, fit = fit, _minimum_in_box(objective)
-        if abs(fit.scale - previous.scale) < 0.9 * ds and (dt == 0 or abs(fit.shift - previous.shift) < 0.9 * dt):
+        # A minimum on the edge of its box may go on outside; one that moved less than that lies inside.
+        scale_inside = abs(fit.scale - previous.scale) < 0.9 * ds
+        shift_inside = dt == 0 or abs(fit.shift - previous.shift) < 0.9 * dt
+        if scale_inside and shift_inside:
             return fit
         ds, dt = 4 * ds, 4 * dt
     raise NoFitError("the L1 minimum escaped sixty growing boxes; give finite depths")
@@ -247,6 +262,7 @@ def _minimum_in_box(objective: L1Objective) -> Fit:
         shift = _best_shift(objective, middle) if dt > 0 else 0.0
         value, by_scale, _ = objective.value_and_gradient(middle, shift)
         best = min(best, (value, Fit(middle, shift)))
+        # The least value over shifts is convex in the scale, so its slope says on which side the minimum lies.
         slope = by_scale if dt == 0 else _slope_of_profile(objective, middle, shift)
         if slope == 0 or high - low <= 1e-14 * abs(middle):
             break

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from page4d.data.normalization import normalize
-from page4d.evaluate.pose_auc import LIMITS_DEG, PairErrors, frame_pairs, pair_errors, relative_poses
+from page4d.evaluate.pose_auc import LIMITS_DEG, PairErrors, pair_errors, pair_numbers, relative_poses
 from page4d.geometry import (
     camera_centres,
     pose_encoding_to_extri_intri,
@@ -81,7 +81,7 @@ class ExactAnswer:
     """What is said about B clips, by a network or by something that needs none.
 
     Shapes:  depth (B, S, H, W); cam_from_world (B, S, 3, 4); first_from_second (B, P, 3, 4), the pairs of
-             `pose_auc.frame_pairs`, for answers that see two frames at a time and have no common world.
+             `pose_auc.pair_numbers`, for answers that see two frames at a time and have no common world.
     Units:   lengths in any unit; the world is any.
     """
 
@@ -218,16 +218,14 @@ def _mean_over(values: Tensor, chosen: Tensor) -> Tensor:
 
 def _pair_scores(predicted: Tensor, true: Tensor, frames: int) -> dict[str, Tensor]:
     errors: PairErrors = pair_errors(predicted, true, STANDING_STILL)
-    with_first = frame_pairs(frames)[0] == 0
-    turns = rotation_angle_deg(true[..., :3])
-    found = {
-        "rotation": errors.rotation_deg[:, with_first].mean(1),
-        "rotation_identity": turns[:, with_first].mean(1),
-        "relative_rotation": errors.rotation_deg.mean(1),
-        "relative_rotation_identity": turns.mean(1),
-        "direction": errors.median_direction(),
-        "without_direction": (~errors.has_direction).sum(1),
-    }
+    with_first = pair_numbers(frames)[0] == 0
+    # A camera that never turns is wrong by exactly the true turn.
+    turned, turns = errors.rotation_deg, rotation_angle_deg(true[..., :3])
+    found = {"relative_rotation": turned.mean(1), "relative_rotation_identity": turns.mean(1)}
+    found["rotation"] = turned[:, with_first].mean(1)
+    found["rotation_identity"] = turns[:, with_first].mean(1)
+    found["direction"] = errors.median_direction()
+    found["without_direction"] = (~errors.has_direction).sum(1)
     return found | {f"auc_{limit}": errors.auc(limit) for limit in LIMITS_DEG}
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from page4d.evaluate.statistics import Effect, Table, averages, effect, interval, table_of
-from page4d.evaluate.yardsticks import TITLES
+from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
@@ -63,7 +64,7 @@ AIMS = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AimOutcome:
     """What became of an aim: what was wanted, what was measured, and whether that reaches it."""
 
     title: str
@@ -75,13 +76,13 @@ class Outcome:
         return f"{self.title}: {self.wanted} wanted; {self.measured}, {'reached' if self.reached else 'missed'}"
 
 
-def outcomes(document: Mapping[str, Any]) -> list[Outcome]:
+def outcomes(document: Mapping[str, Any]) -> list[AimOutcome]:
     """Every aim that a stored exam speaks of: the limits on its main split, and the yardsticks on every split."""
     found = []
     for aim in AIMS:
         if aim.score in document["mean"]:
             value = document["mean"][aim.score]
-            found.append(Outcome(aim.title, aim.wanted(), f"{value:.3f}", aim.reached(value)))
+            found.append(AimOutcome(aim.title, aim.wanted(), f"{value:.3f}", aim.reached(value)))
     for split, part in parts(document).items():
         if part.get("yardsticks"):
             found.append(_ahead(split, part))
@@ -115,15 +116,15 @@ def comparisons(part: Mapping[str, Any]) -> Iterator[Comparison]:
                 yield Comparison(score, name, effect(first, theirs, score))
 
 
-def _ahead(split: str, part: Mapping[str, Any]) -> Outcome:
+def _ahead(split: str, part: Mapping[str, Any]) -> AimOutcome:
     behind = [c for c in comparisons(part) if c.effect.verdict != "better"]
-    names = ", ".join(f"{METRICS[c.score].heading} against {TITLES[c.yardstick]} ({c.effect})" for c in behind)
-    measured = f"not ahead in {names}" if behind else "ahead in all"
+    told = [f"{METRICS[c.score].heading} against {YARDSTICK_TITLES[c.yardstick]} ({c.effect})" for c in behind]
+    measured = f"not ahead in {', '.join(told)}" if behind else "ahead in all"
     scores = ", ".join(METRICS[score].heading for score in COMPARED)
-    return Outcome(f"yardsticks on {split}", f"ahead of each in {scores}", measured, not behind)
+    return AimOutcome(f"yardsticks on {split}", f"ahead of each in {scores}", measured, not behind)
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Averages of the scores over clips, and the ratios to a still camera's; what is defined nowhere is left out."""
     table = table_of(rows)
     return averages(table, [name for name in table if name != "moving_share"])
@@ -146,16 +147,13 @@ def write_result(
     main, *others = splits
     also = {split: part_of(splits[split]) for split in others}
     frames = {str(count): part_of(found, with_clips=False) for count, found in (lengths or {}).items()}
-    document = {
-        "format": FORMAT,
-        "about": about,
-        "provenance": provenance(),
-        "config_sha256": config_sha256(model.config),
-        "weights_sha256": weights_sha256(model),
-        **part_of(splits[main]),
-        **({"also": also} if also else {}),
-        **({"frames": frames} if frames else {}),
-    }
+    document = {"format": FORMAT, "about": about, "provenance": provenance()}
+    document |= {"config_sha256": config_sha256(model.config), "weights_sha256": weights_sha256(model)}
+    document |= part_of(splits[main])
+    if also:
+        document["also"] = also
+    if frames:
+        document["frames"] = frames
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "w") as stream:
         json.dump(document, stream, separators=(",", ":"))
@@ -180,13 +178,17 @@ def _scores_of(rows: Rows, with_clips: bool, only: Sequence[str] | None = None) 
         "interval": {name: interval(table, name) for name in mean},
     }
     if with_clips:
-        part["sequences"] = {name: [rounded(value) for value in column.tolist()] for name, column in table.items()}
+        part["sequences"] = {name: _rounded(column) for name, column in table.items()}
     return part
 
 
-def rounded(value: float) -> float | None:
+def round_stored(value: float) -> float | None:
     """A number with the digits that are stored; None for what is not finite."""
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+
+
+def _rounded(column: NDArray[np.float64]) -> list[float | None]:
+    return [round_stored(value) for value in column.tolist()]
 
 
 def read_result(path: Path | str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from PIL import Image
 
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence
-from page4d.evaluate.predictions import Origin
+from page4d.evaluate.predictions import Origin, prediction_of
+from page4d.evaluate.tasks import task_of
 from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import read_depth_npy
 from page4d.io.trajectories import read_tum, rigid_inverse
@@ -23,13 +24,12 @@ from page4d.schema import Prediction, UserError
 class ExternalFiles:
     """Where another model's results lie.
 
-    depth:         `<sequence>/<image stem>.npy`, z-depth in each frame's own camera, showing the whole image at any
-                   size; None where only poses are scored. A benchmark asks for depth at every pixel: 0 or less is
-                   no hole that is left out, but is scored as a depth of 0, as the released scripts do.
-    trajectories:  `<sequence>.txt`, TUM rows (xyzw, camera to world), one for each image in order; None where only
-                   depth is scored.
-    intrinsics:    `<sequence>.txt`, K in pixels of the depth maps as nine numbers a row, one row for each image; only
-                   point maps need them.
+    Note:    `depth` holds `<sequence>/<image stem>.npy`, z-depth in each frame's own camera, showing the whole image at
+             any size; None where only poses are scored. A benchmark asks for depth at every pixel: 0 or less is not a
+             hole that is left out, but is scored as a depth of 0, as the released scripts do. `trajectories` holds
+             `<sequence>.txt`, TUM rows (xyzw, camera to world), one for each image in order; None where only depth is
+             scored. `intrinsics` holds `<sequence>.txt`, K in pixels of the depth maps as nine numbers a row, one row
+             for each image; only point maps need them.
     """
 
     label: str
@@ -64,17 +64,18 @@ def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Pat
     for name, prediction in made:
         prediction.meta.update(config_sha256="external", weights_sha256=digest)
         prediction.save(folder / f"{name}.npz")
-    empty = sum(int((p.depth <= 0).sum()) for _, p in made) / sum(p.depth.size for _, p in made)
-    return Converted(len(made), empty)
+    empty = sum(int((prediction.depth <= 0).sum()) for _, prediction in made)
+    pixels = sum(prediction.depth.size for _, prediction in made)
+    return Converted(len(made), empty / pixels)
 
 
 def _check_task(files: ExternalFiles, benchmark: Benchmark) -> None:
-    needs_depth, needs_poses = benchmark.task != "pose", benchmark.task in ("pose", "points")
-    if needs_depth and files.depth is None:
+    needs = task_of(benchmark.task).needs
+    if "depth" in needs and files.depth is None:
         raise UserError(f"{benchmark.name} scores depth; give --depth FOLDER with <sequence>/<image stem>.npy")
-    if needs_poses and files.trajectories is None:
+    if "poses" in needs and files.trajectories is None:
         raise UserError(f"{benchmark.name} needs poses; give --trajectories FOLDER with <sequence>.txt in TUM order")
-    if benchmark.task == "points" and files.intrinsics is None:
+    if "intrinsics" in needs and files.intrinsics is None:
         raise UserError(f"{benchmark.name} lifts depth to points; give --intrinsics FOLDER with <sequence>.txt")
 
 
@@ -88,26 +89,13 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
         trajectory = read_tum(files.trajectories / f"{sequence.name}.txt")
         if len(trajectory) != s:
             raise UserError(
-                f"{sequence.name}: {len(trajectory)} poses for {s} images; needed one row for each image, in order"
+                f"{sequence.name}: {len(trajectory)} poses for {s} images; expected one row for each image, in order"
             )
         poses = rigid_inverse(trajectory.world_from_camera)
-    h, w = depth.shape[1:]
     digest = sha256_of(depth.tobytes() + poses.tobytes())
-    return Prediction(
-        cam_from_world=poses[:, :3].astype(np.float32),
-        K=_intrinsics(sequence, files.intrinsics),
-        depth=depth,
-        depth_conf=np.ones_like(depth),
-        points=None,
-        points_conf=None,
-        mask=None,
-        images=np.zeros((s, h, w, 3), np.uint8),
-        frame_names=tuple(p.name for p in sequence.images),
-        timestamps_s=np.full(s, np.nan),
-        original_hw=np.tile(np.array([[height, width]]), (s, 1)),
-        box_in_original=np.tile(np.array([[0.0, 0.0, width, height]]), (s, 1)),
-        meta={"source": "external", "label": files.label, "weights_sha256": digest},
-    )
+    meta = {"source": "external", "label": files.label, "weights_sha256": digest}
+    K = _intrinsics(sequence, files.intrinsics)
+    return replace(prediction_of(sequence, depth, poses, K, (height, width)), meta=meta)
 
 
 def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
@@ -116,7 +104,7 @@ def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
     maps = [_map(folder / sequence.name / f"{p.stem}.npy") for p in sequence.images]
     shapes = {m.shape for m in maps}
     if len(shapes) != 1:
-        raise UserError(f"{sequence.name}: depth maps of {len(shapes)} sizes {sorted(shapes)}; needed one size")
+        raise UserError(f"{sequence.name}: depth maps of {len(shapes)} sizes {sorted(shapes)}; expected one size")
     return np.stack(maps)
 
 
@@ -126,7 +114,7 @@ def _map(path: Path) -> NDArray[np.float32]:
         count = int((~np.isfinite(depth)).sum())
         raise UserError(f"{path}: {count} of {depth.size} depths are not finite; fill them, a benchmark scores all")
     if not (depth > 0).any():
-        raise UserError(f"{path}: no depth is above 0; needed z-depth in front of the camera")
+        raise UserError(f"{path}: no depth is above 0; expected z-depth in front of the camera")
     return depth
 
 
@@ -141,5 +129,5 @@ def _intrinsics(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as rows of nine numbers ({error})") from error
     if rows.shape != (s, 9):
-        raise UserError(f"{path} has {rows.shape[0]} rows of {rows.shape[1]}, needed {s} of 9")
+        raise UserError(f"{path} has {rows.shape[0]} rows of {rows.shape[1]}, expected {s} of 9")
     return rows.reshape(s, 3, 3).astype(np.float32)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence, list_sequences
+from page4d.evaluate.old_names import former_name
 from page4d.evaluate.predictions import Origin, origin_of, predict_benchmark, share_of_this_process
 from page4d.evaluate.protocol import STANDARD, Protocol
-from page4d.evaluate.scoring import Rules, score_benchmark
+from page4d.evaluate.rules import Rules
+from page4d.evaluate.scoring import score_benchmark
 from page4d.evaluate.synthetic_folder import SyntheticSettings, synthetic_root
+from page4d.evaluate.tasks import Task, task_of
 from page4d.model import PAGE4D
 from page4d.schema import Scores, UserError
 
@@ -22,7 +25,8 @@ Report = Callable[[str, str], None]
 class Study:
     """One line of a table: a benchmark under a protocol.
 
-    root:  the dataset's folder; None renders the synthetic benchmark below `out`.
+    Note:    root is the dataset's folder; None renders the synthetic benchmark below `out`.
+    Raises:  UserError for a task that does not exist.
     """
 
     benchmark: Benchmark
@@ -31,6 +35,19 @@ class Study:
     out: Path = Path("evaluation")
     root: Path | None = None
     legacy_quaternion_order: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        task_of(self.benchmark.task)
+
+    @property
+    def task(self) -> Task:
+        """What the benchmark measures."""
+        return task_of(self.benchmark.task)
+
+    @property
+    def rules(self) -> Rules:
+        """How its predictions are scored; no files are written."""
+        return Rules(self.benchmark, self.protocol, self.align, None, self.legacy_quaternion_order)
 
     def sequences(self) -> list[EvalSequence]:
         """The benchmark's sequences under the protocol; renders the synthetic ones that are not there yet."""
@@ -49,11 +66,13 @@ class Study:
         key = ""
         if self.benchmark.dataset == "synthetic" and self.root is None:
             key = "-" + SyntheticSettings(**(self.benchmark.settings or {})).key()
-        return self.out / "predictions" / _safe(label) / f"{self.benchmark.name}{key}" / inputs
+        parent, name = self.out / "predictions" / _safe(label), self.benchmark.name
+        earlier = parent / f"{former_name(name)}{key}" / inputs
+        return earlier if earlier.is_dir() else parent / f"{name}{key}" / inputs
 
     def scores_file(self, label: str) -> Path:
         """Where the Scores of a model go."""
-        align = f"-{self.align.replace('&', '_and_')}" if self.benchmark.task == "videodepth" else ""
+        align = f"-{self.align.replace('&', '_and_')}" if self.task.with_fits else ""
         return self.out / "scores" / _safe(label) / f"{self.benchmark.name}-{_safe(self.protocol.name)}{align}.json"
 
     def predict(self, model: PAGE4D, label: str, report: Report | None = None) -> int:
@@ -61,7 +80,7 @@ class Study:
         origin = origin_of(model, label, self.benchmark, self.protocol)
         todo = share_of_this_process(self.sequences())
         failed = 0
-        for name, outcome in predict_benchmark(model, todo, self.predictions(label), origin, self.benchmark.task):
+        for name, outcome in predict_benchmark(model, todo, self.predictions(label), origin, self.task):
             failed += outcome == "failed"
             if report is not None:
                 report(name, outcome)
@@ -75,9 +94,8 @@ class Study:
     def score_folder(self, folder: Path, label: str, expected: Origin | None = None) -> Scores:
         """Score predictions that lie elsewhere, for example converted ones."""
         path = self.scores_file(label)
-        files = path.parent / f"{path.stem}-files" if self.benchmark.task == "pose" else None
-        rules = Rules(self.benchmark, self.protocol, self.align, files, self.legacy_quaternion_order)
-        scores = score_benchmark(self.sequences(), folder, rules, expected)
+        files = path.parent / f"{path.stem}-files" if self.task.with_files else None
+        scores = score_benchmark(self.sequences(), folder, replace(self.rules, files=files), expected)
         path.parent.mkdir(parents=True, exist_ok=True)
         scores.save(path)
         return scores
@@ -86,11 +104,6 @@ class Study:
         """Both loops."""
         self.predict(model, label, report)
         return self.score(label, model)
-
-
-def benchmark_name(task: str, dataset: str) -> str:
-    """The configuration of a task on a dataset, as chapters name them."""
-    return f"synthetic-{task}" if dataset == "synthetic" else f"{task}-{dataset}"
 
 
 def _safe(name: str) -> str:

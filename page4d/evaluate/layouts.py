@@ -6,7 +6,7 @@ Layouts are those that CUT3R, MonST3R and the released scripts share, so folders
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from page4d.schema import UserError
 
 DepthMap = NDArray[np.float32] | NDArray[np.float64]
 Camera = tuple[NDArray[np.float64], NDArray[np.float64]]
+Stamped = Mapping[int, Path] | Mapping[float, Path]
 NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
 
 
@@ -53,12 +54,12 @@ def read_array(path: Path) -> DepthMap:
 class EvalSequence:
     """One sequence: files only, nothing read yet.
 
-    image_stamps, depth_stamps:  frame numbers, or seconds where names are time stamps; one for each file.
-    tolerance_s:      how far apart stamps of one frame may be; 0 = they are equal.
-    gaps_known:       a manifest says which frames have no truth, so a missing one is no mistake.
-    read_depth:       in the number type of the released readers, whose ten rounds of reweighting it moves.
-    read_trajectory:  a pose that is not finite says that its frame has none.
-    read_camera:      of one image: world_from_camera (4, 4) and K (3, 3) at the image's own size.
+    Units:   image_stamps and depth_stamps are frame numbers, or seconds where names are time stamps, one for each file;
+             tolerance_s is how far apart stamps of one frame may be, 0 = they are equal.
+    Note:    gaps_known: a manifest says which frames have no truth, so a missing one is no mistake. read_depth keeps
+             the number type of the released readers, which moves their ten rounds of reweighting. In read_trajectory a
+             pose that is not finite says that its frame has none. read_camera gives, of one image, world_from_camera
+             (4, 4) and K (3, 3) at the image's own size.
     """
 
     name: str
@@ -85,13 +86,13 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
     """
     root = Path(root)
     if not root.is_dir():
-        raise UserError(f"{benchmark.name}: {root} is no folder; needed {benchmark.download}")
+        raise UserError(f"{benchmark.name}: {root} is no folder; expected {benchmark.download}")
     found = {s.name: s for s in LAYOUTS[benchmark.dataset](root, benchmark, protocol)}
     wanted = _wanted(benchmark, protocol, found)
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
         what = f"sequences {', '.join(missing[:5])}" if missing else "any sequence"
-        raise UserError(f"{benchmark.name}: {root} does not hold {what}; needed {benchmark.download}")
+        raise UserError(f"{benchmark.name}: {root} does not hold {what}; expected {benchmark.download}")
     cap = protocol.max_frames if benchmark.task == "videodepth" else None
     return [_strided(found[name], benchmark).first(cap) for name in wanted]
 
@@ -106,6 +107,7 @@ def _wanted(benchmark: Benchmark, protocol: Protocol, found: Iterable[str]) -> l
 
 
 def _strided(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
+    # Pictures and their truth alike; the released video script takes the stride of the pictures alone (E12).
     every = slice(None, None, benchmark.stride)
     read = sequence.read_trajectory
     return replace(
@@ -125,7 +127,7 @@ def pair_frames(sequence: EvalSequence, truth: Sequence[float], protocol: Protoc
     stamps = sequence.image_stamps
     if protocol.pairing == "position":
         if strict and len(stamps) != len(truth):
-            raise UserError(f"{sequence.name}: {len(stamps)} images but {len(truth)} of {what}; needed equally many")
+            raise UserError(f"{sequence.name}: {len(stamps)} images but {len(truth)} of {what}; expected equally many")
         return [(i, i) for i in range(min(len(stamps), len(truth)))]
     pairs = _by_stamp(stamps, truth, sequence.tolerance_s)
     if strict and len(pairs) != len(stamps):
@@ -174,17 +176,15 @@ def sintel(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eva
     """`training/{final,depth,camdata_left}/<sequence>/frame_0001.{png,dpt,cam}`."""
     files = SintelFiles(root)
     for shot in files.shots():
-        images, depths = files.of(shot, "images"), files.of(shot, "depth")
-        yield EvalSequence(
-            name=shot,
-            images=tuple(images.values()),
-            image_stamps=tuple(map(float, images)),
-            depths=tuple(depths.values()),
-            depth_stamps=tuple(map(float, depths)),
-            read_depth=read_dpt,
-            read_trajectory=partial(_sintel_trajectory, files, shot),
-            read_camera=partial(_sintel_camera, files, shot),
-        )
+        trajectory, camera = partial(_sintel_trajectory, files, shot), partial(_sintel_camera, files, shot)
+        sequence = _of_stamped(shot, files.of(shot, "images"), files.of(shot, "depth"))
+        yield replace(sequence, read_depth=read_dpt, read_trajectory=trajectory, read_camera=camera)
+
+
+def _of_stamped(name: str, images: Stamped, depths: Stamped) -> EvalSequence:
+    """A sequence of files by their frame number or time stamp."""
+    image_stamps, depth_stamps = tuple(map(float, images)), tuple(map(float, depths))
+    return EvalSequence(name, tuple(images.values()), image_stamps, tuple(depths.values()), depth_stamps)
 
 
 def _sintel_cameras(files: SintelFiles, shot: str) -> Path:
@@ -204,12 +204,8 @@ def _sintel_camera(files: SintelFiles, shot: str, image: Path) -> Camera:
 
 
 def _from_prepared(prepared: PreparedSequence, name: str) -> EvalSequence:
-    return EvalSequence(
-        name=name,
-        images=tuple(prepared.images.values()),
-        image_stamps=tuple(prepared.images),
-        depths=tuple(prepared.depths.values()),
-        depth_stamps=tuple(prepared.depths),
+    return replace(
+        _of_stamped(name, prepared.images, prepared.depths),
         read_depth=partial(_read_units, units_per_m=BONN_UNITS_PER_M),
         read_trajectory=prepared.read_trajectory,
         tolerance_s=prepared.tolerance_s,
@@ -229,18 +225,18 @@ def tum(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSe
         yield _from_prepared(prepared, name)
 
 
-def dyncheck(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+def dycheck(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`<scene>/{rgb/1x,depth/1x,camera}/0_00000.{png,npy,json}`: camera 0 moves, the others are for validation."""
-    mixed = benchmark.task == "pose" and protocol.dyncheck_camera == "all"
+    mixed = benchmark.task == "pose" and protocol.dycheck_camera == "all"
     for name, files in list_scenes(root).items():
-        images = files.pictures() if mixed else list(files.images().values())
-        depths = files.depths()
-        yield EvalSequence(
-            name=name,
-            images=tuple(images),
-            image_stamps=tuple(_moving_camera_stamp(path) for path in images),
-            depths=tuple(depths.values()),
-            depth_stamps=tuple(map(float, depths)),
+        sequence = _of_stamped(name, files.images(), files.depths())
+        if mixed:
+            # The released script lists every camera's images by name, and the truth of camera 0 only.
+            images = tuple(files.pictures())
+            stamps = tuple(_moving_camera_stamp(path) for path in images)
+            sequence = replace(sequence, images=images, image_stamps=stamps)
+        yield replace(
+            sequence,
             read_depth=partial(read_dycheck_depth, keep_clamped=protocol.clamped_depth == "keep"),
             read_trajectory=partial(read_dycheck_cameras, files.folder / "camera"),
             read_camera=partial(_dycheck_camera, files),
@@ -309,7 +305,7 @@ LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]
     "sintel": sintel,
     "bonn": bonn,
     "tum": tum,
-    "dyncheck": dyncheck,
+    "dycheck": dycheck,
     "kitti": kitti,
     "nyu": nyu,
     "scannet": scannet,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from page4d.config import compose
 from page4d.evaluate.benchmark import Benchmark
-from page4d.evaluate.harness import Study, benchmark_name
+from page4d.evaluate.harness import Study
+from page4d.evaluate.old_names import current_name
 from page4d.evaluate.protocol import protocol_of
 from page4d.settings import build
 
@@ -42,14 +43,11 @@ class EvaluationSettings:
 
     def study(self) -> Study:
         """The benchmark, protocol and folders."""
-        return Study(
-            benchmark=Benchmark.from_dict(self.benchmark),
-            protocol=protocol_of(self.protocol, self.options),
-            align=self.align,
-            out=Path(self.out),
-            root=None if self.root is None else Path(self.root),
-            legacy_quaternion_order=self.legacy_quaternion_order,
-        )
+        benchmark = Benchmark.from_dict(self.benchmark)
+        protocol = protocol_of(self.protocol, self.options)
+        root = None if self.root is None else Path(self.root)
+        study = Study(benchmark, protocol, self.align, Path(self.out), root)
+        return replace(study, legacy_quaternion_order=self.legacy_quaternion_order)
 
 
 def open_study(
@@ -59,9 +57,17 @@ def open_study(
 
     Raises:  UserError for an unknown task, dataset or protocol.
     """
-    config = compose([f"benchmark={benchmark_name(task, dataset)}", f"protocol={protocol}"], "evaluate")
+    config = compose([f"benchmark={current_name(f'{task}-{dataset}')}", f"protocol={protocol}"], "evaluate")
     folder = str(out) or tempfile.mkdtemp(prefix="page4d-evaluation-")
     return study_of(config | {"align": align, "root": root or None, "out": folder})
+
+
+def open_benchmark(name: str) -> Benchmark:
+    """The shipped benchmark of a name, such as `pose-sintel`.
+
+    Raises:  UserError naming near ones.
+    """
+    return Benchmark.from_dict(compose([f"benchmark={current_name(name)}"], "evaluate")["benchmark"])
 
 
 def study_of(config: Mapping[str, Any]) -> Study:

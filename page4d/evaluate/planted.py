@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from page4d.evaluate.harness import Study
 from page4d.evaluate.layouts import EvalSequence, pair_frames
-from page4d.evaluate.predictions import Origin
+from page4d.evaluate.predictions import Origin, prediction_of
 from page4d.evaluate.protocol import STANDARD
 from page4d.schema import Prediction, UserError
 
@@ -25,9 +25,10 @@ from page4d.schema import Prediction, UserError
 class Planted:
     """Sizes of the errors; all zero is a perfect network.
 
-    depth_sigma:    standard deviation of the logarithm of depth, smooth over the image (4 x 4 knots).
-    rotation_deg:   standard deviation of each frame's rotation about each axis; translation: of its position, in the
-                    unit of the truth. The first frame is the world and stays exact.
+    Units:   depth_sigma is the standard deviation of the logarithm of depth, smooth over the image (4 x 4 knots);
+             rotation_deg that of each frame's rotation about each axis; translation that of its position, in the unit
+             of the truth.
+    Note:    the first frame is the world and stays exact.
     """
 
     depth_sigma: float = 0.0
@@ -57,26 +58,15 @@ def _planted(sequence: EvalSequence, errors: Planted, rng: np.random.Generator) 
     if sequence.read_camera is None:
         raise UserError(f"{sequence.name}: errors are planted into cameras and depth; this layout has no cameras")
     pairs = pair_frames(sequence, sequence.depth_stamps, STANDARD, "depth map")
-    depth = np.stack([sequence.read_depth(sequence.depths[j]) for _, j in pairs])
+    exact = np.stack([sequence.read_depth(sequence.depths[j]) for _, j in pairs])
     cameras = [sequence.read_camera(sequence.images[i]) for i, _ in pairs]
-    s, height, width = depth.shape
+    s, height, width = exact.shape
     poses = np.linalg.inv(np.stack([pose for pose, _ in cameras]))
     poses = poses @ np.linalg.inv(poses[0])
-    depth = depth * np.exp(np.stack([_smooth(errors.depth_sigma, height, width, rng) for _ in range(s)]))
-    return Prediction(
-        cam_from_world=_moved(poses, errors, rng)[:, :3].astype(np.float32),
-        K=np.stack([K for _, K in cameras]).astype(np.float32),
-        depth=depth.astype(np.float32),
-        depth_conf=np.ones(depth.shape, np.float32),
-        points=None,
-        points_conf=None,
-        mask=None,
-        images=np.zeros((s, height, width, 3), np.uint8),
-        frame_names=tuple(p.name for p in sequence.images),
-        timestamps_s=np.full(s, np.nan),
-        original_hw=np.tile(np.array([[height, width]]), (s, 1)),
-        box_in_original=np.tile(np.array([[0.0, 0.0, width, height]]), (s, 1)),
-    )
+    wrong_by = np.stack([_smooth(errors.depth_sigma, height, width, rng) for _ in range(s)])
+    depth: NDArray[np.float32] = (exact * np.exp(wrong_by)).astype(np.float32)
+    K = np.stack([intrinsics for _, intrinsics in cameras]).astype(np.float32)
+    return prediction_of(sequence, depth, _moved(poses, errors, rng), K, (height, width))
 
 
 def _smooth(sigma: float, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:

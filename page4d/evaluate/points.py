@@ -15,13 +15,17 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from page4d.evaluate.layouts import EvalSequence
+from page4d.evaluate.layouts import EvalSequence, pair_frames
+from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.geometry import fit_similarity, world_points
 from page4d.io.trajectories import rigid_inverse
 from page4d.result.pixel_map import PixelMap
-from page4d.schema import Prediction, UserError
+from page4d.schema import Prediction, SequenceScore, UserError
 
 Array = NDArray[np.floating[Any]]
+POINT_METRICS = (
+    "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median", "overall_mean", "overall_median",
+)  # fmt: skip
 MAX_POINTS = 200_000  # of a sequence, drawn with a fixed seed, so that the two search trees stay small
 
 
@@ -29,7 +33,8 @@ MAX_POINTS = 200_000  # of a sequence, drawn with a fixed seed, so that the two 
 class PointErrors:
     """Distances in the ground truth's unit after alignment.
 
-    accuracy:      from each predicted point to the nearest true one; completeness: the other way; overall: their mean.
+    Note:    accuracy is from each predicted point to the nearest true one, completeness the other way, overall their
+             mean.
     """
 
     accuracy_mean: float
@@ -55,7 +60,7 @@ def point_errors(pred: Array, gt: Array) -> PointErrors:
     Raises:  UserError if fewer than three points are given or they lie on a line.
     """
     if pred.shape != gt.shape or len(pred) < 3:
-        raise UserError(f"{pred.shape} predicted and {gt.shape} true points; needed equally many, at least three")
+        raise UserError(f"{pred.shape} predicted and {gt.shape} true points; expected equally many, at least three")
     if len(pred) > MAX_POINTS:
         chosen = np.random.default_rng(0).choice(len(pred), MAX_POINTS, replace=False)
         pred, gt = pred[chosen], gt[chosen]
@@ -67,24 +72,19 @@ def point_errors(pred: Array, gt: Array) -> PointErrors:
     moved = fit.apply(source).numpy()
     accuracy, _ = cKDTree(gt).query(moved)
     completeness, _ = cKDTree(moved).query(gt)
-    return PointErrors(
-        float(accuracy.mean()),
-        float(np.median(accuracy)),
-        float(completeness.mean()),
-        float(np.median(completeness)),
-        len(pred),
-        float(fit.scale),
-    )
+    means = float(accuracy.mean()), float(completeness.mean())
+    medians = float(np.median(accuracy)), float(np.median(completeness))
+    return PointErrors(means[0], medians[0], means[1], medians[1], len(pred), float(fit.scale))
 
 
 def predicted_points(prediction: Prediction) -> NDArray[np.float64]:
     """World points (S, H, W, 3): the point head's where there is one, else depth lifted by the predicted cameras."""
     if prediction.points is not None:
         return prediction.points.astype(np.float64)
-    return lifted(prediction.depth, prediction.K, prediction.cam_from_world)
+    return lift_depth(prediction.depth, prediction.K, prediction.cam_from_world)
 
 
-def lifted(depth: Array, K: Array, cam_from_world: Array) -> NDArray[np.float64]:
+def lift_depth(depth: Array, K: Array, cam_from_world: Array) -> NDArray[np.float64]:
     """`world_points` of arrays, in float64: (*, H, W), (*, 3, 3), (*, 3 or 4, 4) -> (*, H, W, 3)."""
     return world_points(*(torch.from_numpy(np.float64(a)) for a in (depth, K, cam_from_world))).numpy()
 
@@ -102,10 +102,28 @@ def true_points(
     pose, K = sequence.read_camera(image)
     height, width = measured.shape
     of_depth = PixelMap.of_whole(prediction.original_hw[frame], (height, width))
-    points = lifted(measured, of_depth.K_in_input(K), rigid_inverse(pose))
+    points = lift_depth(measured, of_depth.K_in_input(K), rigid_inverse(pose))
     x, y = PixelMap.of(prediction)[frame].onto(of_depth).grid_in_original(prediction.size_hw)
     columns, rows = np.floor(x + 0.5).astype(int), np.floor(y + 0.5).astype(int)
     inside = ((rows >= 0) & (rows < height))[:, None] & (columns >= 0) & (columns < width)
     rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
     seen = measured[rows[:, None], columns]
     return points[rows[:, None], columns], inside & (seen > 0)
+
+
+def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
+    """Accuracy and completeness of the whole sequence's points."""
+    if rules.protocol.name.split("+")[0] != "standard":
+        raise UserError("point maps have no public script; only protocol=standard exists for them")
+    points = predicted_points(prediction)
+    predicted, true = [], []
+    for i, j in pair_frames(sequence, sequence.depth_stamps, rules.protocol, "depth map"):
+        gt, seen = true_points(sequence, sequence.images[i], sequence.depths[j], prediction, i)
+        predicted.append(points[i][seen])
+        true.append(gt[seen])
+    try:
+        errors = point_errors(np.concatenate(predicted), np.concatenate(true))
+    except UserError as error:
+        raise UnscorableError(str(error)) from error
+    values = {name: float(getattr(errors, name)) for name in POINT_METRICS}
+    return SequenceScore(sequence.name, values, 1.0, notes={"points": float(errors.points), "scale": errors.scale})

@@ -67,17 +67,11 @@ def pose_errors(gt: Trajectory, pred: Trajectory, by_position: bool = False, nam
         result = metric.get_result()
         result.info["title"] = f"{metric}\n(with Sim(3) Umeyama alignment)"
         blocks.append(result.pretty_str())
-    return PoseErrors(
-        ate=_rmse(ape),
-        rpe_trans=_rmse(steps_trans),
-        rpe_rot_deg=_rmse(steps_rot),
-        pairs=estimate.num_poses,
-        per_pose=np.asarray(ape.error),
-        per_step_trans=np.asarray(steps_trans.error),
-        per_step_rot_deg=np.asarray(steps_rot.error),
-        aligned=Trajectory(np.stack(estimate.poses_se3), np.asarray(estimate.timestamps)),
-        report=f"Seq: {name} \n\n" + "".join(blocks),
-    )
+    aligned = Trajectory(np.stack(estimate.poses_se3), np.asarray(estimate.timestamps))
+    report = f"Seq: {name} \n\n" + "".join(blocks)
+    ate, trans, turn = _rmse(ape), _rmse(steps_trans), _rmse(steps_rot)
+    per_pose, per_trans, per_turn = (np.asarray(metric.error) for metric in (ape, steps_trans, steps_rot))
+    return PoseErrors(ate, trans, turn, estimate.num_poses, per_pose, per_trans, per_turn, aligned, report)
 
 
 def _paired(gt: Trajectory, pred: Trajectory, name: str) -> tuple[PoseTrajectory3D, PoseTrajectory3D]:
@@ -119,7 +113,8 @@ def write_pose_files(
             np.savetxt(stream, rows, fmt="%.6f")
 
 
-def write_report(path: Path, errors: PoseErrors) -> None:
+# The released script reads its numbers back from this text, and counts what it does not find as 0 (E11); ours are kept.
+def write_pose_report(path: Path, errors: PoseErrors) -> None:
     """Write `<sequence>_eval_metric.txt`: evo's own three result blocks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, "w") as stream:

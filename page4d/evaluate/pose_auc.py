@@ -15,14 +15,14 @@ from page4d.geometry import compose, invert, rotation_angle_deg
 LIMITS_DEG = (3, 5, 15, 30)
 
 
-def frame_pairs(frames: int) -> Tensor:
+def pair_numbers(frames: int) -> Tensor:
     """Numbers of the two frames of every pair (2, P), P = S (S - 1) / 2; the pairs with frame 0 come first."""
     return torch.triu_indices(frames, frames, offset=1)
 
 
 def relative_poses(cam_from_world: Tensor) -> Tensor:
     """Second camera seen from the first, `first_from_second`, of every pair: (*, S, 3 or 4, 4) -> (*, P, 3, 4)."""
-    first, second = frame_pairs(cam_from_world.shape[-3]).to(cam_from_world.device)
+    first, second = pair_numbers(cam_from_world.shape[-3]).to(cam_from_world.device)
     world_from_cam = invert(cam_from_world)
     return compose(cam_from_world[..., first, :, :], world_from_cam[..., second, :, :])
 

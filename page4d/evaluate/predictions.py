@@ -15,11 +15,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import EvalSequence
+from page4d.evaluate.old_names import current_name, current_options
 from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.tasks import Task
 from page4d.inference import predict
 from page4d.io.images import LoadedImages, load_images
 from page4d.io.pictures import open_rgb
@@ -36,8 +39,8 @@ Outcome = Literal["done", "there", "failed"]
 class Origin:
     """What made the predictions of a folder.
 
-    source:  "page4d", or "external" for converted ones, whose hashes are those of the converted files.
-    inputs:  the protocol options that decided what the network saw; None = not known (external).
+    Note:    source is "page4d", or "external" for converted ones, whose hashes are those of the converted files;
+             inputs are the protocol options that decided what the network saw, None = not known (external).
     """
 
     benchmark: str
@@ -62,9 +65,14 @@ class Origin:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read a folder's `folder.json`."""
+        """Read a folder's `folder.json`.
+
+        Raises:  UserError if it is missing or damaged.
+        """
         try:
-            return cls(**json.loads((folder / FOLDER_FILE).read_text(encoding="utf-8")))
+            origin = cls(**json.loads((folder / FOLDER_FILE).read_text(encoding="utf-8")))
+            inputs = None if origin.inputs is None else current_options(origin.inputs)
+            return replace(origin, benchmark=current_name(origin.benchmark), inputs=inputs)
         except FileNotFoundError as error:
             raise UserError(f"{folder} holds no predictions; `page4d evaluate predict` writes them") from error
         except (ValueError, TypeError) as error:
@@ -74,7 +82,7 @@ class Origin:
         """Refuse to mix: every field must be equal."""
         wrong = [k for k, v in asdict(self).items() if k != "label" and v != getattr(other, k)]
         if wrong:
-            what = "; ".join(f"{k} is {getattr(other, k)!s:.40}, needed {getattr(self, k)!s:.40}" for k in wrong)
+            what = "; ".join(f"{k} is {getattr(other, k)!s:.40}, expected {getattr(self, k)!s:.40}" for k in wrong)
             raise UserError(f"{folder} holds predictions of something else: {what}. Give another --out, or remove it")
 
 
@@ -108,7 +116,7 @@ def share_of_this_process(sequences: Sequence[EvalSequence]) -> Sequence[EvalSeq
 
 
 def predict_benchmark(
-    model: PAGE4D, sequences: Sequence[EvalSequence], folder: Path, origin: Origin, task: str
+    model: PAGE4D, sequences: Sequence[EvalSequence], folder: Path, origin: Origin, task: Task
 ) -> Iterator[tuple[str, Outcome]]:
     """Predict what is not there yet; yields each sequence's name and outcome.
 
@@ -123,7 +131,7 @@ def predict_benchmark(
         try:
             prediction = run_sequence(model, sequence, origin, task)
         except UserError as error:
-            if not out_of_memory(error):
+            if not ran_out_of_memory(error):
                 raise
             with atomic_write(failed, "w") as stream:
                 json.dump({"error": str(error)}, stream)
@@ -138,25 +146,28 @@ def same_maker(meta: dict[str, Any], origin: Origin) -> bool:
     return all(meta.get(key) == getattr(origin, key) for key in ("config_sha256", "weights_sha256"))
 
 
-def out_of_memory(error: UserError) -> bool:
+def ran_out_of_memory(error: UserError) -> bool:
     """Whether inference failed for lack of memory, which only this sequence may suffer."""
     cause = error.__cause__
     return isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause)
 
 
-def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: str) -> Prediction:
-    """One Prediction: all frames together, or each alone for monocular depth."""
-    frames = load_frames(sequence, origin.inputs or {}, model)
-    if task == "monodepth":
+def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: Task) -> Prediction:
+    """One Prediction: all frames together, or each alone for monocular depth.
+
+    Note:    `predict` puts the network into evaluation mode, which the released scripts do for depth alone (E14).
+    """
+    frames = load_inputs(sequence, origin.inputs or {}, model)
+    if task.frame_by_frame:
         prediction = _joined([predict(model, _one(frames, i)) for i in range(len(frames))])
     else:
         prediction = predict(model, frames)
     # Only point maps are scored from points; they are three quarters of a file.
-    lean = prediction if task == "points" else replace(prediction, points=None, points_conf=None)
+    lean = prediction if task.with_points else replace(prediction, points=None, points_conf=None)
     return replace(lean, meta=lean.meta | {"label": origin.label, "inputs": origin.inputs, "sequence": sequence.name})
 
 
-def load_frames(sequence: EvalSequence, inputs: dict[str, Any], model: PAGE4D) -> LoadedImages:
+def load_inputs(sequence: EvalSequence, inputs: dict[str, Any], model: PAGE4D) -> LoadedImages:
     """Images in the shape that the protocol gives them; what was cut or added stays on record."""
     size, patch = model.config.img_size, model.config.patch_size
     mode: Literal["crop", "pad"] = "crop"
@@ -183,14 +194,32 @@ def _one(frames: LoadedImages, i: int) -> LoadedImages:
 
 def _joined(singles: Sequence[Prediction]) -> Prediction:
     """Predictions of single frames side by side; each keeps its own world, so only depth is comparable."""
-    names = ("cam_from_world", "K", "depth", "depth_conf", "images", "timestamps_s", "original_hw", "box_in_original")
-    arrays = {name: np.concatenate([getattr(p, name) for p in singles]) for name in names}
-    return replace(
-        singles[0],
-        **arrays,
-        points=None,
-        points_conf=None,
-        mask=None,
-        frame_names=tuple(name for p in singles for name in p.frame_names),
-        meta=singles[0].meta | {"each_frame_alone": True},
-    )
+    first = singles[0]
+    arrays = {}
+    for name in (
+        "cam_from_world", "K", "depth", "depth_conf", "images", "timestamps_s", "original_hw", "box_in_original"
+    ):  # fmt: skip
+        arrays[name] = np.concatenate([getattr(single, name) for single in singles])
+    names = tuple(name for single in singles for name in single.frame_names)
+    meta = first.meta | {"each_frame_alone": True}
+    return replace(first, **arrays, points=None, points_conf=None, mask=None, frame_names=names, meta=meta)
+
+
+def prediction_of(
+    sequence: EvalSequence,
+    depth: NDArray[np.float32],
+    cam_from_world: NDArray[np.float64],
+    K: NDArray[np.float32],
+    original_hw: tuple[int, int],
+) -> Prediction:
+    """Depth and cameras from elsewhere as a Prediction of the whole images, without pictures, points or mask.
+
+    Shapes:  depth (S, H, W), cam_from_world (S, 3 or 4, 4), K (S, 3, 3).
+    """
+    frames, (height, width) = len(depth), original_hw
+    poses, certain = cam_from_world[:, :3].astype(np.float32), np.ones_like(depth)
+    black = np.zeros((*depth.shape, 3), np.uint8)
+    names, stamps = tuple(path.name for path in sequence.images), np.full(frames, np.nan)
+    sizes = np.tile(np.array([[height, width]]), (frames, 1))
+    boxes = np.tile(np.array([[0.0, 0.0, width, height]]), (frames, 1))
+    return Prediction(poses, K, depth, certain, None, None, None, black, names, stamps, sizes, boxes)

@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args, get_type_hints
 from page4d.schema import UserError
 
 PROTOCOL_VERSION = 1
-Task = Literal["monodepth", "videodepth", "pose", "points", "features"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Protocol:
     input_shape: Literal["squash", "keep_aspect"]
     portrait: Literal["crop", "pad"]
     max_frames: int | None
-    dyncheck_camera: Literal["all", "0"]
+    dycheck_camera: Literal["all", "0"]
     clamped_depth: Literal["keep", "leave_out"]
     sequences: Literal["public", "all", "fourteen"]
     depth_source: Literal["world_z", "own_camera"]
@@ -38,68 +37,78 @@ class Protocol:
         """All fields as plain values, for json."""
         return asdict(self)
 
-    def input_key(self, task: Task) -> dict[str, Any]:
+    def input_key(self, task: str) -> dict[str, Any]:
         """The options that decide what the network sees, and so which predictions may be scored under this protocol."""
-        names = ["input_shape", "portrait"]
-        names += ["max_frames"] if task == "videodepth" else []
-        names += ["dyncheck_camera"] if task == "pose" else []
+        names = [name for name, option in OPTIONS.items() if option.of_input and option.concerns(task)]
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
 class Option:
-    """What an option decides, for which tasks, and which numbered oddities of the released scripts it covers."""
+    """What an option decides, for which tasks (none named = all), and which oddities of the released scripts it covers.
 
-    tasks: tuple[Task, ...]
+    Note:    `of_input` options decide what the network sees; the oddities' codes stand on the page of differences.
+    """
+
+    tasks: tuple[str, ...]
     text: str
     oddities: str = ""
+    of_input: bool = False
+
+    def concerns(self, task: str) -> bool:
+        """Whether it decides anything for a task."""
+        return not self.tasks or task in self.tasks
 
 
-_DEPTH: tuple[Task, ...] = ("monodepth", "videodepth")
-_ALL: tuple[Task, ...] = ("monodepth", "videodepth", "pose", "points", "features")
-OPTIONS: dict[str, Option] = {
-    "input_shape": Option(
-        _ALL, "squash: resize every image to a square, as the released scripts do; keep_aspect: keep its shape", "E5"
+_OF_INPUT = ("input_shape", "portrait", "max_frames", "dycheck_camera")
+# Name: tasks, what the choices mean, codes of the oddities.
+_ROWS = {
+    "input_shape": (
+        (), "squash: resize every image to a square, as the released scripts do; keep_aspect: keep its shape", "E5"
     ),
-    "portrait": Option(
-        _ALL, "images taller than wide: crop keeps the middle rows (75.5 % of 3:4); pad keeps all, on white", "E2"
+    "portrait": (
+        (), "images taller than wide: crop keeps the middle rows (75.5 % of 3:4); pad keeps all, on white", "E2"
     ),
-    "max_frames": Option(("videodepth",), "only the first so many frames of a video, or all", "E4"),
-    "dyncheck_camera": Option(
+    "max_frames": (("videodepth",), "only the first so many frames of a video, or all", "E4"),
+    "dycheck_camera": (
         ("pose",), "all: also the still validation cameras, mixed in by name; 0: the moving camera only", "E6"
     ),
-    "clamped_depth": Option(
-        (*_DEPTH, "points"),
+    "clamped_depth": (
+        ("monodepth", "videodepth", "points"),
         "DyCheck writes min(depth, 3 m): keep takes 3 m as measured; leave_out takes it as no measurement",
+        "",
     ),
-    "sequences": Option(
+    "sequences": (
         ("videodepth",), "Sintel: public leaves market_5 out (22); all takes 23; fourteen the pose list", "E3, E9"
     ),
-    "depth_source": Option(
+    "depth_source": (
         ("videodepth",), "world_z: z in the first camera's frame; own_camera: z in each frame's own camera", "E1, E17"
     ),
-    "registration": Option(
-        (*_DEPTH, "points"), "stretch: resize over the whole truth; box: to the pixels that the network saw", "E2"
+    "registration": (
+        ("monodepth", "videodepth", "points"),
+        "stretch: resize over the whole truth; box: to the pixels that the network saw",
+        "E2",
     ),
-    "alignment": Option(
+    "alignment": (
         ("videodepth",), "public: ten rounds of IRLS, or 1000 Adam steps of 1e-4; converged: the L1 minimum", "E15, E16"
     ),
-    "pairing": Option(
-        (*_DEPTH, "pose"),
+    "pairing": (
+        ("monodepth", "videodepth", "pose"),
         "position: n-th prediction with n-th truth; name: by frame number or time stamp",
         "E6, E8, E22",
     ),
-    "unequal_lengths": Option(
-        (*_DEPTH, "pose"), "ignore: score what pairs up; error: every frame must pair up", "E7, E8"
+    "unequal_lengths": (
+        ("monodepth", "videodepth", "pose"), "ignore: score what pairs up; error: every frame must pair up", "E7, E8"
     ),
-}
+}  # fmt: skip
+OPTIONS: dict[str, Option] = {name: Option(*row, of_input=name in _OF_INPUT) for name, row in _ROWS.items()}
 
 PUBLIC = Protocol(
     name="public",
     input_shape="squash",
     portrait="crop",
     max_frames=120,
-    dyncheck_camera="all",
+    dycheck_camera="all",
     clamped_depth="keep",
     sequences="public",
     depth_source="world_z",
@@ -113,7 +122,7 @@ STANDARD = Protocol(
     input_shape="keep_aspect",
     portrait="pad",
     max_frames=None,
-    dyncheck_camera="0",
+    dycheck_camera="0",
     clamped_depth="leave_out",
     sequences="all",
     depth_source="own_camera",
@@ -130,18 +139,23 @@ def with_options(base: Protocol, **changes: Any) -> Protocol:
 
     Raises:  UserError for an unknown option or value, with what is allowed.
     """
-    allowed = get_type_hints(Protocol)
     for name, value in changes.items():
-        if name not in OPTIONS:
-            raise UserError(f"protocol option {name!r} does not exist; there are {', '.join(OPTIONS)}")
-        choices = get_args(allowed[name])
-        fine = (value is None or (isinstance(value, int) and value > 0)) if name == "max_frames" else value in choices
-        if not fine:
-            wanted = "a positive number or all" if name == "max_frames" else " or ".join(map(repr, choices))
-            raise UserError(f"protocol option {name}={value!r}; needed {wanted}")
+        _check_option(name, value)
     changed = {name: value for name, value in changes.items() if getattr(base, name) != value}
     suffix = "".join(f"+{name}={value}" for name, value in changed.items())
     return replace(base, name=base.name + suffix, **changed)
+
+
+def _check_option(name: str, value: Any) -> None:
+    if name not in OPTIONS:
+        raise UserError(f"protocol option {name!r} does not exist; there are {', '.join(OPTIONS)}")
+    if name == "max_frames":
+        if value is not None and not (isinstance(value, int) and value > 0):
+            raise UserError(f"protocol option {name}={value!r}; expected a positive number or all")
+        return
+    choices = get_args(get_type_hints(Protocol)[name])
+    if value not in choices:
+        raise UserError(f"protocol option {name}={value!r}; expected {' or '.join(map(repr, choices))}")
 
 
 def protocol_of(name: str, options: Mapping[str, Any] | None = None) -> Protocol:
@@ -154,14 +168,14 @@ def protocol_of(name: str, options: Mapping[str, Any] | None = None) -> Protocol
     return with_options(PROTOCOLS[name], **changes)
 
 
-def differences(task: Task, first: Protocol = PUBLIC, second: Protocol = STANDARD) -> dict[str, tuple[Any, Any]]:
+def differences(task: str, first: Protocol = PUBLIC, second: Protocol = STANDARD) -> dict[str, tuple[Any, Any]]:
     """Options that matter for a task and differ between two protocols: name to both values."""
-    names = [f.name for f in fields(Protocol) if f.name in OPTIONS and task in OPTIONS[f.name].tasks]
+    names = [f.name for f in fields(Protocol) if f.name in OPTIONS and OPTIONS[f.name].concerns(task)]
     pairs = {name: (getattr(first, name), getattr(second, name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def one_at_a_time(task: Task, base: Protocol = STANDARD, other: Protocol = PUBLIC) -> dict[str, Protocol]:
+def one_at_a_time(task: str, base: Protocol = STANDARD, other: Protocol = PUBLIC) -> dict[str, Protocol]:
     """The base, then the base with each differing option of a task taken from the other, then the other whole."""
     switched = {name: with_options(base, **{name: pair[1]}) for name, pair in differences(task, base, other).items()}
     return {base.name: base} | switched | {other.name: other}

@@ -25,9 +25,11 @@ def world_z(depth: Array, K: Array, cam_from_world: Array) -> NDArray[np.float64
     u, v = np.arange(width), np.arange(height)[:, None]
     result = np.empty(depth.shape)
     for i, pose in enumerate(rigid_inverse(cam_from_world)):
-        (fx, _, cx), (_, fy, cy) = K[i, 0].astype(np.float64), K[i, 1].astype(np.float64)
-        ray_z = pose[2, 0] * (u - cx) / fx + pose[2, 1] * (v - cy) / fy + pose[2, 2]
-        result[i] = ray_z * depth[i] + pose[2, 3]
+        (fx, _, cx), (_, fy, cy), _ = K[i].astype(np.float64)
+        across, down, ahead, origin = pose[2]
+        # How far a step of one along each pixel's ray goes along the world's z axis.
+        ray_z = across * (u - cx) / fx + down * (v - cy) / fy + ahead
+        result[i] = ray_z * depth[i] + origin
     return result
 
 
@@ -38,25 +40,26 @@ def compared_depth(prediction: Prediction, source: str) -> Array:
     return world_z(prediction.depth, prediction.K, prediction.cam_from_world)
 
 
-def stretched(depth: Array, gt_hw: tuple[int, int]) -> Array:
+def stretch_over(depth: Array, gt_hw: tuple[int, int]) -> Array:
     """Bicubic resize of one map over the whole ground truth, whatever part of the image it shows."""
     return np.asarray(cv2.resize(depth, (gt_hw[1], gt_hw[0]), interpolation=cv2.INTER_CUBIC))
 
 
-def placed(
+def place_in(
     depth: Array, box: NDArray[np.float64], original_hw: NDArray[np.int64], gt_hw: tuple[int, int]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """One map brought to the ground-truth pixels that it shows, and which those are.
 
     Shapes:  depth (H, W), box (4,) = x0, y0, x1, y1 in pixel edges of the original -> two arrays of gt_hw.
-    Note:    bicubic, as `stretched`, to which it is equal when the box is the whole image. Outside the box: 0, False.
+    Note:    bicubic, equal to `stretch_over` when the box is the whole image. Outside the box: 0, False.
     """
     height, width = depth.shape
     if box.tolist() == [0, 0, *original_hw[::-1].tolist()]:
-        return stretched(depth, gt_hw), np.ones(gt_hw, np.bool_)
+        return stretch_over(depth, gt_hw), np.ones(gt_hw, np.bool_)
     of_input, of_truth = PixelMap.of_box(box, (height, width)), PixelMap.of_whole(original_hw, gt_hw)
     x, y = of_truth.onto(of_input).grid_in_original(gt_hw)
-    inside = ((y >= -0.5) & (y <= height - 0.5))[:, None] & (x >= -0.5) & (x <= width - 0.5)
+    inside_y, inside_x = (y >= -0.5) & (y <= height - 0.5), (x >= -0.5) & (x <= width - 0.5)
+    inside = inside_y[:, None] & inside_x
     where = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     moved = cv2.remap(depth, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.where(inside, moved, 0), inside

@@ -29,7 +29,10 @@ Values = NDArray[np.float64]
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The numbers of rows as columns; what is not a number in every row is left out."""
     names = [name for name, value in rows[0].items() if isinstance(value, float)]
-    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in names}
+    columns = {}
+    for name in names:
+        columns[name] = np.array([row[name] for row in rows], dtype=np.float64)
+    return columns
 
 
 def average_of(table: Table, metric: str) -> float:

@@ -55,14 +55,11 @@ def surface_errors(predicted: Points, true: Points, neighbours: int = NEIGHBOURS
     their_normals = estimate_normals(true, theirs, neighbours)
     from_ours = _agreement(our_normals, their_normals[nearest_true])
     from_theirs = _agreement(their_normals, our_normals[nearest_ours])
-    return SurfaceErrors(
-        float(accuracy.mean()),
-        float(np.median(accuracy)),
-        float(completion.mean()),
-        float(np.median(completion)),
-        float((from_ours.mean() + from_theirs.mean()) / 2),
-        float((np.median(from_ours) + np.median(from_theirs)) / 2),
-    )
+    normals_mean = (from_ours.mean() + from_theirs.mean()) / 2
+    normals_median = (np.median(from_ours) + np.median(from_theirs)) / 2
+    near, near_middle = float(accuracy.mean()), float(np.median(accuracy))
+    full, full_middle = float(completion.mean()), float(np.median(completion))
+    return SurfaceErrors(near, near_middle, full, full_middle, float(normals_mean), float(normals_median))
 
 
 def estimate_normals(points: Points, tree: cKDTree | None = None, neighbours: int = NEIGHBOURS) -> Points:

@@ -45,7 +45,7 @@ def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
     Raises:  UserError for settings that the synthetic world refuses.
     """
     if settings.sequences < 1:
-        raise UserError(f"synthetic benchmark: {settings.sequences} sequences; needed at least one")
+        raise UserError(f"synthetic benchmark: {settings.sequences} sequences; expected at least one")
     root = Path(parent) / f"synthetic-{settings.key()}"
     for index in range(settings.sequences):
         name = f"scene_{index:02d}"

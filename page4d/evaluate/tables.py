@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,10 @@ import pandas as pd
 import yaml
 
 from page4d.evaluate.exam_results import SHOWN, outcomes, parts
-from page4d.evaluate.yardsticks import TITLES
+from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
 
-HEADINGS = {
-    "abs_rel": "AbsRel", "sq_rel": "SqRel", "rmse": "RMSE", "log_rmse": "logRMSE",
-    "delta_1": "δ<1.25", "delta_2": "δ<1.25²", "delta_3": "δ<1.25³",
-    "ate": "ATE", "rpe_trans": "RPE t", "rpe_rot_deg": "RPE r",
-    "accuracy_mean": "acc. mean", "accuracy_median": "acc. median",
-    "completeness_mean": "compl. mean", "completeness_median": "compl. median",
-    "overall_mean": "overall mean", "overall_median": "overall median",
-}  # fmt: skip
 ARROWS = {"lower": "↓", "higher": "↑"}
 LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "&": r"\&",
          "_": r"\_", "%": r"\%"}  # fmt: skip
@@ -47,20 +39,20 @@ def quoted_rows(task: str | None = None, dataset: str | None = None, align: str 
     stored = yaml.safe_load((Path(__file__).parent / "quoted.yaml").read_text(encoding="utf-8"))
     common = {"source": stored["source"], "checked": stored["checked"]}
     rows = [Quoted(**(common | row)) for row in stored["rows"]]
-    return [
-        row
-        for row in rows
-        if (task is None or row.task == task)
-        and (dataset is None or row.dataset == dataset)
-        and (align is None or row.align in ("", align))
-    ]
+    if task is not None:
+        rows = [row for row in rows if row.task == task]
+    if dataset is not None:
+        rows = [row for row in rows if row.dataset == dataset]
+    if align is not None:
+        rows = [row for row in rows if row.align in ("", align)]
+    return rows
 
 
 def heading(metric: str, scores: Scores) -> str:
     """Name, unit and direction of better: `ATE (m) ↓`."""
     unit = scores.units.get(metric, "")
     arrow = ARROWS.get(scores.better.get(metric, ""), "")
-    return " ".join(part for part in (HEADINGS[metric], f"({unit})" if unit else "", arrow) if part)
+    return " ".join(part for part in (METRICS[metric].heading, f"({unit})" if unit else "", arrow) if part)
 
 
 def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -95,14 +87,14 @@ def measured_on(results: Sequence[Scores]) -> str:
 def beside_quoted(results: Sequence[Scores], rows: Sequence[Quoted]) -> pd.DataFrame:
     """Our rows and the published ones in one table; the last column says which is which."""
     names = list(results[0].better)
-    dataset = results[0].benchmark.split("-", 1)[1] if not results[0].benchmark.startswith("synthetic") else "synthetic"
-    ours = [
-        {"dataset": dataset, "method": s.origin["label"], "protocol": s.protocol["name"]}
-        | {HEADINGS[m]: s.mean[m] for m in names}
-        | {"status": f"{measured_on([s])}, n = {s.n}/{s.of}"}
-        for s in results
-    ]
-    return pd.concat([pd.DataFrame(ours), quoted_table(rows).assign(protocol="as published")])[list(ours[0])]
+    dataset = results[0].benchmark.split("-", 1)[1]
+    ours = []
+    for scores in results:
+        row = {"dataset": dataset, "method": scores.origin["label"], "protocol": scores.protocol["name"]}
+        row |= {METRICS[name].heading: scores.mean[name] for name in names}
+        ours.append(row | {"status": f"{measured_on([scores])}, n = {scores.n}/{scores.of}"})
+    published = quoted_table(rows).assign(protocol="as published")
+    return pd.concat([pd.DataFrame(ours), published])[list(ours[0])]
 
 
 def quoted_table(rows: Sequence[Quoted]) -> pd.DataFrame:
@@ -112,7 +104,7 @@ def quoted_table(rows: Sequence[Quoted]) -> pd.DataFrame:
     for row in rows:
         status = "quoted" if row.checked else "quoted, unchecked"
         left = {"dataset": row.dataset, "method": row.method, "align": row.align, "variant": row.variant}
-        table.append(left | {HEADINGS.get(m, m): row.values.get(m) for m in metrics} | {"status": status})
+        table.append(left | {METRICS[m].heading: row.values.get(m) for m in metrics} | {"status": status})
     frame = pd.DataFrame(table)
     return frame.drop(columns=[c for c in ("align", "variant") if not frame[c].any()])
 
@@ -129,7 +121,7 @@ def exam_table(part: Mapping[str, Any]) -> pd.DataFrame:
         for name, found in yardsticks.items():
             value = found["mean"].get(score)
             few = f" (n = {found['n']})" if found["n"] < part["n"] else ""
-            row[TITLES[name] + few] = "-" if value is None else f"{value:.3f}"
+            row[YARDSTICK_TITLES[name] + few] = "-" if value is None else f"{value:.3f}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -188,20 +180,27 @@ def markdown(table: pd.DataFrame, digits: int = 3) -> str:
 def latex(table: pd.DataFrame, digits: int = 3) -> str:
     """A booktabs tabular."""
     numeric = [pd.api.types.is_numeric_dtype(table[c]) for c in table.columns]
-    rows = [" & ".join(_latex(cell) for cell in line) + r" \\" for line in _cells(table, digits)]
-    head = " & ".join(_latex(c) for c in table.columns) + r" \\"
+    head, *rows = (_latex_row(line) for line in ([*table.columns], *_cells(table, digits)))
     columns = "".join("r" if n else "l" for n in numeric)
     body = "\n".join(rows)
     return f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head}\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n"
 
 
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(_latex(cell) for cell in cells) + r" \\"
+
+
 def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
+    return [_row(values, digits) for values in table.itertuples(index=False)]
+
+
+def _row(values: Iterable[Any], digits: int) -> list[str]:
     def cell(value: Any) -> str:
         if isinstance(value, float):
             return "-" if pd.isna(value) else f"{value:.{digits}f}"
         return str(value)
 
-    return [[cell(v) for v in row] for row in table.itertuples(index=False)]
+    return [cell(value) for value in values]
 
 
 def _latex(text: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from page4d.evaluate.exact_scores import ExactAnswer, ExactTruth
-from page4d.evaluate.pose_auc import frame_pairs
+from page4d.evaluate.pose_auc import pair_numbers
 from page4d.result.motion import measured_flow
 from page4d.world import WORLD_VERSION, render_batch, split_config, split_seeds
 
@@ -24,7 +24,7 @@ MATCHES = 1000
 FEWEST_MATCHES = 8
 
 
-TITLES = {
+YARDSTICK_TITLES = {
     "constant": "one constant depth",
     "rows": "usual depth of each row",
     "still": "still camera",
@@ -113,11 +113,10 @@ def classical_pairs(images: Tensor, K: Tensor) -> ExactAnswer:
     """
     gray = grey_pictures(images)
     cameras = K.double().cpu().numpy()
-    pairs = frame_pairs(images.shape[1]).T.tolist()
-    answers = [
-        [two_view_pose(frames[i], frames[j], k[i], k[j]) for i, j in pairs]
-        for frames, k in zip(gray, cameras, strict=True)
-    ]
+    pairs = pair_numbers(images.shape[1]).T.tolist()
+    answers = []
+    for frames, k in zip(gray, cameras, strict=True):
+        answers.append([two_view_pose(frames[i], frames[j], k[i], k[j]) for i, j in pairs])
     return ExactAnswer(first_from_second=torch.from_numpy(np.array(answers)))
 
 

@@ -50,7 +50,7 @@ UNTRAINED_MASKS = ("vggt-tiny",)  # networks that came before their mask head wa
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightsFile:
     """A weights file on this machine, how the user named it, and whether its mask is known to be on or off."""
 
     path: Path
@@ -65,7 +65,7 @@ def builtin_names() -> list[str]:
     return [alias for alias, name in ALIASES.items() if name in stored] + stored
 
 
-def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> Source:
+def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> WeightsFile:
     """The local file behind a source, fetched from the hub where it is not here yet.
 
     Note:    tried in this order: a built-in or released name; an existing file or folder;
@@ -77,13 +77,13 @@ def find_weights(source: os.PathLike[str] | str, **hub_options: Any) -> Source:
     if unknown := hub_options.keys() - set(HUB_OPTIONS):
         raise UserError(f"unknown options {sorted(unknown)}; for weights of the hub there are {', '.join(HUB_OPTIONS)}")
     if name in RELEASED:
-        return Source(fetch(RELEASED[name], **hub_options), name, RELEASED[name].mask)
+        return WeightsFile(fetch(RELEASED[name], **hub_options), name, RELEASED[name].mask)
     local = _local_weights(name)
     if local is not None:
         if hub_options:
             raise UserError(f"{name} is on this machine; {', '.join(hub_options)} can be given for weights of the hub")
         released = {file.file: file.mask for file in RELEASED.values() if file.kind == "dataset"}
-        return Source(local, name, released.get(local.name), local.stem not in UNTRAINED_MASKS)
+        return WeightsFile(local, name, released.get(local.name), local.stem not in UNTRAINED_MASKS)
     hub_files = parse_hub_name(name)
     by_file = {(known.repo, known.file): known for known in RELEASED.values()}
     candidates = [by_file.get((wanted.repo, wanted.file), wanted) for wanted in hub_files]
@@ -210,14 +210,14 @@ def _check_claims(wanted: HubFile, where: str, **hub_options: Any) -> None:
         raise UserError(f"{where}: the server says {said.size / 1e9:.0f} GB, weights are never so large; is it a hub?")
 
 
-def fetch_any(candidates: list[HubFile], name: str, **hub_options: Any) -> Source:
+def fetch_any(candidates: list[HubFile], name: str, **hub_options: Any) -> WeightsFile:
     """The first of several files that its repository has."""
     for candidate in candidates[:-1]:
         try:
-            return Source(fetch(candidate, **hub_options), name, candidate.mask)
+            return WeightsFile(fetch(candidate, **hub_options), name, candidate.mask)
         except NoSuchFileError:
             continue
-    return Source(fetch(candidates[-1], **hub_options), name, candidates[-1].mask)
+    return WeightsFile(fetch(candidates[-1], **hub_options), name, candidates[-1].mask)
 
 
 def upload(folder: Path, repo: str, *, private: bool | None = None, token: str | None = None) -> str:

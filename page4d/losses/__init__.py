@@ -29,10 +29,16 @@ from page4d.model import ALL_FRAMES
 from page4d.schema import UserError
 
 __all__ = [
-    "PUBLIC_DEPTH", "PUBLIC_POINT", "Behaviour", "CameraLoss", "CameraLossConfig", "DenseLoss", "DenseLossConfig",
-    "LossConfig", "Losses", "Targets", "TrackLoss", "TrackLossConfig", "TrackPrediction", "camera_loss", "depth_loss",
-    "gradient_loss", "normal_loss", "point_loss", "total_loss", "track_loss",
+    "LOSS_NAMES", "PUBLIC_DEPTH", "PUBLIC_POINT", "Behaviour", "CameraLoss", "CameraLossConfig", "DenseLoss",
+    "DenseLossConfig", "LossConfig", "Losses", "Targets", "TrackLoss", "TrackLossConfig", "TrackPrediction",
+    "camera_loss", "depth_loss", "gradient_loss", "normal_loss", "point_loss", "total_loss", "track_loss",
 ]  # fmt: skip
+
+LOSS_NAMES = (
+    "loss_camera", "loss_T", "loss_R", "loss_FL", "loss_conf_depth", "loss_reg_depth", "loss_grad_depth",
+    "loss_conf_point", "loss_reg_point", "loss_grad_point", "loss_track",
+)  # fmt: skip
+"""Every term by the name that it is logged under."""
 
 
 @dataclass(frozen=True)

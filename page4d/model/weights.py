@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from page4d.io.weight_files import Source, find_weights
+from page4d.io.weight_files import WeightsFile, find_weights
 from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import file_sha256, remember_weights
 from page4d.model.heads import HEADS, prefix, switch
@@ -130,7 +130,7 @@ def save_folder(model: Configured, folder: os.PathLike[str] | str) -> Path:
     return target
 
 
-def choose_config(stored: Stored, found: Source, mask: bool | None, enable: Mapping[str, bool]) -> PAGE4DConfig:
+def choose_config(stored: Stored, found: WeightsFile, mask: bool | None, enable: Mapping[str, bool]) -> PAGE4DConfig:
     """The configuration that fits the stored weights and what the user asked for.
 
     Raises:  UserError for a head or a mask that the weights do not have, a mask left undecided, or a stored
@@ -233,7 +233,7 @@ def check_names_and_shapes(wanted: Mapping[str, Tensor], tensors: Mapping[str, T
         raise UserError(f"{path} does not fit this network. " + ". ".join(text))
 
 
-def _choose_mask(stored: Stored, found: Source, mask: bool | None) -> bool:
+def _choose_mask(stored: Stored, found: WeightsFile, mask: bool | None) -> bool:
     if not _has_mask_head(stored.tensors):
         if mask:
             raise UserError(f"{found.name} has no weights for the mask head (VGGT's have none); it runs without mask")

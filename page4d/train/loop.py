@@ -379,7 +379,7 @@ class Trainer:
     def _export(self, weights: Mapping[str, Tensor]) -> None:
         path = self.folder / snapshot.BEST
         about = {"step": str(self.position.step), "code_revision": code_revision(), "run": self.folder.name}
-        snapshot.export(weights, self.trainee.model.config, self.mask_step, path, about)
+        snapshot.export_weights(weights, self.trainee.model.config, self.mask_step, path, about)
 
     def _finish(self) -> Outcome:
         position = self.position

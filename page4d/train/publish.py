@@ -17,7 +17,7 @@ UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in _QUIET))
 """Settings that do not change what a run computes."""
 
 
-def publish(run_folder: Path | str, name: str, results: Path, exam: Exam, folder: Path = BUILTIN_FOLDER) -> Path:
+def publish_run(run_folder: Path | str, name: str, results: Path, exam: Exam, folder: Path = BUILTIN_FOLDER) -> Path:
     """Copy a run's best weights to the built-in networks, examine them, and write their card; returns the card.
 
     Note:    it writes <folder>/<name>.safetensors and .md, <results>/<name>.json.

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from page4d.evaluate.exam_results import FORMAT, rounded
+from page4d.evaluate.exam_results import FORMAT, round_stored
 from page4d.schema import UserError, atomic_write
 from page4d.train.record import read_scalars
 
@@ -24,7 +24,7 @@ def finished_run(run_folder: Path | str) -> dict[str, Any]:
 
 def _shortened(record: dict[str, Any]) -> dict[str, Any]:
     """A record with few digits."""
-    return {key: rounded(value) if isinstance(value, float) else value for key, value in record.items()}
+    return {key: round_stored(value) if isinstance(value, float) else value for key, value in record.items()}
 
 
 def store_run(run_folder: Path | str, path: Path | str, points: int = 200) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def inference_config(config: PAGE4DConfig, step: int) -> PAGE4DConfig:
     return replace(config, mask_hold_start=on, mask_hold_end=on)
 
 
-def export(
+def export_weights(
     weights: Mapping[str, Tensor], config: PAGE4DConfig, step: int, path: Path, about: Mapping[str, str]
 ) -> None:
     """Write float16 weights with their configuration, ready for `PAGE4D.from_pretrained`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 
 from page4d.data.mixing import Mix
-from page4d.schema import Clip, UserError
+from page4d.schema import UserError
 from page4d.train.batch import TrainBatch, stack
 from page4d.train.schedules import ramp, stairs
 from page4d.world import Tables, WorldConfig, render_tables, scene_tables, split_config, split_seeds
@@ -210,44 +209,6 @@ class SplitMix:
         shares = np.array(self.weights) / sum(self.weights)
         which = int(np.random.default_rng((SPLIT_SEED, index)).choice(len(shares), p=shares))
         return self.sources[which].batch(index, iteration)
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """Batches from a list of clips or any dataset of them, in an order drawn anew each pass from the seed.
-
-    Raises:  UserError if there are fewer clips than a batch needs.
-    """
-
-    clips: Sequence[Clip]
-    batch_size: int
-    seed: int = 0
-    shuffle: bool = True
-    label: str = "clips"
-
-    def __post_init__(self) -> None:
-        if len(self.clips) < self.batch_size or self.batch_size < 1:
-            raise UserError(
-                f"data {self.label}: {len(self.clips)} clips for batches of {self.batch_size}; "
-                "lower data.batch_size (at least 1) or add clips"
-            )
-
-    @property
-    def name(self) -> str:
-        """The label it was given."""
-        return self.label
-
-    def batch(self, index: int, iteration: int) -> TrainBatch:
-        """Batch `index`; passes over the data follow one another without a gap."""
-        del iteration
-        per_pass = len(self.clips) // self.batch_size
-        lap, within = divmod(index, per_pass)
-        order = list(range(len(self.clips)))
-        if self.shuffle:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + lap)
-            order = torch.randperm(len(order), generator=generator).tolist()
-        chosen = order[within * self.batch_size : (within + 1) * self.batch_size]
-        return replace(stack([self.clips[i] for i in chosen]), dataset=self.label)
 
 
 @dataclass(frozen=True)

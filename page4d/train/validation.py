@@ -12,18 +12,13 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from page4d.evaluate.exact_scores import SCORE_NAMES, score_sequences
-from page4d.evaluate.exam_results import summary
+from page4d.evaluate.exam_results import summarize
 from page4d.evaluate.statistics import RATIOS
-from page4d.losses import LossConfig, total_loss
+from page4d.losses import LOSS_NAMES, LossConfig, total_loss
 from page4d.schema import UserError
 from page4d.settings import near
 from page4d.train.batch import TrainBatch, targets_of
 from page4d.train.sources import Source
-
-LOSS_NAMES = (
-    "loss_camera", "loss_T", "loss_R", "loss_FL", "loss_conf_depth", "loss_reg_depth", "loss_grad_depth",
-    "loss_conf_point", "loss_reg_point", "loss_grad_point", "loss_track",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def validate(
     for name in terms_of[0]:
         # Summed exactly, so that the mean does not depend on which process saw which batch.
         mean[name] = math.fsum(terms[name] for terms in terms_of) / len(terms_of)
-    return mean | summary([sequence for _, _, sequences in gathered for sequence in sequences])
+    return mean | summarize([sequence for _, _, sequences in gathered for sequence in sequences])
 
 
 def check_metric(metric: str, validations: Sequence[Validation]) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError
 
 Positions = NDArray[np.float64]
-TITLES = {"abs_rel": "AbsRel", "delta_1": "share of pixels with a ratio below 1.25", "ate": "ATE"}
 
 
 def _name(scores: Scores) -> str:
@@ -25,7 +25,7 @@ def error_distribution(results: Sequence[Scores], metric: str = "abs_rel") -> Fi
     for scores in results:
         values = np.sort(np.concatenate([s.items[metric] for s in scores.sequences if s.error is None]))
         axis.step((np.arange(len(values)) + 1) / len(values), values, where="post", label=_name(scores))
-    axis.set(xlabel="share of frames", ylabel=TITLES.get(metric, metric), xlim=(0, 1), ylim=(0, None))
+    axis.set(xlabel="share of frames", ylabel=METRICS[metric].title, xlim=(0, 1), ylim=(0, None))
     axis.legend(fontsize=8)
     return figure
 
@@ -40,7 +40,7 @@ def error_over_time(results: Sequence[Scores], metric: str = "abs_rel") -> Figur
         (line,) = axis.plot(values.mean(0), marker="o", markersize=3, label=_name(scores))
         low, high = np.quantile(values, (0.25, 0.75), axis=0)
         axis.fill_between(np.arange(length), low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-    axis.set(xlabel="frame", ylabel=TITLES.get(metric, metric), ylim=(0, None))
+    axis.set(xlabel="frame", ylabel=METRICS[metric].title, ylim=(0, None))
     axis.legend(fontsize=8)
     return figure
 

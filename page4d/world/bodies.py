@@ -1,4 +1,4 @@
-"""Bodies: one or more solids that hang together, and how they move."""
+"""Bodies, which are one or more solids that hang together, and how they move."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from page4d.world.solids import BOX, CAPSULE, CYLINDER
 ZERO = np.zeros(3)
 UNIT = np.eye(3)
 X, Y, Z = UNIT
-VERTICAL = Y
 TAU = 2 * math.pi
 Gait = Literal["stand", "walk", "roll", "slide", "hang"]
 

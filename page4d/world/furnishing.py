@@ -23,7 +23,7 @@ _INDOORS: dict[Callable[[Draw], Body], float] = {
     furniture.table: 1.2,
     furniture.seat: 1.2,
     furniture.cupboard: 1.4,
-    furniture.plant: 0.9,
+    furniture.potted_plant: 0.9,
     furniture.lamp: 0.5,
     furniture.stool: 0.6,
     things.crate: 0.6,

@@ -66,7 +66,7 @@ def cupboard(draw: Draw) -> Body:
     return Body((part,), math.hypot(x, z) / 2, name="cupboard", tall=y, deck=deck, bulk=boxy(size))
 
 
-def plant(draw: Draw) -> Body:
+def potted_plant(draw: Draw) -> Body:
     """A plant in a pot."""
     pot, crown = draw.uniform(0.3, 0.4), draw.uniform(0.28, 0.45)
     high = crown * draw.uniform(1.0, 1.5)

@@ -20,7 +20,6 @@ from page4d.world.draw import Array, Draw
 CELLS = 32
 OCTAVES = 4
 _LACUNARITY = 2.13
-PATTERN = 6  # stripes, tiles, warp, sharpness, grain, frequency
 
 
 @lru_cache(maxsize=8)

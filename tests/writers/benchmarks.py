@@ -94,7 +94,7 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "synthetic": sintel_release.write,
     "bonn": bonn,
     "tum": tum,
-    "dyncheck": dycheck_release.write,
+    "dycheck": dycheck_release.write,
     "kitti": kitti,
     "nyu": nyu,
     "scannet": scannet,

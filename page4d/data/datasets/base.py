@@ -211,12 +211,6 @@ class SceneDataset(ABC, Generic[Options]):
         chosen = [decoded[number] for number in frames]
         return self._assemble(sequence, frames, chosen, [depth[number] for number in frames])
 
-    def load_poses(self, sequence: str, frames: Sequence[int]) -> Tensor:
-        """Camera from world (S, 3, 4) of frames by their frame numbers, without decoding any depth."""
-        self._check_numbers(sequence, frames)
-        decoded = self._frames(sequence, list(dict.fromkeys(frames)))
-        return _float_tensor([decoded[number].cam_from_world[:3] for number in frames])
-
     def _known_split(self, asked: str | None) -> str:
         split = self.splits[0] if asked is None else self.split_aliases.get(asked, asked)
         if split not in self.splits:

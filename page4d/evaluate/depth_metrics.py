@@ -17,17 +17,8 @@ from page4d.evaluate.alignment import ALIGNMENTS, Fit, chunks
 
 Array = NDArray[np.floating[Any]]
 FLOOR = 1e-5  # predictions at or below zero count as this in ratios and logarithms (E17)
-METRICS = ("abs_rel", "sq_rel", "rmse", "log_rmse", "delta_1", "delta_2", "delta_3")
-PUBLIC_NAMES = {
-    "abs_rel": "Abs Rel",
-    "sq_rel": "Sq Rel",
-    "rmse": "RMSE",
-    "log_rmse": "Log RMSE",
-    "delta_1": "δ < 1.25",
-    "delta_2": "δ < 1.25^2",
-    "delta_3": "δ < 1.25^3",
-    "valid_pixels": "valid_pixels",
-}
+# The released tables have a share of pixels with a ratio below 1 besides, which is 0 (E19).
+DEPTH_METRICS = ("abs_rel", "sq_rel", "rmse", "log_rmse", "delta_1", "delta_2", "delta_3")
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,7 @@ def depth_errors(pred: Array, gt: Array, options: DepthOptions, mask: NDArray[np
     p, g = pred[valid], gt[valid]
     if len(p) == 0:
         return no_errors()
-    p, fit = aligned(p, g, options)
+    p, fit = align_depth(p, g, options)
     if mask is not None:
         p, g = p[mask[valid]], g[mask[valid]]
     return _errors(_sums(p, g), len(g), fit)
@@ -92,7 +83,7 @@ def sequence_errors(
     counts = [len(gt) for gt in gts]
     if sum(counts) == 0:
         return no_errors(), [no_errors() for _ in gts]
-    pred, fit = aligned(np.concatenate(preds), np.concatenate(gts), options)
+    pred, fit = align_depth(np.concatenate(preds), np.concatenate(gts), options)
     ends = np.cumsum(counts)
     sums = [_sums(pred[end - n : end], gt) for end, n, gt in zip(ends, counts, gts, strict=True)]
     total = np.sum(sums, axis=0)
@@ -112,7 +103,7 @@ def valid_pixels(pred: Array, gt: Array, options: DepthOptions) -> NDArray[np.bo
     return valid if options.max_depth is None else valid & (gt < options.max_depth)
 
 
-def aligned(pred: Array, gt: Array, options: DepthOptions) -> tuple[Array, Fit]:
+def align_depth(pred: Array, gt: Array, options: DepthOptions) -> tuple[Array, Fit]:
     """Valid predictions clipped, aligned to gt, turned from disparity to depth and clipped again."""
     pred = _clip(pred, options.pre_clip)
     target = 1.0 / (gt + 1e-8) if options.disparity else gt
@@ -148,22 +139,15 @@ def _clip(values: Array, bounds: tuple[float | None, float | None]) -> Array:
 
 def _sums(pred: Array, gt: Array) -> NDArray[np.float64]:
     """What the errors are made of, summed over pixels: one pass in float64 pieces."""
-    sums = np.zeros(len(METRICS))
+    sums = np.zeros(len(DEPTH_METRICS))
     for p, g in chunks(pred, gt):
         error = p - g
         relative = error / g
         ratio = np.maximum(p, FLOOR) / g
         log = np.log(ratio)
         worst = np.maximum(ratio, 1 / ratio)
-        sums += (
-            np.abs(relative).sum(),
-            relative @ error,
-            error @ error,
-            log @ log,
-            np.count_nonzero(worst < 1.25),
-            np.count_nonzero(worst < 1.25**2),
-            np.count_nonzero(worst < 1.25**3),
-        )
+        sums[:4] += (np.abs(relative).sum(), relative @ error, error @ error, log @ log)
+        sums[4:] += [np.count_nonzero(worst < 1.25**power) for power in (1, 2, 3)]
     return sums
 
 
@@ -172,7 +156,7 @@ def _errors(sums: NDArray[np.float64], n: int, fit: Fit) -> DepthErrors:
         return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0, fit)
     means = sums / n
     means[2:4] = np.sqrt(means[2:4])
-    return DepthErrors(**dict(zip(METRICS, means.tolist(), strict=True)), valid_pixels=n, fit=fit)
+    return DepthErrors(**dict(zip(DEPTH_METRICS, means.tolist(), strict=True)), valid_pixels=n, fit=fit)
 
 
 def weighted_mean(items: Sequence[DepthErrors]) -> DepthErrors:
@@ -184,6 +168,8 @@ def weighted_mean(items: Sequence[DepthErrors]) -> DepthErrors:
     weights = np.array([item.valid_pixels for item in items], np.float64)
     if weights.sum() == 0:
         raise ValueError(f"none of {len(items)} items has a valid ground-truth pixel; nothing to average")
-    values = np.array([[getattr(item, name) for name in METRICS] for item in items])
-    means = (weights @ values / weights.sum()).tolist()
-    return DepthErrors(**dict(zip(METRICS, means, strict=True)), valid_pixels=int(weights.sum()))
+    means: dict[str, Any] = {}
+    for name in DEPTH_METRICS:
+        values = np.array([getattr(item, name) for item in items])
+        means[name] = float(weights @ values / weights.sum())
+    return DepthErrors(**means, valid_pixels=int(weights.sum()))

@@ -1,0 +1,80 @@
+"""What some of the oddities on the book's page of differences cost, each measured alone on made-up data.
+
+Run:     python benchmarks/differences.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from page4d.evaluate.depth_metrics import DepthOptions, depth_errors
+from page4d.evaluate.harness import Study
+from page4d.evaluate.opening import open_benchmark
+from page4d.evaluate.planted import Planted, plant
+from page4d.evaluate.pose import pose_errors
+from page4d.evaluate.protocol import STANDARD, with_options
+from page4d.io.trajectories import Trajectory
+
+
+def world_z(folder: Path) -> str:
+    """E1: a perfect network on moving cameras."""
+    moving = open_benchmark("pose-synthetic").settings
+    benchmark = replace(open_benchmark("videodepth-synthetic"), settings=moving, left_out_by_public=())
+    study = Study(benchmark, with_options(STANDARD, depth_source="world_z"), out=folder)
+    plant(study, "perfect", Planted())
+    found = study.score("perfect").mean["abs_rel"]
+    own = replace(study, protocol=STANDARD).score("perfect").mean["abs_rel"]
+    return f"E1   AbsRel of a perfect network: {found:.3f} in world z, {own:.3f} in each camera's own z"
+
+
+def mixed_cameras() -> str:
+    """E6: an estimate that drifts, with twenty true poses numbered by ten against thirty positions."""
+    rng = np.random.default_rng(0)
+    poses = np.tile(np.eye(4), (30, 1, 1))
+    poses[:, :3, 3] = np.cumsum(rng.normal(0, 0.1, (30, 3)), 0)
+    wrong = poses.copy()
+    wrong[:, :3, 3] += np.cumsum(rng.normal(0, 0.02, (30, 3)), 0)
+    stamps = np.arange(30.0)
+    right = pose_errors(Trajectory(poses, stamps), Trajectory(wrong, stamps))
+    few = pose_errors(Trajectory(poses[:20], np.arange(20) * 10.0), Trajectory(wrong, stamps), by_position=True)
+    return f"E6   ATE {right.ate:.3f} over {right.pairs} right pairs, {few.ate:.3f} over {few.pairs} wrong ones"
+
+
+def step_budget() -> str:
+    """E15: depth that is off by a scale and a shift of four."""
+    gt = np.random.default_rng(3).uniform(1, 9, (2, 12, 16))
+    found = {name: depth_errors((gt + 4) / 3.7, gt, DepthOptions(name)) for name in ("lad2_video", "l1_scale_shift")}
+    public, converged = (found[name].abs_rel for name in ("lad2_video", "l1_scale_shift"))
+    return f"E15  AbsRel of depth that is exact up to scale and shift: {public:.3f} public, {converged:.3f} converged"
+
+
+def two_steps(iterations: int = 4000) -> str:
+    """T1: how far noise alone carries a weight, stepping twice per iteration with one gradient each."""
+    ends = {}
+    for steps in (1, 2):
+        torch.manual_seed(0)
+        weights = torch.nn.Parameter(torch.zeros(256))
+        optimizer = torch.optim.AdamW([weights], lr=1e-3, weight_decay=0.0)
+        for _ in range(iterations):
+            weights.grad = torch.randn(256)
+            for _ in range(steps):
+                optimizer.step()
+        ends[steps] = float(weights.detach().square().mean().sqrt())
+    return f"T1   way of weights under noise, two steps over one: {ends[2] / ends[1]:.2f}"
+
+
+def main() -> None:
+    """Print a line for each."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(world_z(Path(folder)))
+    for line in (mixed_cameras(), step_budget(), two_steps()):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()

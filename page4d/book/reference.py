@@ -1,0 +1,128 @@
+"""The API reference: a page of every public name, made of the docstrings, and the names that each chapter uses."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+ROOMS = (
+    "geometry", "world", "data", "prepare", "check", "model", "features", "train", "evaluate", "result", "viz",
+)  # fmt: skip
+DOORS = ("page4d", *(f"page4d.{room}" for room in ROOMS))
+LABEL = re.compile(r"^(Shapes|Units|Frame|Note|Raises|Source): +")
+CODE = re.compile(r"(?<![\w.'-])([ET][1-9]\d?)(?![\w.'-])")
+EXAMPLE = re.compile(r"^## (page4d[\w.]*)\n+```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def public_names(door: str) -> list[str]:
+    """What a door offers, without the rooms behind it."""
+    module = importlib.import_module(door)
+    return [name for name in module.__all__ if not isinstance(getattr(module, name), types.ModuleType)]
+
+
+def examples_of(text: str) -> dict[str, str]:
+    """Public name to its example, from the text of `book/examples.md`."""
+    return dict(EXAMPLE.findall(text))
+
+
+def reference_page() -> str:
+    """The page in MyST Markdown: a section per door, a directive per name."""
+    lines = ["# Reference", ""]
+    lines += ["Every name that the package offers, by the door that it is imported from. Made of the docstrings.", ""]
+    for door in DOORS:
+        summary = str(importlib.import_module(door).__doc__).splitlines()[0]
+        lines += [f"## {door}", "", _plain(summary), "", "```{eval-rst}"]
+        for name in public_names(door):
+            lines += [*_directive(door, name), ""]
+        lines += ["```", ""]
+    return "\n".join(lines)
+
+
+def _directive(door: str, name: str) -> list[str]:
+    value = getattr(importlib.import_module(door), name)
+    if inspect.isclass(value):
+        return [f".. autoclass:: {door}.{name}", "   :members:"]
+    if callable(value):
+        return [f".. autofunction:: {door}.{name}"]
+    # The value of a table may be a page long, and its docstring that of its class.
+    return [f".. py:data:: {door}.{name}", "", f"   {type(value).__name__}."]
+
+
+def docstring_in_rest(lines: Sequence[str], example: str = "") -> list[str]:
+    """A docstring of this house in reStructuredText: labels become fields, codes of differences become links."""
+    text = inspect.cleandoc("\n".join(lines))
+    paragraphs: list[str] = []
+    fields: list[str] = []
+    for line in text.splitlines():
+        label = LABEL.match(line)
+        if label:
+            fields.append(f":{label[1]}: {_inline(line[label.end() :])}")
+        elif fields and line.startswith(" "):
+            fields.append(f"    {_inline(line.strip())}")
+        elif line.startswith("    ") and not fields:
+            paragraphs.append(f"    {line.strip()}" if paragraphs and paragraphs[-1] else line)
+        else:
+            paragraphs.append(_inline(line))
+    shown = ["", *example.rstrip().splitlines()] if example else []
+    return [*_with_blocks(paragraphs), "", *fields, *shown, ""]
+
+
+def _with_blocks(lines: Sequence[str]) -> list[str]:
+    """Indented lines after a paragraph as a literal block."""
+    done: list[str] = []
+    for line in lines:
+        if line.startswith("    ") and not (done and done[-1].startswith("    ")):
+            done += ["", "::", ""]
+        elif done and done[-1].startswith("    ") and line and not line.startswith("    "):
+            done.append("")
+        done.append(line)
+    return done
+
+
+def _inline(text: str) -> str:
+    """One line with its `code` as literals and every other sign of the markup taken literally."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(f"`{part}`" if part.startswith("`") else _linked(_plain(part)) for part in parts)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"([*_|\\`])", r"\\\1", text)
+
+
+def _linked(text: str) -> str:
+    """Codes of differences as links to their rows."""
+    return CODE.sub(lambda code: f"`{code[1]} <differences.html#{code[1].lower()}>`__", text)
+
+
+def names_used(source: str) -> Iterator[str]:
+    """The public names that a chapter's code imports from the doors, or reads from `page4d`."""
+    seen = set()
+    for node in ast.walk(ast.parse(source)):
+        found = []
+        if isinstance(node, ast.ImportFrom) and node.module in DOORS:
+            found = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "page4d":
+            found = [f"page4d.{node.attr}"]
+        for name in found:
+            if name not in seen and name not in DOORS:
+                seen.add(name)
+                yield name
+
+
+def add_names_used(notebook: Path) -> None:
+    """End an executed chapter with links to the reference of every name that it uses."""
+    stored = json.loads(notebook.read_text(encoding="utf-8"))
+    code = ["".join(cell["source"]) for cell in stored["cells"] if cell["cell_type"] == "code"]
+    names = list(names_used("\n".join(code)))
+    if not names:
+        return
+    links = ", ".join(f"{{py:obj}}`{name}`" for name in names)
+    cell = {"cell_type": "markdown", "id": "names-used", "metadata": {}, "source": f"**Names used here:** {links}"}
+    stored["cells"].append(cell)
+    notebook.write_text(json.dumps(stored), encoding="utf-8")

@@ -1,0 +1,118 @@
+"""The tasks: what each measures, by which rules, and what a network must say for it. One row per task.
+
+A new task is a scoring function in a file of its own, a row here, and the rows of its scores in `page4d/metrics.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from page4d.evaluate.depth_metrics import DEPTH_METRICS
+from page4d.evaluate.depth_scoring import score_mono_depth, score_video_depth
+from page4d.evaluate.layouts import EvalSequence
+from page4d.evaluate.points import POINT_METRICS, score_points
+from page4d.evaluate.pose_scoring import score_pose
+from page4d.evaluate.rules import Rules
+from page4d.metrics import METRICS
+from page4d.schema import Prediction, SequenceScore, UserError
+
+Need = Literal["depth", "poses", "intrinsics"]
+ScoreSequence = Callable[[EvalSequence, Prediction, Rules], SequenceScore]
+_RELEASED = "PAGE-4D (arXiv 2510.17568) and its released scripts; the protocol is that of MonST3R and CUT3R"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a benchmark of this kind measures.
+
+    Note:    `metrics` are what a Scores file holds, `headline` those of them that tables show. `rules` says whose way
+             of measuring it is, `checked` what our numbers were compared with. `needs` is what another model must
+             bring. `frame_by_frame`: the network sees each image alone; `with_points`: its point maps are kept;
+             `with_fits`: `align` is a choice; `with_files`: it writes files beside the Scores.
+    """
+
+    score: ScoreSequence
+    rules: str
+    checked: str
+    metrics: tuple[str, ...] = ()
+    headline: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ("depth",)
+    frame_by_frame: bool = False
+    with_points: bool = False
+    with_fits: bool = False
+    with_files: bool = False
+
+    def better(self) -> dict[str, str]:
+        """Which way each headline score is better, as a Scores file says it."""
+        return {name: METRICS[name].better for name in self.headline}
+
+    def units(self, length_unit: str) -> dict[str, str]:
+        """The unit of each score where lengths are measured in `length_unit`; "" = none."""
+        return {name: METRICS[name].unit_in(length_unit) for name in self.metrics}
+
+
+def refuse_to_score(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
+    """What stands for a scoring where there is no ground truth."""
+    raise UserError(
+        f"{rules.benchmark.name} has no ground truth; its predictions are for `page4d features` and viewing"
+    )
+
+
+MONODEPTH = Task(
+    score_mono_depth,
+    rules=_RELEASED,
+    checked="metrics equal to the released evaluation functions to 1e-6 on synthetic arrays",
+    metrics=DEPTH_METRICS,
+    headline=("abs_rel", "delta_1"),
+    frame_by_frame=True,
+)
+VIDEODEPTH = Task(
+    score_video_depth,
+    rules=_RELEASED,
+    checked="metrics equal to the released evaluation functions to 1e-6 (scale&shift 1e-4) on synthetic arrays",
+    metrics=DEPTH_METRICS,
+    headline=("abs_rel", "delta_1"),
+    with_fits=True,
+)
+POSE = Task(
+    score_pose,
+    rules=_RELEASED,
+    checked="errors equal to the released evaluation functions to 1e-8 on synthetic trajectories",
+    metrics=("ate", "rpe_trans", "rpe_rot_deg"),
+    headline=("ate", "rpe_trans", "rpe_rot_deg"),
+    needs=("poses",),
+    with_files=True,
+)
+POINTS = Task(
+    score_points,
+    rules="ours; the paper (arXiv 2510.17568) has a table, but no script for it is public",
+    checked="no; there is no public reference",
+    metrics=POINT_METRICS,
+    headline=POINT_METRICS,
+    needs=("depth", "poses", "intrinsics"),
+    with_points=True,
+)
+FEATURES = Task(
+    refuse_to_score,
+    rules="PAGE-4D (arXiv 2510.17568), Figure 2; no ground truth",
+    checked="no; nothing is scored",
+)
+TASKS = {
+    "monodepth": MONODEPTH,
+    "videodepth": VIDEODEPTH,
+    "pose": POSE,
+    "points": POINTS,
+    "features": FEATURES,
+}
+
+
+def task_of(name: str) -> Task:
+    """The task of a name.
+
+    Raises:  UserError naming all tasks.
+    """
+    if name not in TASKS:
+        raise UserError(f"task {name!r} does not exist; there are {', '.join(TASKS)}")
+    return TASKS[name]
