@@ -65,4 +65,14 @@ def read_depth_png(path: os.PathLike[str] | str, scale: float | None = None) -> 
         raise UserError(f"{path} has pixels of mode {mode}, expected 16-bit grey")
     if scale is None and stored is None:
         raise UserError(f"{path} does not say its depth scale; pass scale=, for example 5000 for TUM, 1000 for mm")
-    return np.asarray(values / (float(str(stored)) if scale is None else scale), np.float32)
+    return np.asarray(values / (_stored_scale(path, stored) if scale is None else scale), np.float32)
+
+
+def _stored_scale(path: Path, text: object) -> float:
+    try:
+        scale = float(str(text))
+    except ValueError:
+        scale = float("nan")
+    if not 0 < scale < float("inf"):
+        raise UserError(f"{path} says that its depth scale is {text!r}; expected a positive number, pass scale=")
+    return scale

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ _MAX_12_BITS = 4095
 _DRAFT_SIDE = 2048
 _ORIENTATION = 0x0112  # EXIF's tag of how the camera was held, and its values for a quarter turn
 _LYING = (5, 6, 7, 8)
+_DAMAGE = (struct.error, zlib.error)  # come through PIL as they are
 _opening = threading.RLock()
 
 
@@ -122,7 +125,7 @@ def opened(path: Path) -> Iterator[Any]:
     except UserError:
         raise
     # Decoders meet damage in many ways; each of these was seen from one of Pillow's plugins.
-    except (OSError, SyntaxError, EOFError, ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
+    except (*_DAMAGE, OSError, SyntaxError, EOFError, ValueError, LookupError, TypeError, OverflowError) as error:
         raise UserError(f"{path} cannot be read as an image, it may be cut short: {error}") from error
     except (AttributeError, ZeroDivisionError, RuntimeError, MemoryError, AssertionError, NotImplementedError) as error:
         raise UserError(f"{path} cannot be read as an image, it is damaged: {error!r}") from error

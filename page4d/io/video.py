@@ -59,7 +59,7 @@ def read_video(
     for number, time, frame in _timed_frames(path, selection):
         if wanted is not None and number not in wanted:
             continue
-        yield VideoFrame(number, time, _upright(frame))
+        yield VideoFrame(number, time, _pixels(path, number, frame))
         kept += 1
         if kept == selection.max_frames or (wanted is not None and kept == len(wanted)):
             return
@@ -87,6 +87,15 @@ def _timed_frames(path: Path, selection: Selection) -> Iterator[tuple[int, float
         if start is None:
             raise UserError(f"{path} is a video without a single frame")
         _tell_of_early_end(path, container, stream, time)
+
+
+def _pixels(path: Path, number: int, frame: Any) -> Image.Image:
+    import av
+
+    try:
+        return _upright(frame)
+    except (av.FFmpegError, ValueError, MemoryError) as error:
+        raise UserError(f"{path}: frame {number} cannot be shown, the film is damaged: {error}") from error
 
 
 def _rate(stream: Any) -> float:
@@ -126,7 +135,7 @@ def _decoded(path: Path, container: Any, stream: Any) -> Iterator[Any]:
 def _tell_of_early_end(path: Path, container: Any, stream: Any, last_s: float) -> None:
     """A film cut short reads well up to its end; only the length that its header gives says that more was there."""
     if stream.duration is not None:
-        said = float(stream.duration * stream.time_base)
+        said = float(stream.duration * (stream.time_base or 0))
     elif len(container.streams) == 1 and container.duration:
         said = container.duration / 1e6
     else:
