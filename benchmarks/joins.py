@@ -28,10 +28,11 @@ import torch
 from page4d.geometry import Similarity, fit_similarity, invert, pixel_grid, transform, unproject_pixels
 from page4d.result.cloud import world_from_cam
 from page4d.result.exact import prediction_from_clip
+from page4d.result.placed import moved
 from page4d.result.planted import PlantedErrors, plant
 from page4d.schema import Prediction
 from page4d.version import code_revision
-from page4d.windows import Windows, join_of, moved
+from page4d.windows import Windows, join_of
 from page4d.world import split_clip
 
 RESULTS = Path(__file__).parent / "results" / "joins.json"

@@ -23,9 +23,12 @@ from numpy.typing import NDArray
 
 from page4d.leftovers import SUFFIX, part_prefix, sweep
 from page4d.npz import check_npz
+from page4d.places import place_to_write, umask
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from page4d.stored import StoredPrediction
 
 PREDICTION_FORMAT = 1
 
@@ -53,12 +56,9 @@ def atomic_write(path: os.PathLike[str] | str, mode: str = "wb") -> Iterator[IO[
              block raises, after removing the file.
     """
     path = Path(path)
-    if path.is_symlink():
-        path = path.resolve()
-    if path.exists() and not path.is_file():
-        raise UserError(f"cannot write {path}: it is a folder, device or pipe; choose another name")
-    sweep(path.parent)
     try:
+        path = place_to_write(path)
+        sweep(path.parent)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=part_prefix(path.name), suffix=SUFFIX)
     except OSError as error:
         raise UserError(
@@ -70,17 +70,11 @@ def atomic_write(path: os.PathLike[str] | str, mode: str = "wb") -> Iterator[IO[
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~umask())
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @dataclass(frozen=True)
@@ -197,12 +191,15 @@ class Prediction:
         return int(self.depth.shape[1]), int(self.depth.shape[2])
 
     def save(self, path: os.PathLike[str] | str) -> None:
-        """Write one compressed npz, whole or not at all."""
+        """Write one npz, whole or not at all.
+
+        Note:    it is not compressed: depth and points hardly shrink, and packing takes as long as predicting some.
+        """
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("frame_names", "meta")}
         arrays = {k: v for k, v in arrays.items() if v is not None}
         header = json.dumps({"format": PREDICTION_FORMAT, "frame_names": self.frame_names, "meta": self.meta})
         with atomic_write(path) as stream:
-            np.savez_compressed(stream, header=np.array(header), **arrays)
+            np.savez(stream, header=np.array(header), **arrays)
 
     @classmethod
     def load(cls, path: os.PathLike[str] | str) -> Self:
@@ -210,25 +207,19 @@ class Prediction:
 
         Raises:  UserError if the file is missing, truncated, not a Prediction, or of another format version.
         """
-        path = Path(path)
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; give the file in it, {path / 'prediction.npz'}")
-        if not path.is_file():
-            raise UserError(f"{path} does not exist; `page4d predict` writes one")
-        try:
-            arrays, header = _read_npz(path)
-            version = header.get("format")
-            if version == PREDICTION_FORMAT:
-                return cls._from_stored(arrays, header)
-        except Exception as error:  # zipfile, zlib and numpy's parser of headers raise a dozen kinds
-            reason = "it holds Python objects" if "pickle" in str(error) else error
-            raise UserError(
-                f"{path} is not a whole Prediction file ({reason}); write it again with `page4d predict`"
-            ) from error
-        raise UserError(
-            f"{path} has Prediction format {version}, this page4d reads {PREDICTION_FORMAT}; "
-            "predict again with this version"
-        )
+        with _damage_told(Path(path)):
+            arrays, header = _read_npz(Path(path))
+            return cls._from_stored(arrays, header)
+
+    @staticmethod
+    def open(path: os.PathLike[str] | str) -> StoredPrediction:
+        """A prediction that stays on disk until frames of it are asked for: an npz, or a long film's folder.
+
+        Raises:  UserError if there is none, or it is damaged or of another format version.
+        """
+        from page4d.stored import StoredPrediction
+
+        return StoredPrediction.open(path)
 
     @classmethod
     def _from_stored(cls, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Self:
@@ -254,13 +245,49 @@ def concatenated(parts: Sequence[Prediction]) -> Prediction:
     return replace(first, **both)
 
 
-def _read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_header(path: os.PathLike[str] | str) -> dict[str, Any]:
+    """What `Prediction.save` wrote beside the arrays, which are not read: format, frame_names, meta.
+
+    Raises:  UserError as `Prediction.load`.
+    """
+    with _damage_told(Path(path)):
+        header = _read_npz(Path(path), ("header",))[1]
+        return {"frame_names": tuple(header["frame_names"]), "meta": dict(header["meta"])}
+
+
+def _read_npz(path: Path, names: Sequence[str] | None = None) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays of these names, or all, and the header, whose format is looked at."""
     if not zipfile.is_zipfile(path):
         raise ValueError("no .npz archive, or cut short")
     check_npz(path)
     with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    return arrays, json.loads(str(arrays.pop("header")))
+        arrays = {name: stored[name] for name in names or stored.files}
+    header = json.loads(str(arrays.pop("header")))
+    version = header.get("format")
+    if version != PREDICTION_FORMAT:
+        raise UserError(
+            f"{path} has Prediction format {version}, this page4d reads {PREDICTION_FORMAT}; "
+            "predict again with this version"
+        )
+    return arrays, header
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a stored Prediction is read, in words that name the file."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the file in it, {path / 'prediction.npz'}")
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; `page4d predict` writes one")
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy's parser of headers raise a dozen kinds
+        reason = "it holds Python objects" if "pickle" in str(error) else error
+        raise UserError(
+            f"{path} is not a whole Prediction file ({reason}); write it again with `page4d predict`"
+        ) from error
 
 
 SCORES_FORMAT = 1

@@ -8,9 +8,10 @@ ratios, which noise on both sides leaves where it is, and the rigid motion is fi
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from page4d.geometry import Similarity, fit_similarity, invert, transform, unproject_pixels
+from page4d.result.placed import moved
 from page4d.schema import Prediction, UserError, concatenated
 
 MAX_POINTS = 50_000  # of one join; more change the median by less than a thousandth
@@ -73,8 +75,9 @@ class Join:
 
     def record(self) -> dict[str, Any]:
         """What a Prediction's meta says of it."""
-        numbers = {"scale": float(self.similarity.scale), "residual": self.residual, "agreement": self.agreement}
-        return {"start": self.start, "by": self.by, **{name: round(value, 6) for name, value in numbers.items()}}
+        residual = None if math.isnan(self.residual) else round(self.residual, 6)
+        scale, agreement = round(float(self.similarity.scale), 6), round(self.agreement, 6)
+        return {"start": self.start, "by": self.by, "scale": scale, "residual": residual, "agreement": agreement}
 
 
 class Joiner:
@@ -91,7 +94,7 @@ class Joiner:
 
     def add(self, part: Prediction, start: int) -> Prediction:
         """The new frames of a window that begins at frame `start`; a shared frame keeps its first window's values."""
-        shared = self._end - start
+        part, shared = _laid_out(part), self._end - start
         if self._tail is None:
             new = part
         else:
@@ -105,22 +108,37 @@ class Joiner:
 
     def resume(self, tail: Prediction, end: int) -> None:
         """Go on behind frame `end` of an earlier run, whose last frames, already joined, are `tail`."""
-        self._tail, self._end = tail[max(len(tail) - self.windows.frames, 0) :], end
+        kept = tail[max(len(tail) - self.windows.frames, 0) :]
+        self._tail, self._end = _laid_out(kept), end
 
-    def warn(self) -> None:
-        """Say once where windows do not fit together."""
-        bad = [join for join in self.joins if join.by == "cameras" or join.residual > WARN_RESIDUAL]
-        if not bad:
-            return
-        worst = max(bad, key=lambda join: join.residual)
-        alone = sum(join.by == "cameras" for join in bad)
-        cameras = f"; {alone} of them by their cameras alone, for their points do not agree" if alone else ""
-        warnings.warn(
-            f"{len(bad)} of {len(self.joins)} windows fit badly onto the ones before{cameras}; worst at frame "
-            f"{worst.start}, where shared points lie {worst.residual:.0%} of their depth apart: take longer windows "
-            "or a larger overlap",
-            stacklevel=3,
-        )
+
+def _laid_out(part: Prediction) -> Prediction:
+    """The same numbers row by row in memory: a product of matrices may end in other last bits where rows lie apart.
+
+    Note:    so a window joins the same way whether what came before was just predicted or read from a file.
+    """
+    ordered: dict[str, Any] = {}
+    for field in fields(part):
+        values = getattr(part, field.name)
+        if isinstance(values, np.ndarray):
+            ordered[field.name] = np.ascontiguousarray(values)
+    return replace(part, **ordered)
+
+
+def warn_of_joins(records: Sequence[Mapping[str, Any]]) -> None:
+    """Say once where windows do not fit together; `records` are those of `Join.record`."""
+    bad = [join for join in records if join["by"] == "cameras" or join["residual"] > WARN_RESIDUAL]
+    if not bad:
+        return
+    worst = max(bad, key=lambda join: math.inf if join["residual"] is None else float(join["residual"]))
+    alone = sum(join["by"] == "cameras" for join in bad)
+    cameras = f"; {alone} of them by their cameras alone, for their points do not agree" if alone else ""
+    apart = "no point is shared" if worst["residual"] is None else f"points lie {worst['residual']:.0%} of depth apart"
+    warnings.warn(
+        f"{len(bad)} of {len(records)} windows fit badly onto the ones before{cameras}; worst at frame "
+        f"{worst['start']}, where {apart}: take longer windows or a larger overlap",
+        stacklevel=3,
+    )
 
 
 def join_windows(parts: Sequence[Prediction], starts: Sequence[int], meta: dict[str, Any]) -> Prediction:
@@ -130,9 +148,9 @@ def join_windows(parts: Sequence[Prediction], starts: Sequence[int], meta: dict[
     """
     joiner = Joiner(Windows(max(len(part) for part in parts) + 1, 1))
     joined = [joiner.add(part, start) for part, start in zip(parts, starts, strict=True)]
-    joiner.warn()
-    records = {"joins": [join.record() for join in joiner.joins]} if joiner.joins else {}
-    return replace(concatenated(joined), meta=meta | records)
+    records = [join.record() for join in joiner.joins]
+    warn_of_joins(records)
+    return replace(concatenated(joined), meta=meta | ({"joins": records} if records else {}))
 
 
 def join_of(before: Prediction, part: Prediction, start: int = 0) -> Join:
@@ -243,23 +261,3 @@ def _by_cameras(before: Prediction, part: Prediction, scale: Tensor) -> Similari
     rotation = u * sign @ vt
     translation = (known[:, :, 3] - scale * local[:, :, 3] @ rotation.mT).mean(0)
     return Similarity(scale, rotation, translation)
-
-
-def moved(part: Prediction, to_joined: Similarity) -> Prediction:
-    """A window in another world: lengths times the scale, cameras, depth and points by one similarity.
-
-    Note:    with x' = s R x + t a camera [Rc | tc] becomes [Rc R^T | s tc - Rc R^T t].
-    """
-    scale = float(to_joined.scale)
-    pose = torch.from_numpy(part.cam_from_world).double()
-    rotation = pose[:, :, :3] @ to_joined.rotation.mT
-    translation = scale * pose[:, :, 3] - rotation @ to_joined.translation
-    cam_from_world = torch.cat((rotation, translation[..., None]), -1).float().numpy()
-    depth = np.asarray(part.depth * scale, np.float32)
-    points = None if part.points is None else _moved_points(part.points, to_joined)
-    return replace(part, cam_from_world=cam_from_world, depth=depth, points=points)
-
-
-def _moved_points(points: NDArray[np.float32], to_joined: Similarity) -> NDArray[np.float32]:
-    flat = torch.from_numpy(points).double().reshape(-1, 3)
-    return to_joined.apply(flat).reshape(points.shape).float().numpy()

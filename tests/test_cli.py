@@ -213,8 +213,8 @@ def test_interrupt_and_full_disk_leave_the_old_result(
     def fail(*_: object) -> None:
         raise error
 
-    module = "point_files" if stage == "write_ply" else "depth_png"
-    monkeypatch.setattr(f"page4d.io.{module}.{stage}", fail)
+    place = "points.write_ply" if stage == "write_ply" else "frames.write_png"
+    monkeypatch.setattr(f"page4d.result.exports.{place}", fail)
     code = predict(weights, out, images, "--overwrite")
     assert code == (130 if isinstance(error, KeyboardInterrupt) else 2)
     said = capsys.readouterr().err
@@ -367,4 +367,4 @@ def test_equal_names_of_two_folders_keep_their_depth_maps(weights: Path, images:
     other.mkdir()
     (images / "9.png").rename(other / "8.png")
     assert predict(weights, tmp_path / "out", images / "8.png", other / "8.png") == 0
-    assert sorted(p.name for p in (tmp_path / "out" / "depth").glob("*.png")) == ["00000_8.png", "00001_8.png"]
+    assert sorted(p.name for p in (tmp_path / "out" / "depth").glob("*.png")) == ["images_8.png", "other_8.png"]

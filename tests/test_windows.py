@@ -12,10 +12,11 @@ from little_scene import little_prediction
 
 from page4d.geometry import Similarity, rotation_angle_deg, world_points
 from page4d.result.exact import prediction_from_clip
+from page4d.result.placed import moved
 from page4d.result.planted import PlantedErrors, plant
 from page4d.schema import Prediction
 from page4d.viz import joins_figure
-from page4d.windows import Join, Joiner, Windows, join_of, join_windows, moved
+from page4d.windows import Join, Joiner, Windows, join_of, join_windows
 from page4d.world import split_clip
 
 LONG = 1000
@@ -162,7 +163,9 @@ def test_where_points_disagree_cameras_join_and_it_is_said() -> None:
     rng = np.random.default_rng(2)
     nonsense = np.exp(rng.normal(0, 3, parts[1].depth.shape)).astype(np.float32)
     parts[1] = replace(parts[1], depth=parts[1].depth * nonsense)
-    with pytest.warns(UserWarning, match=r"1 of 1 windows fit badly .*; 1 of them by their cameras alone.*% of their"):
+    with pytest.warns(
+        UserWarning, match=r"1 of 1 windows fit badly .*; 1 of them by their cameras alone.*% of depth apart"
+    ):
         joined = join_windows(parts, starts, {})
     (record,) = joined.meta["joins"]
     assert record["by"] == "cameras"

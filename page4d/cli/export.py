@@ -13,7 +13,8 @@ from page4d.schema import Prediction, UserError
 MARKER = "export.json"
 # Said here and not imported, so that `--help` answers without numpy; a test holds it to the table of writers.
 FORMAT_NAMES = (
-    "ply", "glb", "colmap", "colmap-bin", "tum", "cameras", "depth-png", "depth-npy", "depth-exr", "masks", "rerun",
+    "ply", "glb", "colmap", "colmap-bin", "nerfstudio", "tum", "kitti", "cameras", "depth-png", "depth-npy",
+    "depth-exr", "masks", "rerun",
 )  # fmt: skip
 
 
@@ -29,7 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("original", "input"),
         help="size of K, depth, masks (default: original; input for COLMAP models of a video without --images)",
     )
-    add("--images", type=Path, help="folder of the original images, copied beside the COLMAP model")
+    add(
+        "--images",
+        type=Path,
+        help="folder of the original images, or the film: copied beside COLMAP's and nerfstudio's cameras",
+    )
+    add("--camera", choices=("each", "single"), default="each", help="one shared camera (the median), or each its own")
+    add(
+        "--up",
+        choices=("opencv", "y", "z"),
+        default="opencv",
+        help="axes of PLY files: OpenCV's (y down), y up or z up",
+    )
     add("--max-points", type=whole(), default=500_000, help="points in point files (default: %(default)s)")
     add("--points-from", choices=("depth", "points"), default="depth", help="lifted depth or the point head")
     add("--keep-moving", action="store_true", help="keep moving points in formats for still scenes")
@@ -49,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--size input writes the network's own pictures and --images {args.images} others; give one")
     cloud = CloudOptions(args.points_from, args.drop, args.max_points)
     prediction = read_prediction(args)
-    colmap = bool({"colmap", "colmap-bin"} & set(args.format)) and args.images is None
+    colmap = bool({"colmap", "colmap-bin", "nerfstudio"} & set(args.format)) and args.images is None
     size = args.size or ("input" if colmap and not have_files(prediction) else "original")
     options = ExportOptions(
         size=size,
@@ -57,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         moving=moving_of(prediction, args.moving),
         keep_moving=args.keep_moving,
         images=args.images,
+        camera=args.camera,
+        up=args.up,
     )
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         written = export(prediction, folder, list(dict.fromkeys(args.format)), options)

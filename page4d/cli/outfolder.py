@@ -75,14 +75,34 @@ def _check_writable(out: Path, parent: Path) -> None:
 
 
 def _files(folder: Path) -> list[str]:
-    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    """All files of a folder; a link is a file, also where it points to a folder."""
+    found = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
     return sorted(str(path.relative_to(folder)) for path in found)
 
 
-def _foreign_files(folder: Path, marker: str) -> list[str]:
+def listed_files(folder: Path) -> list[str]:
+    """The files that a result was written with; none of a folder that is no result."""
     listing = folder / LISTING
-    known = _listed(listing.read_text(encoding="utf-8", errors="replace")) if listing.is_file() else set()
-    return [name for name in _files(folder) if name not in known | {marker, LISTING}]
+    return sorted(_listed(listing.read_text(encoding="utf-8", errors="replace"))) if listing.is_file() else []
+
+
+def remove_listed(folder: Path) -> None:
+    """Remove the files that a result was written with, and the listing; what else is there stays."""
+    known = {*listed_files(folder), LISTING}
+    for name in _files(folder):
+        if name in known:
+            (folder / name).unlink()
+
+
+def write_listing(folder: Path) -> None:
+    """Name the files of a result in it, as the last of them."""
+    (folder / LISTING).write_text(json.dumps(_files(folder), indent=0), encoding="utf-8")
+
+
+def _foreign_files(folder: Path, marker: str) -> list[str]:
+    known = set(listed_files(folder))
+    # We write no links: one that bears a file's name has been put in its place by somebody.
+    return [name for name in _files(folder) if name not in known | {marker, LISTING} or (folder / name).is_symlink()]
 
 
 def _listed(text: str) -> set[str]:
@@ -108,7 +128,7 @@ def whole_folder(out: Path, overwrite: bool, marker: str) -> Iterator[Path]:
         raise UserError(f"cannot make {out}: {error.strerror}; choose a place that is writable") from error
     try:
         yield temporary
-        (temporary / LISTING).write_text(json.dumps(_files(temporary), indent=0), encoding="utf-8")
+        write_listing(temporary)
         temporary.chmod(0o755)
         check_out(out, overwrite, marker)
         replace_folder(temporary, whole)

@@ -85,9 +85,7 @@ def predict_one(args: argparse.Namespace, network: PAGE4D | None = None) -> int:
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
     prediction, moving = _predict(args, network)
     with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
-        points = write_outputs(prediction, folder, cloud)
-        if moving is not None:
-            write_moving(prediction, folder, moving)
+        points = write_outputs(prediction, folder, cloud, moving)
     s, height, width = prediction.depth.shape
     mask = "without moving mask" if moving is None else f"{moving.mean():.0%} of the pixels moving"
     print(f"{args.out}: {s} {'frame' if s == 1 else 'frames'} of {height} x {width} px, {mask}, {points} points")
@@ -156,39 +154,14 @@ def _windows(args: argparse.Namespace) -> Windows | None:
     return None
 
 
-def write_outputs(prediction: Prediction, folder: Path, options: CloudOptions) -> int:
-    """Write prediction.npz, points.ply and depth/*.png; returns the number of points."""
-    from tqdm import tqdm
+def write_outputs(
+    prediction: Prediction, folder: Path, options: CloudOptions, moving: NDArray[np.bool_] | None = None
+) -> int:
+    """Write prediction.npz, points.ply, depth/*.png and, where they are given, masks/*.png; the number of points."""
+    from page4d.result.cloud import point_count
+    from page4d.result.exports import ExportOptions, export
 
-    from page4d.io.depth_png import depth_png_scale, write_depth_png
-    from page4d.io.names import safe_stems
-    from page4d.io.point_files import write_ply
-    from page4d.result.cloud import cloud_of
-
-    cloud = cloud_of(prediction, options)
     prediction.save(folder / PREDICTION_FILE)
-    write_ply(folder / "points.ply", cloud.xyz, cloud.rgb)
-    depth = folder / "depth"
-    depth.mkdir()
-    scale = depth_png_scale(prediction.depth)
-    names = [f"{stem}.png" for stem in safe_stems(prediction.frame_names)]
-    for name, values in tqdm(zip(names, prediction.depth, strict=True), "depth maps", len(names), leave=False):
-        write_depth_png(depth / name, values, scale)
-    (depth / "README.txt").write_text(
-        f"16-bit PNG, one a frame: depth = value / {scale:g} in the network's scene units, 0 = none.\n"
-        "The scale also stands in each file as text chunk depth_scale (page4d.io.depth_png reads it).\n",
-        encoding="utf-8",
-    )
-    return len(cloud)
-
-
-def write_moving(prediction: Prediction, folder: Path, moving: NDArray[np.bool_]) -> None:
-    """Write masks/*.png, white where a pixel moves."""
-    from PIL import Image
-
-    from page4d.io.names import safe_stems
-
-    masks = folder / "masks"
-    masks.mkdir()
-    for stem, mask in zip(safe_stems(prediction.frame_names), moving, strict=True):
-        Image.fromarray(mask.astype("uint8") * 255).save(masks / f"{stem}.png")
+    formats = ["ply", "depth-png"] + ([] if moving is None else ["masks"])
+    export(prediction, folder, formats, ExportOptions(size="input", cloud=options, moving=moving))
+    return point_count(prediction, options)

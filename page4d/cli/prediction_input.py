@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.values import share
+from page4d.cli.values import positive, share
 from page4d.schema import Prediction, UserError
+from page4d.stored import FILM_FILE, FILM_FOLDER, StoredPrediction
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +33,9 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the moving mask comes from (default: %(default)s)",
     )
     add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
+    add("--frames", metavar="A:B[:N]", help="only frames A up to B, or every N-th; of a long film only these are read")
+    add("--max-depth", type=positive, help="leave out what is farther, in the prediction's unit")
+    add("--level", action="store_true", help="turn the world so that what the cameras call up is up")
     add_known_arguments(parser)
 
 
@@ -52,14 +57,18 @@ def add_known_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale-from",
         metavar="KIND:...",
         help="metres from distance:FRAME,X1,Y1,X2,Y2,METRES (original pixels), depth:FOLDER[,UNITS_PER_METRE] "
-        "(sensor depth, one file a frame) or trajectory:FILE (TUM format, metres)",
+        "(sensor depth, one file a frame) or trajectory:FILE (TUM or KITTI format, metres)",
     )
 
 
 def read_prediction(args: argparse.Namespace) -> Prediction:
     """The prediction with known intrinsics and scale put in."""
-    path: Path = args.prediction
-    return with_what_is_known(Prediction.load(path / "prediction.npz" if path.is_dir() else path), args)
+    from page4d.result.placed import levelled, without_far
+
+    prediction = with_what_is_known(_stored_frames(args.prediction, args.frames), args)
+    if args.max_depth is not None:
+        prediction = without_far(prediction, args.max_depth)
+    return levelled(prediction) if args.level else prediction
 
 
 def check_known(args: argparse.Namespace) -> None:
@@ -99,6 +108,33 @@ def with_what_is_known(prediction: Prediction, args: argparse.Namespace) -> Pred
         spread = f", single measurements scatter by {scale.spread:.1%}" if scale.spread == scale.spread else ""
         print(f"scale: {scale.factor:.6g} m per scene unit from {scale.source}{spread}")
     return prediction
+
+
+def _stored_frames(path: Path, frames: str | None) -> Prediction:
+    """All frames of a prediction, or those that were asked for: of a film in parts only these are read."""
+    if path.is_dir() and (path / "prediction.npz").is_file():
+        path = path / "prediction.npz"
+    elif path.is_dir() and (path / FILM_FOLDER).is_dir():
+        path = path / FILM_FOLDER
+    elif path.is_dir() and not (path / FILM_FILE).is_file():
+        path = path / "prediction.npz"  # whose absence is told with the usual words
+    stored = StoredPrediction.open(path)
+    if not stored.finished:
+        print(f"{path} is not finished: {len(stored)} frames are there", file=sys.stderr)
+    return stored[_slice(frames)]
+
+
+def _slice(text: str | None) -> slice:
+    """Frames as Python writes a slice: A:B, A:, :B, A:B:N."""
+    if text is None:
+        return slice(None)
+    try:
+        words = [int(word) if word else None for word in text.split(":")]
+    except ValueError as error:
+        raise UserError(f"--frames {text!r}: expected A:B or A:B:N, whole numbers, for example 100:200") from error
+    if not 2 <= len(words) <= 3 or (len(words) == 3 and (words[2] or 1) < 1):
+        raise UserError(f"--frames {text!r}: expected A:B or A:B:N with N of 1 or more, for example 100:200")
+    return slice(*words)
 
 
 def moving_of(prediction: Prediction, choice: str) -> NDArray[np.bool_] | None:
@@ -174,9 +210,9 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
     if kind == "depth" and rest:
         return _scale_from_depth_folder(prediction, rest)
     if kind == "trajectory" and rest:
-        from page4d.io.trajectories import read_tum
+        from page4d.io.trajectories import read_trajectory
 
-        return scale_from_trajectory(prediction, read_tum(rest))
+        return scale_from_trajectory(prediction, read_trajectory(rest))
     raise UserError(f"--scale-from {text!r}: start it with distance:, depth: or trajectory:")
 
 

@@ -14,12 +14,28 @@ from page4d.io.png import decode_grey16, open_checked
 from page4d.schema import UserError, atomic_write
 
 SCALE_KEY = "depth_scale"
+DEPTH_PNG_MAX = 65535
+# Levels between the camera and the tenth of the pixels that is nearest: steps of at most 0.4 % there.
+NEAR_LEVELS = 256
+NEAR_SHARE = 10.0  # per cent
 
 
 def depth_png_scale(depth: NDArray[np.float32]) -> float:
     """The largest power of ten with which every finite depth of a clip still fits into 16 bits."""
     largest = float(np.max(depth, initial=0.0, where=np.isfinite(depth)))
     return float(10.0 ** np.floor(np.log10(65535 / largest))) if largest > 0 else 1000.0
+
+
+def near_scale(depth: NDArray[np.float32]) -> float:
+    """The scale of one depth map: `depth_png_scale`, or larger where that leaves its near part too few levels.
+
+    Note:    then depths beyond `DEPTH_PNG_MAX` / scale, 256 times as far as the near part, do not fit.
+    """
+    known = depth[np.isfinite(depth) & (depth > 0)]
+    if len(known) == 0:
+        return depth_png_scale(depth)
+    near = float(np.percentile(known, NEAR_SHARE))
+    return max(depth_png_scale(depth), NEAR_LEVELS / near)
 
 
 def write_depth_png(path: os.PathLike[str] | str, depth: NDArray[np.float32], scale: float) -> None:

@@ -138,6 +138,13 @@ def write_tum(path: Path | str, trajectory: Trajectory, legacy_quaternion_order:
             stream.write(f"{stamp:.6f} " + " ".join(f"{v:.9f}" for v in (*t, *q)) + "\n")
 
 
+def write_kitti(path: Path | str, world_from_camera: Array) -> None:
+    """Write KITTI rows: the upper 3 x 4 of each camera-to-world matrix (N, 4, 4), row by row; no times."""
+    rows = world_from_camera[:, :3].reshape(-1, 12)
+    with atomic_write(path, "w") as stream:
+        np.savetxt(stream, rows, "%.9e")
+
+
 def read_matrices(path: Path | str, gaps: bool = False) -> Trajectory:
     """Read Replica/ScanNet rows: 12 or 16 numbers, row-major camera-to-world; stamps are 0, 1, 2, …
 

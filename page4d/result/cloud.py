@@ -191,10 +191,22 @@ def cloud_of(
         here = slice(*np.searchsorted(chosen, [end - count, end]))
         index = np.flatnonzero(keep[i])[chosen[here] - (end - count)]
         frames.append(_frame_cloud(prediction, i, index, options.source, moving[i]))
-    return _joined(frames)
+    return joined_clouds(frames)
 
 
-def _joined(clouds: Sequence[Cloud]) -> Cloud:
+def point_count(prediction: Prediction, options: CloudOptions) -> int:
+    """How many points `cloud_of` gives."""
+    count = int(_kept_pixels(prediction, options).sum())
+    return count if options.max_points is None else min(count, options.max_points)
+
+
+def joined_clouds(clouds: Sequence[Cloud]) -> Cloud:
+    """All points of several clouds.
+
+    Raises:  UserError if there is none.
+    """
+    if not clouds:
+        raise UserError("no frame has a point: every depth is 0; nothing to show or export")
     names = [f.name for f in fields(Cloud)]
     columns = (np.concatenate(list(map(attrgetter(name), clouds))) for name in names)
     return Cloud(*columns)

@@ -38,7 +38,7 @@ def viewer_html(
     if len(prediction) * options.thumb_width > _LONGEST_STRIP_PX:
         raise UserError(
             f"{len(prediction)} frames are too many for one page (at most {_LONGEST_STRIP_PX // options.thumb_width}); "
-            "show a part of them"
+            "show a part of them: prediction[100:200] or prediction[::4], --frames on the command line"
         )
     data = json.dumps(viewer_data(prediction, moving, options), separators=(",", ":"), allow_nan=False)
     parts = {"title": html.escape(options.title), "about": html.escape(about(prediction))}

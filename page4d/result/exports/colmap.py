@@ -13,18 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from page4d.geometry import matrix_to_quaternion, project, transform
-from page4d.io.pictures import open_rgb
 from page4d.result.cloud import Cloud
-from page4d.result.exports.options import ExportOptions, file_names, subfolder
+from page4d.result.exports.options import HALF_PIXEL, ExportOptions, subfolder
+from page4d.result.exports.pictures import picture_names, write_pictures
 from page4d.result.pixel_map import PixelMap
-from page4d.schema import Prediction, UserError, atomic_write
+from page4d.schema import Prediction, atomic_write
 
 _PINHOLE = 1  # model id in the binary format; parameters fx, fy, cx, cy
 _MAX_POINTS = 100_000
-HALF_PIXEL = 0.5  # the centre of the first pixel, in COLMAP's convention
 _DEPTH_AGREES = 0.02
 
 
@@ -60,11 +58,12 @@ class Sightings:
 class Model:
     """A sparse model in COLMAP's convention.
 
-    Shapes:  size (S, 2) as width, height; lens (S, 4) = fx, fy, cx, cy; quaternion (S, 4) as w, x, y, z;
-             translation (S, 3); a cloud of N points and their sightings.
+    Shapes:  size (C, 2) as width, height; lens (C, 4) = fx, fy, cx, cy; camera (S,) of 0 ... C - 1; quaternion (S, 4)
+             as w, x, y, z; translation (S, 3); a cloud of N points and their sightings.
     """
 
     names: tuple[str, ...]
+    camera: NDArray[np.int64]
     size: NDArray[np.int64]
     lens: NDArray[np.float64]
     quaternion: NDArray[np.float64]
@@ -84,8 +83,11 @@ def model_of(prediction: Prediction, options: ExportOptions) -> Model:
     wxyz, translation = xyzw[:, [3, 0, 1, 2]], pose[:, :, 3].numpy()
     size = np.array(options.sizes(prediction), np.int64)[:, ::-1]
     lens = np.concatenate((focal, centre), 1)
-    names, sightings = _image_names(prediction, options), _sightings(prediction, cloud, options)
-    return Model(names, size, lens, wxyz, translation, sightings, cloud)
+    names, sightings = picture_names(prediction, options), _sightings(prediction, cloud, options)
+    camera = np.arange(len(prediction))
+    if options.camera == "single":
+        camera, size, lens = np.zeros_like(camera), size[:1], lens[:1]
+    return Model(names, camera, size, lens, wxyz, translation, sightings, cloud)
 
 
 def _sightings(prediction: Prediction, cloud: Cloud, options: ExportOptions) -> Sightings:
@@ -116,19 +118,12 @@ def _sees(depth: NDArray[np.float32], pixels: NDArray[np.float64], z: NDArray[np
     return np.asarray(inside & (np.abs(depth[row, column] - z) <= _DEPTH_AGREES * np.abs(z)))
 
 
-def _image_names(prediction: Prediction, options: ExportOptions) -> tuple[str, ...]:
-    """Names with a picture's extension: files written from the prediction are PNG, the user's own keep their names."""
-    own = options.size == "original"
-    names = file_names(prediction)
-    return tuple(name if own and Path(name).suffix else f"{Path(name).stem}.png" for name in names)
-
-
 def write_text(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`sparse/0/cameras.txt`, `images.txt`, `points3D.txt`, and `images/` where the pictures are known."""
     model = model_of(prediction, options)
     parts = {"cameras": _camera_lines(model), "images": _image_lines(model), "points3D": _point_lines(model)}
     data = {f"{name}.txt": ("\n".join(lines) + "\n").encode() for name, lines in parts.items()}
-    return _write_model(data, folder) + _write_pictures(prediction, folder, options, model.names)
+    return _write_model(data, folder) + write_pictures(prediction, folder, options)
 
 
 def _camera_lines(model: Model) -> list[str]:
@@ -145,7 +140,7 @@ def _image_lines(model: Model) -> list[str]:
         seen = np.column_stack((model.sightings.pixels[part], model.sightings.point[part] + 1))
         # One template for all numbers of a line: a format call for each would take most of the export's time.
         template = " ".join(["%.6f %.6f %d"] * len(seen))
-        lines += [f"{i + 1} {pose} {i + 1} {name}", template % tuple(seen.ravel().tolist())]
+        lines += [f"{i + 1} {pose} {model.camera[i] + 1} {name}", template % tuple(seen.ravel().tolist())]
     return lines
 
 
@@ -162,7 +157,7 @@ def write_binary(prediction: Prediction, folder: Path, options: ExportOptions) -
     """`sparse/0/cameras.bin`, `images.bin`, `points3D.bin`, and `images/` where the pictures are known."""
     model = model_of(prediction, options)
     data = {"cameras.bin": _camera_bytes(model), "images.bin": _image_bytes(model), "points3D.bin": _point_bytes(model)}
-    return _write_model(data, folder) + _write_pictures(prediction, folder, options, model.names)
+    return _write_model(data, folder) + write_pictures(prediction, folder, options)
 
 
 def _camera_bytes(model: Model) -> bytes:
@@ -179,7 +174,8 @@ def _image_bytes(model: Model) -> bytes:
         part = model.sightings.of_image(i)
         seen = np.empty(part.stop - part.start, row)
         seen["xy"], seen["point"] = model.sightings.pixels[part], model.sightings.point[part] + 1
-        blocks.append(struct.pack("<i7di", i + 1, *model.quaternion[i], *model.translation[i], i + 1))
+        pose = (*model.quaternion[i], *model.translation[i])
+        blocks.append(struct.pack("<i7di", i + 1, *pose, model.camera[i] + 1))
         blocks.append(name.encode() + b"\0" + struct.pack("<Q", len(seen)))
         blocks.append(seen.tobytes())
     return b"".join(blocks)
@@ -204,26 +200,3 @@ def _write_model(files: dict[str, bytes], folder: Path) -> list[Path]:
         with atomic_write(target / name) as stream:
             stream.write(data)
     return [target / name for name in files]
-
-
-def _write_pictures(prediction: Prediction, folder: Path, options: ExportOptions, names: tuple[str, ...]) -> list[Path]:
-    """The pictures the cameras belong to: the network's own, or the user's copied; none if these are not at hand."""
-    if options.size == "original" and options.images is None:
-        return []
-    target = subfolder(folder, "images")
-    for i, name in enumerate(names):
-        if options.size == "input":
-            with atomic_write(target / name) as stream:
-                Image.fromarray(prediction.images[i]).save(stream, "PNG")
-            continue
-        assert options.images is not None
-        source = options.images / Path(prediction.frame_names[i]).with_suffix(Path(name).suffix).name
-        height, width = prediction.original_hw[i]
-        picture = open_rgb(source)
-        if picture.size != (width, height):
-            raise UserError(
-                f"{source} is {picture.size[0]} x {picture.size[1]}, the prediction was made from {width} x {height}"
-            )
-        with atomic_write(target / name) as stream:
-            stream.write(source.read_bytes())
-    return [target / name for name in names]

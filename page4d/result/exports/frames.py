@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,17 @@ from PIL import Image
 
 from page4d.extras import extras_named
 from page4d.io import trajectories
-from page4d.io.depth_png import depth_png_scale
+from page4d.io.depth_png import DEPTH_PNG_MAX, near_scale
 from page4d.io.depth_png import write_depth_png as write_png
 from page4d.result.cloud import unit_of
-from page4d.result.exports.options import ExportOptions, file_stems, subfolder
+from page4d.result.exports.names import file_stems
+from page4d.result.exports.options import ExportOptions, subfolder
 from page4d.schema import Prediction, UserError, atomic_write
+
+DEPTH_PNG_NOTE = """16-bit PNG: z depth in {unit} = value / scale; 0 = no depth, 65535 = that far or farther.
+The scale of each file stands in scales.csv and in the file itself, as text chunk depth_scale, which
+page4d.io.depth_png reads; share_beyond is the share of its pixels that are farther than 16 bits reach.
+"""
 
 
 def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
@@ -28,6 +34,14 @@ def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> l
     stamps = np.arange(len(times), dtype=np.float64) if np.isnan(times).any() else times
     poses = trajectories.rigid_inverse(prediction.cam_from_world)
     trajectories.write_tum(path, trajectories.Trajectory(poses, stamps))
+    return [path]
+
+
+def write_kitti(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+    """`poses_kitti.txt`: the camera-to-world matrix of every frame, 3 x 4 row by row on one line."""
+    path = folder / "poses_kitti.txt"
+    poses = trajectories.rigid_inverse(prediction.cam_from_world)
+    trajectories.write_kitti(path, poses)
     return [path]
 
 
@@ -55,17 +69,33 @@ def _camera_row(prediction: Prediction, i: int, size_hw: tuple[int, int], K: NDA
 
 
 def write_depth_png(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
-    """`depth/NAME.png`, 16 bits; every file holds its scale as text chunk, `depth/README.txt` says it too."""
+    """`depth/NAME.png`, 16 bits, each with the scale that suits it; `depth/scales.csv` says the scales, too.
+
+    Note:    a far region must not leave the near scene a handful of levels: the scale gives it `NEAR_LEVELS` of them,
+             and what then lies beyond 16 bits is written as 65535, which means that far or farther.
+    """
     target = subfolder(folder, "depth")
-    maps = [options.depth(prediction, i) for i in range(len(prediction))]
-    scale = min(depth_png_scale(depth) for depth in maps)
     paths = [target / f"{stem}.png" for stem in file_stems(prediction)]
-    for path, depth in zip(paths, maps, strict=True):
-        write_png(path, depth, scale)
-    note = f"16-bit PNG: z depth in {unit_of(prediction)} = value / {scale:g}; 0 = no depth.\n"
-    with atomic_write(target / "README.txt", "w") as stream:
-        stream.write(note)
-    return [*paths, target / "README.txt"]
+    lines = [write_depth_map(path, options.depth(prediction, i)) for i, path in enumerate(paths)]
+    return [*paths, *write_depth_notes(target, lines, unit_of(prediction))]
+
+
+def write_depth_map(path: Path, depth: NDArray[np.float32]) -> str:
+    """Write one depth map with the scale that suits it; its line of `scales.csv`."""
+    scale = near_scale(depth)
+    farthest = DEPTH_PNG_MAX / scale
+    write_png(path, np.minimum(depth, farthest), scale)
+    return f"{path.name},{scale:.9g},{(depth > farthest).mean():.6f}"
+
+
+def write_depth_notes(target: Path, lines: Sequence[str], unit: str) -> list[Path]:
+    """`scales.csv` and `README.txt` beside the depth maps that `write_depth_map` wrote."""
+    table = "\n".join(["file,scale,share_beyond", *lines]) + "\n"
+    notes = {"scales.csv": table, "README.txt": DEPTH_PNG_NOTE.format(unit=unit)}
+    for name, text in notes.items():
+        with atomic_write(target / name, "w") as stream:
+            stream.write(text)
+    return [target / name for name in notes]
 
 
 def write_depth_npy(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
@@ -107,12 +137,17 @@ def write_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions
 def write_masks(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`masks/NAME.png`, 8 bits, 255 = moving. (COLMAP's own masks are the other way round: 0 = leave out.)"""
 
-    def encode(i: int) -> bytes:
-        buffer = io.BytesIO()
-        Image.fromarray(options.moving_mask(prediction, i).astype(np.uint8) * 255).save(buffer, "PNG")
-        return buffer.getvalue()
+    target = subfolder(folder, "masks")
+    paths = [target / f"{stem}.png" for stem in file_stems(prediction)]
+    for i, path in enumerate(paths):
+        write_mask(path, options.moving_mask(prediction, i))
+    return paths
 
-    return _each(prediction, subfolder(folder, "masks"), "png", encode)
+
+def write_mask(path: Path, moving: NDArray[np.bool_]) -> None:
+    """Write one moving mask."""
+    with atomic_write(path) as stream:
+        Image.fromarray(moving.astype(np.uint8) * 255).save(stream, "PNG")
 
 
 def _each(prediction: Prediction, folder: Path, extension: str, encode: Callable[[int], bytes]) -> list[Path]:

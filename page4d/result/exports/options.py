@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.result.cloud import Cloud, CloudOptions, check_moving, cloud_of, valid_pixels
-from page4d.result.original import depth_in_original, mask_in_original
+from page4d.result.original import depth_in_original, mask_in_original, with_intrinsics
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
+
+HALF_PIXEL = 0.5  # the centre of the first pixel where a tool counts from the picture's corner
+# OpenCV (x right, y down, z forward) to other axes: y up as in OpenGL, z up as in Blender and nerfstudio.
+Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
+UP_AXES = {"opencv": np.eye(3), "y": np.diag([1.0, -1.0, -1.0]), "z": np.array(Z_UP)}
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class ExportOptions:
     """How a prediction is written.
 
     `size` is "original" (the user's own image files) or "input" (what the network saw); `moving` marks moving pixels,
-    which formats for still scenes leave out unless `keep_moving`; `images` is the folder of the user's own images.
+    which formats for still scenes leave out unless `keep_moving`; `images` is the folder of the user's own images, or
+    the film. `camera` "single" gives all frames one camera, "each" its own; `up` names the axes of PLY files.
     """
 
     size: str = "original"
@@ -28,18 +33,30 @@ class ExportOptions:
     moving: NDArray[np.bool_] | None = None
     keep_moving: bool = False
     images: Path | None = None
+    camera: str = "each"
+    up: str = "opencv"
 
     def __post_init__(self) -> None:
-        if self.size not in ("original", "input"):
-            raise UserError(f"export size is {self.size!r}; choose 'original' or 'input'")
+        choices = {"size": ("original", "input"), "camera": ("each", "single"), "up": tuple(UP_AXES)}
+        for name, allowed in choices.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UserError(f"export {name} is {value!r}; choose {' or '.join(map(repr, allowed))}")
+
+    def applied(self, prediction: Prediction) -> Prediction:
+        """The prediction with one camera for all frames, where that was asked for: the median of theirs."""
+        if self.camera == "each":
+            return prediction
+        sizes = {(int(h), int(w)) for h, w in prediction.original_hw}
+        if len(sizes) > 1:
+            raise UserError(f"one camera for all frames needs pictures of one size, these have {sorted(sizes)}")
+        K = PixelMap.of(prediction).K_in_original(prediction.K)
+        return with_intrinsics(prediction, np.median(K, axis=0))
 
     def check(self, prediction: Prediction) -> None:
         """Refuse what no writer could use, before anything is written."""
         valid_pixels(prediction)
         check_moving(prediction, self.moving)
-        stems = file_stems(prediction)
-        if len(set(stems)) != len(stems):
-            raise UserError("two frames have one name, so their files would overwrite each other; rename the images")
 
     def static_cloud(self, prediction: Prediction) -> Cloud:
         """The points for tools that think the world stands still."""
@@ -71,16 +88,6 @@ class ExportOptions:
             raise UserError("there is no moving mask to write; choose one with --moving geometric or --moving model")
         mask = self.moving[frame]
         return mask_in_original(prediction, mask, frame) if self.size == "original" else mask
-
-
-def file_names(prediction: Prediction) -> list[str]:
-    """Frame names without folder; `_` for blanks, at which readers of text formats would cut a name."""
-    return [re.sub(r"\s+", "_", Path(name).name) for name in prediction.frame_names]
-
-
-def file_stems(prediction: Prediction) -> list[str]:
-    """Frame names without folder and extension, for the files of each frame."""
-    return [Path(name).stem for name in file_names(prediction)]
 
 
 def subfolder(folder: Path, name: str) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from page4d.result.exports import colmap, frames, gltf, points, rerun_log
+from page4d.result.exports import colmap, frames, gltf, nerfstudio, points, rerun_log
 from page4d.result.exports.options import ExportOptions
 from page4d.schema import Prediction, UserError
 
@@ -27,7 +27,9 @@ _TABLE = {
     "glb": (gltf.write, "points, cameras and their frusta (Blender, browsers)"),
     "colmap": (colmap.write_text, "COLMAP text model (Gaussian splatting, NeRF tools)"),
     "colmap-bin": (colmap.write_binary, "COLMAP binary model"),
+    "nerfstudio": (nerfstudio.write, "transforms.json with points, masks and pictures (nerfstudio)"),
     "tum": (frames.write_tum, "camera path as a TUM trajectory (evo)"),
+    "kitti": (frames.write_kitti, "camera path as KITTI poses, 12 numbers a line (evo)"),
     "cameras": (frames.write_cameras, "K and pose of every frame as JSON"),
     "depth-png": (frames.write_depth_png, "depth maps, 16-bit PNG with their scale"),
     "depth-npy": (frames.write_depth_npy, "depth maps, float32 NumPy arrays"),
@@ -51,4 +53,5 @@ def export(
         raise UserError(f"export formats {unknown or 'missing'}: choose from {', '.join(FORMATS)}")
     options = options or ExportOptions()
     options.check(prediction)
+    prediction = options.applied(prediction)
     return {name: FORMATS[name].write(prediction, folder, options) for name in formats}
