@@ -14,8 +14,8 @@ from page4d.geometry import Similarity, fit_similarity
 from page4d.io.trajectories import Trajectory
 from page4d.result.cloud import world_from_cam
 from page4d.result.metric_scale import paired_frames
+from page4d.result.placed import moved
 from page4d.schema import Prediction, UserError
-from page4d.windows import moved
 
 ROUNDS = 20
 MAX_PAIRS_OF = 300  # frames whose distances to each other are compared
