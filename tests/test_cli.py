@@ -120,7 +120,7 @@ def test_predict_a_video(weights: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mp4", frames=12, rate=4)
     assert predict(weights, tmp_path / "out", video, "--fps", 2, "--max-frames", 3, "--no-mask", "--window", 2,
                    "--overlap", 1) == 0  # fmt: skip
-    prediction = Prediction.load(tmp_path / "out" / "prediction.npz")
+    prediction = Prediction.open(tmp_path / "out" / "prediction").load()
     assert prediction.meta["windows"] == {"frames": 2, "overlap": 1}
     np.testing.assert_allclose(prediction.timestamps_s, [0, 0.5, 1.0], atol=1e-6)
     assert prediction.mask is None

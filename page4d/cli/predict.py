@@ -76,10 +76,14 @@ def run(args: argparse.Namespace) -> int:
 
 def predict_one(args: argparse.Namespace, network: PAGE4D | None = None) -> int:
     """Predict one clip, by a network that is loaded already or by the one that the options name."""
+    from page4d.cli.film import run_film
     from page4d.cli.outfolder import check_out, check_space, whole_folder
     from page4d.io.weight_files import builtin_names
     from page4d.result.cloud import CloudOptions
 
+    windows = _windows(args)
+    if windows is not None:
+        return run_film(args, network, windows)
     check_out(args.out, args.overwrite, PREDICTION_FILE)
     check_space(args.out, LEAST_BYTES)
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
@@ -123,7 +127,6 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     from page4d.io.frames import list_frames, load_frames
     from page4d.model.memory import ForwardPass, memory_needed
 
-    windows = _windows(args)
     check_known(args)
     list_frames(args.inputs, frame_options(args))  # a typing mistake must not cost the download of weights
     model = load_network(args) if network is None else network
@@ -131,14 +134,12 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     frames = load_frames(args.inputs, frame_options(args, model.config.img_size, model.config.patch_size))
     height, width = frames.size_hw
     check_space(args.out, len(frames) * height * width * PIXEL_BYTES)
-    at_once = len(frames) if windows is None else min(windows.frames, len(frames))
-    one = ForwardPass.of(model, at_once, frames.size_hw, products_dtype(model, device, args.precision))
+    one = ForwardPass.of(model, len(frames), frames.size_hw, products_dtype(model, device, args.precision))
     print(memory_needed(one, device), flush=True)
-    passes = 1 if windows is None else len(windows.starts(len(frames)))
     # The hooks of a progress bar would cut compiled blocks into pieces.
     said = f"{len(frames)} frames on {device}"
-    with nullcontext() if args.compile else block_progress(model, said, passes):
-        prediction = predict(model, frames, precision=args.precision, windows=windows)
+    with nullcontext() if args.compile else block_progress(model, said, 1):
+        prediction = predict(model, frames, precision=args.precision)
     meta = prediction.meta | {"weights": str(args.weights), "mode": args.mode}
     prediction = with_what_is_known(replace(prediction, meta=meta), args)
     return prediction, moving_of(prediction, args.moving)

@@ -17,12 +17,13 @@ def run_each(args: argparse.Namespace) -> int:
     Note:    what is there already is left alone without --overwrite, so that a run that was cut off goes on; a clip
              that fails is named, and the next one is taken.
     """
-    from page4d.cli.predict import PREDICTION_FILE, load_network, predict_one
+    from page4d.cli.outfolder import LISTING
+    from page4d.cli.predict import load_network, predict_one
 
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"{args.out} is a file; with --each, --out names the folder for the clips' folders")
     clips = of_this_process(list(zip(args.inputs, clip_folders(args.inputs, args.out), strict=True)), args.shard)
-    wanted = [clip for clip in clips if args.overwrite or not (clip[1] / PREDICTION_FILE).is_file()]
+    wanted = [clip for clip in clips if args.overwrite or not (clip[1] / LISTING).is_file()]
     if len(wanted) < len(clips):
         print(f"{len(clips) - len(wanted)} of {len(clips)} clips are there already")
     if not wanted:

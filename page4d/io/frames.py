@@ -125,7 +125,7 @@ def list_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOption
     chosen = options.selection.indices(len(sources), times_s)
     taken = None if times_s is None else tuple(times_s[i] for i in chosen)
     chosen_names = tuple(names[i] for i in chosen)
-    return Inputs(tuple(sources[i] for i in chosen), None, chosen_names, taken, _masks_of(chosen_names, options))
+    return Inputs(tuple(sources[i] for i in chosen), None, chosen_names, taken, masks_of(chosen_names, options))
 
 
 def _times(names: Sequence[str], options: FrameOptions) -> list[float] | None:
@@ -147,7 +147,7 @@ def _masks(options: FrameOptions) -> dict[str, Path]:
     return by_stem(files)
 
 
-def _masks_of(names: Sequence[str], options: FrameOptions) -> dict[str, Path]:
+def masks_of(names: Sequence[str], options: FrameOptions) -> dict[str, Path]:
     """The mask of each frame: of its stem, or of its whole name as COLMAP has it.
 
     Raises:  UserError if no frame has one.
@@ -172,7 +172,7 @@ def _load_film(path: Path, inputs: Inputs, options: FrameOptions) -> LoadedImage
         numbers.append(frame.number)
         times.append(frame.time_s)
     names = [f"{path.stem}_{number:06d}" for number in numbers]
-    for name, mask in _masks_of(names, options).items():
+    for name, mask in masks_of(names, options).items():
         i = names.index(name)
         fitted[i] = fitted[i].without(left_out_by(mask))
     _tell_cut(path, fitted[0], options.mode)

@@ -1,0 +1,124 @@
+"""`page4d predict --window` and `--each`: parts that grow, runs that go on, clips that fail alone."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from page4d.cli import main
+from page4d.io.depth_png import read_depth_png
+from page4d.io.video import write_video
+from page4d.result.motion import moving_mask
+from page4d.schema import Prediction
+from page4d.stored import FILM_FILE, StoredPrediction
+
+WINDOW = ("--window", "4", "--overlap", "1")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "walk.mp4"
+    rng = np.random.default_rng(0)
+    wide = np.kron(rng.integers(0, 255, (6, 20, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    write_video(path, np.stack([wide[:, 4 * i : 4 * i + 128] for i in range(10)]))
+    return path
+
+
+def predict(*words: object) -> int:
+    return main(["predict", *map(str, words), "--weights", "tiny"])
+
+
+def test_a_film_is_written_in_parts_and_read_by_all(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(video, "--out", out, *WINDOW, "--max-points", 5000) == 0
+    assert "10 frames of 80 x 112 px in 3 parts, " in capsys.readouterr().out
+    film = Prediction.open(out / "prediction")
+    assert (len(film), film.finished) == (10, True)
+    assert film.meta["weights"] == "tiny"
+    whole = film.load()
+    depth = sorted((out / "depth").glob("*.png"))
+    assert [path.stem for path in depth] == list(film.frame_names)
+    for path, values in zip(depth, whole.depth, strict=True):
+        np.testing.assert_allclose(read_depth_png(path), values, rtol=3e-3)
+    masks = np.stack([np.asarray(Image.open(path)) for path in sorted((out / "masks").glob("*.png"))])
+    np.testing.assert_array_equal(masks == 255, moving_mask(whole))
+    assert 4000 < len(trimesh.load(out / "points.ply").vertices) <= 5003
+    words = ["--format", "tum", "depth-npy", "--frames", "5:8", "--out", str(tmp_path / "part")]
+    assert main(["export", str(out), *words]) == 0
+    assert [path.stem for path in sorted((tmp_path / "part" / "depth_npy").iterdir())] == list(film.frame_names[5:8])
+    assert main(["view", str(out), "--frames", "::3", "--html", str(tmp_path / "page.html")]) == 0
+    assert "4 frames" in capsys.readouterr().out
+    assert main(["view", str(out), "--frames", "a", "--html", str(tmp_path / "page.html")]) == 2
+    assert "expected A:B or A:B:N" in capsys.readouterr().err
+
+
+def test_a_film_that_was_cut_off_is_gone_on_with(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    for out in (whole, torn):
+        assert predict(video, "--out", out, *WINDOW) == 0
+    for part in StoredPrediction.open(torn / "prediction").files[1:]:
+        part.path.unlink()
+    film_file = torn / "prediction" / FILM_FILE
+    film_file.write_text(film_file.read_text().replace('"finished": true', '"finished": false'))
+    (torn / ".page4d-files").unlink()
+    assert main(["export", str(torn), "--format", "tum", "--out", str(tmp_path / "early")]) == 0
+    assert "is not finished: 4 frames are there" in capsys.readouterr().err
+    assert predict(video, "--out", torn, "--window", "5", "--overlap", "1") == 2
+    assert "film begun with windows {'frames': 4, 'overlap': 1}" in capsys.readouterr().err
+    assert predict(video, "--out", torn, *WINDOW) == 0
+    ours, theirs = (Prediction.open(out / "prediction").load() for out in (torn, whole))
+    for field in fields(Prediction):
+        if field.name != "meta":
+            np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name))
+    names = sorted(str(path.relative_to(whole)) for path in whole.rglob("*"))
+    assert sorted(str(path.relative_to(torn)) for path in torn.rglob("*")) == names
+
+
+def test_a_finished_film_is_not_lost(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert predict(video, "--out", out, *WINDOW, "--max-frames", 5) == 0
+    assert predict(video, "--out", out, *WINDOW) == 2
+    assert "already holds prediction/film.json" in capsys.readouterr().err
+    (out / "mine.txt").write_text("mine")
+    assert predict(video, "--out", out, *WINDOW, "--overwrite") == 2
+    (out / "mine.txt").unlink()
+    assert predict(video, "--out", out, *WINDOW, "--overwrite", "--max-frames", 6) == 0
+    assert len(Prediction.open(out / "prediction")) == 6
+    assert len(list((out / "depth").glob("*.png"))) == 6
+
+
+def test_windows_that_mean_nothing_come_before_the_weights(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, said in (
+        (("--window", "4", "--overlap", "4"), "expected 0 < overlap < frames"),
+        (("--window", "4", "--overlap", "9"), "expected 0 < overlap < frames"),
+        (("--window", "1"), "'1' is not a whole number of 2 or more"),
+    ):
+        assert main(["predict", str(video), "--out", str(tmp_path / "x"), "--weights", "none.pt", *words]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_each_film_grows_in_a_folder_of_its_own(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film")
+    words = ("--each", video, broken, "--out", tmp_path / "out", *WINDOW, "--max-frames", 5)
+    assert predict(*words) == 2
+    assert "1 of 2 clips failed" in capsys.readouterr().err
+    assert len(Prediction.open(tmp_path / "out" / "walk" / "prediction")) == 5
+    broken.write_bytes(video.read_bytes())
+    assert predict(*words) == 0
+    assert "1 of 2 clips are there already" in capsys.readouterr().out
+    assert len(Prediction.open(tmp_path / "out" / "broken" / "prediction")) == 5
