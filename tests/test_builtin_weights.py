@@ -19,7 +19,7 @@ from page4d.model.fingerprint import weights_sha256
 RESULTS = Path(__file__).parent.parent / "book" / "results" / "builtin"
 NAMES = ("vggt-tiny", "page4d-tiny", "page4d-tiny-mask")
 MAX_BYTES = 12 * 2**20
-EXAMINED = 96  # clips of each split: what `benchmarks/family_publish.py` had time for
+EXAMINED = 512
 
 
 def test_names() -> None:
@@ -82,8 +82,7 @@ def test_the_log_of_every_stage_is_stored(name: str) -> None:
 def test_cameras_beat_one_that_stands_still(name: str) -> None:
     interval = read_result(RESULTS / f"{name}.json")["interval"]
     assert interval["rotation_ratio"][1] < 0.9
-    # On the 96 moving clips the translation of the network that saw still scenes only is no better than standing still.
-    assert name == "vggt-tiny" or interval["translation_ratio"][1] < 1.0
+    assert interval["translation_ratio"][1] < 1.0
 
 
 def test_moving_scenes_in_training_help_on_moving_scenes() -> None:

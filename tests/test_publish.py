@@ -47,7 +47,7 @@ def test_publish_tells_the_whole_history(tmp_path: Path) -> None:
     assert f"| {result['mean']['abs_rel']:.3f} (" in text
     assert "The mask is off" in text
     assert "planned steps of 2 clips" in text, "one process of batch size 2"
-    assert "All stages together saw 8 clips" in text, "two runs of two steps"
+    assert "All stages together took 8 looks at clips" in text, "two runs of two steps"
     assert text.count(" wanted; ") == len(AIMS) - 1 + 2, "no mask of its own, and the yardsticks of two splits"
     PAGE4D.from_pretrained(tmp_path / "builtin" / "small.safetensors")
     (moved / "first" / "run.json").unlink()
