@@ -87,8 +87,13 @@ def _with_blocks(lines: Sequence[str]) -> list[str]:
 
 def _inline(text: str) -> str:
     """One line with its `code` as literals and every other sign of the markup taken literally."""
-    parts = re.split(r"(`[^`]+`)", text)
-    return "".join(f"`{part}`" if part.startswith("`") else _linked(_plain(part)) for part in parts)
+    done = ""
+    for part in re.split(r"(`[^`]+`)", text):
+        # Signs and letters that touch need an empty space between them, or they are not seen as markup.
+        touching = done[-1:].isalnum() if part.startswith("`") else done.endswith("``") and part[:1].isalnum()
+        done += "\\ " if touching else ""
+        done += f"`{part}`" if part.startswith("`") else _linked(_plain(part))
+    return done
 
 
 def _plain(text: str) -> str:
