@@ -35,23 +35,27 @@ def reference_page() -> str:
     """The page in MyST Markdown: a section per door, a directive per name."""
     lines = ["# Reference", ""]
     lines += ["Every name that the package offers, by the door that it is imported from. Made of the docstrings.", ""]
+    shown: set[int] = set()
     for door in DOORS:
         summary = str(importlib.import_module(door).__doc__).splitlines()[0]
         lines += [f"## {door}", "", _plain(summary), "", "```{eval-rst}"]
         for name in public_names(door):
-            lines += [*_directive(door, name), ""]
+            value = getattr(importlib.import_module(door), name)
+            # Sphinx wants each thing once; at a second door it is shown again but not registered.
+            again = ["   :no-index:"] if id(value) in shown else []
+            shown.add(id(value))
+            lines += _directive(f"{door}.{name}", value, again)
         lines += ["```", ""]
     return "\n".join(lines)
 
 
-def _directive(door: str, name: str) -> list[str]:
-    value = getattr(importlib.import_module(door), name)
+def _directive(name: str, value: object, options: Sequence[str]) -> list[str]:
     if inspect.isclass(value):
-        return [f".. autoclass:: {door}.{name}", "   :members:"]
+        return [f".. autoclass:: {name}", "   :members:", *options, ""]
     if callable(value):
-        return [f".. autofunction:: {door}.{name}"]
+        return [f".. autofunction:: {name}", *options, ""]
     # The value of a table may be a page long, and its docstring that of its class.
-    return [f".. py:data:: {door}.{name}", "", f"   {type(value).__name__}."]
+    return [f".. py:data:: {name}", *options, "", f"   {type(value).__name__}.", ""]
 
 
 def docstring_in_rest(lines: Sequence[str], example: str = "") -> list[str]:
