@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test book slow lab constraints clean
+.PHONY: test book slow long lab constraints clean
 
 # Two workers at most: a worker holds about 1 GB, and torch runs on one thread in each.
 test: $(STAMP)
@@ -14,7 +14,10 @@ book: $(STAMP)
 	$(BIN)/page4d book
 
 slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not long"
+
+long: $(STAMP)
+	$(BIN)/python -m pytest -m long
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks

@@ -48,6 +48,7 @@ def test_stored_results_are_found_from_any_folder(tmp_path: Path) -> None:
     assert list(folders[0].iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_every_chapter_runs_in_an_empty_folder_and_leaves_it_empty(name: str, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_one_scene_gives_the_networks_tensors() -> None:
     torch.testing.assert_close(found, expected())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_program_takes_any_number_of_frames(weights: Path, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "net.pt2"
@@ -54,6 +55,7 @@ def test_a_program_takes_any_number_of_frames(weights: Path, tmp_path: Path, cap
     assert notes["weights_sha256.txt"] == weights_sha256(little_model(mask_hold_start=1, mask_hold_end=1))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_onnx_is_read_back_by_its_runtime(weights: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")

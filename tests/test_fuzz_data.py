@@ -185,6 +185,7 @@ def test_damaged_files_give_a_result_or_a_complaint(name: str, tmp_path: Path) -
     rule(name, 25, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_many_damaged_files(name: str, tmp_path: Path) -> None:

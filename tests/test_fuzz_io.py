@@ -210,6 +210,7 @@ def test_damage(kind: str, tmp_path: Path) -> None:
     run()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_much_damage(kind: str, tmp_path: Path) -> None:
