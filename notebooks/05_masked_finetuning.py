@@ -203,18 +203,21 @@ print("equal to the last bit:", repeated == records)
 # %% [markdown]
 # ## Full runs
 #
-# The networks that come with this package were trained on one GPU in the stated time, stage after stage, by one command.
+# The networks that come with this package were trained in the stated time, stage after stage: the first on a processor
+# core, the others on one GPU by one command.
 # What follows is read from stored logs; the table says how far each stage went, how long it took, which code made it, on
 # what, and when.
 #
 # ```bash
+# page4d train experiment=tiny_match trainer.max_steps=1400
 # python benchmarks/family.py --compose family.json
-# python benchmarks/family.py --configs family.json --seconds 530 --out family
-# python benchmarks/family_publish.py --configs family.json --family family
+# python benchmarks/family.py --configs family.json --seconds 450 --out family \
+#   --have match=runs/tiny_match/best.safetensors --stages grow static dynamic mask exam
+# python benchmarks/family_publish.py --configs family.json --family family --run match=runs/tiny_match
 # ```
 #
-# Each stage is an experiment that `page4d train` runs by itself, too: `tiny_match`, `tiny_pretrain` (vggt-tiny),
-# `tiny_finetune_long` (page4d-tiny) and `tiny_mask_kept` (page4d-tiny-mask).
+# Each stage is an experiment that `page4d train` runs by itself, too: `tiny_match`, `tiny_grow`, `tiny_pretrain`
+# (vggt-tiny), `tiny_finetune_long` (page4d-tiny) and `tiny_mask_kept` (page4d-tiny-mask).
 
 # %% tags=["hide-input"]
 from page4d.evaluate import read_result, stored_results
@@ -242,7 +245,7 @@ for name, run in stored.items():
     if changes := changes_text(run["run"]):
         print(f"settings of {name} changed on the way.{changes}")
 
-# %% mystnb={"figure": {"caption": "Validation on unseen moving scenes during the stored runs. A ratio of 1 is what a camera that never moves would score. tiny_match has no depth head.", "name": "fig-stored-runs"}}
+# %% mystnb={"figure": {"caption": "Validation on unseen moving scenes during the stored runs. A ratio of 1 is what a camera that never moves would score. tiny_match and tiny_grow have no depth head.", "name": "fig-stored-runs"}}
 runs = {name: run["records"] for name, run in stored.items()}
 names = {"dynamic-val/abs_rel": "AbsRel of depth"}
 names |= {"dynamic-val/rotation_ratio": "rotation / identity's"}
@@ -250,7 +253,8 @@ names |= {"dynamic-val/translation_ratio": "translation / identity's"}
 sheet = curves_figure(runs, names, phase="val") if runs else None
 
 # %% [markdown]
-# The matching stage learns how pictures correspond, on pairs of frames with large motion; the pre-training adds depth
+# The matching stages learn how pictures correspond, in frames with large motion, first at 48 px, where 36 patches make it
+# easy to find out that the same thing can be found again, then at 112; the pre-training adds depth
 # and points on still scenes; the others go on from it on moving scenes. A curve that starts well below 1 has learned
 # cameras. No trajectory error after an alignment is shown: with four cameras a straight line beats every network, so it
 # would not be knowledge.
