@@ -204,7 +204,7 @@ def test_a_picture_that_claims_more_than_its_file_can_hold(tmp_path: Path, read:
             struct.pack_into("<HII", entries, at + 2, 4, 1, 12_000)
     path = tmp_path / "a.tiff"
     path.write_bytes(entries)
-    with pytest.raises(UserError, match="claims 12000 x 12000 pixels"):
+    with pytest.raises(UserError, match="claims 12000 x 12000 px"):
         read(path)
 
 

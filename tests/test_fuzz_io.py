@@ -202,7 +202,7 @@ def test_whole_files_are_read(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage(kind: str, tmp_path: Path) -> None:
-    @settings(max_examples=12, deadline=None, suppress_health_check=QUIET, database=None)
+    @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=QUIET, database=None)
     @given(CHANGES)
     def run(changes: list[tuple[float, str, int]]) -> None:
         read_damaged(kind, changes, tmp_path)

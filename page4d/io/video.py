@@ -107,7 +107,9 @@ def _spread(path: Path, selection: Selection) -> set[int]:
     with _first_stream(path) as (container, stream):
         stamps = [packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size]
         seconds = float(stream.time_base or 0)
-    times = (np.sort(np.array(stamps, np.float64)) - min(stamps, default=0)) * seconds
+    if not stamps:
+        raise UserError(f"{path} is a video without a single frame")
+    times = (np.sort(np.array(stamps, np.float64)) - min(stamps)) * seconds
     return set(selection.indices(len(times), times.tolist()))
 
 
@@ -157,8 +159,10 @@ def _first_stream(path: Path) -> Iterator[tuple[Any, Any]]:
     check_file(path)
     try:
         options = {"protocol_whitelist": "file", "format_whitelist": _READ}
-        with av.open(str(path.absolute()), options=options) as container:
+        with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
             stream = _film_of(path, container)
+            if stream.codec_context is None:
+                raise UserError(f"{path} cannot be read as a video: its codec is unknown, or it is damaged or cut short")
             width, height = stream.codec_context.width, stream.codec_context.height
             if width and height:
                 check_pixels(width, height, str(path))
