@@ -162,7 +162,7 @@ def _first_stream(path: Path) -> Iterator[tuple[Any, Any]]:
         with av.open(str(path.absolute()), options=options, metadata_errors="replace") as container:
             stream = _film_of(path, container)
             if stream.codec_context is None:
-                raise UserError(f"{path} cannot be read as a video: its codec is unknown, or it is damaged or cut short")
+                raise UserError(f"{path} cannot be read as a video: its codec is unknown, or it is cut short")
             width, height = stream.codec_context.width, stream.codec_context.height
             if width and height:
                 check_pixels(width, height, str(path))
