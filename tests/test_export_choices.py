@@ -72,7 +72,7 @@ def test_scale_from_every_kind_of_sensor_file(
 def test_messages_say_what_arrived(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = ["--html", str(tmp_path / "a.html")]
     said = fails(["view", str(stored), *page, "--max-points", "0"], capsys)
-    assert "argument --max-points: '0' is not a whole number of 1 or more" in said
+    assert "argument --max-points: '0' is not a whole number from 1 to" in said
     flat = little_prediction()
     flat.K[1, 0, 0] = np.inf
     flat.save(tmp_path / "flat.npz")

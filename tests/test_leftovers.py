@@ -76,7 +76,7 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
 
 def test_devices_and_pipes_are_never_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UserError, match="folder, device or pipe"), atomic_write(tmp_path / "pipe") as stream:
+    with pytest.raises(UserError, match="folder, device, pipe or socket"), atomic_write(tmp_path / "pipe") as stream:
         stream.write(b"")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
