@@ -117,7 +117,9 @@ def test_papermill_alone_cannot_run_a_chapter_with_a_mistyped_parameter(tmp_path
     project = write_project(tmp_path, source)
     notebook = jupytext.read(project / "notebooks" / "01_small.py")
     with pytest.raises(PapermillExecutionError, match="did you mean 'count'"):
-        papermill.execute_notebook(notebook, str(tmp_path / "out.ipynb"), {"cuont": 3}, kernel_name="python3")
+        papermill.execute_notebook(
+            notebook, str(tmp_path / "out.ipynb"), {"cuont": 3}, kernel_name="python3", language="python"
+        )
 
 
 @pytest.mark.parametrize("name", ["01", "small", "01_small", "01_small.ipynb"])
