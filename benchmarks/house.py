@@ -15,6 +15,7 @@ import json
 import re
 import statistics
 import subprocess
+import sys
 import tarfile
 import tempfile
 import tokenize
@@ -23,9 +24,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-MAX_NODES = 45
+sys.path.insert(0, str(ROOT / "tests"))
+from style_rules import DEFINITIONS, MAX_NODES, own_nodes  # noqa: E402, the rules that the tests hold
+
 BLOCK_LINES = 6
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 # One word for the same job in each room, as a table calls it; they are reached through their module.
 ONE_JOB = {"add_arguments", "run", "write", "setup", "main"}
 
@@ -83,19 +85,6 @@ def statements_of(source: str) -> Iterator[ast.stmt]:
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node, ast.stmt) and not isinstance(node, DEFINITIONS) and not docstring:
             yield node
-
-
-def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """A statement's own nodes, not those of the statements inside it, of types or of formatted text."""
-    yield node
-    if isinstance(node, ast.JoinedStr):
-        return
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
-                yield from own_nodes(child)
 
 
 def comment_lines(sources: list[str]) -> tuple[int, int]:

@@ -22,7 +22,7 @@ def dense_statements(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.stmt) or isinstance(node, DEFINITIONS):
             continue
-        own = list(_own_nodes(node))
+        own = list(own_nodes(node))
         comprehensions = sum(isinstance(inner, COMPREHENSIONS) for inner in own)
         if comprehensions > MAX_COMPREHENSIONS:
             yield f"line {node.lineno}: {comprehensions} comprehensions in one statement"
@@ -30,7 +30,7 @@ def dense_statements(source: str) -> Iterator[str]:
             yield f"line {node.lineno}: {len(own)} syntax nodes in one statement"
 
 
-def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """A statement's own nodes: not those of the statements inside it, of its types, or of formatted text."""
     yield node
     if isinstance(node, ast.JoinedStr):
@@ -40,7 +40,7 @@ def _own_nodes(node: ast.AST) -> Iterator[ast.AST]:
             continue
         for child in value if isinstance(value, list) else [value]:
             if isinstance(child, ast.AST) and not isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
-                yield from _own_nodes(child)
+                yield from own_nodes(child)
 
 
 def _is_table(node: ast.stmt) -> bool:

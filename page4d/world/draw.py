@@ -15,6 +15,7 @@ from page4d.world.config import Range, as_range
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
+Number = TypeVar("Number", float, Array)
 _BLOCK = 512
 # torch's CPU generator (mt19937) reads only the low 32 bits of a seed: beyond them, seeds would repeat scenes.
 SEEDS = 1 << 32
@@ -84,31 +85,28 @@ class Draw:
 
 
 def turn(axis: Array, angle: float) -> Array:
-    """One rotation matrix about a unit axis: Rodrigues' formula, in plain floats because arrays of 3 are slow."""
+    """One rotation matrix about a unit axis, in plain floats because arrays of 3 are slow."""
     x, y, z = axis.tolist()
-    sine, cosine = math.sin(angle), math.cos(angle)
-    rest = 1 - cosine
-    xy, xz, yz = x * y * rest, x * z * rest, y * z * rest
-    xs, ys, zs = x * sine, y * sine, z * sine
-    first = (cosine + x * x * rest, xy - zs, xz + ys)
-    second = (xy + zs, cosine + y * y * rest, yz - xs)
-    third = (xz - ys, yz + xs, cosine + z * z * rest)
-    return np.array((first, second, third))
+    return np.array(_rodrigues(x, y, z, math.sin(angle), math.cos(angle))).reshape(3, 3)
 
 
 def rotate(axis: Array, angle: float | Array) -> Array:
-    """Rotation matrices about unit axes (*, 3) by angles (*): Rodrigues' formula."""
+    """Rotation matrices about unit axes (*, 3) by angles (*)."""
     x, y, z = axis[..., 0], axis[..., 1], axis[..., 2]
-    sine, cosine = np.sin(angle), np.cos(angle)
+    shape = np.broadcast_shapes(x.shape, np.shape(angle))
+    # Filling columns saves the copies that stacking them would make.
+    stacked = np.empty((*shape, 9))
+    for column, entry in enumerate(_rodrigues(x, y, z, np.asarray(np.sin(angle)), np.asarray(np.cos(angle)))):
+        stacked[..., column] = entry
+    return stacked.reshape(*shape, 3, 3)
+
+
+def _rodrigues(x: Number, y: Number, z: Number, sine: Number, cosine: Number) -> tuple[Number, ...]:
+    """The nine entries of Rodrigues' rotation about (x, y, z), row by row; of floats or of arrays alike."""
     rest = 1 - cosine
     xy, xz, yz = x * y * rest, x * z * rest, y * z * rest
     xs, ys, zs = x * sine, y * sine, z * sine
     first = (cosine + x * x * rest, xy - zs, xz + ys)
     second = (xy + zs, cosine + y * y * rest, yz - xs)
     third = (xz - ys, yz + xs, cosine + z * z * rest)
-    shape = np.broadcast_shapes(x.shape, np.shape(angle))
-    # Filling columns saves the copies that stacking them would make.
-    stacked = np.empty((*shape, 9))
-    for column, row in enumerate(first + second + third):
-        stacked[..., column] = row
-    return stacked.reshape(*shape, 3, 3)
+    return first + second + third
