@@ -46,7 +46,13 @@ if TYPE_CHECKING:
     from page4d.point_tracks import track as track
     from page4d.result.exports import ExportOptions as ExportOptions, export as export
     from page4d.result.motion import moving_mask as moving_mask
-    from page4d.schema import Clip as Clip, Prediction as Prediction, Scores as Scores, UserError as UserError
+    from page4d.schema import (
+        Clip as Clip,
+        Notice as Notice,
+        Prediction as Prediction,
+        Scores as Scores,
+        UserError as UserError,
+    )
     from page4d.version import __version__ as __version__
     from page4d.viz.viewer import view as view
     from page4d.windows import Windows as Windows

@@ -313,7 +313,7 @@ def test_spring_bad_files(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     dataset = Spring(tmp_path)
     for number, message in (
-        (1, "expected 'disparity'"),
+        (1, "expected a data set .disparity."),
         (2, "expected twice the image's 64 x 48"),
         (3, "cannot be read"),
     ):

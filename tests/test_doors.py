@@ -19,7 +19,7 @@ ROOMS = (
 )  # fmt: skip
 DOORS = ("page4d", *(f"page4d.{room}" for room in ROOMS))
 FIRST_WEEK = {
-    "Clip", "PAGE4D", "PAGE4DConfig", "Prediction", "Scores", "UserError", "Windows", "export", "load_frames",
+    "Clip", "Notice", "PAGE4D", "PAGE4DConfig", "Prediction", "Scores", "UserError", "Windows", "export", "load_frames",
     "load_images", "moving_mask", "predict", "track", "view",
 }  # fmt: skip
 VGGT_NAMES = {

@@ -44,6 +44,7 @@ from page4d.data.manifest import FrameRow, Manifest
 from page4d.io.arrays import read_npy, read_npz
 from page4d.prepare.kubric_tfrecord import plan_record, read_scenes
 from page4d.schema import UserError
+from page4d.train.checkpoints import Checkpoints
 
 SECONDS, BYTES = 3.0, 1 << 31
 
@@ -84,6 +85,20 @@ def manifest() -> bytes:
     return json.dumps(text).encode()
 
 
+def checkpoints() -> bytes:
+    file = {"name": "step_1.pt", "bytes": 9, "sha256": "a"}
+    entry = {"step": 1, "files": [file], "metric": 0.5, "best": True}
+    return json.dumps({"format": 1, "entries": [entry]}).encode()
+
+
+def read_checkpoints(path: Path) -> Any:
+    """The list of a run's checkpoints, where a run has it."""
+    folder = path.parent / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    (folder / path.name).write_bytes(path.read_bytes())
+    return Checkpoints(path.parent).manifest()
+
+
 COUNTED = np.arange(12 * 16).reshape(12, 16)
 COLOUR = np.stack([COUNTED, COUNTED + 9, 255 - COUNTED], -1).astype(np.uint8)
 ROWS = b"# stamp file\n1.5 rgb/a.png\n2.25 rgb/b.png\n1e1 c\n"
@@ -105,6 +120,7 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "rows": ("rgb.txt", ROWS, read_rows),
     "index": ("rgb.txt", ROWS, lambda p: read_index(p, tolerant=True)),
     "manifest": ("m.json", manifest(), Manifest.load),
+    "checkpoints": ("manifest.json", checkpoints(), read_checkpoints),
     "parquet": ("a.parquet", parquet(), lambda p: read_component(p, ["range", "name"])),
     "trajectories": ("a.pth", trajectories(), read_trajectories),
     "demonstration": ("low_dim_obs.pkl", pickle.dumps([]), read_demo),

@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from little_scene import little_prediction
 from PIL import Image
+from safetensors.torch import save_file
 from test_video import write_video
 
 from page4d.cli.prediction_input import parse_intrinsics
@@ -34,6 +36,7 @@ from page4d.io.images import left_out_by, load_images
 from page4d.io.names import read_times
 from page4d.io.pictures import header_of, open_rgb
 from page4d.io.video import read_video
+from page4d.model.stored import read_weights
 from page4d.schema import Prediction, Scores, UserError
 
 LONGEST_S = 10
@@ -71,6 +74,21 @@ def npy(folder: Path) -> bytes:
 def prediction(folder: Path) -> bytes:
     little_prediction(frames=2).save(folder / "seed.npz")
     return (folder / "seed.npz").read_bytes()
+
+
+def weights(suffix: str) -> Callable[[Path], bytes]:
+    """A state dict of a few tensors: nothing of a damaged one may be built."""
+
+    def make(folder: Path) -> bytes:
+        state = {f"aggregator.norm{i}.weight": torch.rand(4, 3) for i in range(3)}
+        if suffix == ".safetensors":
+            save_file(state, folder / "seed.safetensors", {"page4d_config": '{"img_size": 518}'})
+        else:
+            torch.save({"model": state}, folder / "seed.pt", _use_new_zipfile_serialization=suffix == ".pt")
+            return (folder / "seed.pt").read_bytes()
+        return (folder / "seed.safetensors").read_bytes()
+
+    return make
 
 
 def film(suffix: str) -> Callable[[Path], bytes]:
@@ -126,6 +144,9 @@ KINDS: dict[str, tuple[str, bytes | Callable[[Path], bytes], Callable[[Path], An
     "intrinsics": (".json", b'{"K": [[50, 0, 10], [0, 50, 10], [0, 0, 1]]}', lambda path: parse_intrinsics(str(path))),
     "prediction": (".npz", prediction, Prediction.load),
     "scores": (".json", json.dumps(SCORES).encode(), Scores.load),
+    "weights": (".pt", weights(".pt"), read_weights),
+    "weights_before_zip": (".pt", weights(".old.pt"), read_weights),
+    "weights_safe": (".safetensors", weights(".safetensors"), read_weights),
     "mp4": (".mp4", film(".mp4"), lambda path: list(read_video(path))),
     "avi": (".avi", film(".avi"), lambda path: load_frames(path, SMALL)),
     "mkv": (".mkv", film(".mkv"), lambda path: load_frames(path, FrameOptions(size=32, patch=8, spread=2))),

@@ -83,9 +83,10 @@ def test_damaged_manifest(tmp_path: Path) -> None:
     manifest.write_text(json.dumps({"format": 99, "entries": []}))
     with pytest.raises(UserError, match="format 99"):
         store.manifest()
-    manifest.write_text("{")
-    with pytest.raises(UserError, match="damaged"):
-        store.manifest()
+    for text in (b"{", b"\xff", b"[]", b"[" * 100_000, b'{"format": 1, "entries": [{"step": "x", "files": []}]}'):
+        manifest.write_bytes(text)
+        with pytest.raises(UserError, match="damaged"):
+            store.manifest()
 
 
 def test_full_disk_leaves_the_previous_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

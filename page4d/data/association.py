@@ -57,8 +57,7 @@ def stamps(rows: Sequence[IndexRow]) -> list[float]:
     return [row.stamp_s for row in rows]
 
 
-def _parse(path: Path, number: int, text: str, n_words: int) -> IndexRow:
-    words = text.replace(",", " ").replace("\t", " ").split()
+def _parse(path: Path, number: int, words: Sequence[str], n_words: int) -> IndexRow:
     try:
         stamp = float(words[0])
     except ValueError:
@@ -67,7 +66,7 @@ def _parse(path: Path, number: int, text: str, n_words: int) -> IndexRow:
         raise UserError(f"{path}, line {number}: {words[0]!r} is not a time stamp in seconds")
     if len(words) < 1 + n_words:
         raise UserError(
-            f"{path}, line {number}: {len(words) - 1} values after the stamp, expected {n_words}: {text.strip()!r}"
+            f"{path}, line {number}: {len(words) - 1} values after the stamp, expected {n_words}: {' '.join(words)!r}"
         )
     return IndexRow(stamp, tuple(words[1:]), path, number)
 
@@ -81,8 +80,9 @@ def read_rows(path: Path, n_words: int = 1) -> list[IndexRow]:
         raise UserError(f"{path} does not exist; this folder is not a complete download of the sequence")
     entries: list[IndexRow] = []
     for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        if text.strip() and not text.lstrip().startswith("#"):
-            entries.append(_parse(path, number, text, n_words))
+        words = text.replace(",", " ").split()
+        if words and not words[0].startswith("#"):
+            entries.append(_parse(path, number, words, n_words))
     if not entries:
         raise UserError(f"{path} has no entry, only comments or empty lines")
     return entries

@@ -54,9 +54,9 @@ def read_weights(path: Path) -> Stored:
     said = metadata.pop(CONFIG_KEY, None)
     beside = path.with_name(CONFIG_FILE)
     if said is not None:
-        config = _read_config(path, said)
+        config = _read_config(path, said.encode())
     elif path.stem == "model" and beside.is_file():
-        config = _read_config(beside, beside.read_text(encoding="utf-8"))
+        config = _read_config(beside, beside.read_bytes())
     else:
         config = None
     return Stored(plain_names(tensors, path), config, metadata)
@@ -83,7 +83,7 @@ def _common_prefix(names: Iterable[str]) -> str | None:
     return None
 
 
-def _read_config(path: Path, text: str) -> PAGE4DConfig:
+def _read_config(path: Path, text: bytes) -> PAGE4DConfig:
     try:
         values = json.loads(text)
         if not isinstance(values, dict):
@@ -111,7 +111,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"{path} holds Python objects or code besides weights and is not loaded, because loading could run it: "
             f"{reason}. Save the state_dict() alone and load that"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # an unpickler runs the file's own program: damage ends in any exception there is
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} is not a whole torch checkpoint, it may be cut short: {reason}") from error
     for wrapper in WRAPPERS:

@@ -21,6 +21,7 @@ import torch
 from torch.torch_version import TorchVersion
 
 from page4d.io.checksums import sha256_of
+from page4d.io.names import checked_name
 from page4d.schema import UserError, atomic_write
 
 FORMAT = 1
@@ -64,8 +65,12 @@ class Manifest:
 
 
 def _entry(stored: dict[str, Any]) -> Entry:
-    files = tuple(StoredFile(**file) for file in stored["files"])
-    return Entry(stored["step"], files, stored["metric"], stored["best"])
+    files = []
+    for file in stored["files"]:
+        name = checked_name(file["name"], "a file of the list")
+        files.append(StoredFile(name, int(file["bytes"]), str(file["sha256"])))
+    metric = None if stored["metric"] is None else float(stored["metric"])
+    return Entry(int(stored["step"]), tuple(files), metric, bool(stored["best"]))
 
 
 class Checkpoints:
@@ -88,11 +93,12 @@ class Checkpoints:
             return Manifest()
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
-            if stored["format"] != FORMAT:
-                raise UserError(f"{path} has format {stored['format']}, this page4d reads {FORMAT}")
-            entries = tuple(map(_entry, stored["entries"]))
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            known = stored["format"] == FORMAT
+            entries = tuple(map(_entry, stored["entries"])) if known else ()
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path} is damaged ({error}); restore it, or start a new run folder") from error
+        if not known:
+            raise UserError(f"{path} has format {stored['format']}, this page4d reads {FORMAT}")
         return Manifest(entries)
 
     def save(self, payload: dict[str, Any], step: int, metric: float | None = None, best: bool = False) -> Entry:

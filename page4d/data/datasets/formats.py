@@ -183,7 +183,7 @@ def read_hdf5(path: Path, key: str) -> NDArray[Any]:
     with reading(path, f"HDF5 file with {key!r}"), h5py.File(path, "r") as stored:
         values = stored.get(key)
         if not isinstance(values, h5py.Dataset):
-            raise UserError(f"{path} holds {sorted(stored)}, expected {key!r}")
+            raise UserError(f"{path} holds {sorted(stored)}; expected a data set {key!r} that can be opened")
         if values.dtype.kind not in "fiu" or values.size > MAX_VALUES:
             raise UserError(
                 f"{path}: {key} holds {values.dtype} {values.shape}; expected at most {MAX_VALUES:,} numbers"
