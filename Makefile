@@ -20,7 +20,7 @@ long: $(STAMP)
 	$(BIN)/python -m pytest -m long
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --config=book/jupyter_config.py notebooks
 
 # Every package pinned for Python 3.11 to 3.13 on any platform, without index addresses.
 constraints: $(STAMP)

@@ -158,4 +158,4 @@ scene_figure(prediction_from_clip(views.truth)) if views.truth else None
 # page4d predict clip.mp4 --fps 5 --max-frames 24 --weights nomask --device cuda --out result
 # ```
 #
-# The next chapter says what the numbers mean: axes, poses, pixels and units.
+# [](02_conventions_and_geometry) says what the numbers mean: axes, poses, pixels and units.

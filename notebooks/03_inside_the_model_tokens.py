@@ -257,5 +257,5 @@ axis.bar_label(bars, fmt="%.2f", padding=3)
 _ = axis.set(xlabel="million parameters")
 
 # %% [markdown]
-# Most of the weights are in the aggregator. The next chapter adds the one part that PAGE-4D has and VGGT
+# Most of the weights are in the aggregator. The chapter on the mask adds the one part that PAGE-4D has and VGGT
 # {cite}`wang2025vggt` has not: the mask.

@@ -28,7 +28,7 @@
 # training data, and about a day; the head of `conf/experiment/paper.yaml` says how that was computed.
 #
 # **The small run** has `steps` steps on synthetic scenes at the network's own size with a batch of `batch_size`. That is
-# enough to see every part work, and far too short to judge the method: that takes the study of the next chapter.
+# enough to see every part work, and far too short to judge the method: that takes the study of [](06_does_the_mask_help).
 
 # %% tags=["parameters"]
 experiment = "tiny_finetune_mask"

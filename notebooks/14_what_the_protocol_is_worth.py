@@ -30,7 +30,7 @@
 # network can be scored, and whatever error it gets, the protocol has made.
 
 # %% tags=["parameters"]
-weights = "vggt-tiny,tiny,page4d-tiny-mask"
+weights = "tiny"
 benchmark = "synthetic"
 root = ""
 device = "cpu"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         evaluate as evaluate,
         features as features,
         geometry as geometry,
+        losses as losses,
         model as model,
         prepare as prepare,
         result as result,

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
-    "POSE_ENCODING", "Similarity", "closed_form_inverse_se3", "compose", "extri_intri_to_pose_encoding",
+    "POSE_ENCODING", "Similarity", "camera_centres", "closed_form_inverse_se3", "compose",
+    "extri_intri_to_pose_encoding",
     "fit_similarity", "invert", "matrix_to_quaternion", "pixel_grid", "pose_encoding_to_extri_intri", "project",
     "quaternion_to_matrix", "relative_to_first", "resize_intrinsics", "rotation_angle_deg", "to_4x4", "transform",
     "unproject", "unproject_depth_map_to_point_map", "world_points",

@@ -53,7 +53,7 @@ parts:
 def write_project(folder: Path, chapter: str = CHAPTER) -> Path:
     """The real book's configuration with one chapter, `01_small`."""
     shutil.copytree(ROOT / "book", folder / "book")
-    (folder / "book" / "intro.md").write_text("# A small book\n\nOne chapter.\n")
+    (folder / "book" / "intro.md").write_text("# A small book\n\nOne chapter.\n\n{{ small_networks }}\n")
     (folder / "book" / "_toc.yml").write_text(TOC)
     (folder / "notebooks").mkdir()
     (folder / "notebooks" / "01_small.py").write_text(chapter)

@@ -26,7 +26,8 @@ from page4d.book.chapters import (
 )
 from page4d.book.parameters import check_cells, check_parameters
 from page4d.book.site import external_references, only_chapters, status_page
-from page4d.book.sphinx import figure_html
+from page4d.book.sphinx import figure_html, labelled
+from page4d.book.weight import icons_of, keep_icons
 from page4d.cli import main
 from page4d.schema import UserError
 
@@ -137,10 +138,14 @@ def test_unknown_chapters_and_strange_folders_are_refused(project: Path, tmp_pat
         find_chapters(project)
 
 
-def test_the_real_book_lists_every_chapter_in_the_order_of_its_numbers() -> None:
+def test_the_real_book_lists_every_chapter_once_in_parts() -> None:
     names = [chapter.name for chapter in find_chapters(ROOT)]
     numbers = [int(name[:2]) for name in names]
-    assert numbers == sorted(set(numbers))
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    parts = [part["caption"] for part in toc["parts"]]
+    assert parts == ["Use", "Understand", "The world", "Train", "Measure", "Reproduce", "Reference"]
+    assert names[:2] == ["01_quickstart", "17_your_own_video"]
 
 
 def test_every_chapter_opens_as_the_house_style_asks() -> None:
@@ -209,10 +214,25 @@ def test_the_status_page_is_written_from_the_record() -> None:
         "machine": {"cores": "2"},
     }
     page = status_page(data)
-    assert "| [A small chapter](notebooks/01_small) | 3.1 | 2026-01-02 03:04 | `count=40` |" in page
+    assert "| [A small chapter](notebooks/01_small) | ci | 3.1 | 2026-01-02 03:04 | `count=40` |" in page
     assert "2 chapters in 13 s." in page
     assert "| torch | 9.9 |" in page
     assert "| cores | 2 |" in page
+
+
+def test_icons_that_nobody_asks_for_are_left_out() -> None:
+    sun, old = 'sun:[512,512,[9728],"f185","M361z"]', '"turn-up":[384,512,["level-up-alt"],"f3bf",["M1z","M2z"]]'
+    script = f'var p={{{sun},monero:[496,512,[],"f3d0","M352z"],{old}}};draw(p)'
+    assert keep_icons(script, {"sun"}) == f"var p={{{sun},}};draw(p)"
+    assert keep_icons(script, {"level-up-alt"}) == f"var p={{{old}}};draw(p)"
+    assert {"download", "solid", "moon"} <= icons_of(['<i class="fa-solid fa-download">'])
+
+
+def test_a_figure_is_called_what_its_caption_says() -> None:
+    named = figure_html({"data": [], "layout": {"title": {"text": "own"}}})
+    assert labelled(named, "words") == named
+    html = labelled(figure_html({"data": []}), 'a "caption"')
+    assert 'aria-label="a &quot;caption&quot;"' in html
 
 
 def test_a_figure_cannot_end_its_own_element() -> None:

@@ -13,16 +13,20 @@ from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 import numpy as np
 import pytest
 from book_project import ROOT, write_project
 from PIL import Image
 
+from page4d.book.sphinx import MATHJAX
+from page4d.book.weight import SCRIPT
 from page4d.cli import main
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+OPENING_BYTES = 1_500_000
 PATIENCE_MS = 150_000  # software rendering on a busy machine
 
 
@@ -120,6 +124,19 @@ def test_the_status_page_and_its_data_agree(small_book: Path) -> None:
     assert record["versions"]["torch"] in page
 
 
+def test_pages_are_light(small_book: Path) -> None:
+    assert MATHJAX in (small_book / "notebooks" / "01_small.html").read_text()
+    opening = (small_book / "intro.html").read_text()
+    assert MATHJAX not in opening
+    assert "beside answers that know nothing" in opening
+    assert (small_book / SCRIPT).stat().st_size < 200_000
+
+
+def test_pictures_have_the_words_of_their_captions(small_book: Path) -> None:
+    page = (small_book / "notebooks" / "01_small.html").read_text()
+    assert 'aria-label="Points on a spiral."' in page
+
+
 def test_pages_work_by_double_click(small_book: Path, browser: Any) -> None:
     for page in ("notebooks/01_small.html", "intro.html", "status.html", "search.html"):
         seen = visit(browser, (small_book / page).as_uri())
@@ -158,4 +175,7 @@ def test_every_page_of_the_built_book(browser: Any) -> None:
         assert [url for url in seen.requests if not url.startswith(("file:", "data:", "blob:"))] == [], path.name
         assert all(coloured_share(figure) > 0.001 for figure in seen.figures), path.name
         drawn += len(seen.figures)
+        if path.name == "intro.html":
+            loaded = {Path(unquote(urlparse(url).path)) for url in seen.requests if url.startswith("file:")}
+            assert sum(file.stat().st_size for file in loaded) < OPENING_BYTES
     assert drawn > 0

@@ -48,6 +48,12 @@ def test_stored_results_are_found_from_any_folder(tmp_path: Path) -> None:
     assert list(folders[0].iterdir()) == []
 
 
+def test_the_page_of_reproduction_runs_without_any_data(tmp_path: Path) -> None:
+    said = "".join(texts_of("22_reproducing_page4d", {}, tmp_path, tmp_path))
+    assert "not run yet" in said
+    assert "quoted, unchecked" in said
+
+
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)

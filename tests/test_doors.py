@@ -15,7 +15,8 @@ from page4d.doors import homes
 
 ROOT = Path(__file__).parent.parent
 ROOMS = (
-    "check", "data", "evaluate", "features", "geometry", "model", "prepare", "result", "train", "viz", "world",
+    "check", "data", "evaluate", "features", "geometry", "losses", "model", "prepare", "result", "train", "viz",
+    "world",
 )  # fmt: skip
 DOORS = ("page4d", *(f"page4d.{room}" for room in ROOMS))
 FIRST_WEEK = {

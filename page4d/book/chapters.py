@@ -49,6 +49,7 @@ class Execution:
     finished: str
     parameters: dict[str, Any]
     key: str
+    profile: str = "ci"
 
 
 def toc_entries(toc: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -171,7 +172,7 @@ def reusable(chapter: Chapter, key: str, folder: Path) -> Execution | None:
     return execution if execution.key == key else None
 
 
-def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: Path) -> Execution:
+def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: Path, profile: str = "ci") -> Execution:
     """Run a chapter; write `<name>.ipynb` with outputs and `<name>.json` with its record into `folder`.
 
     Paths in parameters are relative to the current working folder, as on any command line.
@@ -189,7 +190,13 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
         papermill.execute_notebook(
-            notebook, str(failed), dict(parameters), kernel_name=KERNEL, language="python", cwd=str(Path.cwd())
+            notebook,
+            str(failed),
+            dict(parameters),
+            kernel_name=KERNEL,
+            language="python",
+            cwd=str(Path.cwd()),
+            progress_bar=False,
         )
     except PapermillExecutionError as error:
         raise ChapterError(_describe(chapter, error, failed)) from error
@@ -199,7 +206,7 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     seconds = round(time.monotonic() - start, 1)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     used = {**chapter.parameters, **parameters}
-    execution = Execution(chapter.name, _title(notebook.cells), seconds, finished, used, key)
+    execution = Execution(chapter.name, _title(notebook.cells), seconds, finished, used, key, profile)
     with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
         json.dump(asdict(execution), stream, indent=1)
     return execution

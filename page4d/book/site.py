@@ -20,7 +20,11 @@ import yaml
 
 from page4d.book.chapters import Execution, toc_entries
 from page4d.book.reference import add_names_used, reference_page
+from page4d.book.weight import lighten
+from page4d.evaluate.exam_results import read_result
+from page4d.evaluate.verdicts import standing_text
 from page4d.schema import atomic_write
+from page4d.shipped import stored_results
 from page4d.version import code_revision
 
 VERSIONS = ("page4d", "torch", "torchvision", "numpy", "plotly", "papermill", "jupyter-book", "myst-nb", "Sphinx")
@@ -49,6 +53,7 @@ def build_site(root: Path, out: Path, executions: Sequence[Execution]) -> Path:
     problems = list(external_references(finished))
     if problems:
         raise SiteError("the book would need a network:\n" + "\n".join(problems))
+    lighten(finished)
     shutil.rmtree(html, ignore_errors=True)
     finished.rename(html)
     return html / "index.html"
@@ -69,8 +74,7 @@ def stage(root: Path, source: Path, executed: Path, executions: Sequence[Executi
             add_names_used(source / "notebooks" / f"{name}.ipynb")
     shorter = only_chapters(toc, names)
     (source / "_toc.yml").write_text(yaml.safe_dump(shorter, sort_keys=False), encoding="utf-8")
-    if shorter != toc:
-        _allow_dangling_links(source / "_config.yml")
+    _configure(source / "_config.yml", whole=shorter == toc)
     record = {"versions": versions(), "machine": machine(), "executions": [asdict(e) for e in executions]}
     with atomic_write(executed / "executions.json", "w") as stream:
         json.dump(record, stream, indent=1)
@@ -90,11 +94,20 @@ def only_chapters(toc: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return shorter
 
 
-def _allow_dangling_links(config_path: Path) -> None:
-    """In a book of some chapters only, links to the others lead nowhere, and that is no error."""
+def _configure(config_path: Path, whole: bool) -> None:
+    """Give the pages their sentences with numbers; in a book of some chapters, links may lead nowhere."""
     config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
-    config["sphinx"]["config"]["suppress_warnings"] = ["myst.xref_missing", "ref.doc", "ref.ref", "ref.numref"]
+    sphinx = config["sphinx"]["config"]
+    sphinx["myst_substitutions"] = {"small_networks": small_networks()}
+    if not whole:
+        sphinx["suppress_warnings"] = ["myst.xref_missing", "ref.doc", "ref.ref", "ref.numref"]
     config_path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def small_networks() -> str:
+    """What the exams that come with the package say of the small networks, a sentence each."""
+    files = sorted(stored_results("builtin").glob("*.json"))
+    return " ".join(standing_text(read_result(file)) for file in files)
 
 
 def versions() -> dict[str, str]:
@@ -120,11 +133,12 @@ def machine() -> dict[str, str]:
 def status_page(record: dict[str, Any]) -> str:
     """The page that says how each chapter was executed: Markdown from the record beside the executed copies."""
     lines = ["# Execution status", "", "Written by `page4d book` from its record of the executions.", ""]
-    lines += ["| chapter | seconds | finished (UTC) | parameters |", "|---|---:|---|---|"]
+    lines += ["| chapter | profile | seconds | finished (UTC) | parameters |", "|---|---|---:|---|---|"]
     for e in record["executions"]:
         parameters = ", ".join(f"`{name}={value!r}`" for name, value in e["parameters"].items())
         when = e["finished"][:16].replace("T", " ")
-        lines.append(f"| [{e['title']}](notebooks/{e['chapter']}) | {e['seconds']:.1f} | {when} | {parameters} |")
+        title = f"[{e['title']}](notebooks/{e['chapter']})"
+        lines.append(f"| {title} | {e['profile']} | {e['seconds']:.1f} | {when} | {parameters} |")
     total = sum(e["seconds"] for e in record["executions"])
     lines += ["", f"{len(record['executions'])} chapters in {total:.0f} s.", ""]
     for heading, entries in (("Versions", record["versions"]), ("Machine", record["machine"])):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 MATHJAX = "tex-svg-full.js"  # SVG output carries its glyphs along: no font files to fetch
 DEFAULT_HEIGHT_PX = 480
+UNNAMED = "interactive figure"
 
 
 class PlotlyRenderer:
@@ -43,7 +44,7 @@ def figure_html(figure: dict[str, Any]) -> str:
     """A div with the figure's JSON inside, as a script that is data, not code."""
     height = figure.get("layout", {}).get("height") or DEFAULT_HEIGHT_PX
     title = figure.get("layout", {}).get("title", {})
-    label = html.escape(str(title.get("text") or "interactive figure"), quote=True)
+    label = html.escape(str(title.get("text") or UNNAMED), quote=True)
     # "</script>" inside a string would end the element; "<\/" is the same string in JSON.
     content = json.dumps({k: figure[k] for k in ("data", "layout") if k in figure}).replace("</", "<\\/")
     return (
@@ -88,10 +89,44 @@ def show_docstring(app: Sphinx, _what: str, name: str, _value: object, _options:
     lines[:] = docstring_in_rest(lines, examples.get(name, ""))
 
 
+def drop_mathjax_without_formulas(
+    _app: Sphinx, _page: str, _template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Leave MathJax, 2 MB, out of pages that have no formula."""
+    if doctree is not None and next(iter(doctree.findall(_is_formula)), None) is not None:
+        return
+    scripts = context["script_files"]
+    scripts[:] = [script for script in scripts if MATHJAX not in str(script.filename)]
+
+
+def _is_formula(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.math | nodes.math_block)
+
+
+def describe_pictures(_app: Sphinx, doctree: nodes.document) -> None:
+    """Give every picture the words of its caption, for those who do not see it: myst-nb gives it a file name."""
+    for figure in doctree.findall(nodes.figure):
+        caption = next(iter(figure.findall(nodes.caption)), None)
+        if caption is None:
+            continue
+        words = caption.astext()
+        for image in figure.findall(nodes.image):
+            image["alt"] = words
+        for raw in list(figure.findall(nodes.raw)):
+            raw.parent.replace(raw, nodes.raw("", labelled(raw.astext(), words), **raw.attributes))
+
+
+def labelled(content: str, words: str) -> str:
+    """HTML whose interactive figure is called what `words` say, where it has no name of its own."""
+    return content.replace(f'aria-label="{UNNAMED}"', f'aria-label="{html.escape(words, quote=True)}"')
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx when the book's configuration names this module."""
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", show_docstring)
     app.connect("build-finished", copy_scripts)
+    app.connect("doctree-read", describe_pictures)
     app.connect("html-page-context", drop_live_code_scripts, priority=900)
+    app.connect("html-page-context", drop_mathjax_without_formulas, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

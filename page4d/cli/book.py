@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from page4d.book.chapters import Chapter, Execution
+    from page4d.book.runs import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,35 +30,76 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reuse", action="store_true",
         help="keep executed chapters whose source, parameters and page4d itself are unchanged since",
     )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=int, default=0, metavar="N", help="chapters at a time (default: 2, or one on each GPU)"
+    )
+    parser.add_argument(
+        "--profile", default="ci", metavar="NAME",
+        help="ci: small networks, synthetic scenes; gpu: released networks, real data (book/profiles/gpu.yaml)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--paths",
+        type=Path,
+        metavar="FILE",
+        help="YAML with the folders that a profile asks for, one `name: path` a line",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would run and what is missing (weights, data, memory), and stop",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Execute, then build; 0 if the book stands, 1 if a chapter or the build failed."""
-    from page4d.book.chapters import (
-        ChapterError,
-        assign_parameters,
-        execute,
-        execution_key,
-        find_chapters,
-        reusable,
-    )
+    """Execute, then build; 0 if the book stands, 1 if a chapter or the build failed or something is missing."""
+    from page4d.book.chapters import ChapterError, assign_parameters, find_chapters
+    from page4d.book.profiles import gpu_memory_gb, plan_text, read_paths, read_profile
+    from page4d.book.runs import default_jobs, execute_all
     from page4d.book.site import SiteError, build_site
 
     chapters = find_chapters(args.root, args.chapters)
-    parameters = assign_parameters(chapters, dict(args.parameters))
+    given = assign_parameters(chapters, dict(args.parameters))
+    profile = read_profile(args.root, args.profile, find_chapters(args.root))
+    paths = read_paths(args.paths)
+    memory_gb = gpu_memory_gb() if args.dry_run or profile.parameters else []
+    text, ready = plan_text(profile, chapters, paths, memory_gb, args.out)
+    if args.dry_run or not ready:
+        print(text, file=sys.stdout if args.dry_run else sys.stderr)
+        return 0 if ready else 1
+    parameters = {c.name: profile.filled(c.name, paths) | given[c.name] for c in chapters}
     executed = args.out / "executed"
     executed.mkdir(parents=True, exist_ok=True)
-    executions = []
+    gpus = range(len(memory_gb)) if profile.parameters else ()
     try:
-        for number, chapter in enumerate(chapters, start=1):
-            key = execution_key(chapter, parameters[chapter.name], args.root)
-            execution = reusable(chapter, key, executed) if args.reuse else None
-            print(f"[{number}/{len(chapters)}] {chapter.name}{' (reused)' if execution else ''}", flush=True)
-            executions.append(execution or execute(chapter, parameters[chapter.name], key, executed))
-        print(f"building the pages from {executed}", flush=True)
-        page = build_site(args.root, args.out, executions)
+        plans, kept = _plans(args, chapters, parameters, executed)
+        found = kept | execute_all(plans, executed, args.jobs or default_jobs(gpus), gpus, _say)
+        _say(f"building the pages from {executed}")
+        page = build_site(args.root, args.out, [found[chapter.name] for chapter in chapters])
     except (ChapterError, SiteError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"the book: {page.resolve().as_uri()}")
     return 0
+
+
+def _plans(
+    args: argparse.Namespace, chapters: Sequence[Chapter], parameters: Mapping[str, Mapping[str, Any]], executed: Path
+) -> tuple[list[Plan], dict[str, Execution]]:
+    """What has to run, and what ran before and is kept."""
+    from page4d.book.chapters import execution_key, reusable
+    from page4d.book.runs import Plan
+
+    plans, kept = [], {}
+    for chapter in chapters:
+        key = execution_key(chapter, parameters[chapter.name], args.root)
+        execution = reusable(chapter, key, executed) if args.reuse else None
+        if execution is None:
+            plans.append(Plan(chapter, parameters[chapter.name], key, args.profile))
+        else:
+            _say(f"{chapter.name} (reused)")
+            kept[chapter.name] = execution
+    return plans, kept
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

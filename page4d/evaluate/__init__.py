@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from page4d.evaluate.depth_scoring import compared_frames as compared_frames, depth_options as depth_options
     from page4d.evaluate.exact_scores import (
         ClipScores as ClipScores,
+        held_out_clips as held_out_clips,
         held_out_scores as held_out_scores,
+        mean_scores as mean_scores,
         score_clip as score_clip,
     )
     from page4d.evaluate.exam import Exam as Exam, examine as examine
@@ -61,6 +63,16 @@ if TYPE_CHECKING:
         quoted_rows as quoted_rows,
         quoted_table as quoted_table,
         scores_table as scores_table,
+    )
+    from page4d.evaluate.verdicts import (
+        beside_nothing as beside_nothing,
+        beside_strongest as beside_strongest,
+        between as between,
+        clip_effects as clip_effects,
+        exam_of as exam_of,
+        marks_text as marks_text,
+        standing as standing,
+        standing_text as standing_text,
     )
     from page4d.io.trajectories import Trajectory as Trajectory, rigid_inverse as rigid_inverse
     from page4d.shipped import stored_results as stored_results

@@ -279,11 +279,16 @@ def mean_scores(found: Sequence[ClipScores]) -> ClipScores:
     return ClipScores(*np.nanmean(rows, axis=0).tolist())
 
 
-def held_out_scores(model: PAGE4D, clips: int = 8, frames: int = 4, split: str = "dynamic-test") -> ClipScores:
-    """Mean scores over the first clips of a split that training never sees, at the network's own size."""
+def held_out_clips(model: PAGE4D, clips: int = 8, frames: int = 4, split: str = "dynamic-test") -> list[ClipScores]:
+    """Scores of the first clips of a split that training never sees, at the network's own size."""
     size = model.config.img_size
     found = []
     for index in range(clips):
         clip = split_clip(split, index, height=size, width=size, frames=frames)
         found.append(score_clip(predict(model, clip.images), clip))
-    return mean_scores(found)
+    return found
+
+
+def held_out_scores(model: PAGE4D, clips: int = 8, frames: int = 4, split: str = "dynamic-test") -> ClipScores:
+    """The means of `held_out_clips`."""
+    return mean_scores(held_out_clips(model, clips, frames, split))

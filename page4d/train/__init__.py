@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
+    from page4d.train.batch import stack as stack, targets_of as targets_of
     from page4d.train.loop import Outcome as Outcome, Trainer as Trainer
     from page4d.train.publish import changes_text as changes_text
     from page4d.train.record import read_scalars as read_scalars

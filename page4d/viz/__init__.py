@@ -8,7 +8,17 @@ from page4d.doors import door
 
 if TYPE_CHECKING:
     from page4d.io.video import write_video as write_video
+    from page4d.viz.diagrams import (
+        DIAGRAMS as DIAGRAMS,
+        attention_diagram as attention_diagram,
+        data_flow_diagram as data_flow_diagram,
+        logo as logo,
+        mask_diagram as mask_diagram,
+        network_diagram as network_diagram,
+    )
     from page4d.viz.feature_maps import feature_figure as feature_figure, layer_slider as layer_slider
+    from page4d.viz.geometry_diagrams import axes_diagram as axes_diagram, crop_diagram as crop_diagram
+    from page4d.viz.hero import hero as hero
     from page4d.viz.joins import joins_figure as joins_figure
     from page4d.viz.panels import (
         Row as Row,
@@ -24,6 +34,8 @@ if TYPE_CHECKING:
         option_bars as option_bars,
         trajectory_panels as trajectory_panels,
     )
+    from page4d.viz.splat import Eye as Eye
+    from page4d.viz.svg import Diagram as Diagram, Drawing as Drawing
     from page4d.viz.tracks import draw_tracks as draw_tracks
     from page4d.viz.training import (
         binned_figure as binned_figure,

@@ -270,6 +270,22 @@ def _document(d: Drawing, at: Point, size: Point, holds: str, name: str) -> None
         d.words((x + w / 2, y + 33), holds, 11, ink="muted")
 
 
+def logo(name: str = "Page4D", colour: str | None = None) -> Diagram:
+    """Three frames of a film in which one thing moves, with the name beside it; an empty name leaves the mark alone.
+
+    Note:  a page gives the colours; a file of its own, which no page reaches, can be given one for its lines.
+    """
+    d = Drawing(64 + (116 if name else 0), 64, widest_px=240 if name else 64)
+    for index in range(3):
+        left, top = 6.0 + 11 * index, 8.0 + 6 * index
+        corners: list[Point] = [(left, top + 8), (left + 30, top), (left + 30, top + 28), (left, top + 36)]
+        d.area(corners, "frame", 0.12 + 0.1 * index, 2)
+        d.dot((left + 5 + 8 * index, top + 22 - 3 * index), 3.6, "mask")
+    if name:
+        d.words((72, 42), name, 30, "start", strong=True)
+    return d.done(name or "three frames in which one thing moves", colour)
+
+
 DIAGRAMS: dict[str, Callable[[], Diagram]] = {
     "network": network_diagram,
     "attention": attention_diagram,

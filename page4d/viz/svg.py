@@ -119,12 +119,16 @@ class Drawing:
         outline = [(x + width * u, y + height * v) for u, v in _HILLS]
         self.line(outline, "muted")
 
-    def done(self, label: str) -> Diagram:
-        """The finished SVG; `label` is what a screen reader says instead of the picture."""
+    def done(self, label: str, colour: str | None = None) -> Diagram:
+        """The finished SVG; `label` is what a screen reader says instead of the picture.
+
+        Note:  `colour` is for files that stand alone; None takes the text colour of the page.
+        """
+        own = f"color:{colour};" if colour else ""
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" class="page4d-diagram" role="img" aria-label="{escape(label)}" '
             f'viewBox="0 0 {_number(self.width)} {_number(self.height)}" '
-            f'style="display:block;margin:0 auto;width:100%;max-width:{self.widest_px}px;height:auto">'
+            f'style="{own}display:block;margin:0 auto;width:100%;max-width:{self.widest_px}px;height:auto">'
         )
         # No blank line inside: Markdown would end the HTML block there.
         return Diagram("\n".join((head, f"<style>{_STYLE}</style>", *self.parts, "</svg>")))

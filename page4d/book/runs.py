@@ -1,0 +1,94 @@
+"""All chapters of a build: in several processes at a time, each with a GPU of its own where GPUs are asked for."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from page4d.book.chapters import Chapter, Execution, execute
+
+# Measured: started last, they would leave the other processes idle at the end.
+LONG = ("14_what_the_protocol_is_worth", "12_camera_pose", "11_video_depth", "05_masked_finetuning")
+# A chapter takes up to about 1.5 GB, and most run on one core at a time for much of their seconds.
+AT_MOST = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A chapter that has to run, with what it is given and the key that its record gets."""
+
+    chapter: Chapter
+    parameters: Mapping[str, Any]
+    key: str
+    profile: str = "ci"
+
+
+def default_jobs(gpus: Sequence[int] = ()) -> int:
+    """How many chapters to run at a time: one on each GPU, else as many as two cores carry."""
+    return len(gpus) or min(AT_MOST, os.cpu_count() or 1)
+
+
+def execute_all(
+    plans: Sequence[Plan], folder: Path, jobs: int, gpus: Sequence[int] = (), told: Callable[[str], None] = print
+) -> dict[str, Execution]:
+    """Run every plan, at most `jobs` at a time; returns the executions by the name of the chapter.
+
+    Note:    what has finished is recorded in `folder` at once, so that an interrupted build goes on with --reuse.
+    Raises:  ChapterError of the first chapter that fails; those not yet begun do not begin.
+    """
+    if min(jobs, len(plans)) <= 1 and not gpus:
+        return {plan.chapter.name: _told(_run(plan, folder), number, plans, told) for number, plan in _counted(plans)}
+    context = multiprocessing.get_context("spawn")
+    places = context.Queue()
+    for number in range(jobs):
+        places.put(gpus[number % len(gpus)] if gpus else None)
+    found: dict[str, Execution] = {}
+    with ProcessPoolExecutor(jobs, context, _settle, (places, _threads(jobs))) as pool:
+        futures = [pool.submit(_run, plan, folder) for plan in longest_first(plans)]
+        try:
+            for number, future in enumerate(as_completed(futures), start=1):
+                execution = _told(future.result(), number, plans, told)
+                found[execution.chapter] = execution
+        finally:
+            _cancel(futures)
+    return found
+
+
+def longest_first(plans: Sequence[Plan]) -> list[Plan]:
+    """The order to start in: what takes long first, the others as the book has them."""
+    return sorted(plans, key=lambda plan: LONG.index(plan.chapter.name) if plan.chapter.name in LONG else len(LONG))
+
+
+def _counted(plans: Sequence[Plan]) -> enumerate[Plan]:
+    return enumerate(plans, start=1)
+
+
+def _run(plan: Plan, folder: Path) -> Execution:
+    return execute(plan.chapter, plan.parameters, plan.key, folder, plan.profile)
+
+
+def _told(execution: Execution, number: int, plans: Sequence[Plan], told: Callable[[str], None]) -> Execution:
+    told(f"[{number}/{len(plans)}] {execution.chapter}, {execution.seconds:.0f} s")
+    return execution
+
+
+def _cancel(futures: Sequence[Future[Execution]]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _threads(jobs: int) -> int:
+    return max(1, (os.cpu_count() or 1) // jobs)
+
+
+def _settle(places: Any, threads: int) -> None:
+    """Give a new process its share of the machine; its kernels inherit it."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    gpu = places.get()
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)

@@ -1,0 +1,39 @@
+"""What makes pages light: scripts only where they are needed, and of the theme's icons only those that pages show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
+SHOWN = re.compile(r"\bfa-([a-z0-9-]+)")
+# The theme's script draws these by name while a page is open.
+ALWAYS = frozenset({"circle-half-stroke", "moon", "sun", "xmark", "bars", "angle-right", "angle-left"})
+SCRIPT = "_static/scripts/fontawesome.js"
+
+
+def icons_of(pages: Iterable[str]) -> set[str]:
+    """The names of all icons that HTML or scripts ask for."""
+    return {name for page in pages for name in SHOWN.findall(page)} | ALWAYS
+
+
+def keep_icons(script: str, wanted: set[str]) -> str:
+    """Font Awesome's script without the drawings of icons that nobody asks for, by name or by another name."""
+
+    def kept(match: re.Match[str]) -> str:
+        names = {match[1], *re.findall(r'"([\w-]+)"', match[2])}
+        return match[0] if names & wanted else ""
+
+    return ICON.sub(kept, script)
+
+
+def lighten(html: Path) -> None:
+    """Take the unused icons out of a built book: 1.4 of the 1.5 MB of that script."""
+    script = html / SCRIPT
+    if not script.is_file():
+        return
+    pages = (page.read_text(encoding="utf-8") for page in html.rglob("*.html"))
+    others = (path.read_text(encoding="utf-8") for path in html.glob("_static/*.js"))
+    wanted = icons_of(pages) | icons_of(others)
+    script.write_text(keep_icons(script.read_text(encoding="utf-8"), wanted), encoding="utf-8")

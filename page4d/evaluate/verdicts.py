@@ -1,0 +1,109 @@
+"""What may be said of a network in words: sentences made of the numbers that they speak of, so that both agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from page4d.evaluate.exact_scores import ClipScores
+from page4d.evaluate.exam_results import comparisons, read_result
+from page4d.evaluate.statistics import SMALLEST_EFFECT, Effect, average_of, effect, interval
+from page4d.metrics import METRICS
+from page4d.model import PAGE4D
+from page4d.model.fingerprint import weights_sha256
+from page4d.schema import Scores
+from page4d.shipped import stored_results
+
+KNOWING_NOTHING = {"abs_rel": "constant", "relative_rotation": "still"}
+"""The answer that knows nothing of a clip: one depth for all of it, and a camera that stands still."""
+BY_CHANCE_AUC = 0.5
+BY_CHANCE_DEG = 90
+"""The median angle between the true direction of motion and one drawn at random."""
+
+
+def beside_nothing(found: Sequence[ClipScores]) -> dict[str, Effect]:
+    """Clips' depth beside a map of one value, and their rotation beside a camera that never turns."""
+    return {
+        "abs_rel": _effect("abs_rel", _column(found, "abs_rel"), _column(found, "abs_rel_constant")),
+        "rotation": _effect("rotation", _column(found, "rotation_deg"), _column(found, "rotation_deg_still")),
+    }
+
+
+def clip_effects(ours: Sequence[ClipScores], other: Sequence[ClipScores]) -> dict[str, Effect]:
+    """Two answers about the same clips, the depth and the rotation of one beside those of the other."""
+    return {
+        "abs_rel": _effect("abs_rel", _column(ours, "abs_rel"), _column(other, "abs_rel")),
+        "rotation": _effect("rotation", _column(ours, "rotation_deg"), _column(other, "rotation_deg")),
+    }
+
+
+def _column(found: Sequence[ClipScores], name: str) -> NDArray[np.float64]:
+    return np.array([getattr(clip, name) for clip in found], dtype=np.float64)
+
+
+def _effect(metric: str, ours: NDArray[np.float64], other: NDArray[np.float64]) -> Effect:
+    return effect({metric: ours}, {metric: other}, metric)
+
+
+def between(ours: Scores, other: Scores, metric: str) -> Effect:
+    """One evaluation beside another of the same sequences; what failed in either is left out of both."""
+    return _paired(ours, {q.name: q.values[metric] for q in other.sequences if q.error is None}, metric)
+
+
+def beside_strongest(ours: Scores, answers: Mapping[str, Mapping[str, float]], metric: str) -> tuple[str, Effect]:
+    """An evaluation beside the best of some answers that need no network; says which one that was.
+
+    Note:    an answer has one value for each sequence, by its name; the best is the one with the best mean.
+    """
+    pick = min if METRICS[metric].better == "lower" else max
+    who = pick(answers, key=lambda name: float(np.mean(list(answers[name].values()))))
+    return who, _paired(ours, answers[who], metric)
+
+
+def _paired(ours: Scores, values: Mapping[str, float], metric: str) -> Effect:
+    both = [q for q in ours.sequences if q.error is None and q.name in values]
+    first = np.array([q.values[metric] for q in both])
+    second = np.array([values[q.name] for q in both])
+    return _effect(metric, first, second)
+
+
+def marks_text(areas: ArrayLike, what: str = "pixel") -> str:
+    """Whether a mask tells what moves from what stands still: clips' AUCs, their mean and its interval beside chance.
+
+    Note:    NaN stands for a clip in which nothing moves, or everything.
+    """
+    table = {"mask_auc": np.asarray(areas, np.float64)}
+    mean, (low, high) = average_of(table, "mask_auc"), interval(table, "mask_auc")
+    if low <= BY_CHANCE_AUC <= high or abs(mean - BY_CHANCE_AUC) < SMALLEST_EFFECT:
+        told = "it does not tell what moves"
+    else:
+        told = "it marks what moves" if mean > BY_CHANCE_AUC else "it marks what stands still"
+    clips = f"{len(table['mask_auc'])} clips, interval {low:.2f} to {high:.2f}"
+    return f"{told}: right in {mean:.2f} of all pairs of a moving and a still {what}, where chance is 0.50 ({clips})"
+
+
+def exam_of(model: PAGE4D) -> dict[str, Any] | None:
+    """The exam that comes with the package for exactly these weights; None if they sat none."""
+    hashed = weights_sha256(model)
+    documents = (read_result(file) for file in sorted(stored_results("builtin").glob("*.json")))
+    return next((document for document in documents if document["weights_sha256"] == hashed), None)
+
+
+def standing(document: Mapping[str, Any]) -> dict[str, Effect]:
+    """A stored exam's network beside the answers that know nothing."""
+    return {c.score: c.effect for c in comparisons(document) if KNOWING_NOTHING.get(c.score) == c.yardstick}
+
+
+def standing_text(document: Mapping[str, Any]) -> str:
+    """The same in a sentence, with the direction of motion, on the exam's main split."""
+    depth, rotation = (standing(document)[score] for score in KNOWING_NOTHING)
+    off, (low, high) = document["mean"]["direction"], document["interval"]["direction"]
+    return (
+        f"On the {document['n']} clips of its exam, `{document['about']['label']}` beside answers that know nothing: "
+        f"depth beside one value for all, {depth}; rotation beside a camera that never turns, {rotation}; the "
+        f"direction of motion is {off:.0f} degrees off in the median ({low:.0f} to {high:.0f}), "
+        f"where chance is {BY_CHANCE_DEG}."
+    )

@@ -1,0 +1,135 @@
+"""Profiles of the book and its runs: what is missing is said before any work, chapters run side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from book_project import CHAPTER, ROOT, write_project
+
+from page4d.book.chapters import ChapterError, Execution, find_chapters
+from page4d.book.profiles import Needs, Profile, missing, plan_text, read_paths, read_profile
+from page4d.book.runs import LONG, Plan, execute_all, longest_first
+from page4d.cli import main
+from page4d.schema import UserError
+
+CHAPTERS = find_chapters(ROOT)
+
+
+def test_the_gpu_profile_fits_the_chapters() -> None:
+    profile = read_profile(ROOT, "gpu", CHAPTERS)
+    assert profile.parameters["01_quickstart"]["weights"] == "nomask"
+    assert profile.places("12_camera_pose") == ["evaluation", "tum"]
+    assert set(LONG) <= {chapter.name for chapter in CHAPTERS}
+
+
+def test_a_chapter_gets_the_users_paths(tmp_path: Path) -> None:
+    profile = Profile("mine", {"01": {"images": "{photos}/a", "frames": 4}})
+    assert profile.filled("01", {"photos": str(tmp_path)}) == {"images": f"{tmp_path}/a", "frames": 4}
+    assert profile.filled("02", {}) == {}
+
+
+def test_what_is_missing_is_said_one_by_one(tmp_path: Path) -> None:
+    needs = {"01": Needs(weights=("tiny", "nowhere.pt"), gpu_gb=24)}
+    profile = Profile("mine", {"01": {"images": "{photos}", "root": "{data}"}}, needs)
+    assert list(missing(profile, "01", {"data": str(tmp_path / "gone")}, [16.0])) == [
+        f"data: {tmp_path / 'gone'} does not exist",
+        "the path 'photos' is not in the file of paths",
+        "weights 'nowhere.pt' are not downloaded: page4d download nowhere.pt",
+        "a GPU with 24 GB; the largest here has 16 GB",
+    ]
+    paths = {"data": str(tmp_path), "photos": str(tmp_path)}
+    there = replace(profile, needs={"01": Needs(weights=("tiny",), gpu_gb=24)})
+    assert list(missing(there, "01", paths, [16.0, 80.0])) == []
+    assert list(missing(there, "01", paths, [])) == ["a GPU with 24 GB; there is none here"]
+
+
+def test_a_plan_says_what_would_run_and_whether_it_can(tmp_path: Path) -> None:
+    few = CHAPTERS[:2]
+    text, ready = plan_text(Profile("ci"), few, {}, [], tmp_path / "new" / "book")
+    assert ready
+    assert f"ready   {few[0].name}: as it is" in text
+    profile = Profile("gpu", {few[0].name: {"images": "{photos}"}}, {few[0].name: Needs(minutes=7)})
+    text, ready = plan_text(profile, few, {}, [80.0], tmp_path)
+    assert not ready
+    assert f"MISSING {few[0].name}: images={{photos}}; about 7 min" in text
+    assert "GPUs: 80 GB; estimated 8 min on one" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("01_smal: {}", "the chapter '01_smal', which is not there; did you mean '01_small'?"),
+        ("01_small: {parameters: {cuont: 3}}", "the parameter 'cuont', which it does not have; did you mean 'count'?"),
+    ],
+)
+def test_a_profile_with_a_wrong_name_is_refused(tmp_path: Path, content: str, message: str) -> None:
+    project = write_project(tmp_path)
+    (project / "book" / "profiles" / "mine.yaml").write_text(content)
+    with pytest.raises(UserError) as caught:
+        read_profile(project, "mine", find_chapters(project))
+    assert message in str(caught.value)
+    with pytest.raises(UserError, match="choose one of ci, gpu, mine"):
+        read_profile(project, "other", find_chapters(project))
+
+
+def test_the_file_of_paths_is_checked(tmp_path: Path) -> None:
+    assert read_paths(None) == {}
+    file = tmp_path / "paths.yaml"
+    file.write_text("sintel: /data/sintel\n")
+    assert read_paths(file) == {"sintel": "/data/sintel"}
+    file.write_text("- /data/sintel\n")
+    with pytest.raises(UserError, match="expected lines like `sintel: /data/sintel`"):
+        read_paths(file)
+    with pytest.raises(UserError, match="cannot read the paths"):
+        read_paths(tmp_path / "gone.yaml")
+
+
+def test_a_dry_run_does_no_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["book", "--root", str(ROOT), "--out", str(tmp_path / "out"), "--chapters", "01"]
+    assert main([*words, "--dry-run"]) == 0
+    assert "ready   01_quickstart: as it is" in capsys.readouterr().out
+    assert main([*words, "--profile", "gpu", "--dry-run"]) == 1
+    assert "the path 'photos' is not in the file of paths" in capsys.readouterr().out
+    assert main([*words, "--profile", "gpu"]) == 1
+    assert "MISSING 01_quickstart" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_takes_long_starts_first() -> None:
+    plans = [Plan(chapter, {}, "key") for chapter in CHAPTERS]
+    names = [plan.chapter.name for plan in longest_first(plans)]
+    assert tuple(names[: len(LONG)]) == LONG
+    assert names[len(LONG) :] == [c.name for c in CHAPTERS if c.name not in LONG]
+
+
+def small_plans(project: Path, second: str = CHAPTER) -> list[Plan]:
+    (first,) = find_chapters(project)
+    path = first.path.with_name("02_other.py")
+    path.write_text(second)
+    return [Plan(first, {"count": 3}, "a", "mine"), Plan(replace(first, name="02_other", path=path), {}, "b", "mine")]
+
+
+def test_chapters_run_side_by_side(tmp_path: Path) -> None:
+    told: list[str] = []
+    folder = tmp_path / "executed"
+    folder.mkdir()
+    found = execute_all(small_plans(write_project(tmp_path / "project")), folder, 2, told=told.append)
+    assert sorted(found) == ["01_small", "02_other"]
+    assert found["01_small"].parameters["count"] == 3
+    assert [line[:5] for line in told] == ["[1/2]", "[2/2]"]
+    stored = Execution(**json.loads((folder / "02_other.json").read_text()))
+    assert stored == found["02_other"]
+    assert stored.profile == "mine"
+
+
+def test_a_chapter_that_fails_ends_the_build(tmp_path: Path) -> None:
+    plans = small_plans(
+        write_project(tmp_path / "project"), CHAPTER.replace("import plotly.graph_objects as go", "1 / 0")
+    )
+    folder = tmp_path / "executed"
+    folder.mkdir()
+    with pytest.raises(ChapterError, match="ZeroDivisionError"):
+        execute_all(plans, folder, 2)

@@ -1,0 +1,129 @@
+"""Prose and numbers agree: verdicts are made of the numbers, and no chapter types one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import jupytext
+import numpy as np
+import pytest
+from book_project import ROOT
+
+from page4d.book.site import small_networks
+from page4d.evaluate.exact_scores import ClipScores
+from page4d.evaluate.exam_results import read_result
+from page4d.evaluate.verdicts import (
+    KNOWING_NOTHING,
+    beside_nothing,
+    beside_strongest,
+    between,
+    clip_effects,
+    exam_of,
+    marks_text,
+    standing,
+    standing_text,
+)
+from page4d.model import PAGE4D
+from page4d.schema import Scores, SequenceScore
+
+EXAMS = sorted((ROOT / "book" / "results" / "builtin").glob("*.json"))
+CLIP = ClipScores(abs_rel=0.2, abs_rel_constant=0.4, rotation_deg=2.0, rotation_deg_still=2.02, direction_deg=60.0)
+
+
+def scores_of(values: dict[str, float | None]) -> Scores:
+    """Measured AbsRel by sequence; None for one that failed."""
+    sequences = [
+        SequenceScore(name, {} if value is None else {"abs_rel": value}, 1.0, error="lost" if value is None else None)
+        for name, value in values.items()
+    ]
+    return Scores("b", 1, "videodepth", {}, {}, tuple(sequences), {"abs_rel": "lower"}, {"abs_rel": ""}, {})
+
+
+def test_clips_beside_knowing_nothing() -> None:
+    effects = beside_nothing([CLIP] * 8)
+    assert str(effects["abs_rel"]) == "better by 50 %, interval 50 to 50 %"
+    assert effects["rotation"].verdict == "none"
+    assert str(effects["rotation"]).startswith("no difference (below 2 %)")
+
+
+def test_two_answers_about_the_same_clips() -> None:
+    worse = replace(CLIP, abs_rel=0.25, rotation_deg=1.0)
+    effects = clip_effects([worse] * 8, [CLIP] * 8)
+    assert str(effects["abs_rel"]) == "worse by 25 %, interval 25 to 25 %"
+    assert str(effects["rotation"]) == "better by 50 %, interval 50 to 50 %"
+
+
+def test_what_failed_in_either_is_left_out_of_both() -> None:
+    ours = scores_of({"a": 0.1, "b": None, "c": 0.1, "d": 0.9})
+    other = scores_of({"a": 0.2, "b": 0.001, "c": 0.2, "d": None})
+    assert between(ours, other, "abs_rel").change == pytest.approx(0.5)
+
+
+def test_the_strongest_answer_is_the_one_to_beat() -> None:
+    ours = scores_of({"a": 0.2, "b": 0.3})
+    answers = {"weak": {"a": 0.9, "b": 0.9}, "strong": {"a": 0.1, "b": 0.15}}
+    who, found = beside_strongest(ours, answers, "abs_rel")
+    assert who == "strong"
+    assert str(found) == "worse by 100 %, interval 100 to 100 %"
+
+
+@pytest.mark.parametrize(
+    ("areas", "told"),
+    [
+        ([0.8, 0.9, 0.85, np.nan], "it marks what moves: right in 0.85"),
+        ([0.2, 0.1, 0.15], "it marks what stands still: right in 0.15"),
+        ([0.3, 0.7, 0.45, 0.55], "it does not tell what moves: right in 0.50"),
+        ([0.511, 0.512, 0.511], "it does not tell what moves: right in 0.51"),
+    ],
+)
+def test_a_mask_is_held_against_chance(areas: list[float], told: str) -> None:
+    assert marks_text(areas).startswith(told)
+
+
+@pytest.mark.parametrize("file", EXAMS, ids=lambda file: file.stem)
+def test_an_exam_in_words_has_the_exams_numbers(file: Path) -> None:
+    document = read_result(file)
+    text = standing_text(document)
+    effects = standing(document)
+    assert set(effects) == set(KNOWING_NOTHING)
+    for effect in effects.values():
+        assert str(effect) in text
+    mean, base = document["mean"]["abs_rel"], document["yardsticks"]["constant"]["mean"]["abs_rel"]
+    assert effects["abs_rel"].change == pytest.approx(1 - mean / base, abs=1e-3)
+    assert f"{document['mean']['direction']:.0f} degrees off" in text
+    assert text in small_networks()
+
+
+def test_an_exam_belongs_to_its_weights_alone() -> None:
+    model = PAGE4D.from_pretrained("tiny")
+    found = exam_of(model)
+    assert found is not None
+
+    assert found["about"]["label"] == "page4d-tiny"
+    assert exam_of(PAGE4D(model.config)) is None
+
+
+# Comparisons in words that numbers could contradict; where one is needed, code writes it.
+TYPED = re.compile(
+    r"hardly (?:notice|know)"
+    r"|(?:this|these|the|our|small) networks? (?:beats?|predicts? \w+ better|is better|are better)"
+    r"|\b0\.\d\d\b (?:of|on) (?:the|what)|by \d+ ?% (?:better|worse)|(?:better|worse) by \d",
+)
+
+
+@pytest.mark.parametrize("source", sorted((ROOT / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_no_chapter_types_a_verdict(source: Path) -> None:
+    prose = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "markdown"]
+    assert [match[0] for text in prose for match in TYPED.finditer(text)] == []
+
+
+def test_no_page_types_a_verdict() -> None:
+    found = {path.name: TYPED.findall(path.read_text()) for path in (ROOT / "book").glob("*.md")}
+    assert {name: matches for name, matches in found.items() if matches} == {}
+
+
+@pytest.mark.parametrize("text", ["hardly notices", "the network is better", "better by 12 %", "0.65 of the pairs"])
+def test_a_typed_verdict_is_found(text: str) -> None:
+    assert TYPED.search(text)
