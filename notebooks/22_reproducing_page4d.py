@@ -59,10 +59,10 @@ files = sorted(Path(evaluation, "scores").glob("*/*.json")) if evaluation else [
 measured = [page4d.Scores.load(file) for file in files]
 have = {(scores.task, scores.benchmark) for scores in measured}
 WORK = {
-    "video depth": ("videodepth", "sintel bonn dyncheck"),
-    "single-image depth": ("monodepth", "sintel bonn dyncheck"),
+    "video depth": ("videodepth", "sintel bonn dycheck"),
+    "single-image depth": ("monodepth", "sintel bonn dycheck"),
     "camera poses": ("pose", "sintel tum"),
-    "point maps": ("points", "dyncheck"),
+    "point maps": ("points", "dycheck"),
 }
 
 # %% tags=["hide-input"]
