@@ -160,7 +160,7 @@ from page4d.evaluate import stored_results
 stored = sorted(stored_results("study").glob("*.json"))
 text = f"Our study of the same arms on small networks holds {len(stored)} results"
 text += (
-    "; its verdicts are in [](06_does_the_mask_help)."
+    "; its verdicts are in the chapter *Does the mask help?*"
     if stored
     else (
         ": **it has not been run** on the present synthetic world. `page4d train --study` runs it."
