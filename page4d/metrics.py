@@ -51,6 +51,10 @@ _ROWS: dict[str, tuple[str, Unit, Direction, str]] = {
     "completeness_median": ("compl. median", "length", "lower", "median completeness"),
     "overall_mean": ("overall mean", "length", "lower", "mean of accuracy and completeness"),
     "overall_median": ("overall median", "length", "lower", "median of accuracy and completeness"),
+    # Masks of what moves.
+    "region_mean": ("J mean", "", "higher", "mean intersection over union of the moving mask"),
+    "region_recall": ("J recall", "", "higher", "share of frames with an intersection over union above 0.5"),
+    "boundary_mean": ("F mean", "", "higher", "mean F-measure of the moving mask's outline"),
     # Exact truth: depth.
     "abs_rel_still": ("AbsRel, still", "", "lower", "AbsRel on still pixels"),
     "abs_rel_moving": ("AbsRel, moving", "", "lower", "AbsRel on moving pixels"),

@@ -24,7 +24,7 @@ ACTIONS = {
     "run": "predict, then score",
     "exact": "score weights on clips with exact truth, beside the best answers that need no network",
     "table": "print all Scores below out=, and write them as Markdown, CSV and LaTeX",
-    "convert": "turn depth .npy files and a TUM trajectory of another model into predictions",
+    "convert": "turn depth .npy files, a TUM trajectory or masks of another model into predictions",
 }
 EXIT_SOME_FAILED = 1
 
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="convert: <sequence>/<image stem>.npy, z in the frame's own camera; 0 counts as a depth of 0",
     )
     parser.add_argument("--trajectories", type=Path, help="convert: <sequence>.txt in TUM order, camera to world")
+    parser.add_argument("--masks", type=Path, help="convert: <sequence>/<image stem>.png, bright where something moves")
     parser.add_argument("--intrinsics", type=Path, help="convert: <sequence>.txt, K as nine numbers a row; for points")
     parser.add_argument(
         "--legacy-quaternion-order",
@@ -145,12 +146,13 @@ def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
     from page4d.evaluate.external import ExternalFiles, convert
 
     folder = args.predictions or study.predictions(label)
-    files = ExternalFiles(label, args.depth, args.trajectories, args.intrinsics)
+    files = ExternalFiles(label, args.depth, args.trajectories, args.intrinsics, args.masks)
     done = convert(study.sequences(), files, folder, study.benchmark)
     if done.empty > 0:
         print(f"{done.empty:.2%} of the depths are 0 or less; they are scored as a depth of 0, not left out")
     named = [] if any(word.startswith("label=") for word in args.overrides) else [f"label={label}"]
-    words = shlex.join([*args.overrides, *named, "--predictions", str(folder)])
+    own = ["moving=model"] if args.masks is not None else []
+    words = shlex.join([*args.overrides, *named, *own, "--predictions", str(folder)])
     print(f"{done.sequences} sequences in {folder}; score them with\n  page4d evaluate score {words}")
     return 0
 

@@ -18,9 +18,9 @@ from page4d.evaluate.depth_metrics import (
     valid_pixels,
     weighted_mean,
 )
-from page4d.evaluate.layouts import EvalSequence, pair_frames
 from page4d.evaluate.registration import compared_depth, place_in, stretch_over
 from page4d.evaluate.rules import Rules, UnscorableError
+from page4d.evaluate.sequence import EvalSequence, pair_frames
 from page4d.schema import Prediction, SequenceScore, UserError
 
 Array = NDArray[np.floating[Any]]

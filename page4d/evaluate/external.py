@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from page4d.data.datasets.formats import read_mask
 from page4d.evaluate.benchmark import Benchmark
-from page4d.evaluate.layouts import EvalSequence
-from page4d.evaluate.predictions import Origin, prediction_of
+from page4d.evaluate.predictions import Origin, mask_of, prediction_of
+from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import task_of
 from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import read_depth_npy
@@ -29,17 +30,19 @@ class ExternalFiles:
              hole that is left out, but is scored as a depth of 0, as the released scripts do. `trajectories` holds
              `<sequence>.txt`, TUM rows (xyzw, camera to world), one for each image in order; None where only depth is
              scored. `intrinsics` holds `<sequence>.txt`, K in pixels of the depth maps as nine numbers a row, one row
-             for each image; only point maps need them.
+             for each image; only point maps need them. `masks` holds `<sequence>/<image stem>.png`, bright where
+             something moves, showing the whole image at any size; only mask benchmarks need them.
     """
 
     label: str
     depth: Path | None = None
     trajectories: Path | None = None
     intrinsics: Path | None = None
+    masks: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.depth is None and self.trajectories is None:
-            raise UserError("nothing to convert: give --depth FOLDER, --trajectories FOLDER or both")
+        if self.depth is None and self.trajectories is None and self.masks is None:
+            raise UserError("nothing to convert: give --depth FOLDER, --trajectories FOLDER or --masks FOLDER")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ def _check_task(files: ExternalFiles, benchmark: Benchmark) -> None:
         raise UserError(f"{benchmark.name} needs poses; give --trajectories FOLDER with <sequence>.txt in TUM order")
     if "intrinsics" in needs and files.intrinsics is None:
         raise UserError(f"{benchmark.name} lifts depth to points; give --intrinsics FOLDER with <sequence>.txt")
+    if "masks" in needs and files.masks is None:
+        raise UserError(f"{benchmark.name} scores masks; give --masks FOLDER with <sequence>/<image stem>.png")
 
 
 def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
@@ -92,10 +97,12 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
                 f"{sequence.name}: {len(trajectory)} poses for {s} images; expected one row for each image, in order"
             )
         poses = rigid_inverse(trajectory.world_from_camera)
-    digest = sha256_of(depth.tobytes() + poses.tobytes())
+    mask = _masks(sequence, files.masks)
+    drawn = b"" if mask is None else mask.tobytes()
+    digest = sha256_of(depth.tobytes() + poses.tobytes() + drawn)
     meta = {"source": "external", "label": files.label, "weights_sha256": digest}
     K = _intrinsics(sequence, files.intrinsics)
-    return replace(prediction_of(sequence, depth, poses, K, (height, width)), meta=meta)
+    return replace(prediction_of(sequence, depth, poses, K, (height, width)), mask=mask, meta=meta)
 
 
 def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
@@ -116,6 +123,17 @@ def _map(path: Path) -> NDArray[np.float32]:
     if not (depth > 0).any():
         raise UserError(f"{path}: no depth is above 0; expected z-depth in front of the camera")
     return depth
+
+
+def _masks(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32] | None:
+    """Drawn masks as a network's mask would say them: below 0 where something moves."""
+    if folder is None:
+        return None
+    drawn = [read_mask(folder / sequence.name / f"{path.stem}.png") for path in sequence.images]
+    shapes = {mask.shape for mask in drawn}
+    if len(shapes) != 1:
+        raise UserError(f"{sequence.name}: masks of {len(shapes)} sizes {sorted(shapes)}; expected one size")
+    return mask_of(np.stack(drawn))
 
 
 def _intrinsics(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:

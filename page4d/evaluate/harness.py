@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from page4d.evaluate.benchmark import Benchmark
-from page4d.evaluate.layouts import EvalSequence, list_sequences
+from page4d.evaluate.layouts import list_sequences
 from page4d.evaluate.old_names import former_name
 from page4d.evaluate.predictions import Origin, origin_of, predict_benchmark, share_of_this_process
 from page4d.evaluate.protocol import STANDARD, Protocol
 from page4d.evaluate.rules import Rules
 from page4d.evaluate.scoring import score_benchmark
+from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.synthetic_folder import SyntheticSettings, synthetic_root
 from page4d.evaluate.tasks import Task, task_of
 from page4d.model import PAGE4D
@@ -34,6 +35,7 @@ class Study:
     align: str = "scale"
     out: Path = Path("evaluation")
     root: Path | None = None
+    moving: str = field(default="geometric", kw_only=True)
     legacy_quaternion_order: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -47,7 +49,7 @@ class Study:
     @property
     def rules(self) -> Rules:
         """How its predictions are scored; no files are written."""
-        return Rules(self.benchmark, self.protocol, self.align, None, self.legacy_quaternion_order)
+        return Rules(self.benchmark, self.protocol, self.align, self.moving, None, self.legacy_quaternion_order)
 
     def sequences(self) -> list[EvalSequence]:
         """The benchmark's sequences under the protocol; renders the synthetic ones that are not there yet."""
@@ -72,8 +74,9 @@ class Study:
 
     def scores_file(self, label: str) -> Path:
         """Where the Scores of a model go."""
-        align = f"-{self.align.replace('&', '_and_')}" if self.task.with_fits else ""
-        return self.out / "scores" / _safe(label) / f"{self.benchmark.name}-{_safe(self.protocol.name)}{align}.json"
+        chosen = self.rules.chosen(self.task.choices).values()
+        parts = [self.benchmark.name, self.protocol.name, *(value.replace("&", "_and_") for value in chosen)]
+        return self.out / "scores" / _safe(label) / f"{_safe('-'.join(parts))}.json"
 
     def predict(self, model: PAGE4D, label: str, report: Report | None = None) -> int:
         """Loop one, this process's share; returns how many sequences failed."""

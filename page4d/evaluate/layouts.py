@@ -6,23 +6,22 @@ Layouts are those that CUT3R, MonST3R and the released scripts share, so folders
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.association import associate
 from page4d.data.datasets.dycheck import DyCheckFiles, list_scenes
 from page4d.data.datasets.dycheck import read_depth as read_dycheck_depth
-from page4d.data.datasets.formats import read_png16
+from page4d.data.datasets.formats import read_mask, read_objects, read_png16
 from page4d.data.datasets.sintel import SintelFiles
 from page4d.data.prepared import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
-from page4d.io.arrays import read_npy
+from page4d.evaluate.sequence import Camera, EvalSequence, MotionTruth
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
 from page4d.io.names import frame_number, list_files
 from page4d.io.suffixes import picture_suffixes
@@ -36,46 +35,9 @@ from page4d.io.trajectories import (
 )
 from page4d.schema import UserError
 
-DepthMap = NDArray[np.float32] | NDArray[np.float64]
-Camera = tuple[NDArray[np.float64], NDArray[np.float64]]
 Stamped = Mapping[int, Path] | Mapping[float, Path]
+DAVIS_UNJUDGED = 255
 NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
-
-
-def read_array(path: Path) -> DepthMap:
-    """A .npy depth map in the float type that it is stored in."""
-    stored = read_npy(path)
-    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
-        raise UserError(f"{path} holds {stored.dtype} of shape {stored.shape}; expected numbers (H, W)")
-    return stored if stored.dtype == np.float64 else stored.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class EvalSequence:
-    """One sequence: files only, nothing read yet.
-
-    Units:   image_stamps and depth_stamps are frame numbers, or seconds where names are time stamps, one for each file;
-             tolerance_s is how far apart stamps of one frame may be, 0 = they are equal.
-    Note:    gaps_known: a manifest says which frames have no truth, so a missing one is no mistake. read_depth keeps
-             the number type of the released readers, which moves their ten rounds of reweighting. In read_trajectory a
-             pose that is not finite says that its frame has none. read_camera gives, of one image, world_from_camera
-             (4, 4) and K (3, 3) at the image's own size.
-    """
-
-    name: str
-    images: tuple[Path, ...]
-    image_stamps: tuple[float, ...]
-    depths: tuple[Path, ...] = ()
-    depth_stamps: tuple[float, ...] = ()
-    read_depth: Callable[[Path], DepthMap] = read_array
-    read_trajectory: Callable[[], Trajectory] | None = None
-    read_camera: Callable[[Path], Camera] | None = None
-    tolerance_s: float = 0.0
-    gaps_known: bool = False
-
-    def first(self, count: int | None) -> EvalSequence:
-        """The first `count` images; the truth stays as it is."""
-        return replace(self, images=self.images[:count], image_stamps=self.image_stamps[:count])
 
 
 def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -> list[EvalSequence]:
@@ -116,35 +78,6 @@ def _strided(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
         image_stamps=sequence.image_stamps[every],
         read_trajectory=None if read is None else (lambda: read().select(every)),
     )
-
-
-def pair_frames(sequence: EvalSequence, truth: Sequence[float], protocol: Protocol, what: str) -> list[tuple[int, int]]:
-    """Which image goes with which truth: index pairs in order of the images.
-
-    Raises:  UserError under `unequal_lengths=error` if an image has no partner, or pairing by position does not end.
-    """
-    strict = protocol.unequal_lengths == "error" and not sequence.gaps_known
-    stamps = sequence.image_stamps
-    if protocol.pairing == "position":
-        if strict and len(stamps) != len(truth):
-            raise UserError(f"{sequence.name}: {len(stamps)} images but {len(truth)} of {what}; expected equally many")
-        return [(i, i) for i in range(min(len(stamps), len(truth)))]
-    pairs = _by_stamp(stamps, truth, sequence.tolerance_s)
-    if strict and len(pairs) != len(stamps):
-        alone = sorted(set(range(len(stamps))) - {i for i, _ in pairs})
-        names = ", ".join(sequence.images[i].name for i in alone[:3])
-        raise UserError(
-            f"{sequence.name}: {len(alone)} of {len(stamps)} images have no {what} of their name ({names}); complete "
-            "the folder, or set unequal_lengths=ignore to leave them out"
-        )
-    return pairs
-
-
-def _by_stamp(stamps: Sequence[float], truth: Sequence[float], tolerance_s: float) -> list[tuple[int, int]]:
-    if tolerance_s > 0:
-        return associate(stamps, truth, tolerance_s)
-    where = {stamp: j for j, stamp in enumerate(truth)}
-    return [(i, where[stamp]) for i, stamp in enumerate(stamps) if stamp in where]
 
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
@@ -294,11 +227,34 @@ def scannet(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Ev
 
 
 def davis(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
-    """`480p/<sequence>/*.jpg`: no ground truth."""
-    for folder in _folders(root / "480p"):
+    """`[JPEGImages/]480p/<sequence>/00000.jpg`, masks in `Annotations/480p/<sequence>/00000.png`."""
+    pictures, masks = root / "JPEGImages" / "480p", root / "Annotations" / "480p"
+    for folder in _folders(pictures if pictures.is_dir() else root / "480p"):
         images = _pictures(folder)
+        motion = partial(_davis_motion, masks / folder.name) if masks.is_dir() else None
         if images:
-            yield EvalSequence(folder.name, images, _numbers(images))
+            yield EvalSequence(folder.name, images, _numbers(images), read_motion=motion)
+
+
+def _davis_motion(folder: Path, image: Path) -> MotionTruth:
+    """All objects of a frame as one; DAVIS 2017 numbers them by palette, with 255 for what nobody judged."""
+    objects, numbered = read_objects(folder / f"{image.stem}.png")
+    if not numbered:
+        return MotionTruth(objects > 0, np.ones(objects.shape, np.bool_))
+    known = objects != DAVIS_UNJUDGED
+    return MotionTruth((objects > 0) & known, known)
+
+
+def synthetic(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """Sintel's layout, and `training/moving/<sequence>/frame_0001.png` where what moves is known."""
+    for sequence in sintel(root, benchmark, protocol):
+        masks = root / "training" / "moving" / sequence.name
+        yield replace(sequence, read_motion=partial(_exact_motion, masks)) if masks.is_dir() else sequence
+
+
+def _exact_motion(folder: Path, image: Path) -> MotionTruth:
+    moving = read_mask(folder / f"{image.stem}.png")
+    return MotionTruth(moving, np.ones(moving.shape, np.bool_))
 
 
 LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]] = {
@@ -310,5 +266,5 @@ LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]
     "nyu": nyu,
     "scannet": scannet,
     "davis": davis,
-    "synthetic": sintel,
+    "synthetic": synthetic,
 }

@@ -32,6 +32,7 @@ class EvaluationSettings:
     protocol: str = "standard"
     options: dict[str, Any] = field(default_factory=dict)
     align: str = "scale"
+    moving: str = "geometric"
     device: str | None = None
     mask: bool | None = None
     legacy_quaternion_order: bool = False
@@ -47,7 +48,7 @@ class EvaluationSettings:
         protocol = protocol_of(self.protocol, self.options)
         root = None if self.root is None else Path(self.root)
         study = Study(benchmark, protocol, self.align, Path(self.out), root)
-        return replace(study, legacy_quaternion_order=self.legacy_quaternion_order)
+        return replace(study, moving=self.moving, legacy_quaternion_order=self.legacy_quaternion_order)
 
 
 def open_study(

@@ -6,7 +6,7 @@ the protocol has added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from page4d.evaluate.harness import Study
-from page4d.evaluate.layouts import EvalSequence, pair_frames
-from page4d.evaluate.predictions import Origin, prediction_of
+from page4d.evaluate.predictions import Origin, mask_of, prediction_of
 from page4d.evaluate.protocol import STANDARD
+from page4d.evaluate.sequence import EvalSequence, pair_frames
 from page4d.schema import Prediction, UserError
 
 
@@ -27,13 +27,14 @@ class Planted:
 
     Units:   depth_sigma is the standard deviation of the logarithm of depth, smooth over the image (4 x 4 knots);
              rotation_deg that of each frame's rotation about each axis; translation that of its position, in the unit
-             of the truth.
+             of the truth; the mask of what moves is shifted to the right by mask_shift_px.
     Note:    the first frame is the world and stays exact.
     """
 
     depth_sigma: float = 0.0
     rotation_deg: float = 0.0
     translation: float = 0.0
+    mask_shift_px: int = 0
     seed: int = 0
 
 
@@ -44,7 +45,9 @@ def plant(study: Study, label: str, errors: Planted) -> Path:
     """
     benchmark = study.benchmark
     folder = study.predictions(label)
-    digest = f"{errors.depth_sigma:g}-{errors.rotation_deg:g}-{errors.translation:g}-{errors.seed}"
+    digest = (
+        f"{errors.depth_sigma:g}-{errors.rotation_deg:g}-{errors.translation:g}-{errors.mask_shift_px}-{errors.seed}"
+    )
     Origin(benchmark.name, benchmark.version, label, "planted", "planted", digest, None).save(folder)
     for number, sequence in enumerate(study.sequences()):
         rng = np.random.default_rng((errors.seed, number))
@@ -66,7 +69,19 @@ def _planted(sequence: EvalSequence, errors: Planted, rng: np.random.Generator) 
     wrong_by = np.stack([_smooth(errors.depth_sigma, height, width, rng) for _ in range(s)])
     depth: NDArray[np.float32] = (exact * np.exp(wrong_by)).astype(np.float32)
     K = np.stack([intrinsics for _, intrinsics in cameras]).astype(np.float32)
-    return prediction_of(sequence, depth, _moved(poses, errors, rng), K, (height, width))
+    planted = prediction_of(sequence, depth, _moved(poses, errors, rng), K, (height, width))
+    return replace(planted, mask=_mask(sequence, errors.mask_shift_px))
+
+
+def _mask(sequence: EvalSequence, shift_px: int) -> NDArray[np.float32] | None:
+    """The true mask, shifted; none where the truth says nothing of what moves."""
+    if sequence.read_motion is None:
+        return None
+    truths = [sequence.read_motion(image) for image in sequence.images]
+    known = [truth.moving for truth in truths if truth is not None]
+    if len(known) < len(truths):
+        return None
+    return mask_of(np.roll(np.stack(known), shift_px, axis=-1))
 
 
 def _smooth(sigma: float, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:

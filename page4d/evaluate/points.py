@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from page4d.evaluate.layouts import EvalSequence, pair_frames
 from page4d.evaluate.rules import Rules, UnscorableError
+from page4d.evaluate.sequence import EvalSequence, pair_frames
 from page4d.geometry import fit_similarity, world_points
 from page4d.io.trajectories import rigid_inverse
 from page4d.result.pixel_map import PixelMap
@@ -113,8 +113,7 @@ def true_points(
 
 def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """Accuracy and completeness of the whole sequence's points."""
-    if rules.protocol.name.split("+")[0] != "standard":
-        raise UserError("point maps have no public script; only protocol=standard exists for them")
+    rules.without_public("point maps have no public script")
     points = predicted_points(prediction)
     predicted, true = [], []
     for i, j in pair_frames(sequence, sequence.depth_stamps, rules.protocol, "depth map"):

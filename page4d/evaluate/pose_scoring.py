@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from page4d.evaluate.layouts import EvalSequence, pair_frames
 from page4d.evaluate.rules import Rules, UnscorableError
+from page4d.evaluate.sequence import EvalSequence, pair_frames
 from page4d.io.trajectories import Trajectory, rigid_inverse, write_tum
 from page4d.schema import Prediction, SequenceScore, UserError
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from page4d.evaluate.benchmark import Benchmark
-from page4d.evaluate.layouts import EvalSequence
 from page4d.evaluate.old_names import current_name, current_options
 from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import Task
 from page4d.inference import predict
 from page4d.io.images import LoadedImages, load_images
@@ -223,3 +223,8 @@ def prediction_of(
     sizes = np.tile(np.array([[height, width]]), (frames, 1))
     boxes = np.tile(np.array([[0.0, 0.0, width, height]]), (frames, 1))
     return Prediction(poses, K, depth, certain, None, None, None, black, names, stamps, sizes, boxes)
+
+
+def mask_of(moving: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Exact masks (S, h, w) in the field `mask` of a Prediction: half of a network's range to either side."""
+    return np.where(moving, np.float32(-0.25), np.float32(0.25))

@@ -40,26 +40,30 @@ def compared_depth(prediction: Prediction, source: str) -> Array:
     return world_z(prediction.depth, prediction.K, prediction.cam_from_world)
 
 
-def stretch_over(depth: Array, gt_hw: tuple[int, int]) -> Array:
-    """Bicubic resize of one map over the whole ground truth, whatever part of the image it shows."""
-    return np.asarray(cv2.resize(depth, (gt_hw[1], gt_hw[0]), interpolation=cv2.INTER_CUBIC))
+def stretch_over(depth: Array, gt_hw: tuple[int, int], interpolation: int = cv2.INTER_CUBIC) -> Array:
+    """Resize one map over the whole ground truth, whatever part of the image it shows."""
+    return np.asarray(cv2.resize(depth, (gt_hw[1], gt_hw[0]), interpolation=interpolation))
 
 
 def place_in(
-    depth: Array, box: NDArray[np.float64], original_hw: NDArray[np.int64], gt_hw: tuple[int, int]
+    depth: Array,
+    box: NDArray[np.float64],
+    original_hw: NDArray[np.int64],
+    gt_hw: tuple[int, int],
+    interpolation: int = cv2.INTER_CUBIC,
 ) -> tuple[Array, NDArray[np.bool_]]:
     """One map brought to the ground-truth pixels that it shows, and which those are.
 
     Shapes:  depth (H, W), box (4,) = x0, y0, x1, y1 in pixel edges of the original -> two arrays of gt_hw.
-    Note:    bicubic, equal to `stretch_over` when the box is the whole image. Outside the box: 0, False.
+    Note:    equal to `stretch_over` when the box is the whole image. Outside the box: 0, False.
     """
     height, width = depth.shape
     if box.tolist() == [0, 0, *original_hw[::-1].tolist()]:
-        return stretch_over(depth, gt_hw), np.ones(gt_hw, np.bool_)
+        return stretch_over(depth, gt_hw, interpolation), np.ones(gt_hw, np.bool_)
     of_input, of_truth = PixelMap.of_box(box, (height, width)), PixelMap.of_whole(original_hw, gt_hw)
     x, y = of_truth.onto(of_input).grid_in_original(gt_hw)
     inside_y, inside_x = (y >= -0.5) & (y <= height - 0.5), (x >= -0.5) & (x <= width - 0.5)
     inside = inside_y[:, None] & inside_x
     where = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
-    moved = cv2.remap(depth, where[0], where[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(depth, where[0], where[1], interpolation, borderMode=cv2.BORDER_REPLICATE)
     return np.where(inside, moved, 0), inside

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
+from page4d.schema import UserError
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What to score and how; `files` is where trajectories and their reports go (None = nowhere)."""
+    """What to score and how.
+
+    Note:    `align` is the fit of video depth, `moving` whose mask of what moves is scored: "geometric", or "model" for
+             the prediction's own; `files` is where trajectories and their reports go (None = nowhere).
+    """
 
     benchmark: Benchmark
     protocol: Protocol
     align: str = "scale"
+    moving: str = "geometric"
     files: Path | None = None
     legacy_quaternion_order: bool = False
+
+    def chosen(self, choices: Sequence[str]) -> dict[str, str]:
+        """The named choices beyond the protocol, as a Scores file says them."""
+        return {name: str(getattr(self, name)) for name in choices}
+
+    def without_public(self, why: str) -> None:
+        """Refuse every protocol but `standard`, for a task of which no public script exists."""
+        if self.protocol.name.split("+")[0] != "standard":
+            raise UserError(f"{self.benchmark.name}: {why}; only protocol=standard exists")
 
 
 class UnscorableError(Exception):

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from page4d.evaluate.alignment import NoFitError
-from page4d.evaluate.layouts import EvalSequence
 from page4d.evaluate.predictions import Origin, same_maker
 from page4d.evaluate.rules import Rules, UnscorableError
+from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import task_of
 from page4d.schema import Prediction, Scores, SequenceScore, UserError
 from page4d.version import code_revision
@@ -36,7 +36,7 @@ def score_benchmark(
         score, meta = _score_or_reason(sequence, folder, origin, rules)
         scores.append(score)
         metas.append(meta)
-    protocol = rules.protocol.to_dict() | ({"align": rules.align} if task.with_fits else {})
+    protocol = rules.protocol.to_dict() | rules.chosen(task.choices)
     mean = _weighted_means(scores, task.metrics, benchmark.name)
     better, units = task.better(), task.units(benchmark.unit)
     made_by = _provenance(origin, metas)

@@ -17,6 +17,9 @@ from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import write_cam, write_dpt, write_flo
 from page4d.schema import Clip, UserError, atomic_write
 
+LAYOUT = 2
+"""Counts up with every change of what is written; folders of another layout are left alone."""
+
 
 @dataclass(frozen=True)
 class SyntheticSettings:
@@ -28,7 +31,9 @@ class SyntheticSettings:
 
     def key(self) -> str:
         """A name that changes with every setting, and with the code that draws the world."""
-        text = json.dumps([self.split, self.sequences, dict(self.world), _world_code()], sort_keys=True, default=list)
+        text = json.dumps(
+            [LAYOUT, self.split, self.sequences, dict(self.world), _world_code()], sort_keys=True, default=list
+        )
         return sha256_of(text.encode())[:12]
 
 
@@ -58,14 +63,14 @@ def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
 
 
 def write_sintel_layout(clip: Clip, root: Path, name: str) -> None:
-    """One clip as `training/{final,depth,camdata_left,flow}/<name>/frame_0001.*`; frames count from 1.
+    """One clip as `training/{final,depth,camdata_left,flow,moving}/<name>/frame_0001.*`; frames count from 1.
 
     Note:    images are rounded to 8 bits; depth (float32), K and poses (float64) are exact.
     """
-    folders = {kind: root / "training" / kind / name for kind in ("final", "depth", "camdata_left", "flow")}
-    for kind, folder in folders.items():
-        if kind != "flow" or clip.flow is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+    folders = {kind: root / "training" / kind / name for kind in ("final", "depth", "camdata_left")}
+    folders |= {kind: root / "training" / kind / name for kind in ("flow", "moving") if getattr(clip, kind) is not None}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
     pixels = (clip.images * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     poses, K = clip.cam_from_world.double().cpu().numpy(), clip.K.double().cpu().numpy()
     depth = np.where(clip.valid.cpu().numpy(), clip.depth.cpu().numpy(), 0)
@@ -75,5 +80,8 @@ def write_sintel_layout(clip: Clip, root: Path, name: str) -> None:
             Image.fromarray(pixels[i]).save(stream, format="PNG")
         write_dpt(folders["depth"] / f"{stem}.dpt", depth[i])
         write_cam(folders["camdata_left"] / f"{stem}.cam", K[i], poses[i])
+        if clip.moving is not None:
+            with atomic_write(folders["moving"] / f"{stem}.png") as stream:
+                Image.fromarray(clip.moving[i].cpu().numpy().astype(np.uint8) * 255).save(stream, format="PNG")
         if clip.flow is not None and i < len(clip) - 1:
             write_flo(folders["flow"] / f"{stem}.flo", clip.flow[i].cpu().numpy())

@@ -15,6 +15,8 @@ from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
 
+CHOICES = ("align", "moving")
+"""Settings beyond the protocol that tables tell apart."""
 ARROWS = {"lower": "↓", "higher": "↑"}
 LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "&": r"\&",
          "_": r"\_", "%": r"\%"}  # fmt: skip
@@ -70,8 +72,7 @@ def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None
             "model": s.origin["label"] + (" (external)" if s.origin["source"] == "external" else ""),
             "protocol": s.protocol["name"],
         }
-        if "align" in s.protocol:
-            row["align"] = s.protocol["align"]
+        row |= {name: s.protocol[name] for name in CHOICES if name in s.protocol}
         row["n"] = f"{s.n}/{s.of}"
         rows.append(row | {heading(name, s): s.mean[name] for name in names})
     return pd.DataFrame(rows)

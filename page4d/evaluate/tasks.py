@@ -11,14 +11,15 @@ from typing import Literal
 
 from page4d.evaluate.depth_metrics import DEPTH_METRICS
 from page4d.evaluate.depth_scoring import score_mono_depth, score_video_depth
-from page4d.evaluate.layouts import EvalSequence
+from page4d.evaluate.mask_scoring import score_mask
 from page4d.evaluate.points import POINT_METRICS, score_points
 from page4d.evaluate.pose_scoring import score_pose
 from page4d.evaluate.rules import Rules
+from page4d.evaluate.sequence import EvalSequence
 from page4d.metrics import METRICS
 from page4d.schema import Prediction, SequenceScore, UserError
 
-Need = Literal["depth", "poses", "intrinsics"]
+Need = Literal["depth", "poses", "intrinsics", "masks"]
 ScoreSequence = Callable[[EvalSequence, Prediction, Rules], SequenceScore]
 _RELEASED = "PAGE-4D (arXiv 2510.17568) and its released scripts; the protocol is that of MonST3R and CUT3R"
 
@@ -30,7 +31,8 @@ class Task:
     Note:    `metrics` are what a Scores file holds, `headline` those of them that tables show. `rules` says whose way
              of measuring it is, `checked` what our numbers were compared with. `needs` is what another model must
              bring. `frame_by_frame`: the network sees each image alone; `with_points`: its point maps are kept;
-             `with_fits`: `align` is a choice; `with_files`: it writes files beside the Scores.
+             `choices` are its settings beyond the protocol; `with_files`: it writes files beside the Scores;
+             `with_public`: a released script exists, so that protocol=public means something.
     """
 
     score: ScoreSequence
@@ -41,8 +43,9 @@ class Task:
     needs: tuple[Need, ...] = ("depth",)
     frame_by_frame: bool = False
     with_points: bool = False
-    with_fits: bool = False
+    choices: tuple[str, ...] = ()
     with_files: bool = False
+    with_public: bool = True
 
     def better(self) -> dict[str, str]:
         """Which way each headline score is better, as a Scores file says it."""
@@ -74,7 +77,7 @@ VIDEODEPTH = Task(
     checked="metrics equal to the released evaluation functions to 1e-6 (scale&shift 1e-4) on synthetic arrays",
     metrics=DEPTH_METRICS,
     headline=("abs_rel", "delta_1"),
-    with_fits=True,
+    choices=("align",),
 )
 POSE = Task(
     score_pose,
@@ -93,6 +96,17 @@ POINTS = Task(
     headline=POINT_METRICS,
     needs=("depth", "poses", "intrinsics"),
     with_points=True,
+    with_public=False,
+)
+MASK = Task(
+    score_mask,
+    rules="the measures of DAVIS (Perazzi et al. 2016) on all objects as one; no script for this claim is public",
+    checked="against shapes whose measures are known in closed form; not run on the real data here",
+    metrics=("region_mean", "region_recall", "boundary_mean"),
+    headline=("region_mean", "region_recall", "boundary_mean"),
+    needs=("masks",),
+    choices=("moving",),
+    with_public=False,
 )
 FEATURES = Task(
     refuse_to_score,
@@ -104,6 +118,7 @@ TASKS = {
     "videodepth": VIDEODEPTH,
     "pose": POSE,
     "points": POINTS,
+    "mask": MASK,
     "features": FEATURES,
 }
 

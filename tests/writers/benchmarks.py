@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from page4d.schema import Clip
@@ -83,15 +84,33 @@ def scannet(root: Path, clips: Mapping[str, Clip]) -> None:
 
 
 def davis(root: Path, clips: Mapping[str, Clip]) -> None:
-    """480p/<name>/00000.jpg."""
+    """JPEGImages/480p/<name>/00000.jpg and, as DAVIS 2017 has them, palette images of object numbers."""
     for name, clip in clips.items():
         for i, pixels in enumerate(images_u8(clip)):
-            save_image(root / "480p" / name / f"{i:05d}.jpg", pixels)
+            save_image(root / "JPEGImages" / "480p" / name / f"{i:05d}.jpg", pixels)
+            number = np.where(clip.moving[i].numpy(), clip.instances[i].numpy() % 5 + 1, 0)
+            palette(root / "Annotations" / "480p" / name / f"{i:05d}.png", number)
+
+
+def palette(path: Path, number: np.ndarray) -> None:
+    """An image of object numbers, each a row of the palette."""
+    image = Image.fromarray(number.astype(np.uint8), "P")
+    image.putpalette([17 * k % 256 for k in range(768)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def synthetic(root: Path, clips: Mapping[str, Clip]) -> None:
+    """Sintel's layout with masks of what moves."""
+    sintel_release.write(root, clips)
+    for name, clip in clips.items():
+        for i, moving in enumerate(clip.moving.numpy()):
+            save_image(root / "training" / "moving" / name / f"frame_{i + 1:04d}.png", moving.astype(np.uint8) * 255)
 
 
 WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "sintel": sintel_release.write,
-    "synthetic": sintel_release.write,
+    "synthetic": synthetic,
     "bonn": bonn,
     "tum": tum,
     "dycheck": dycheck_release.write,

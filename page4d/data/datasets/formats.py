@@ -161,6 +161,20 @@ def read_labels(path: Path) -> NDArray[np.int64]:
     return values if values.ndim == 2 else values[..., 0] + 256 * values[..., 1] + 65536 * values[..., 2]
 
 
+def read_objects(path: Path) -> tuple[NDArray[np.int64], bool]:
+    """Object numbers (H, W) of a palette image, 0 = none; of any other image 1 where it is bright, and False.
+
+    Raises:  UserError for a grey image without a bright pixel that is not all black: numbers without their palette.
+    """
+    with reading(path, "mask image"), _opened(path) as image:
+        if image.mode == "P":
+            return np.asarray(image).astype(np.int64), True
+        grey = np.asarray(image.convert("L"))
+    if 0 < grey.max() <= 127:
+        raise UserError(f"{path} is grey with values up to {grey.max()}, expected a palette image, or black and white")
+    return (grey > 127).astype(np.int64), False
+
+
 def read_mask(path: Path) -> NDArray[np.bool_]:
     """An image as a mask: true where it is brighter than half its range (or set, for a 1-bit image)."""
     with reading(path, "mask image"), _opened(path) as image:
