@@ -291,7 +291,7 @@ def test_a_network_runs_end_to_end_through_every_benchmark(name, tmp_path):
     model = micro()
     protocols = [STANDARD] if benchmark(name).task == "features" else protocols_of(name)
     for protocol in protocols:
-        made = study(name, tmp_path, protocol)
+        made = replace(study(name, tmp_path, protocol), moving="geometric")
         if made.benchmark.task == "features":
             assert made.predict(model, "micro") == 0
             stored = Prediction.load(made.predictions("micro") / "one.npz")
