@@ -65,6 +65,15 @@ _ROWS: dict[str, tuple[str, Unit, Direction, str]] = {
     "auc_5": ("AUC@5", "", "higher", "AUC of camera pairs up to 5 degrees"),
     "auc_15": ("AUC@15", "", "higher", "AUC of camera pairs up to 15 degrees"),
     "auc_30": ("AUC@30", "", "higher", "AUC of camera pairs up to 30 degrees"),
+    # Sets of images.
+    "rra_3": ("RRA@3", "", "higher", "share of camera pairs whose rotation is right within 3 degrees"),
+    "rra_5": ("RRA@5", "", "higher", "share of camera pairs whose rotation is right within 5 degrees"),
+    "rra_15": ("RRA@15", "", "higher", "share of camera pairs whose rotation is right within 15 degrees"),
+    "rra_30": ("RRA@30", "", "higher", "share of camera pairs whose rotation is right within 30 degrees"),
+    "rta_3": ("RTA@3", "", "higher", "share of camera pairs whose direction is right within 3 degrees"),
+    "rta_5": ("RTA@5", "", "higher", "share of camera pairs whose direction is right within 5 degrees"),
+    "rta_15": ("RTA@15", "", "higher", "share of camera pairs whose direction is right within 15 degrees"),
+    "rta_30": ("RTA@30", "", "higher", "share of camera pairs whose direction is right within 30 degrees"),
     # Exact truth: cameras against the first frame.
     "rotation": ("rotation from first", "deg", "lower", "rotation error from the first frame"),
     "translation": ("translation", "length", "lower", "translation error from the first frame"),

@@ -32,8 +32,10 @@ SEQUENCES = ("one", "two")
 def benchmark(name: str, sequences: tuple[str, ...] = SEQUENCES) -> Benchmark:
     """The shipped configuration, on our two sequences instead of the official ones."""
     stored = open_benchmark(name)
+    if stored.dataset == "co3d":
+        sequences = tuple(f"toy_{name}" for name in sequences)
     sequences = () if stored.dataset == "nyu" else sequences
-    return replace(stored, sequences=sequences, left_out_by_public=(), stride=1)
+    return replace(stored, sequences=sequences, left_out_by_public=(), stride=1, min_frames=1)
 
 
 @lru_cache
@@ -79,7 +81,7 @@ def put(made: Study, change=lambda p: p, world=None) -> None:
     Origin(made.benchmark.name, made.benchmark.version, "truth", "page4d", "c", "w", inputs).save(folder)
     world = world or clips()
     for sequence in made.sequences():
-        seen = list(world.values()) if made.benchmark.dataset == "nyu" else [world[sequence.name]]
+        seen = list(world.values()) if made.benchmark.dataset == "nyu" else [world[sequence.name.removeprefix("toy_")]]
         names = tuple(p.name for p in sequence.images)
         change(joined([exact(clip) for clip in seen], names)).save(folder / f"{sequence.name}.npz")
 
@@ -109,6 +111,9 @@ def test_perfect_predictions_score_zero(name, protocol, tmp_path):
     assert (scores.n, scores.of) == (len(scores.sequences),) * 2
     for metric in TASKS[task].metrics:
         perfect = 1.0 if METRICS[metric].better == "higher" else 0.0
+        if metric.startswith("auc"):
+            assert scores.mean[metric] > 0.99, metric  # what rounding of the poses costs at 3 degrees
+            continue
         tolerance = QUANTUM.get(scores.benchmark.split("-")[1], 0.0) + (1e-3 if metric == "rpe_rot_deg" else 2e-5)
         assert scores.mean[metric] == pytest.approx(perfect, abs=tolerance), metric
 

@@ -24,7 +24,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def test_every_protocol_difference_is_one_documented_option():
-    named = {f for task in ("monodepth", "videodepth", "pose", "points") for f in differences(task)}
+    named = {f for task in ("monodepth", "videodepth", "pose", "points", "relpose") for f in differences(task)}
     fields = set(PUBLIC.to_dict()) - {"name", "version"}
     assert named == fields == set(OPTIONS)
     assert {k: getattr(STANDARD, k) for k in fields} != {k: getattr(PUBLIC, k) for k in fields}

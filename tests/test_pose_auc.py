@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pair_reference import by_definition
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
@@ -19,24 +18,6 @@ def path(frames: int, seed: int, turn: float = 0.3) -> Tensor:
     rng = np.random.default_rng(seed)
     turns = Rotation.from_rotvec(rng.normal(0, turn, (frames, 3))).as_matrix()
     return torch.from_numpy(np.concatenate((turns, rng.normal(0, 1, (frames, 3, 1))), 2))
-
-
-def by_definition(predicted: Tensor, true: Tensor, limit: float) -> tuple[float, float, float]:
-    """RRA, RTA and AUC at a limit, pair by pair, from camera centres and scipy's rotations."""
-    rotations, directions = [], []
-    for i, j in itertools.combinations(range(len(true)), 2):
-        turns, shifts = [], []
-        for poses in (predicted.numpy(), true.numpy()):
-            seen = poses[i] @ np.append(-poses[j][:, :3].T @ poses[j][:, 3], 1)  # centre of j as camera i sees it
-            turns.append(Rotation.from_matrix(poses[i][:, :3] @ poses[j][:, :3].T))
-            shifts.append(seen / np.linalg.norm(seen))
-        rotations.append(np.degrees((turns[0] * turns[1].inv()).magnitude()))
-        directions.append(np.degrees(np.arccos(np.clip(shifts[0] @ shifts[1], -1, 1))))
-    steps = np.linspace(0, limit, 200_001)
-    both = np.maximum(rotations, directions)
-    curve = (both[:, None] <= steps).mean(0)
-    area = np.trapezoid(curve, steps) / limit
-    return float(np.mean(np.array(rotations) <= limit)), float(np.mean(np.array(directions) <= limit)), float(area)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -20,6 +20,7 @@ from page4d.data.datasets.formats import read_mask, read_objects, read_png16
 from page4d.data.datasets.sintel import SintelFiles
 from page4d.data.prepared import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.image_sets import co3d, drawn_frames, realestate10k
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, EvalSequence, MotionTruth
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
@@ -56,7 +57,7 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
         what = f"sequences {', '.join(missing[:5])}" if missing else "any sequence"
         raise UserError(f"{benchmark.name}: {root} does not hold {what}; expected {benchmark.download}")
     cap = protocol.max_frames if benchmark.task == "videodepth" else None
-    return [_strided(found[name], benchmark).first(cap) for name in wanted]
+    return [_drawn(_strided(found[name], benchmark), benchmark).first(cap) for name in wanted]
 
 
 def _wanted(benchmark: Benchmark, protocol: Protocol, found: Iterable[str]) -> list[str]:
@@ -78,6 +79,15 @@ def _strided(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
         image_stamps=sequence.image_stamps[every],
         read_trajectory=None if read is None else (lambda: read().select(every)),
     )
+
+
+def _drawn(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
+    """Some images of a sequence; the truth stays whole and is paired by name."""
+    if benchmark.frames is None or benchmark.frames >= len(sequence.images):
+        return sequence
+    chosen = drawn_frames(sequence.name, len(sequence.images), benchmark.frames, benchmark.seed)
+    images = tuple(sequence.images[i] for i in chosen)
+    return replace(sequence, images=images, image_stamps=tuple(sequence.image_stamps[i] for i in chosen))
 
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
@@ -266,5 +276,7 @@ LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]
     "nyu": nyu,
     "scannet": scannet,
     "davis": davis,
+    "co3d": co3d,
+    "realestate10k": realestate10k,
     "synthetic": synthetic,
 }

@@ -64,6 +64,12 @@ class PairErrors:
         gained = (1 - worse / limit_deg).clamp(min=0)
         return _mean_where(gained, self.has_direction)
 
+    def auc_by_degrees(self, limit_deg: int) -> Tensor:
+        """`auc` as the released script of VGGT sums it: errors are rounded down to whole degrees before, (*)."""
+        worse = torch.maximum(self.rotation_deg, self.direction_deg).floor()
+        gained = (1 - worse / limit_deg).clamp(min=0)
+        return _mean_where(gained, self.has_direction)
+
     def median_direction(self) -> Tensor:
         """Median over the pairs that have a direction: (*); NaN without such pairs."""
         return torch.nanquantile(self.direction_deg, 0.5, dim=-1)

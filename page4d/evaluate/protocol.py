@@ -31,6 +31,9 @@ class Protocol:
     alignment: Literal["public", "converged"]
     pairing: Literal["position", "name"]
     unequal_lengths: Literal["ignore", "error"]
+    pair_area: Literal["degrees", "exact"]
+    direction_sign: Literal["free", "kept"]
+    set_average: Literal["categories", "sequences"]
     version: int = PROTOCOL_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,6 +103,18 @@ _ROWS = {
     "unequal_lengths": (
         ("monodepth", "videodepth", "pose"), "ignore: score what pairs up; error: every frame must pair up", "E7, E8"
     ),
+    "pair_area": (
+        ("relpose",), "AUC from errors cut to whole degrees, as VGGT's script, up to 1/limit too high; or exact", ""
+    ),
+    "direction_sign": (
+        ("relpose",),
+        "free: the opposite direction of motion counts as right, as in VGGT's script, and no pair is left out; kept: "
+        "it is wrong, and pairs of cameras at one place have none",
+        "",
+    ),
+    "set_average": (
+        ("relpose",), "CO3D: categories: each category counts the same, as VGGT's script; sequences: each sequence", ""
+    ),
 }  # fmt: skip
 OPTIONS: dict[str, Option] = {name: Option(*row, of_input=name in _OF_INPUT) for name, row in _ROWS.items()}
 
@@ -116,6 +131,9 @@ PUBLIC = Protocol(
     alignment="public",
     pairing="position",
     unequal_lengths="ignore",
+    pair_area="degrees",
+    direction_sign="free",
+    set_average="categories",
 )
 STANDARD = Protocol(
     name="standard",
@@ -130,6 +148,9 @@ STANDARD = Protocol(
     alignment="converged",
     pairing="name",
     unequal_lengths="error",
+    pair_area="exact",
+    direction_sign="kept",
+    set_average="sequences",
 )
 PROTOCOLS = {"public": PUBLIC, "standard": STANDARD}
 

@@ -45,7 +45,8 @@ class EvalSequence:
 
     Units:   image_stamps and depth_stamps are frame numbers, or seconds where names are time stamps, one for each file;
              tolerance_s is how far apart stamps of one frame may be, 0 = they are equal.
-    Note:    gaps_known: a manifest says which frames have no truth, so a missing one is no mistake. read_depth keeps
+    Note:    weight_in_category is one over the number of sequences of its category, where there are categories.
+             gaps_known: a manifest says which frames have no truth, so a missing one is no mistake. read_depth keeps
              the number type of the released readers, which moves their ten rounds of reweighting. In read_trajectory a
              pose that is not finite says that its frame has none. Of one image, read_camera gives world_from_camera
              (4, 4) and K (3, 3) at the image's own size, read_motion what moves, None where nobody knows.
@@ -62,6 +63,7 @@ class EvalSequence:
     read_motion: Callable[[Path], MotionTruth | None] | None = None
     tolerance_s: float = 0.0
     gaps_known: bool = False
+    weight_in_category: float = 1.0
 
     def first(self, count: int | None) -> EvalSequence:
         """The first `count` images; the truth stays as it is."""

@@ -14,6 +14,7 @@ from page4d.evaluate.depth_scoring import score_mono_depth, score_video_depth
 from page4d.evaluate.mask_scoring import score_mask
 from page4d.evaluate.points import POINT_METRICS, score_points
 from page4d.evaluate.pose_scoring import score_pose
+from page4d.evaluate.relpose_scoring import RELPOSE_METRICS, score_relpose
 from page4d.evaluate.rules import Rules
 from page4d.evaluate.sequence import EvalSequence
 from page4d.metrics import METRICS
@@ -98,6 +99,17 @@ POINTS = Task(
     with_points=True,
     with_public=False,
 )
+RELPOSE = Task(
+    score_relpose,
+    rules=(
+        "public: the numbers of VGGT's released script for CO3D, whose images are not squashed "
+        "(options.input_shape=keep_aspect); standard: exact area, directions with their sign"
+    ),
+    checked="an implementation written from the definition, in the tests; not run on the real data here",
+    metrics=RELPOSE_METRICS,
+    headline=("rra_5", "rta_5", "auc_3", "auc_5", "auc_15", "auc_30"),
+    needs=("poses",),
+)
 MASK = Task(
     score_mask,
     rules="the measures of DAVIS (Perazzi et al. 2016) on all objects as one; no script for this claim is public",
@@ -118,6 +130,7 @@ TASKS = {
     "videodepth": VIDEODEPTH,
     "pose": POSE,
     "points": POINTS,
+    "relpose": RELPOSE,
     "mask": MASK,
     "features": FEATURES,
 }

@@ -64,14 +64,14 @@ def quaternions(world_from_camera: Array) -> NDArray[np.float64]:
     return matrix_to_quaternion(rotation).numpy()
 
 
-def _rows(path: Path, columns: tuple[int, ...], finite: bool = True) -> NDArray[np.float64]:
-    """Numbers of a text file, comments and empty lines left out; every row of the same allowed length."""
+def _rows(path: Path, columns: tuple[int, ...], finite: bool = True, titled: bool = False) -> NDArray[np.float64]:
+    """Numbers of a text file, comments, empty lines and a title left out; every row of the same allowed length."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a text file with one pose a line")
     rows: list[list[float]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         text = line.replace(",", " ").strip()
-        if not text or text.startswith("#"):
+        if not text or text.startswith("#") or (titled and number == 1):
             continue
         try:
             values = [float(word) for word in text.split()]
@@ -107,6 +107,18 @@ def read_trajectory(path: Path | str) -> Trajectory:
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3] = rows[:, :12].reshape(-1, 3, 4)
     return Trajectory(poses, np.full(len(rows), np.nan))
+
+
+def read_realestate(path: Path | str) -> Trajectory:
+    """Read a camera file of RealEstate10K: a line with the video's address, then 19 numbers a frame.
+
+    Units:   stamps in microseconds, positions in a scale of the clip's own.
+    Note:    a row is stamp, fx, fy, cx, cy as shares of the image, two zeros, and camera from world (3, 4) row by row.
+    Raises:  UserError with the line for another number of columns, text or NaN.
+    """
+    rows = _rows(Path(path), (19,), titled=True)
+    cam_from_world = rows[:, 7:].reshape(-1, 3, 4)
+    return Trajectory(rigid_inverse(cam_from_world), rows[:, 0])
 
 
 def poses_from_rows(rows: Array, place: str) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from page4d.schema import Clip
+from writers import co3d as co3d_release
 from writers import dycheck as dycheck_release
 from writers import sintel as sintel_release
 from writers.scene import images_u8, poses_4x4, save_image
@@ -108,6 +110,29 @@ def synthetic(root: Path, clips: Mapping[str, Clip]) -> None:
             save_image(root / "training" / "moving" / name / f"frame_{i + 1:04d}.png", moving.astype(np.uint8) * 255)
 
 
+def co3d(root: Path, clips: Mapping[str, Clip]) -> None:
+    """One category, every frame in the test list of fewview_dev."""
+    co3d_release.write(root, {f"toy/{name}": clip for name, clip in clips.items()})
+    lists = root / "toy" / "set_lists"
+    stored = json.loads((lists / "set_lists_fewview_train.json").read_text())
+    everything = {"train": [], "val": [], "test": stored["train"] + stored["test"]}
+    (lists / "set_lists_fewview_dev.json").write_text(json.dumps(everything))
+
+
+def realestate10k(root: Path, clips: Mapping[str, Clip]) -> None:
+    """test/<name>.txt and frames/<name>/<microseconds>.png."""
+    for name, clip in clips.items():
+        height, width = clip.depth.shape[1:]
+        rows = [f"https://www.youtube.com/watch?v={name}"]
+        for i, (pixels, pose) in enumerate(zip(images_u8(clip), poses_4x4(clip), strict=True)):
+            stamp, K = 33_366 * (i + 1), clip.K[i].numpy()
+            save_image(root / "frames" / name / f"{stamp}.png", pixels)
+            lens = [K[0, 0] / width, K[1, 1] / height, (K[0, 2] + 0.5) / width, (K[1, 2] + 0.5) / height, 0, 0]
+            rows.append(f"{stamp} " + " ".join(f"{value:.9f}" for value in [*lens, *pose[:3].ravel()]))
+        (root / "test").mkdir(exist_ok=True)
+        (root / "test" / f"{name}.txt").write_text("\n".join(rows) + "\n")
+
+
 WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "sintel": sintel_release.write,
     "synthetic": synthetic,
@@ -118,4 +143,6 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "nyu": nyu,
     "scannet": scannet,
     "davis": davis,
+    "co3d": co3d,
+    "realestate10k": realestate10k,
 }

@@ -143,6 +143,20 @@ class CO3D(SceneDataset[CO3DOptions]):
                 found.setdefault(sequence, []).append(number)
         return found
 
+    def image_files(self, sequence: str) -> dict[int, Path]:
+        """A sequence's images by frame number, in increasing order."""
+        category, _, name = sequence.partition("/")
+        numbers = set(self.frame_numbers(sequence))
+        folder = self.root / category / name / "images"
+        files = by_number(list_files(folder, {".jpg"}, "frame"))
+        return {number: path for number, path in files.items() if number in numbers}
+
+    def cameras(self, sequence: str) -> dict[int, NDArray[np.float64]]:
+        """Camera from world (3 or 4, 4) of a sequence's annotated frames by frame number, OpenCV axes."""
+        category, _, name = sequence.partition("/")
+        annotated = self._annotations(category).get(name, {})
+        return {number: annotated[number].cam_from_world for number in self.frame_numbers(sequence)}
+
     def _annotations(self, category: str) -> Annotated:
         if category not in self._annotated:
             self._annotated[category] = self._read_annotations(category)

@@ -1,0 +1,67 @@
+"""Collections of many short image sets: CO3D v2 and RealEstate10K, whose cameras are read and depth is not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.data.datasets import Selection
+from page4d.data.datasets.co3d import CO3D, CO3DOptions
+from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.sequence import EvalSequence
+from page4d.io.names import list_files
+from page4d.io.suffixes import picture_suffixes
+from page4d.io.trajectories import Trajectory, read_realestate, rigid_inverse
+from page4d.schema import UserError
+
+CO3D_SUBSET = "fewview_dev"
+
+
+def co3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """The test list of `set_lists_fewview_dev.json` of every category that is there.
+
+    Note:    named `<category>_<sequence>`; in the average over categories every category counts the same.
+    """
+    selection = Selection(split="test", min_frames=benchmark.min_frames)
+    dataset = CO3D(root, selection, CO3DOptions(subset=CO3D_SUBSET))
+    of_category = Counter(name.split("/")[0] for name in dataset.sequences)
+    for name in dataset.sequences:
+        images = dataset.image_files(name)
+        stamps = tuple(float(number) for number in images)
+        sequence = EvalSequence(name.replace("/", "_"), tuple(images.values()), stamps)
+        weight = 1.0 / of_category[name.split("/")[0]]
+        yield replace(sequence, read_trajectory=partial(_co3d_cameras, dataset, name), weight_in_category=weight)
+
+
+def _co3d_cameras(dataset: CO3D, name: str) -> Trajectory:
+    cameras = dataset.cameras(name)
+    poses = rigid_inverse(np.stack(list(cameras.values())))
+    return Trajectory(poses, np.array(list(cameras), np.float64))
+
+
+def realestate10k(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`test/<clip>.txt` as released, and `frames/<clip>/<time stamp in microseconds>.{jpg,png}` made by the user."""
+    for cameras in sorted((root / "test").glob("*.txt")):
+        images = list_files(root / "frames" / cameras.stem, picture_suffixes())
+        if images:
+            stamps = tuple(_microseconds(path) for path in images)
+            yield EvalSequence(cameras.stem, tuple(images), stamps, read_trajectory=partial(read_realestate, cameras))
+
+
+def _microseconds(image: Path) -> float:
+    if not image.stem.isdigit():
+        raise UserError(f"{image} is not named by its time stamp in microseconds, such as 52553000.jpg; rename it")
+    return float(image.stem)
+
+
+def drawn_frames(name: str, count: int, frames: int, seed: int) -> NDArray[np.int64]:
+    """Which `frames` of `count` images are taken, in their order; the same whatever other sequences are there."""
+    generator = np.random.default_rng([seed, *name.encode()])
+    return np.sort(generator.choice(count, frames, replace=False))

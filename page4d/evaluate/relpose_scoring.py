@@ -1,0 +1,62 @@
+"""Cameras of a set of images over all of its pairs: no alignment, no order, so nothing flatters."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from page4d.evaluate.pose_auc import LIMITS_DEG, PairErrors, pair_errors, relative_poses
+from page4d.evaluate.protocol import STANDARD, Protocol
+from page4d.evaluate.rules import Rules, UnscorableError
+from page4d.evaluate.sequence import EvalSequence, pair_frames
+from page4d.io.trajectories import rigid_inverse
+from page4d.schema import Prediction, SequenceScore, UserError
+
+RELPOSE_METRICS = tuple(f"{name}_{limit}" for name in ("rra", "rta", "auc") for limit in LIMITS_DEG)
+STANDING_STILL = 1e-3
+"""Share of a set's longest baseline below which two cameras stand at one place: their direction is noise."""
+
+
+def score_relpose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
+    """RRA, RTA and AUC of one set of images at 3, 5, 15 and 30 degrees."""
+    true, ours = paired_cameras(sequence, prediction)
+    if len(true) < 2:
+        raise UnscorableError(f"{len(true)} images have a true pose; expected at least two")
+    errors = set_errors(ours, true, rules.protocol)
+    if not errors.has_direction.any():
+        raise UnscorableError("the true cameras all stand at one place, so no pair has a direction")
+    values = {}
+    for limit in LIMITS_DEG:
+        area = errors.auc_by_degrees(limit) if rules.protocol.pair_area == "degrees" else errors.auc(limit)
+        values[f"rra_{limit}"] = float(errors.rotation_accuracy(limit))
+        values[f"rta_{limit}"] = float(errors.direction_accuracy(limit))
+        values[f"auc_{limit}"] = float(area)
+    notes = {"pairs": float(len(errors.rotation_deg)), "without_direction": float((~errors.has_direction).sum())}
+    notes |= {"rotation_deg": float(errors.rotation_deg.mean()), "direction_deg": float(errors.median_direction())}
+    weight = sequence.weight_in_category if rules.protocol.set_average == "categories" else 1.0
+    return SequenceScore(sequence.name, values, weight, notes=notes)
+
+
+def set_errors(ours: Tensor, true: Tensor, protocol: Protocol) -> PairErrors:
+    """Errors of all pairs of cameras from world (S, 3 or 4, 4)."""
+    free = protocol.direction_sign == "free"
+    true_pairs = relative_poses(true)
+    longest = float(true_pairs[..., 3].norm(dim=-1).max())
+    # The released script leaves no pair out, so that near pairs count with the direction of their noise.
+    still = 0.0 if free else STANDING_STILL * longest
+    return pair_errors(relative_poses(ours), true_pairs, still, either_way=free)
+
+
+def paired_cameras(sequence: EvalSequence, prediction: Prediction) -> tuple[Tensor, Tensor]:
+    """True and predicted cameras from world (S, 4, 4) of the images that have a true pose."""
+    if sequence.read_trajectory is None:
+        raise UserError(f"{sequence.name} has no ground-truth cameras; this benchmark cannot score poses")
+    stored = sequence.read_trajectory()
+    known = np.atleast_1d(np.isfinite(stored.world_from_camera).all((1, 2)))
+    # A set of images has no order, so pairing by position has no meaning here under any protocol.
+    pairs = pair_frames(sequence, stored.stamps.tolist(), STANDARD, "pose")
+    chosen = np.array([(i, j) for i, j in pairs if known[j]], np.int64).reshape(-1, 2)
+    true = rigid_inverse(stored.world_from_camera[chosen[:, 1]])
+    ours = prediction.cam_from_world[chosen[:, 0]].astype(np.float64)
+    return torch.from_numpy(true), torch.from_numpy(ours)
