@@ -23,7 +23,7 @@ ACTIONS = {
     "score": "compare predictions with the ground truth and write Scores",
     "run": "predict, then score",
     "exact": "score weights on clips with exact truth, beside the best answers that need no network",
-    "table": "print all Scores below out=, and write them as Markdown, CSV and LaTeX",
+    "table": "print all Scores below out=, compare models, and write all as Markdown, CSV and LaTeX",
     "convert": "turn depth .npy files, a TUM trajectory or masks of another model into predictions",
 }
 EXIT_SOME_FAILED = 1
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         return _exact(args.overrides)
     chosen = build(EvaluationSettings, settings(args), "evaluate")
     if args.action == "table":
-        return _table(Path(chosen.out))
+        return _table(Path(chosen.out), chosen.against)
     study, label = chosen.study(), chosen.name
     if args.action == "convert":
         return _convert(study, label, args)
@@ -157,7 +157,8 @@ def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(out: Path) -> int:
+def _table(out: Path, against: str | None) -> int:
+    from page4d.evaluate.comparison import comparison_table, whole_table
     from page4d.evaluate.old_names import read_scores
     from page4d.evaluate.tables import markdown, scores_table, write_tables
 
@@ -169,6 +170,12 @@ def _table(out: Path) -> int:
         table = scores_table(results)
         write_tables(table, out / "tables" / task)
         print(f"## {task}\n\n{markdown(table)}")
+    write_tables(whole_table(found), out / "tables" / "all")
+    differences = comparison_table(found, against)
+    if not differences.empty:
+        write_tables(differences, out / "tables" / "differences")
+        print(f"## differences\n\n{markdown(differences)}")
+    print(f"All scores with intervals, and the published rows, are in {out / 'tables' / 'all.md'}, .csv and .tex")
     return _failures(found)
 
 

@@ -21,7 +21,8 @@ class EvaluationSettings:
     """What `page4d evaluate` is told, see conf/evaluate.yaml.
 
     Note:    label None is the name of the weights, whose predictions `score` then checks; mask None leaves the
-             network its own; legacy_quaternion_order writes pred_traj.txt with qw first.
+             network its own; legacy_quaternion_order writes pred_traj.txt with qw first; `against` is the model that
+             tables compare the others with.
     """
 
     benchmark: dict[str, Any]
@@ -33,6 +34,7 @@ class EvaluationSettings:
     options: dict[str, Any] = field(default_factory=dict)
     align: str = "scale"
     moving: str = "geometric"
+    against: str | None = None
     device: str | None = None
     mask: bool | None = None
     legacy_quaternion_order: bool = False

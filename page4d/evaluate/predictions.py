@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.cost import with_cost
 from page4d.evaluate.old_names import current_name, current_options
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import EvalSequence
@@ -155,16 +156,22 @@ def ran_out_of_memory(error: UserError) -> bool:
 def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: Task) -> Prediction:
     """One Prediction: all frames together, or each alone for monocular depth.
 
-    Note:    `predict` puts the network into evaluation mode, which the released scripts do for depth alone (E14).
+    Note:    `predict` puts the network into evaluation mode, which the released scripts do for depth alone (E14);
+             `meta["cost"]` has its seconds and peak memory, images loaded before.
     """
     frames = load_inputs(sequence, origin.inputs or {}, model)
-    if task.frame_by_frame:
-        prediction = _joined([predict(model, _one(frames, i)) for i in range(len(frames))])
-    else:
-        prediction = predict(model, frames)
+    device = next(model.parameters()).device
+    prediction, cost = with_cost(lambda: _predicted(model, frames, task), device)
     # Only point maps are scored from points; they are three quarters of a file.
     lean = prediction if task.with_points else replace(prediction, points=None, points_conf=None)
-    return replace(lean, meta=lean.meta | {"label": origin.label, "inputs": origin.inputs, "sequence": sequence.name})
+    about = {"label": origin.label, "inputs": origin.inputs, "sequence": sequence.name, "cost": cost}
+    return replace(lean, meta=lean.meta | about)
+
+
+def _predicted(model: PAGE4D, frames: LoadedImages, task: Task) -> Prediction:
+    if task.frame_by_frame:
+        return _joined([predict(model, _one(frames, i)) for i in range(len(frames))])
+    return predict(model, frames)
 
 
 def load_inputs(sequence: EvalSequence, inputs: dict[str, Any], model: PAGE4D) -> LoadedImages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,13 @@ def _score_or_reason(
             f"from {names[:1]}; the images have changed since, predict again"
         )
     try:
-        return task_of(rules.benchmark.task).score(sequence, prediction, rules), prediction.meta
+        score = task_of(rules.benchmark.task).score(sequence, prediction, rules)
+        return replace(score, notes=score.notes | _cost(prediction)), prediction.meta
     except (UnscorableError, NoFitError) as error:
         return SequenceScore(sequence.name, error=str(error)), prediction.meta
+
+
+def _cost(prediction: Prediction) -> dict[str, float]:
+    """Frames that went in and, where this program predicted them, seconds and peak memory."""
+    told = prediction.meta.get("cost", {})
+    return {"frames_in": float(len(prediction))} | {name: float(value) for name, value in told.items()}

@@ -20,6 +20,9 @@ SMALLEST_EFFECT = 0.02
 RATIOS = {name: metric.ratio_of for name, metric in METRICS.items() if metric.ratio_of is not None}
 """Scores that are a ratio of two averages, such as an answer's error over that of a camera that stands still."""
 
+WEIGHT = "weight"
+"""A column of this name weighs the sequences of every mean, as valid pixels weigh depth."""
+
 Table = Mapping[str, NDArray[np.float64]]
 Picks = NDArray[np.int64]
 """Numbers of sequences, one row per resampling."""
@@ -162,4 +165,11 @@ def _averages(table: Table, metric: str, picks: Picks) -> Values:
     middle = METRICS[metric].middle if metric in METRICS else "mean"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Mean of empty slice|All-NaN slice", RuntimeWarning)
-        return np.asarray(np.nanmean(drawn, 1) if middle == "mean" else np.nanmedian(drawn, 1))
+        if middle == "median":
+            return np.asarray(np.nanmedian(drawn, 1))
+        if WEIGHT not in table:
+            return np.asarray(np.nanmean(drawn, 1))
+    weights = np.where(np.isfinite(drawn), table[WEIGHT][picks], 0)
+    total = weights.sum(1)
+    # A resample may hold none of the sequences in which the metric is defined: 0 / 0 is then NaN, on purpose.
+    return np.asarray(np.nansum(weights * drawn, 1) / np.where(total == 0, np.nan, total))

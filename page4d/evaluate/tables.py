@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -17,6 +18,11 @@ from page4d.schema import Scores, UserError, atomic_write
 
 CHOICES = ("align", "moving")
 """Settings beyond the protocol that tables tell apart."""
+COSTS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "frames": ("frames_in", np.mean),
+    "s": ("seconds", np.mean),
+    "GiB": ("peak_gib", np.max),
+}
 ARROWS = {"lower": "↓", "higher": "↑"}
 LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "&": r"\&",
          "_": r"\_", "%": r"\%"}  # fmt: skip
@@ -24,7 +30,10 @@ LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\d
 
 @dataclass(frozen=True)
 class Quoted:
-    """One published row: values as printed, where they stand, and whether they were checked against the paper."""
+    """One published row: values as printed, where they stand, who wrote them down, and whether that was checked.
+
+    Note:    `version` is that of the paper, `table` the one in it; both say so where nobody noted them.
+    """
 
     task: str
     dataset: str
@@ -32,14 +41,23 @@ class Quoted:
     values: dict[str, float]
     source: str
     checked: bool
+    version: str
+    table: str
+    transcriber: str
     align: str = ""
     variant: str = ""
+
+    @property
+    def status(self) -> str:
+        """How far the row can be trusted: whose it is, where it stands, who wrote it down."""
+        checked = "quoted" if self.checked else "quoted, unchecked"
+        return f"{checked}: {self.source}, {self.version}, {self.table}, transcribed by {self.transcriber}"
 
 
 def quoted_rows(task: str | None = None, dataset: str | None = None, align: str | None = None) -> list[Quoted]:
     """Published rows, from `quoted.yaml`; never typed into a chapter."""
     stored = yaml.safe_load((Path(__file__).parent / "quoted.yaml").read_text(encoding="utf-8"))
-    common = {"source": stored["source"], "checked": stored["checked"]}
+    common = {name: value for name, value in stored.items() if name != "rows"}
     rows = [Quoted(**(common | row)) for row in stored["rows"]]
     if task is not None:
         rows = [row for row in rows if row.task == task]
@@ -57,9 +75,30 @@ def heading(metric: str, scores: Scores) -> str:
     return " ".join(part for part in (METRICS[metric].heading, f"({unit})" if unit else "", arrow) if part)
 
 
+def model_name(scores: Scores) -> str:
+    """How tables call what was scored."""
+    return str(scores.origin["label"]) + (" (external)" if scores.origin["source"] == "external" else "")
+
+
+def chosen_words(scores: Scores) -> dict[str, str]:
+    """The settings beyond the protocol that these Scores were made with."""
+    return {name: scores.protocol[name] for name in CHOICES if name in scores.protocol}
+
+
+def cost_of(scores: Scores) -> dict[str, float]:
+    """Mean frames and seconds of a sequence and the largest peak memory; NaN where nobody measured it."""
+    costs = {}
+    for heading, (note, together) in COSTS.items():
+        known = [q.notes[note] for q in scores.sequences if note in q.notes]
+        costs[heading] = float(together(known)) if known else float("nan")
+    return costs
+
+
 def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """One row for each Scores of one task; `n` says how many sequences the mean holds, out of how many.
 
+    Note:    frames and s are means over sequences of what went into the network and how long it took, GiB is the
+             largest peak memory.
     Raises:  UserError if the Scores are of different tasks.
     """
     if len({s.task for s in results}) != 1:
@@ -69,11 +108,10 @@ def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None
     for s in results:
         row: dict[str, Any] = {
             "benchmark": f"{s.benchmark} v{s.version}",
-            "model": s.origin["label"] + (" (external)" if s.origin["source"] == "external" else ""),
+            "model": model_name(s),
             "protocol": s.protocol["name"],
         }
-        row |= {name: s.protocol[name] for name in CHOICES if name in s.protocol}
-        row["n"] = f"{s.n}/{s.of}"
+        row |= chosen_words(s) | {"n": f"{s.n}/{s.of}"} | cost_of(s)
         rows.append(row | {heading(name, s): s.mean[name] for name in names})
     return pd.DataFrame(rows)
 

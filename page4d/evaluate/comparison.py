@@ -1,0 +1,125 @@
+"""Two evaluations side by side, and everything that a results folder holds: intervals, differences, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from page4d.evaluate.statistics import WEIGHT, Table, average_of, difference, effect, interval
+from page4d.evaluate.tables import Quoted, chosen_words, cost_of, measured_on, model_name, quoted_rows
+from page4d.metrics import METRICS
+from page4d.schema import Scores, UserError
+
+AS_PUBLISHED = "as published"
+
+
+def sequence_table(scores: Scores, names: Sequence[str] | None = None) -> Table:
+    """The scores of the sequences as columns, with the weights of their mean.
+
+    Note:    `names` chooses sequences and their order; without it all that were scored. What a sequence does not have
+             is NaN.
+    """
+    scored = {q.name: q for q in scores.sequences if q.error is None}
+    chosen = [scored[name] for name in (scored if names is None else names)]
+    table = {WEIGHT: np.array([q.weight for q in chosen], np.float64)}
+    for metric in scores.mean:
+        table[metric] = np.array([q.values.get(metric, np.nan) for q in chosen], np.float64)
+    return table
+
+
+def interval_of(scores: Scores, metric: str) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over its sequences; NaN for fewer than two, of which nothing can be drawn."""
+    if scores.n < 2:
+        return np.nan, np.nan
+    return interval(sequence_table(scores), metric)
+
+
+def compare(ours: Scores, other: Scores) -> list[dict[str, Any]]:
+    """Every headline score of one evaluation beside another's on the sequences that both have, with a verdict.
+
+    Note:    difference is ours - other in the score's own unit with its paired 95 % bootstrap interval; the verdict
+             weighs the relative change, see `Effect`. Nothing here is a test of significance.
+    Raises:  UserError if they are of different benchmarks or protocols.
+    """
+    if _kind(ours) != _kind(other):
+        raise UserError(f"cannot compare {_kind(ours)} with {_kind(other)}; score both alike")
+    names = {q.name for q in other.sequences if q.error is None}
+    shared = [q.name for q in ours.sequences if q.error is None and q.name in names]
+    if len(shared) < 2:
+        return []
+    first, second = sequence_table(ours, shared), sequence_table(other, shared)
+    label = _label(ours) | {"against": model_name(other), "n": len(shared)}
+    return [label | _paired(first, second, metric) for metric in ours.better if metric in first.keys() & second.keys()]
+
+
+def _paired(ours: Table, other: Table, metric: str) -> dict[str, Any]:
+    base = average_of(other, metric)
+    change, low, high = difference(ours, other, metric)
+    # A share of nothing is no number: a perfect base has differences but no relative change.
+    verdict = str(effect(ours, other, metric)) if base != 0 else "the other has no error"
+    values = {"metric": METRICS[metric].heading, "value": average_of(ours, metric), "value against": base}
+    return values | {"difference": change, "low": low, "high": high, "verdict": verdict}
+
+
+def comparison_table(results: Sequence[Scores], against: str | None = None) -> pd.DataFrame:
+    """Every model beside one, benchmark by benchmark: `against`, or the first by name; empty if there is one alone."""
+    rows: list[dict[str, Any]] = []
+    for _, group in groupby(sorted(results, key=_order), _kind):
+        alike = list(group)
+        base = next((s for s in alike if s.origin["label"] == (against or alike[0].origin["label"])), None)
+        for scores in alike:
+            if base is not None and scores is not base:
+                rows += compare(scores, base)
+    return pd.DataFrame(rows)
+
+
+def whole_table(results: Sequence[Scores]) -> pd.DataFrame:
+    """One row for every headline score of every evaluation, and the published rows of the same benchmarks, marked."""
+    rows: list[dict[str, Any]] = []
+    for scores in sorted(results, key=_order):
+        rows += [_measured(scores, metric) for metric in scores.better if metric in scores.mean]
+    return pd.DataFrame(rows + list(_published(results)))
+
+
+def _measured(scores: Scores, metric: str) -> dict[str, Any]:
+    low, high = interval_of(scores, metric)
+    value = {"metric": METRICS[metric].heading, "value": scores.mean[metric], "low": low, "high": high}
+    about = {"unit": scores.units.get(metric, ""), "better": scores.better[metric], "n": f"{scores.n}/{scores.of}"}
+    return _label(scores) | value | about | cost_of(scores) | {"status": measured_on([scores])}
+
+
+def _published(results: Sequence[Scores]) -> Iterable[dict[str, Any]]:
+    for task, dataset in dict.fromkeys(_subject(scores) for scores in results):
+        for row in quoted_rows(task, dataset):
+            for metric, value in row.values.items():
+                yield _quoted(row, metric, value)
+
+
+def _quoted(row: Quoted, metric: str, value: float) -> dict[str, Any]:
+    label = {"benchmark": f"{row.task}-{row.dataset}", "model": row.method, "protocol": AS_PUBLISHED}
+    score = {"metric": METRICS[metric].heading, "value": value, "better": METRICS[metric].better}
+    return label | {"settings": row.align} | score | {"status": row.status}
+
+
+def _label(scores: Scores) -> dict[str, Any]:
+    settings = ", ".join(chosen_words(scores).values())
+    label = {"benchmark": f"{scores.benchmark} v{scores.version}", "model": model_name(scores)}
+    return label | {"protocol": scores.protocol["name"], "settings": settings}
+
+
+def _subject(scores: Scores) -> tuple[str, str]:
+    task, _, dataset = scores.benchmark.partition("-")
+    return task, dataset
+
+
+def _kind(scores: Scores) -> tuple[str, str, str]:
+    settings = ", ".join(chosen_words(scores).values())
+    return f"{scores.benchmark} v{scores.version}", scores.protocol["name"], settings
+
+
+def _order(scores: Scores) -> tuple[tuple[str, str, str], str]:
+    return _kind(scores), model_name(scores)
