@@ -17,6 +17,9 @@ RELPOSE_METRICS = tuple(f"{name}_{limit}" for name in ("rra", "rta", "auc") for 
 STANDING_STILL = 1e-3
 """Share of a set's longest baseline below which two cameras stand at one place: their direction is noise."""
 
+ROUNDING = 1e-12
+"""Share of a camera's distance from the world's origin that float64 leaves of a baseline that is none."""
+
 
 def score_relpose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """RRA, RTA and AUC of one set of images at 3, 5, 15 and 30 degrees."""
@@ -43,8 +46,9 @@ def set_errors(ours: Tensor, true: Tensor, protocol: Protocol) -> PairErrors:
     free = protocol.direction_sign == "free"
     true_pairs = relative_poses(true)
     longest = float(true_pairs[..., 3].norm(dim=-1).max())
+    rounding = ROUNDING * float(true[..., 3].norm(dim=-1).max())
     # The released script leaves no pair out, so that near pairs count with the direction of their noise.
-    still = 0.0 if free else STANDING_STILL * longest
+    still = rounding if free else max(rounding, STANDING_STILL * longest)
     return pair_errors(relative_poses(ours), true_pairs, still, either_way=free)
 
 
