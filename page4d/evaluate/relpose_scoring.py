@@ -17,8 +17,8 @@ RELPOSE_METRICS = tuple(f"{name}_{limit}" for name in ("rra", "rta", "auc") for 
 STANDING_STILL = 1e-3
 """Share of a set's longest baseline below which two cameras stand at one place: their direction is noise."""
 
-ROUNDING = 1e-12
-"""Share of a camera's distance from the world's origin that float64 leaves of a baseline that is none."""
+ROUNDING = 1e-6
+"""Share of a camera's distance from the world's origin that float32 leaves of a baseline that is none."""
 
 
 def score_relpose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
