@@ -51,6 +51,10 @@ _ROWS: dict[str, tuple[str, Unit, Direction, str]] = {
     "completeness_median": ("compl. median", "length", "lower", "median completeness"),
     "overall_mean": ("overall mean", "length", "lower", "mean of accuracy and completeness"),
     "overall_median": ("overall median", "length", "lower", "median of accuracy and completeness"),
+    # Where the error sits.
+    "accuracy_still": ("acc., still", "length", "lower", "mean accuracy of still points"),
+    "accuracy_moving": ("acc., moving", "length", "lower", "mean accuracy of moving points"),
+    "ause": ("AUSE", "", "lower", "area between the sparsification curves of error and confidence"),
     # Masks of what moves.
     "region_mean": ("J mean", "", "higher", "mean intersection over union of the moving mask"),
     "region_recall": ("J recall", "", "higher", "share of frames with an intersection over union above 0.5"),

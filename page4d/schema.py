@@ -299,7 +299,8 @@ class SequenceScore:
 
     values:  metric name to number; weight: its share in the mean (valid pixels for depth, 1 for poses and points).
     items:   the same metrics per frame, pose or step, one list each; `item_names` names the frames where there are any.
-    notes:   other numbers worth keeping (fitted scale and shift, pairs found, share of pixels covered).
+    weights: shares in the mean of the metrics that have another than `weight`, such as errors of moving pixels.
+    notes:   other numbers worth keeping (fitted scale and shift, share of pixels covered, seconds, peak memory).
     """
 
     name: str
@@ -309,6 +310,7 @@ class SequenceScore:
     items: dict[str, tuple[float, ...]] = field(default_factory=dict)
     notes: dict[str, float] = field(default_factory=dict)
     error: str | None = None
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

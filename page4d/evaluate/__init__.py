@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
-    from page4d.evaluate.depth_scoring import compared_frames as compared_frames, depth_options as depth_options
+    from page4d.evaluate.compared import compared_frames as compared_frames
+    from page4d.evaluate.depth_scoring import depth_options as depth_options
     from page4d.evaluate.exact_scores import (
         ClipScores as ClipScores,
         held_out_clips as held_out_clips,

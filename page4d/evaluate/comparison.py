@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from page4d.evaluate.statistics import WEIGHT, Table, average_of, difference, effect, interval
+from page4d.evaluate.statistics import WEIGHT, Table, average_of, difference, effect, interval, weight_of
 from page4d.evaluate.tables import Quoted, chosen_words, cost_of, measured_on, model_name, quoted_rows
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError
@@ -28,6 +28,8 @@ def sequence_table(scores: Scores, names: Sequence[str] | None = None) -> Table:
     table = {WEIGHT: np.array([q.weight for q in chosen], np.float64)}
     for metric in scores.mean:
         table[metric] = np.array([q.values.get(metric, np.nan) for q in chosen], np.float64)
+        if any(metric in q.weights for q in chosen):
+            table[weight_of(metric)] = np.array([q.weights.get(metric, 0) for q in chosen], np.float64)
     return table
 
 

@@ -122,6 +122,15 @@ def apply_fit(pred: Array, fit: Fit, options: DepthOptions) -> Array:
     return moved
 
 
+def relative_errors(pred: Array, gt: Array, fit: Fit, options: DepthOptions) -> Array:
+    """Relative error (N,) of valid pixels under a known fit, with the clips of `align_depth`."""
+    pred = _clip(pred, options.pre_clip)
+    if options.alignment == "lad2_video":
+        pred = np.where(pred < FLOOR, 0, pred)
+    moved = _clip(apply_fit(pred, fit, options), options.post_clip)
+    return np.asarray(np.abs(moved - gt) / gt)
+
+
 def error_map(pred: Array, gt: Array, fit: Fit, options: DepthOptions) -> Array:
     """Relative error of each valid pixel, 0 elsewhere; for pictures.
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from page4d.evaluate.compared import ComparedFrame, compared_frames
 from page4d.evaluate.depth_metrics import (
     DEPTH_METRICS,
     DepthErrors,
@@ -18,12 +16,11 @@ from page4d.evaluate.depth_metrics import (
     valid_pixels,
     weighted_mean,
 )
-from page4d.evaluate.registration import compared_depth, place_in, stretch_over
+from page4d.evaluate.error_parts import Parts, error_parts
 from page4d.evaluate.rules import Rules, UnscorableError
-from page4d.evaluate.sequence import EvalSequence, pair_frames
+from page4d.evaluate.sequence import EvalSequence
 from page4d.schema import Prediction, SequenceScore, UserError
 
-Array = NDArray[np.floating[Any]]
 ALIGNS = ("scale", "scale&shift", "metric")
 # The released scripts stop their iterations early; the converged fits are the minima that they were on the way to.
 _PUBLIC_FIT = {"scale": "scale", "scale&shift": "lad2_video", "metric": "metric"}
@@ -45,46 +42,6 @@ def depth_options(rules: Rules) -> DepthOptions:
     return DepthOptions(fits[rules.align], benchmark.max_depth, post_clip=clip)
 
 
-@dataclass(frozen=True)
-class ComparedFrame:
-    """Prediction and truth of one frame at the same pixels; truth is 0 where nothing is compared.
-
-    Note:    covered is the share of the measured pixels that the prediction shows at all.
-    """
-
-    name: str
-    pred: Array
-    gt: Array
-    covered: float
-
-
-def compared_frames(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> list[ComparedFrame]:
-    """The frames of a sequence as a protocol compares them, before any alignment."""
-    protocol = rules.protocol
-    # Each frame of a monocular prediction is a world of its own, so only a video has another z than its cameras'.
-    source = protocol.depth_source if rules.benchmark.task == "videodepth" else "own_camera"
-    depth = compared_depth(prediction, source)
-    if not np.isfinite(depth).all():
-        raise UnscorableError(f"{int((~np.isfinite(depth)).sum())} predicted depths are not finite")
-    frames = []
-    for i, j in pair_frames(sequence, sequence.depth_stamps, protocol, "depth map"):
-        gt = sequence.read_depth(sequence.depths[j])
-        hw = (gt.shape[0], gt.shape[1])
-        if protocol.registration == "stretch":
-            pred, seen = stretch_over(depth[i], hw), np.ones(hw, np.bool_)
-        else:
-            pred, seen = place_in(depth[i], prediction.box_in_original[i], prediction.original_hw[i], hw)
-        frames.append(_compared(sequence.images[i].name, pred, gt, seen))
-    return frames
-
-
-def _compared(name: str, pred: Array, gt: Array, seen: NDArray[np.bool_]) -> ComparedFrame:
-    measured = gt > 0
-    count = int(measured.sum())
-    covered = float((seen & measured).sum() / count) if count else 1.0
-    return ComparedFrame(name, pred, np.where(seen, gt, 0), covered)
-
-
 def score_video_depth(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """All frames under one fit."""
     options = depth_options(rules)
@@ -97,7 +54,8 @@ def score_video_depth(sequence: EvalSequence, prediction: Prediction, rules: Rul
     if not sum(map(len, gts)):
         raise UnscorableError("no frame has a valid ground-truth pixel")
     whole, single = sequence_errors(preds, gts, options)
-    return _depth_score(sequence, whole, single, frames)
+    parts = error_parts(frames, [whole.fit] * len(frames), options)
+    return _depth_score(sequence, whole, single, frames, parts)
 
 
 def score_mono_depth(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
@@ -107,7 +65,8 @@ def score_mono_depth(sequence: EvalSequence, prediction: Prediction, rules: Rule
     single = [depth_errors(frame.pred, frame.gt, options) for frame in frames]
     if not any(errors.valid_pixels for errors in single):
         raise UnscorableError("no frame has a valid ground-truth pixel")
-    return _depth_score(sequence, weighted_mean(single), single, frames)
+    parts = error_parts(frames, [errors.fit for errors in single], options)
+    return _depth_score(sequence, weighted_mean(single), single, frames, parts)
 
 
 def _depth_score(
@@ -115,6 +74,7 @@ def _depth_score(
     whole: DepthErrors,
     single: Sequence[DepthErrors],
     frames: Sequence[ComparedFrame],
+    parts: Parts,
 ) -> SequenceScore:
     notes = {"covered": float(np.mean([frame.covered for frame in frames])), "frames": float(len(frames))}
     if whole.fit is not None:
@@ -125,4 +85,7 @@ def _depth_score(
     items["valid_pixels"] = tuple(float(errors.valid_pixels) for errors in single)
     values = {name: getattr(whole, name) for name in DEPTH_METRICS}
     names = tuple(frame.name for frame in frames)
-    return SequenceScore(sequence.name, values, float(whole.valid_pixels), names, items, notes)
+    weight = float(whole.valid_pixels)
+    return SequenceScore(
+        sequence.name, values | parts.values, weight, names, items, notes | parts.notes, weights=parts.weights
+    )

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from page4d.data.datasets.dycheck import DyCheckFiles, list_scenes
 from page4d.data.datasets.dycheck import read_depth as read_dycheck_depth
-from page4d.data.datasets.formats import read_mask, read_objects, read_png16
+from page4d.data.datasets.formats import read_png16
 from page4d.data.datasets.sintel import SintelFiles
 from page4d.data.prepared import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.image_sets import co3d, drawn_frames, realestate10k
+from page4d.evaluate.motion_truth import davis_motion, exact_motion, sintel_motion
 from page4d.evaluate.protocol import Protocol
-from page4d.evaluate.sequence import Camera, EvalSequence, MotionTruth
+from page4d.evaluate.sequence import Camera, EvalSequence
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
 from page4d.io.names import frame_number, list_files
 from page4d.io.suffixes import picture_suffixes
@@ -37,7 +38,6 @@ from page4d.io.trajectories import (
 from page4d.schema import UserError
 
 Stamped = Mapping[int, Path] | Mapping[float, Path]
-DAVIS_UNJUDGED = 255
 NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
 
 
@@ -121,7 +121,9 @@ def sintel(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eva
     for shot in files.shots():
         trajectory, camera = partial(_sintel_trajectory, files, shot), partial(_sintel_camera, files, shot)
         sequence = _of_stamped(shot, files.of(shot, "images"), files.of(shot, "depth"))
-        yield replace(sequence, read_depth=read_dpt, read_trajectory=trajectory, read_camera=camera)
+        motion = None if files.folder("flow") is None else partial(sintel_motion, files, shot)
+        known = replace(sequence, read_trajectory=trajectory, read_camera=camera, read_motion=motion)
+        yield replace(known, read_depth=read_dpt)
 
 
 def _of_stamped(name: str, images: Stamped, depths: Stamped) -> EvalSequence:
@@ -241,30 +243,16 @@ def davis(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eval
     pictures, masks = root / "JPEGImages" / "480p", root / "Annotations" / "480p"
     for folder in _folders(pictures if pictures.is_dir() else root / "480p"):
         images = _pictures(folder)
-        motion = partial(_davis_motion, masks / folder.name) if masks.is_dir() else None
+        motion = partial(davis_motion, masks / folder.name) if masks.is_dir() else None
         if images:
             yield EvalSequence(folder.name, images, _numbers(images), read_motion=motion)
-
-
-def _davis_motion(folder: Path, image: Path) -> MotionTruth:
-    """All objects of a frame as one; DAVIS 2017 numbers them by palette, with 255 for what nobody judged."""
-    objects, numbered = read_objects(folder / f"{image.stem}.png")
-    if not numbered:
-        return MotionTruth(objects > 0, np.ones(objects.shape, np.bool_))
-    known = objects != DAVIS_UNJUDGED
-    return MotionTruth((objects > 0) & known, known)
 
 
 def synthetic(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """Sintel's layout, and `training/moving/<sequence>/frame_0001.png` where what moves is known."""
     for sequence in sintel(root, benchmark, protocol):
         masks = root / "training" / "moving" / sequence.name
-        yield replace(sequence, read_motion=partial(_exact_motion, masks)) if masks.is_dir() else sequence
-
-
-def _exact_motion(folder: Path, image: Path) -> MotionTruth:
-    moving = read_mask(folder / f"{image.stem}.png")
-    return MotionTruth(moving, np.ones(moving.shape, np.bool_))
+        yield replace(sequence, read_motion=partial(exact_motion, masks)) if masks.is_dir() else sequence
 
 
 LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]] = {

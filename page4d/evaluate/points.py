@@ -34,7 +34,7 @@ class PointErrors:
     """Distances in the ground truth's unit after alignment.
 
     Note:    accuracy is from each predicted point to the nearest true one, completeness the other way, overall their
-             mean.
+             mean; accuracy_still and accuracy_moving are those of the points whose motion is known, None without any.
     """
 
     accuracy_mean: float
@@ -43,6 +43,8 @@ class PointErrors:
     completeness_median: float
     points: int
     scale: float
+    accuracy_still: float | None = None
+    accuracy_moving: float | None = None
 
     @property
     def overall_mean(self) -> float:
@@ -53,10 +55,10 @@ class PointErrors:
         return 0.5 * (self.accuracy_median + self.completeness_median)
 
 
-def point_errors(pred: Array, gt: Array) -> PointErrors:
+def point_errors(pred: Array, gt: Array, motion: NDArray[np.int8] | None = None) -> PointErrors:
     """Align predicted points to true ones of the same pixels and measure both clouds.
 
-    Shapes:  pred, gt (N, 3): the n-th rows are one pixel.
+    Shapes:  pred, gt (N, 3): the n-th rows are one pixel; motion (N,): 1 moves, 0 stands still, -1 nobody knows.
     Raises:  UserError if fewer than three points are given or they lie on a line.
     """
     if pred.shape != gt.shape or len(pred) < 3:
@@ -64,6 +66,7 @@ def point_errors(pred: Array, gt: Array) -> PointErrors:
     if len(pred) > MAX_POINTS:
         chosen = np.random.default_rng(0).choice(len(pred), MAX_POINTS, replace=False)
         pred, gt = pred[chosen], gt[chosen]
+        motion = None if motion is None else motion[chosen]
     source, target = torch.from_numpy(np.float64(pred)), torch.from_numpy(np.float64(gt))
     try:
         fit = fit_similarity(source, target)
@@ -74,7 +77,14 @@ def point_errors(pred: Array, gt: Array) -> PointErrors:
     completeness, _ = cKDTree(moved).query(gt)
     means = float(accuracy.mean()), float(completeness.mean())
     medians = float(np.median(accuracy)), float(np.median(completeness))
-    return PointErrors(means[0], medians[0], means[1], medians[1], len(pred), float(fit.scale))
+    still, moving = (_mean_where(accuracy, motion, kind) for kind in (0, 1))
+    return PointErrors(means[0], medians[0], means[1], medians[1], len(pred), float(fit.scale), still, moving)
+
+
+def _mean_where(distance: NDArray[np.float64], motion: NDArray[np.int8] | None, kind: int) -> float | None:
+    if motion is None or not (motion == kind).any():
+        return None
+    return float(distance[motion == kind].mean())
 
 
 def predicted_points(prediction: Prediction) -> NDArray[np.float64]:
@@ -103,26 +113,50 @@ def true_points(
     height, width = measured.shape
     of_depth = PixelMap.of_whole(prediction.original_hw[frame], (height, width))
     points = lift_depth(measured, of_depth.K_in_input(K), rigid_inverse(pose))
-    x, y = PixelMap.of(prediction)[frame].onto(of_depth).grid_in_original(prediction.size_hw)
+    rows, columns, inside = _nearest(prediction, frame, (height, width))
+    return points[rows, columns], inside & (measured[rows, columns] > 0)
+
+
+def _nearest(
+    prediction: Prediction, frame: int, hw: tuple[int, ...]
+) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
+    """Row and column, in a map of `hw` over the original, of each input pixel (H, W), and which lie inside."""
+    height, width = hw
+    of_map = PixelMap.of_whole(prediction.original_hw[frame], (height, width))
+    x, y = PixelMap.of(prediction)[frame].onto(of_map).grid_in_original(prediction.size_hw)
     columns, rows = np.floor(x + 0.5).astype(int), np.floor(y + 0.5).astype(int)
     inside = ((rows >= 0) & (rows < height))[:, None] & (columns >= 0) & (columns < width)
     rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
-    seen = measured[rows[:, None], columns]
-    return points[rows[:, None], columns], inside & (seen > 0)
+    return np.broadcast_to(rows[:, None], inside.shape), np.broadcast_to(columns, inside.shape), inside
+
+
+def true_motion(
+    sequence: EvalSequence, image: Path, hw: tuple[int, int], prediction: Prediction, frame: int
+) -> NDArray[np.int8]:
+    """What each pixel of the network's input (H, W) truly does: 1 moves, 0 stands still, -1 nobody knows."""
+    motion = None if sequence.read_motion is None else sequence.read_motion(image)
+    if motion is None:
+        return np.full(hw, -1, np.int8)
+    rows, columns, inside = _nearest(prediction, frame, motion.moving.shape)
+    moving, known = motion.moving[rows, columns], motion.known[rows, columns] & inside
+    return np.where(known, moving, -1).astype(np.int8)
 
 
 def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """Accuracy and completeness of the whole sequence's points."""
     rules.without_public("point maps have no public script")
     points = predicted_points(prediction)
-    predicted, true = [], []
+    predicted, true, motion = [], [], []
     for i, j in pair_frames(sequence, sequence.depth_stamps, rules.protocol, "depth map"):
         gt, seen = true_points(sequence, sequence.images[i], sequence.depths[j], prediction, i)
         predicted.append(points[i][seen])
         true.append(gt[seen])
+        motion.append(true_motion(sequence, sequence.images[i], prediction.size_hw, prediction, i)[seen])
     try:
-        errors = point_errors(np.concatenate(predicted), np.concatenate(true))
+        errors = point_errors(np.concatenate(predicted), np.concatenate(true), np.concatenate(motion))
     except UserError as error:
         raise UnscorableError(str(error)) from error
     values = {name: float(getattr(errors, name)) for name in POINT_METRICS}
+    parts = {"accuracy_still": errors.accuracy_still, "accuracy_moving": errors.accuracy_moving}
+    values |= {name: value for name, value in parts.items() if value is not None}
     return SequenceScore(sequence.name, values, 1.0, notes={"points": float(errors.points), "scale": errors.scale})

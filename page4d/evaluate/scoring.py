@@ -15,7 +15,7 @@ from page4d.evaluate.alignment import NoFitError
 from page4d.evaluate.predictions import Origin, same_maker
 from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence
-from page4d.evaluate.tasks import task_of
+from page4d.evaluate.tasks import Task, task_of
 from page4d.schema import Prediction, Scores, SequenceScore, UserError
 from page4d.version import code_revision
 
@@ -38,16 +38,16 @@ def score_benchmark(
         scores.append(score)
         metas.append(meta)
     protocol = rules.protocol.to_dict() | rules.chosen(task.choices)
-    mean = _weighted_means(scores, task.metrics, benchmark.name)
-    better, units = task.better(), task.units(benchmark.unit)
+    mean = _weighted_means(scores, task, benchmark.name)
+    better, units = task.better(mean), task.units(benchmark.unit, mean)
     made_by = _provenance(origin, metas)
     return Scores(
         benchmark.name, benchmark.version, benchmark.task, protocol, mean, tuple(scores), better, units, made_by
     )
 
 
-def _weighted_means(scores: Sequence[SequenceScore], metrics: Sequence[str], benchmark: str) -> dict[str, float]:
-    """Means over the sequences that could be scored, each with its weight.
+def _weighted_means(scores: Sequence[SequenceScore], task: Task, benchmark: str) -> dict[str, float]:
+    """Means over the sequences that could be scored, each with its weight; optional scores over those that have them.
 
     Note:    the released pose script averages every report that lies in the folder, old ones too (E10).
     """
@@ -55,11 +55,13 @@ def _weighted_means(scores: Sequence[SequenceScore], metrics: Sequence[str], ben
     if not done:
         reasons = "; ".join(f"{score.name}: {score.error}" for score in scores[:3])
         raise UserError(f"{benchmark}: none of {len(scores)} sequences could be scored ({reasons})")
-    weights = np.array([score.weight for score in done])
     means = {}
-    for name in metrics:
-        values = np.array([score.values[name] for score in done])
-        means[name] = float(weights @ values / weights.sum())
+    for name in (*task.metrics, *task.optional):
+        having = [score for score in done if name in score.values or name in task.metrics]
+        if having:
+            weights = np.array([score.weights.get(name, score.weight) for score in having])
+            values = np.array([score.values[name] for score in having])
+            means[name] = float(weights @ values / weights.sum())
     return means
 
 

@@ -29,6 +29,11 @@ Picks = NDArray[np.int64]
 Values = NDArray[np.float64]
 
 
+def weight_of(metric: str) -> str:
+    """The column that weighs the sequences of one metric alone, where it is there."""
+    return f"{WEIGHT} of {metric}"
+
+
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The numbers of rows as columns; what is not a number in every row is left out."""
     names = [name for name, value in rows[0].items() if isinstance(value, float)]
@@ -167,9 +172,10 @@ def _averages(table: Table, metric: str, picks: Picks) -> Values:
         warnings.filterwarnings("ignore", "Mean of empty slice|All-NaN slice", RuntimeWarning)
         if middle == "median":
             return np.asarray(np.nanmedian(drawn, 1))
-        if WEIGHT not in table:
+        column = weight_of(metric) if weight_of(metric) in table else WEIGHT
+        if column not in table:
             return np.asarray(np.nanmean(drawn, 1))
-    weights = np.where(np.isfinite(drawn), table[WEIGHT][picks], 0)
+    weights = np.where(np.isfinite(drawn), table[column][picks], 0)
     total = weights.sum(1)
     # A resample may hold none of the sequences in which the metric is defined: 0 / 0 is then NaN, on purpose.
     return np.asarray(np.nansum(weights * drawn, 1) / np.where(total == 0, np.nan, total))

@@ -103,7 +103,8 @@ def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None
     """
     if len({s.task for s in results}) != 1:
         raise UserError(f"a table holds one task; got {sorted({s.task for s in results})}")
-    names = list(metrics or results[0].better)
+    names = list(metrics or dict.fromkeys(name for scores in results for name in scores.better))
+    titles = {name: next((heading(name, s) for s in results if name in s.better), name) for name in names}
     rows = []
     for s in results:
         row: dict[str, Any] = {
@@ -112,7 +113,7 @@ def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None
             "protocol": s.protocol["name"],
         }
         row |= chosen_words(s) | {"n": f"{s.n}/{s.of}"} | cost_of(s)
-        rows.append(row | {heading(name, s): s.mean[name] for name in names})
+        rows.append(row | {titles[name]: s.mean.get(name, float("nan")) for name in names})
     return pd.DataFrame(rows)
 
 
@@ -125,7 +126,8 @@ def measured_on(results: Sequence[Scores]) -> str:
 
 def beside_quoted(results: Sequence[Scores], rows: Sequence[Quoted]) -> pd.DataFrame:
     """Our rows and the published ones in one table; the last column says which is which."""
-    names = list(results[0].better)
+    printed = {name for row in rows for name in row.values}
+    names = [name for name in results[0].better if name in printed]
     dataset = results[0].benchmark.split("-", 1)[1]
     ours = []
     for scores in results:

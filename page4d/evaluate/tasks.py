@@ -5,12 +5,13 @@ A new task is a scoring function in a file of its own, a row here, and the rows 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from page4d.evaluate.depth_metrics import DEPTH_METRICS
 from page4d.evaluate.depth_scoring import score_mono_depth, score_video_depth
+from page4d.evaluate.error_parts import PART_METRICS
 from page4d.evaluate.mask_scoring import score_mask
 from page4d.evaluate.points import POINT_METRICS, score_points
 from page4d.evaluate.pose_scoring import score_pose
@@ -29,7 +30,8 @@ _RELEASED = "PAGE-4D (arXiv 2510.17568) and its released scripts; the protocol i
 class Task:
     """What a benchmark of this kind measures.
 
-    Note:    `metrics` are what a Scores file holds, `headline` those of them that tables show. `rules` says whose way
+    Note:    `metrics` are what a Scores file holds, `headline` those of them that tables show, `optional` what it holds
+             besides where the data set or the prediction tells it. `rules` says whose way
              of measuring it is, `checked` what our numbers were compared with. `needs` is what another model must
              bring. `frame_by_frame`: the network sees each image alone; `with_points`: its point maps are kept;
              `choices` are its settings beyond the protocol; `with_files`: it writes files beside the Scores;
@@ -41,6 +43,7 @@ class Task:
     checked: str
     metrics: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ("depth",)
     frame_by_frame: bool = False
     with_points: bool = False
@@ -48,13 +51,15 @@ class Task:
     with_files: bool = False
     with_public: bool = True
 
-    def better(self) -> dict[str, str]:
-        """Which way each headline score is better, as a Scores file says it."""
-        return {name: METRICS[name].better for name in self.headline}
+    def better(self, found: Iterable[str] = ()) -> dict[str, str]:
+        """Which way each headline score is better, and each optional one that was found, as a Scores file says it."""
+        shown = [*self.headline, *(name for name in self.optional if name in found)]
+        return {name: METRICS[name].better for name in shown}
 
-    def units(self, length_unit: str) -> dict[str, str]:
+    def units(self, length_unit: str, found: Iterable[str] = ()) -> dict[str, str]:
         """The unit of each score where lengths are measured in `length_unit`; "" = none."""
-        return {name: METRICS[name].unit_in(length_unit) for name in self.metrics}
+        known = [*self.metrics, *(name for name in self.optional if name in found)]
+        return {name: METRICS[name].unit_in(length_unit) for name in known}
 
 
 def refuse_to_score(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
@@ -70,6 +75,7 @@ MONODEPTH = Task(
     checked="metrics equal to the released evaluation functions to 1e-6 on synthetic arrays",
     metrics=DEPTH_METRICS,
     headline=("abs_rel", "delta_1"),
+    optional=PART_METRICS,
     frame_by_frame=True,
 )
 VIDEODEPTH = Task(
@@ -78,6 +84,7 @@ VIDEODEPTH = Task(
     checked="metrics equal to the released evaluation functions to 1e-6 (scale&shift 1e-4) on synthetic arrays",
     metrics=DEPTH_METRICS,
     headline=("abs_rel", "delta_1"),
+    optional=PART_METRICS,
     choices=("align",),
 )
 POSE = Task(
@@ -95,6 +102,7 @@ POINTS = Task(
     checked="no; there is no public reference",
     metrics=POINT_METRICS,
     headline=POINT_METRICS,
+    optional=("accuracy_still", "accuracy_moving"),
     needs=("depth", "poses", "intrinsics"),
     with_points=True,
     with_public=False,
