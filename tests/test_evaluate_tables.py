@@ -55,13 +55,14 @@ def test_options_are_part_of_the_protocols_name():
 
 def test_tables_come_as_markdown_csv_and_latex(study, tmp_path):
     table = scores_table([study.run(micro(), "a_b")])
-    assert list(table.columns)[-2:] == ["AbsRel ↓", "δ<1.25 ↑"]
+    parts = ["AbsRel, still ↓", "AbsRel, moving ↓", "AUSE ↓"]
+    assert list(table.columns)[-5:] == ["AbsRel ↓", "δ<1.25 ↑", *parts]
     assert markdown(table).splitlines()[1].count("---") == len(table.columns)
     assert r"a\_b" in latex(table)
     assert r"$\delta$$<$1.25 $\uparrow$" in latex(table)
     paths = write_tables(table, tmp_path / "tables" / "t")
     assert [p.suffix for p in paths] == [".md", ".csv", ".tex"]
-    assert float(paths[1].read_text().splitlines()[1].split(",")[-1]) == table["δ<1.25 ↑"][0]
+    assert float(paths[1].read_text().splitlines()[1].split(",")[-1]) == table["AUSE ↓"][0]
     with pytest.raises(UserError, match="one task"):
         scores_table([study.score("a_b"), replace(study.score("a_b"), task="pose")])
 

@@ -1,4 +1,4 @@
-"""What truly moves in a picture: annotated, rendered, or where the true flow is not what the camera's motion explains."""
+"""What truly moves in a picture: annotated, rendered, or where the true flow is not that of a still world."""
 
 from __future__ import annotations
 
