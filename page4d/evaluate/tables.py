@@ -104,7 +104,7 @@ def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None
     if len({s.task for s in results}) != 1:
         raise UserError(f"a table holds one task; got {sorted({s.task for s in results})}")
     names = list(metrics or dict.fromkeys(name for scores in results for name in scores.better))
-    titles = {}
+    titles: dict[str, str] = {}
     for scores in reversed(results):
         titles |= {name: heading(name, scores) for name in names if metrics or name in scores.better}
     rows = []
