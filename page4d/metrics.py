@@ -51,6 +51,8 @@ _ROWS: dict[str, tuple[str, Unit, Direction, str]] = {
     "completeness_median": ("compl. median", "length", "lower", "median completeness"),
     "overall_mean": ("overall mean", "length", "lower", "mean of accuracy and completeness"),
     "overall_median": ("overall median", "length", "lower", "median of accuracy and completeness"),
+    "normals_mean": ("NC mean", "", "higher", "mean |cosine| between the normals of nearest points"),
+    "normals_median": ("NC median", "", "higher", "median |cosine| between the normals of nearest points"),
     # Where the error sits.
     "accuracy_still": ("acc., still", "length", "lower", "mean accuracy of still points"),
     "accuracy_moving": ("acc., moving", "length", "lower", "mean accuracy of moving points"),

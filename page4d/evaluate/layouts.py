@@ -21,6 +21,7 @@ from page4d.data.datasets.sintel import SintelFiles
 from page4d.data.prepared import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.image_sets import co3d, drawn_frames, realestate10k
+from page4d.evaluate.indoor_scenes import nrgbd, seven_scenes
 from page4d.evaluate.motion_truth import davis_motion, exact_motion, sintel_motion
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, EvalSequence
@@ -264,6 +265,8 @@ LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]
     "nyu": nyu,
     "scannet": scannet,
     "davis": davis,
+    "7scenes": seven_scenes,
+    "nrgbd": nrgbd,
     "co3d": co3d,
     "realestate10k": realestate10k,
     "synthetic": synthetic,

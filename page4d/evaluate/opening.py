@@ -34,6 +34,7 @@ class EvaluationSettings:
     options: dict[str, Any] = field(default_factory=dict)
     align: str = "scale"
     moving: str = "geometric"
+    icp: str = "point_to_point"
     against: str | None = None
     device: str | None = None
     mask: bool | None = None
@@ -50,7 +51,7 @@ class EvaluationSettings:
         protocol = protocol_of(self.protocol, self.options)
         root = None if self.root is None else Path(self.root)
         study = Study(benchmark, protocol, self.align, Path(self.out), root)
-        return replace(study, moving=self.moving, legacy_quaternion_order=self.legacy_quaternion_order)
+        return replace(study, moving=self.moving, icp=self.icp, legacy_quaternion_order=self.legacy_quaternion_order)
 
 
 def open_study(

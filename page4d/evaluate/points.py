@@ -142,9 +142,20 @@ def true_motion(
     return np.where(known, moving, -1).astype(np.int8)
 
 
-def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
-    """Accuracy and completeness of the whole sequence's points."""
-    rules.without_public("point maps have no public script")
+@dataclass(frozen=True)
+class CorrespondingPoints:
+    """Predicted and true points of the same pixels of a sequence.
+
+    Shapes:  predicted, true (N, 3); motion (N,), see `true_motion`.
+    """
+
+    predicted: NDArray[np.float64]
+    true: NDArray[np.float64]
+    motion: NDArray[np.int8]
+
+
+def corresponding_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> CorrespondingPoints:
+    """All pixels of all frames that have a measured depth."""
     points = predicted_points(prediction)
     predicted, true, motion = [], [], []
     for i, j in pair_frames(sequence, sequence.depth_stamps, rules.protocol, "depth map"):
@@ -152,8 +163,15 @@ def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -
         predicted.append(points[i][seen])
         true.append(gt[seen])
         motion.append(true_motion(sequence, sequence.images[i], prediction.size_hw, prediction, i)[seen])
+    return CorrespondingPoints(np.concatenate(predicted), np.concatenate(true), np.concatenate(motion))
+
+
+def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
+    """Accuracy and completeness of the whole sequence's points."""
+    rules.without_public("point maps have no public script")
+    pairs = corresponding_points(sequence, prediction, rules)
     try:
-        errors = point_errors(np.concatenate(predicted), np.concatenate(true), np.concatenate(motion))
+        errors = point_errors(pairs.predicted, pairs.true, pairs.motion)
     except UserError as error:
         raise UnscorableError(str(error)) from error
     values = {name: float(getattr(errors, name)) for name in POINT_METRICS}

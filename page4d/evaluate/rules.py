@@ -16,13 +16,15 @@ class Rules:
     """What to score and how.
 
     Note:    `align` is the fit of video depth, `moving` whose mask of what moves is scored: "geometric", or "model" for
-             the prediction's own; `files` is where trajectories and their reports go (None = nowhere).
+             the prediction's own; `icp` is what refines the alignment of surfaces, or "none"; `files` is where
+             trajectories and their reports go (None = nowhere).
     """
 
     benchmark: Benchmark
     protocol: Protocol
     align: str = "scale"
     moving: str = "geometric"
+    icp: str = "point_to_point"
     files: Path | None = None
     legacy_quaternion_order: bool = False
 

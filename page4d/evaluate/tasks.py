@@ -18,6 +18,7 @@ from page4d.evaluate.pose_scoring import score_pose
 from page4d.evaluate.relpose_scoring import RELPOSE_METRICS, score_relpose
 from page4d.evaluate.rules import Rules
 from page4d.evaluate.sequence import EvalSequence
+from page4d.evaluate.surfaces_scoring import SURFACE_METRICS, score_surfaces
 from page4d.metrics import METRICS
 from page4d.schema import Prediction, SequenceScore, UserError
 
@@ -107,6 +108,17 @@ POINTS = Task(
     with_points=True,
     with_public=False,
 )
+SURFACES = Task(
+    score_surfaces,
+    rules="ours, on the data, strides and measures of CUT3R's and Spann3R's scripts: Umeyama, then point-to-point ICP",
+    checked="closed forms; search trees are scipy's and ICP is ours, for open3d is no dependency; not run on real data",
+    metrics=SURFACE_METRICS,
+    headline=SURFACE_METRICS,
+    needs=("depth", "poses", "intrinsics"),
+    with_points=True,
+    choices=("icp",),
+    with_public=False,
+)
 RELPOSE = Task(
     score_relpose,
     rules=(
@@ -138,6 +150,7 @@ TASKS = {
     "videodepth": VIDEODEPTH,
     "pose": POSE,
     "points": POINTS,
+    "surfaces": SURFACES,
     "relpose": RELPOSE,
     "mask": MASK,
     "features": FEATURES,

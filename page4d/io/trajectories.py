@@ -121,6 +121,28 @@ def read_realestate(path: Path | str) -> Trajectory:
     return Trajectory(rigid_inverse(cam_from_world), rows[:, 0])
 
 
+def read_matrix(path: Path | str) -> NDArray[np.float64]:
+    """Read one matrix (4, 4), four numbers a line.
+
+    Raises:  UserError with the line for text or NaN, or another number of rows or columns.
+    """
+    rows = _rows(Path(path), (4,))
+    if len(rows) != 4:
+        raise UserError(f"{path} has {len(rows)} rows of 4 numbers, expected 4 rows")
+    return rows
+
+
+def read_matrix_blocks(path: Path | str) -> NDArray[np.float64]:
+    """Read matrices (N, 4, 4) below each other, four numbers a line; NaN says that a frame has no pose.
+
+    Raises:  UserError with the line for text, or a number of rows that is no multiple of four.
+    """
+    rows = _rows(Path(path), (4,), finite=False)
+    if len(rows) % 4:
+        raise UserError(f"{path} has {len(rows)} rows of 4 numbers, expected a multiple of 4")
+    return rows.reshape(-1, 4, 4)
+
+
 def poses_from_rows(rows: Array, place: str) -> NDArray[np.float64]:
     """Rigid transforms (N, 4, 4) from rows tx ty tz qx qy qz qw (N, 7), quaternions of any length.
 

@@ -133,6 +133,28 @@ def realestate10k(root: Path, clips: Mapping[str, Clip]) -> None:
         (root / "test" / f"{name}.txt").write_text("\n".join(rows) + "\n")
 
 
+def seven_scenes(root: Path, clips: Mapping[str, Clip]) -> None:
+    """<scene>/TestSplit.txt and <scene>/seq-01/frame-000000.{color.png,depth.proj.png,pose.txt}; a scene a clip."""
+    for name, clip in clips.items():
+        folder = root / name / "seq-01"
+        poses = np.linalg.inv(poses_4x4(clip))
+        for i, pixels in enumerate(images_u8(clip)):
+            save_image(folder / f"frame-{i:06d}.color.png", pixels)
+            save_image(folder / f"frame-{i:06d}.depth.proj.png", _u16(clip.depth[i].numpy(), 1000))
+            np.savetxt(folder / f"frame-{i:06d}.pose.txt", poses[i])
+        (root / name / "TestSplit.txt").write_text("sequence1\nsequence9\n")
+
+
+def nrgbd(root: Path, clips: Mapping[str, Clip]) -> None:
+    """<name>/{images/img0.png,depth/depth0.png,poses.txt}; poses are camera to world with OpenGL axes."""
+    for name, clip in clips.items():
+        for i, pixels in enumerate(images_u8(clip)):
+            save_image(root / name / "images" / f"img{i}.png", pixels)
+            save_image(root / name / "depth" / f"depth{i}.png", _u16(clip.depth[i].numpy(), 1000))
+        poses = np.linalg.inv(poses_4x4(clip)) * np.array([1, -1, -1, 1])
+        np.savetxt(root / name / "poses.txt", poses.reshape(-1, 4))
+
+
 WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "sintel": sintel_release.write,
     "synthetic": synthetic,
@@ -144,5 +166,7 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "scannet": scannet,
     "davis": davis,
     "co3d": co3d,
+    "7scenes": seven_scenes,
+    "nrgbd": nrgbd,
     "realestate10k": realestate10k,
 }
