@@ -95,11 +95,8 @@ def put(made: Study, change=lambda p: p, world=None) -> None:
     Origin(made.benchmark.name, made.benchmark.version, "truth", "page4d", "c", "w", inputs).save(folder)
     world = world or clips_of(made.benchmark.dataset)
     for sequence in made.sequences():
-        seen = (
-            list(world.values())
-            if made.benchmark.dataset == "nyu"
-            else [world[sequence.name.removeprefix("toy_").removesuffix("_seq-01")]]
-        )
+        name = sequence.name.removeprefix("toy_").removesuffix("_seq-01")
+        seen = list(world.values()) if made.benchmark.dataset == "nyu" else [world[name]]
         names = tuple(p.name for p in sequence.images)
         change(joined([exact(clip) for clip in seen], names)).save(folder / f"{sequence.name}.npz")
 
