@@ -150,4 +150,8 @@ def test_the_command_converts_masks_and_prints_how_to_score_them(davis, tmp_path
     command = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert "moving=model" in command
     assert main(command[1:]) == 0
-    assert "| model | 1/1 | 4.000 | - | - | 1.000 | 1.000 | 1.000 |" in capsys.readouterr().out
+    assert main(["evaluate", "run", *words, "moving=model", "weights=external:other"]) == 0
+    assert main(["evaluate", "predict", *words, "weights=external:other"]) == 2
+    assert "run or score them" in (told := capsys.readouterr()).err
+    assert told.out.count("| other (external) |") == 2
+    assert "| model | 1/1 | 4.000 | - | - | 1.000 | 1.000 | 1.000 |" in told.out

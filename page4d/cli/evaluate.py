@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from page4d.evaluate.harness import Study
     from page4d.evaluate.opening import EvaluationSettings
@@ -22,6 +22,7 @@ ACTIONS = {
     "predict": "write one Prediction for each sequence; go on where an earlier run stopped",
     "score": "compare predictions with the ground truth and write Scores",
     "run": "predict, then score",
+    "density": "run at several numbers of frames and frame rates; one table, one picture",
     "exact": "score weights on clips with exact truth, beside the best answers that need no network",
     "table": "print all Scores below out=, compare models, and write all as Markdown, CSV and LaTeX",
     "convert": "turn depth .npy files, a TUM trajectory or masks of another model into predictions",
@@ -82,20 +83,42 @@ def run(args: argparse.Namespace) -> int:
     study, label = chosen.study(), chosen.name
     if args.action == "convert":
         return _convert(study, label, args)
+    if chosen.foreign is not None:
+        if args.action not in ("run", "score"):
+            raise UserError(f"weights={chosen.weights} stands for converted predictions; run or score them")
+        return _show([study.score_folder(args.predictions or study.predictions(label), label)])
     if args.action == "score" and (args.predictions is not None or chosen.label is not None):
         # A label names predictions as they are; the name of weights promises that these weights made them.
         return _show([study.score_folder(args.predictions or study.predictions(label), label)])
     study.sequences()  # a folder that is not there is told before weights are fetched
     model = _model(chosen)
+    if args.action == "density":
+        return _density(study, model, label, chosen.density)
     failed = 0
     if args.action != "score":
-        failed = study.predict(model, label, report=lambda name, outcome: print(f"{name}: {outcome}", flush=True))
+        failed = study.predict(model, label, report=_tell)
     if args.action == "predict":
         print(f"{study.predictions(label)}")
         return EXIT_SOME_FAILED if failed else 0
     if not _last_process_standing():
         return EXIT_SOME_FAILED if failed else 0
     return _show([study.score(label, model)])
+
+
+def _density(study: Study, model: PAGE4D, label: str, wanted: Mapping[str, Any]) -> int:
+    from page4d.evaluate import density
+    from page4d.evaluate.tables import markdown
+    from page4d.settings import build
+
+    found = density.measure(study, model, label, build(density.Density, wanted, "density"), _tell)
+    stem = study.out / "tables" / f"density-{study.benchmark.name}-{label}"
+    paths = density.write(found, stem)
+    print(f"{markdown(density.table(found))}\n{', '.join(str(path) for path in paths)}")
+    return _failures(list(found.values()))
+
+
+def _tell(name: str, outcome: str) -> None:
+    print(f"{name}: {outcome}", flush=True)
 
 
 def _exact(words: Sequence[str]) -> int:

@@ -18,10 +18,10 @@ class Benchmark:
 
     Units:   `unit` is the length unit of the ground truth; max_depth and post_clip_max are in it, None = unlimited.
     Note:    source is whose data it is and download what to fetch; `stride` takes every so many-th frame, of images
-             and ground truth alike, and `frames` so many of each sequence, drawn at random with `seed` (None = all);
-             CO3D leaves sequences shorter than `min_frames` out; `sequences` are the names to run, empty = all folders
-             found; `fourteen` is the shorter list where the dataset has one; `settings` are those of the synthetic
-             world; `variant` tells benchmarks of one task and dataset apart.
+             and ground truth alike, `first` so many of these, and `frames` so many drawn at random with `seed` (None =
+             all); CO3D leaves sequences shorter than `min_frames` out; `sequences` are the names to run, empty = all
+             folders found; `fourteen` is the shorter list where the dataset has one; `settings` are those of the
+             synthetic world; `variant` tells benchmarks of one task and dataset apart.
     """
 
     task: str
@@ -36,6 +36,7 @@ class Benchmark:
     stride: int = 1
     frames: int | None = None
     seed: int = 0
+    first: int | None = None
     min_frames: int = 1
     sequences: tuple[str, ...] = ()
     fourteen: tuple[str, ...] = ()

@@ -56,9 +56,10 @@ class Study:
 
     def sequences(self) -> list[EvalSequence]:
         """The benchmark's sequences under the protocol; renders the synthetic ones that are not there yet."""
-        return list_sequences(self._root(), self.benchmark, self.protocol)
+        return list_sequences(self.folder(), self.benchmark, self.protocol)
 
-    def _root(self) -> Path:
+    def folder(self) -> Path:
+        """The data set's folder; renders the synthetic one."""
         if self.root is not None:
             return self.root
         if self.benchmark.dataset != "synthetic":

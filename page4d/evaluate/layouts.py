@@ -72,7 +72,7 @@ def _wanted(benchmark: Benchmark, protocol: Protocol, found: Iterable[str]) -> l
 
 def _strided(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
     # Pictures and their truth alike; the released video script takes the stride of the pictures alone (E12).
-    every = slice(None, None, benchmark.stride)
+    every = slice(None, None if benchmark.first is None else benchmark.first * benchmark.stride, benchmark.stride)
     read = sequence.read_trajectory
     return replace(
         sequence,

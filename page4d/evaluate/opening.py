@@ -15,6 +15,8 @@ from page4d.evaluate.old_names import current_name
 from page4d.evaluate.protocol import protocol_of
 from page4d.settings import build
 
+FOREIGN = "external:"
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -36,6 +38,7 @@ class EvaluationSettings:
     moving: str = "geometric"
     icp: str = "point_to_point"
     against: str | None = None
+    density: dict[str, Any] = field(default_factory=dict)
     device: str | None = None
     mask: bool | None = None
     legacy_quaternion_order: bool = False
@@ -43,7 +46,12 @@ class EvaluationSettings:
     @property
     def name(self) -> str:
         """How the model is called in tables."""
-        return self.label or Path(self.weights).name
+        return self.label or self.foreign or Path(self.weights).name
+
+    @property
+    def foreign(self) -> str | None:
+        """NAME where the weights are `external:NAME`: predictions that `convert` wrote under that label."""
+        return self.weights.removeprefix(FOREIGN) if self.weights.startswith(FOREIGN) else None
 
     def study(self) -> Study:
         """The benchmark, protocol and folders."""

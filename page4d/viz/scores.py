@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -64,6 +65,31 @@ def option_bars(values: Mapping[str, Mapping[str, float]], ylabel: str = "AbsRel
     axis.invert_yaxis()
     axis.set_xlabel(ylabel)
     figure.legend(loc="outside upper right", ncols=len(values), fontsize=8)
+    return figure
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A value over the number of frames: each point is the value and the ends of its interval, NaN without one."""
+
+    name: str
+    frames: Sequence[int]
+    points: Sequence[tuple[float, float, float]]
+
+
+def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
+    """A panel for each quantity, a curve for each frame rate, over the number of frames; bands are intervals."""
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3), squeeze=False, layout="constrained")
+    for axis, (quantity, curves) in zip(axes.flat, panels.items(), strict=True):
+        for curve in curves:
+            middle, low, high = np.array(curve.points, np.float64).T
+            (line,) = axis.plot(curve.frames, middle, marker="o", markersize=4, label=curve.name)
+            axis.fill_between(curve.frames, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+        axis.set_xscale("log", base=2)
+        ticks = sorted({count for curve in curves for count in curve.frames})
+        axis.set_xticks(ticks, [str(count) for count in ticks])
+        axis.set(xlabel="frames", ylabel=quantity, ylim=(0, None))
+    axes.flat[0].legend(fontsize=8)
     return figure
 
 

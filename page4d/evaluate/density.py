@@ -1,0 +1,123 @@
+"""How a score changes with how much is seen: the same sequences at several numbers of frames and frame rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from page4d.evaluate.comparison import interval_of
+from page4d.evaluate.harness import Report, Study
+from page4d.evaluate.tables import cost_of, write_tables
+from page4d.metrics import METRICS
+from page4d.model import PAGE4D
+from page4d.schema import Scores, UserError, atomic_write
+from page4d.viz.scores import Curve, density_panels
+
+FRAMES = (2, 4, 8, 16, 32)
+EVERY = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Density:
+    """Which densities: the first so many frames, of every so many-th.
+
+    Note:    all are measured on the same sequences, those that are long enough for the largest that any can hold;
+             what no sequence holds is left out.
+    """
+
+    frames: tuple[int, ...] = FRAMES
+    every: tuple[int, ...] = EVERY
+
+    def __post_init__(self) -> None:
+        if not self.frames or not self.every or min(*self.frames, *self.every) < 1:
+            raise UserError(f"density: frames {self.frames}, every {self.every}; expected whole numbers of 1 or more")
+
+    def of(self, lengths: Mapping[str, int]) -> tuple[list[tuple[int, int]], tuple[str, ...]]:
+        """The settings (frames, every) that the sequences hold, and the names of those that hold all of these.
+
+        Raises:  UserError if there is none.
+        """
+        pairs = [(count, step) for step in self.every for count in self.frames]
+        longest = max(lengths.values())
+        held = [pair for pair in pairs if span(*pair) <= longest]
+        if not held:
+            raise UserError(f"the longest sequence has {longest} frames; none of the densities {pairs} fits into it")
+        most = max(span(*pair) for pair in held)
+        return held, tuple(name for name, length in lengths.items() if length >= most)
+
+
+def span(frames: int, every: int) -> int:
+    """How many frames of a video so many frames of every so many-th reach over."""
+    return (frames - 1) * every + 1
+
+
+def study_at(study: Study, frames: int, every: int, sequences: tuple[str, ...]) -> Study:
+    """The study of the first `frames` frames of every `every`-th."""
+    benchmark = study.benchmark
+    variant = "-".join(part for part in (benchmark.variant, f"first{frames}", f"every{every}") if part)
+    stride = benchmark.stride * every
+    # Lists of the public protocol name sequences, too; here all settings are measured on the same ones.
+    thinned = replace(benchmark, variant=variant, first=frames, stride=stride, sequences=sequences)
+    return replace(study, benchmark=replace(thinned, left_out_by_public=()), root=study.folder())
+
+
+def measure(
+    study: Study, model: PAGE4D, label: str, density: Density, report: Report | None = None
+) -> dict[tuple[int, int], Scores]:
+    """Both loops at every density; by (frames, every).
+
+    Raises:  UserError for a density that is not one, or that no sequence holds.
+    """
+    lengths = {sequence.name: len(sequence.images) for sequence in study.sequences()}
+    held, names = density.of(lengths)
+    found = {}
+    for frames, every in held:
+        found[frames, every] = study_at(study, frames, every, names).run(model, label, report)
+    return found
+
+
+def table(found: Mapping[tuple[int, int], Scores]) -> pd.DataFrame:
+    """One row for each density: every headline score with its interval, and what it cost."""
+    rows = []
+    for (frames, every), scores in found.items():
+        row = {"frames": frames, "every": every, "n": f"{scores.n}/{scores.of}"}
+        cost = {name: value for name, value in cost_of(scores).items() if name != "frames"}
+        values: dict[str, float | None] = {}
+        for metric in scores.better:
+            low, high = interval_of(scores, metric)
+            title = METRICS[metric].heading
+            values |= {title: scores.mean.get(metric), f"{title} low": low, f"{title} high": high}
+        rows.append(row | values | cost)
+    return pd.DataFrame(rows)
+
+
+def write(found: Mapping[tuple[int, int], Scores], stem: Path) -> list[Path]:
+    """The table as Markdown, CSV and LaTeX, and the picture `stem.png`."""
+    paths = write_tables(table(found), stem)
+    first = next(iter(found.values()))
+    metric = next(iter(first.better))
+    panels: dict[str, list[Curve]] = {}
+    panels[METRICS[metric].title] = curves(found, lambda s: (s.mean[metric], *interval_of(s, metric)))
+    panels["seconds"] = curves(found, lambda s: (cost_of(s)["s"],) * 3)
+    panels["peak memory (GiB)"] = curves(found, lambda s: (cost_of(s)["GiB"],) * 3)
+    picture = stem.with_suffix(".png")
+    with atomic_write(picture) as stream:
+        density_panels(panels).savefig(stream, format="png", dpi=150)
+    return [*paths, picture]
+
+
+def curves(
+    found: Mapping[tuple[int, int], Scores], value: Callable[[Scores], tuple[float, float, float]]
+) -> list[Curve]:
+    """One curve over the number of frames for each frame rate."""
+    rates: Sequence[int] = list(dict.fromkeys(every for _, every in found))
+    made = []
+    for rate in rates:
+        counts = [frames for frames, every in found if every == rate]
+        points = [value(found[count, rate]) for count in counts]
+        name = "every frame" if rate == 1 else f"one frame of {rate}"
+        made.append(Curve(name, counts, points))
+    return made
