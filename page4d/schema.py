@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 PREDICTION_FORMAT = 1
 
 
+# What taking values out of a file ends in when it says something else than was expected: JSON knows numbers beyond all
+# integers and lists within lists without end.
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
 class UserError(ValueError):
     """A mistake in what the user gave; the command line prints it without a traceback and exits with 2."""
 
@@ -374,7 +379,7 @@ class Scores:
             raise UserError(f"cannot read {path}: {error.strerror}; `page4d evaluate score` writes it") from error
         except UserError:
             raise
-        except (KeyError, TypeError, AttributeError, ValueError) as error:  # ValueError: no JSON, or no text at all
+        except MALFORMED as error:
             raise UserError(f"{path} is not a whole Scores file ({error}); score again") from error
 
 

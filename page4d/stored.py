@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from page4d.schema import Prediction, UserError, atomic_write, concatenated, read_header
+from page4d.schema import MALFORMED, Prediction, UserError, atomic_write, concatenated, read_header
 
 FILM_FORMAT = 1
 FILM_FILE = "film.json"
@@ -143,7 +143,7 @@ def read_film_file(folder: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         version, meta, finished = stored["format"], dict(stored["meta"]), bool(stored["finished"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, *MALFORMED) as error:
         raise UserError(f"{path} is damaged ({error}); predict again") from error
     if version != FILM_FORMAT:
         raise UserError(f"{path} has film format {version}, this page4d reads {FILM_FORMAT}; predict again")

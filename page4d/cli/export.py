@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from page4d.cli.prediction_input import add_prediction_arguments
 from page4d.cli.values import whole
 from page4d.schema import Prediction, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MARKER = "export.json"
 # Said here and not imported, so that `--help` answers without numpy; a test holds it to the table of writers.
@@ -37,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--camera", choices=("each", "single"), default="each", help="one shared camera (the median), or each its own")
     add(
+        "--refine",
+        choices=("poses", "cameras"),
+        help="bundle adjustment first (extra: colmap): of the poses, or of poses and focal lengths",
+    )
+    add(
         "--up",
         choices=("opencv", "y", "z"),
         default="opencv",
@@ -61,12 +71,15 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--size input writes the network's own pictures and --images {args.images} others; give one")
     cloud = CloudOptions(args.points_from, args.drop, args.max_points)
     prediction = read_prediction(args)
+    moving = moving_of(prediction, args.moving)
+    if args.refine:
+        prediction = _refined(prediction, moving, args)
     colmap = bool({"colmap", "colmap-bin", "nerfstudio"} & set(args.format)) and args.images is None
     size = args.size or ("input" if colmap and not have_files(prediction) else "original")
     options = ExportOptions(
         size=size,
         cloud=cloud,
-        moving=moving_of(prediction, args.moving),
+        moving=moving,
         keep_moving=args.keep_moving,
         images=args.images,
         camera=args.camera,
@@ -86,6 +99,14 @@ def run(args: argparse.Namespace) -> int:
     elif colmap and args.size is None:
         print("all at the network's size: frames of a video have no image files (or pass --images FOLDER with them)")
     return 0
+
+
+def _refined(prediction: Prediction, moving: NDArray[np.bool_] | None, args: argparse.Namespace) -> Prediction:
+    from page4d.result.refined import refined
+
+    better, about = refined(prediction, moving=moving, camera=args.camera, focal=args.refine == "cameras")
+    print(about.words())
+    return better
 
 
 def _below(folder: Path, paths: Sequence[Path]) -> list[str]:

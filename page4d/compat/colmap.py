@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.compat.points import project_world_points_to_cam
-from page4d.extras import extras_named
+from page4d.result.reconstruction import Lens, Shown, reconstruction
 
 if TYPE_CHECKING:
     import pycolmap
@@ -129,25 +129,11 @@ def _reprojection_error(
 def _reconstruction(
     xyz: NDArray[Any], rgb: NDArray[Any], sightings: Sequence[_Sightings], cameras: _Cameras
 ) -> pycolmap.Reconstruction:
-    with extras_named("a COLMAP model"):
-        import pycolmap
-    made = pycolmap.Reconstruction()
-    ids = [made.add_point3D(point, pycolmap.Track(), colour) for point, colour in zip(xyz, rgb, strict=True)]
     width, height = (int(side) for side in cameras.image_size)
+    count = 1 if cameras.shared else len(sightings)
+    lenses = [Lens(cameras.kind, cameras.parameters(i), width, height) for i in range(count)]
+    images = []
     for number, seen in enumerate(sightings):
-        camera_id = 1 if cameras.shared else number + 1
-        if camera_id == number + 1:
-            parameters = cameras.parameters(number)
-            lens = pycolmap.Camera(
-                model=cameras.kind, width=width, height=height, params=parameters, camera_id=camera_id
-            )
-            made.add_camera_with_trivial_rig(lens)
-        shown = [pycolmap.Point2D(xy, ids[p]) for xy, p in zip(seen.pixels, seen.points, strict=True)]
-        name = f"image_{number + 1}"
-        image = pycolmap.Image(
-            name=name, points2D=pycolmap.Point2DList(shown), camera_id=camera_id, image_id=number + 1
-        )
-        made.add_image_with_trivial_frame(image, pycolmap.Rigid3d(cameras.extrinsics[number]))
-        for index, point in enumerate(seen.points):
-            made.points3D[ids[point]].track.add_element(number + 1, index)
-    return made
+        lens = 0 if cameras.shared else number
+        images.append(Shown(cameras.extrinsics[number], lens, seen.pixels, seen.points))
+    return reconstruction(xyz, rgb, lenses, images)

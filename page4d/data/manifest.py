@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from page4d.schema import UserError, atomic_write
+from page4d.schema import MALFORMED, UserError, atomic_write
 
 MANIFEST_FORMAT = 1
 
@@ -57,11 +57,13 @@ class Manifest:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             version = stored.pop("format")
-            frames = tuple(FrameRow(**row) for row in stored.pop("frames")) if version == MANIFEST_FORMAT else ()
+            known = version == MANIFEST_FORMAT
+            frames = tuple(FrameRow(**row) for row in stored.pop("frames")) if known else ()
+            manifest = cls(frames=frames, **stored) if known else None
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist; `page4d prepare` writes it") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except MALFORMED as error:
             raise UserError(f"{path} is not a manifest ({error}); run `page4d prepare` again") from error
-        if version != MANIFEST_FORMAT:
+        if manifest is None:
             raise UserError(f"{path} has manifest format {version}, this page4d reads {MANIFEST_FORMAT}; prepare again")
-        return cls(frames=frames, **stored)
+        return manifest

@@ -30,7 +30,7 @@ from page4d.io.pictures import open_rgb
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.npz import check_npz
-from page4d.schema import Prediction, UserError, atomic_write
+from page4d.schema import MALFORMED, Prediction, UserError, atomic_write
 
 FOLDER_FILE = "folder.json"
 Outcome = Literal["done", "there", "failed"]
@@ -76,7 +76,7 @@ class Origin:
             return replace(origin, benchmark=current_name(origin.benchmark), inputs=inputs)
         except FileNotFoundError as error:
             raise UserError(f"{folder} holds no predictions; `page4d evaluate predict` writes them") from error
-        except (ValueError, TypeError) as error:
+        except MALFORMED as error:
             raise UserError(f"{folder / FOLDER_FILE} is damaged ({error}); predict into an empty folder") from error
 
     def check(self, other: Origin, folder: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from page4d.io.png import decode_grey16, open_checked
-from page4d.schema import UserError, atomic_write
+from page4d.schema import MALFORMED, UserError, atomic_write
 
 SCALE_KEY = "depth_scale"
 DEPTH_PNG_MAX = 65535
@@ -75,7 +75,7 @@ def read_depth_png(path: os.PathLike[str] | str, scale: float | None = None) -> 
         raise UserError(f"{path} does not exist; expected a 16-bit grey PNG") from error
     except UserError:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, MemoryError, *MALFORMED) as error:
         raise UserError(f"{path} cannot be read as a PNG: {error}") from error
     if not mode.startswith("I"):
         raise UserError(f"{path} has pixels of mode {mode}, expected 16-bit grey")

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from page4d.model.config import PAGE4DConfig
-from page4d.schema import UserError
+from page4d.schema import MALFORMED, UserError
 
 CONFIG_KEY = "page4d_config"  # in the metadata of our own safetensors files
 CONFIG_FILE = "config.json"  # beside the weights, as save_pretrained and the hub's mixin leave it
@@ -89,7 +89,7 @@ def _read_config(path: Path, text: bytes) -> PAGE4DConfig:
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}, expected an object")
         return PAGE4DConfig.from_dict(values)
-    except (ValueError, TypeError, RecursionError) as error:
+    except MALFORMED as error:
         raise UserError(f"{path} carries a configuration that this page4d cannot read: {error}") from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from page4d.schema import UserError
+from page4d.schema import MALFORMED, UserError
 
 Values = list[bytes] | np.ndarray[Any, Any]
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3
@@ -82,7 +82,7 @@ def parse_example(data: bytes, wanted: Collection[str]) -> dict[str, Values]:
                 name = bytes(parts[1]).decode()
                 if name in wanted:
                     found[name] = _feature(parts.get(2, memoryview(b"")))
-    except (IndexError, KeyError, ValueError, struct.error) as error:
+    except (*MALFORMED, struct.error) as error:
         raise UserError(f"a record is no tf.train.Example ({error}); the file is damaged or of another kind") from error
     return found
 

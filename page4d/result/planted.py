@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from page4d.geometry import relative_to_first, world_points
+from page4d.geometry import camera_centres, relative_to_first, world_points
 from page4d.schema import Prediction
 
 
@@ -41,6 +42,30 @@ def plant(exact: Prediction, errors: PlantedErrors, rng: np.random.Generator) ->
         K = torch.from_numpy(exact.K).double()
         points = world_points(torch.from_numpy(depth).double(), K, pose).float().numpy()
     return replace(exact, cam_from_world=pose.float().numpy(), depth=depth, points=points)
+
+
+def with_wrong_cameras(exact: Prediction, turn_deg: float, step: float, rng: np.random.Generator) -> Prediction:
+    """The prediction with every camera but the first turned and moved at random.
+
+    Units:   turn_deg is the standard deviation of a turn about each axis, step that of a shift along each as share of
+             the diagonal of the box around the cameras.
+    """
+    pose = torch.from_numpy(exact.cam_from_world).double()
+    centres = camera_centres(pose)
+    path = float((centres.amax(0) - centres.amin(0)).norm())
+    turns, shifts = (torch.from_numpy(rng.standard_normal((len(exact) - 1, 3))) for _ in range(2))
+    turned = _rotations(torch.deg2rad(turn_deg * turns)) @ pose[1:, :, :3]
+    moved = -turned @ (centres[1:] + step * path * shifts)[..., None]
+    pose[1:] = torch.cat((turned, moved), -1)
+    return replace(exact, cam_from_world=pose.float().numpy())
+
+
+def _rotations(vectors: Tensor) -> Tensor:
+    """Rotation matrices (N, 3, 3) from rotation vectors (N, 3)."""
+    axes = torch.eye(3, dtype=vectors.dtype).expand(len(vectors), 3, 3)
+    cross = torch.linalg.cross(vectors[:, None].expand(-1, 3, 3), axes).mT
+    rotations: Tensor = torch.linalg.matrix_exp(cross)
+    return rotations
 
 
 def _factors(shape: tuple[int, ...], errors: PlantedErrors, rng: np.random.Generator) -> NDArray[np.float64]:

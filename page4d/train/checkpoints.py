@@ -22,7 +22,7 @@ from torch.torch_version import TorchVersion
 
 from page4d.io.checksums import sha256_of
 from page4d.io.names import checked_name
-from page4d.schema import UserError, atomic_write
+from page4d.schema import MALFORMED, UserError, atomic_write
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -95,7 +95,7 @@ class Checkpoints:
             stored = json.loads(path.read_text(encoding="utf-8"))
             known = stored["format"] == FORMAT
             entries = tuple(map(_entry, stored["entries"])) if known else ()
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        except MALFORMED as error:
             raise UserError(f"{path} is damaged ({error}); restore it, or start a new run folder") from error
         if not known:
             raise UserError(f"{path} has format {stored['format']}, this page4d reads {FORMAT}")

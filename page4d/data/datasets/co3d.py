@@ -34,7 +34,7 @@ from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import annotating, read_half_png, read_json, read_mask, read_rgb
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.io.names import by_number, checked_name, checked_relative, frame_number, list_files
-from page4d.schema import UserError
+from page4d.schema import MALFORMED, UserError
 
 # The categories of the public training; the download has 51.
 PUBLIC_CATEGORIES = (
@@ -136,7 +136,7 @@ class CO3D(SceneDataset[CO3DOptions]):
         found: dict[str, list[int]] = {}
         try:
             listed = [(str(sequence), frame_number(str(image))) for sequence, _, image in stored[self.split]]
-        except (TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise UserError(f"{path}: {error}; expected entries of sequence, number and image path") from error
         for sequence, number in listed:
             if number in present.get(sequence, ()):

@@ -7,6 +7,7 @@ short or of another kind raises UserError with its path.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import struct
@@ -24,12 +25,12 @@ from PIL import Image, UnidentifiedImageError
 from page4d.extras import extras_named
 from page4d.io.pictures import open_header
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
-from page4d.schema import UserError
+from page4d.schema import MALFORMED, UserError
 
 # Errors of zlib, struct and HDF5 come through as they are, and PIL stumbles over numbers of damaged headers.
 _BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError, zlib.error,
-    struct.error, TypeError, KeyError, IndexError, AttributeError, OverflowError, RuntimeError,
+    *MALFORMED, OSError, SyntaxError, EOFError, UnidentifiedImageError, Image.DecompressionBombError, zlib.error,
+    struct.error, RuntimeError, MemoryError,
 )  # fmt: skip
 # The largest grids are Spring's, 3840 x 2160; the largest tables CO3D's, 300 MB a category.
 MAX_VALUES, MAX_TEXT_BYTES = 1 << 27, 1 << 30
@@ -57,7 +58,7 @@ def annotating(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+    except MALFORMED as error:
         raise UserError(f"{path}: an entry has no usable {error}; download the annotations again") from error
 
 
@@ -146,8 +147,10 @@ def _opened(path: Path) -> Image.Image:
 
     Raises:  UserError if the header claims more pixels than the file can hold.
     """
-    size = path.stat().st_size
-    image = open_header(path, str(path), size)
+    # Of bytes at hand, for PIL asks a file for as much as a chunk claims, and that much memory is then taken.
+    data = path.read_bytes()
+    size = len(data)
+    image = open_header(io.BytesIO(data), str(path), size)
     if image.width * image.height > MOST_PACKED * size:
         image.close()
         raise UserError(f"{path} claims {image.width} x {image.height} pixels in {size} bytes; download it again")

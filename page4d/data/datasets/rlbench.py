@@ -36,7 +36,7 @@ from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_json, read_labels, read_rgb, reading
 from page4d.io.arrays import read_npz
 from page4d.io.names import by_number
-from page4d.schema import UserError
+from page4d.schema import MALFORMED, UserError
 
 CAMERAS = ("front", "overhead", "left_shoulder", "right_shoulder", "wrist")
 FULL_SCALE = 2**24 - 1
@@ -211,7 +211,7 @@ def _exported_camera(view: View) -> Camera:
     stored = read_json(view.cameras)
     try:
         extrinsic, intrinsic = (np.array(stored[view.camera][key], np.float64) for key in ("Extrinsic", "Intrinsic"))
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise UserError(f"{view.cameras} has no Extrinsic and Intrinsic of {view.camera!r} ({error})") from error
     if extrinsic.shape not in ((3, 4), (4, 4)) or intrinsic.shape != (3, 3):
         raise UserError(

@@ -28,7 +28,7 @@ from page4d.data.datasets.formats import read_json
 from page4d.data.datasets.paired import PairedFiles, PairedSequences
 from page4d.io.names import checked_relative
 from page4d.io.trajectories import poses_from_rows
-from page4d.schema import UserError
+from page4d.schema import MALFORMED, UserError
 
 # https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats#intrinsic_camera_calibration_of_the_kinect
 FREIBURG1 = Calibration(640, 480, 517.3, 516.5, 318.6, 255.3, (0.2624, -0.9531, -0.0054, 0.0026, 1.1633))
@@ -127,6 +127,6 @@ def read_calibration(path: Path) -> Calibration:
     try:
         size = int(stored["width"]), int(stored["height"])
         fx, fy, cx, cy = (float(stored[key]) for key in ("fx", "fy", "cx", "cy"))
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise UserError(f"{path} is no calibration ({error!r}); expected width, height, fx, fy, cx, cy") from error
     return Calibration(*size, fx, fy, cx, cy)
