@@ -149,11 +149,12 @@ def windows_of(
         yield begin, cut_images(held, slice(begin - first, None))
 
 
-def cut_images(frames: LoadedImages, part: slice) -> LoadedImages:
+def cut_images(frames: LoadedImages, part: slice | NDArray[np.int64]) -> LoadedImages:
     """Some of the frames of a batch, their pictures in memory of their own, which starts alike whoever cut them."""
     values = {f.name: getattr(frames, f.name) for f in fields(frames)}
+    names = tuple(np.array(values.pop("names"), object)[part])
     cut: dict[str, Any] = {name: value[part] for name, value in values.items() if value is not None}
-    return replace(frames, **cut | {"images": cut["images"].clone()})
+    return replace(frames, **cut | {"images": cut["images"].clone(), "names": names})
 
 
 def joined_images(before: LoadedImages, after: LoadedImages) -> LoadedImages:

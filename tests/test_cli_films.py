@@ -122,3 +122,16 @@ def test_each_film_grows_in_a_folder_of_its_own(
     assert predict(*words) == 0
     assert "1 of 2 clips are there already" in capsys.readouterr().out
     assert len(Prediction.open(tmp_path / "out" / "broken" / "prediction")) == 5
+
+
+def test_keyframes_are_the_same_in_one_pass_and_in_windows(video: Path, tmp_path: Path) -> None:
+    assert predict(video, "--out", tmp_path / "whole", "--keyframes", "0.07", "--moving", "none") == 0
+    whole = Prediction.load(tmp_path / "whole" / "prediction.npz")
+    # 4 px of 128 a frame and a picture of 80 x 112: 0.07 of the diagonal are three steps.
+    assert whole.frame_names == tuple(f"walk_{i:06d}" for i in (0, 3, 6, 9))
+    assert whole.meta["frames"] == {"keyframes": 0.07}
+    words = ("--keyframes", "0.07", "--window", "3", "--overlap", "1", "--moving", "none")
+    assert predict(video, "--out", tmp_path / "film", *words) == 0
+    film = Prediction.open(tmp_path / "film" / "prediction")
+    assert film.frame_names == whole.frame_names
+    assert film.meta["keyframes"] == 0.07

@@ -79,12 +79,13 @@ def _predicted(args: argparse.Namespace, model: PAGE4D, windows: Windows) -> Sto
 
     from page4d.films import predict_film
     from page4d.io.frame_stream import FrameStream
+    from page4d.keyframes import Keyframes, only_keyframes
 
     config = model.config
     stream = FrameStream(args.inputs, frame_options(args, config.img_size, config.patch_size))
     _say_memory(args, model, stream, windows)
     clear_finished(args.out)
-    asked = ("mode", "fps", "max_frames", "every", "spread", "start", "end", "pages", "bits", "alpha")
+    asked = ("mode", "fps", "max_frames", "every", "spread", "start", "end", "pages", "bits", "alpha", "keyframes")
     settings = {"weights": str(args.weights), "inputs": [str(path) for path in args.inputs]}
     settings |= {name: getattr(args, name) for name in asked}
     with tqdm(desc="frames", unit="") as bar:
@@ -93,7 +94,8 @@ def _predicted(args: argparse.Namespace, model: PAGE4D, windows: Windows) -> Sto
             bar.update(done - bar.n)
 
         folder, precision = args.out / FILM_FOLDER, args.precision
-        return predict_film(model, stream, folder, windows, precision=precision, settings=settings, on_window=show)
+        frames = stream if args.keyframes is None else only_keyframes(stream, Keyframes(args.keyframes))
+        return predict_film(model, frames, folder, windows, precision=precision, settings=settings, on_window=show)
 
 
 def _say_memory(args: argparse.Namespace, model: PAGE4D, stream: FrameStream, windows: Windows) -> None:

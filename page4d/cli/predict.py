@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
 from page4d.cli.prediction_input import add_known_arguments, check_known, with_what_is_known
-from page4d.cli.values import device, shard, share, whole
+from page4d.cli.values import device, keyframes, shard, share, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ DEFAULT_OVERLAP = 4
 LEAST_BYTES = 1_000_000
 # Of a pixel, packed: depth, confidence and point of each head, its colour, and its place in the depth map's file.
 PIXEL_BYTES = 16
+CHOICES = ("fps", "every", "max_frames", "spread", "start", "end", "keyframes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
     add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
+    add(
+        "--keyframes",
+        type=keyframes,
+        nargs="?",
+        const=keyframes("0.05"),
+        metavar="SHARE",
+        help="keep a frame when the picture has moved by that share of its diagonal since the last one (default: 0.05)",
+    )
     add(
         "--moving",
         choices=("auto", "geometric", "model", "none"),
@@ -125,6 +134,7 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     from page4d.cli.progress import block_progress
     from page4d.inference import device_for, predict, products_dtype
     from page4d.io.frames import list_frames, load_frames
+    from page4d.keyframes import Keyframes, keyframes_of
     from page4d.model.memory import ForwardPass, memory_needed
 
     check_known(args)
@@ -132,6 +142,9 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     model = load_network(args) if network is None else network
     device = device_for(model, None)
     frames = load_frames(args.inputs, frame_options(args, model.config.img_size, model.config.patch_size))
+    if args.keyframes is not None:
+        frames, every = keyframes_of(frames, Keyframes(args.keyframes)), len(frames)
+        print(f"{len(frames)} of {every} frames are keyframes", flush=True)
     height, width = frames.size_hw
     check_space(args.out, len(frames) * height * width * PIXEL_BYTES)
     one = ForwardPass.of(model, len(frames), frames.size_hw, products_dtype(model, device, args.precision))
@@ -140,9 +153,15 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     said = f"{len(frames)} frames on {device}"
     with nullcontext() if args.compile else block_progress(model, said, 1):
         prediction = predict(model, frames, precision=args.precision)
-    meta = prediction.meta | {"weights": str(args.weights), "mode": args.mode}
+    meta = prediction.meta | {"weights": str(args.weights), "mode": args.mode} | _choice(args)
     prediction = with_what_is_known(replace(prediction, meta=meta), args)
     return prediction, moving_of(prediction, args.moving)
+
+
+def _choice(args: argparse.Namespace) -> dict[str, Any]:
+    """How frames were chosen, for the Prediction's meta: what was said, and nothing that was not."""
+    said = {name: getattr(args, name) for name in CHOICES}
+    return {"frames": {name: value for name, value in said.items() if value not in (None, 1)}}
 
 
 def _windows(args: argparse.Namespace) -> Windows | None:

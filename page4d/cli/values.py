@@ -56,6 +56,14 @@ def share(text: str) -> float:
     return value
 
 
+def keyframes(text: str) -> float:
+    """By which share of the diagonal a picture has moved: above 0, below 1."""
+    value = share(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: every frame is a keyframe then; leave --keyframes out")
+    return value
+
+
 def shard(text: str) -> tuple[int, int]:
     """The I-th of N parts, as I/N."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)

@@ -68,9 +68,9 @@ def followed(images: NDArray[np.uint8], still: NDArray[np.bool_] | None = None) 
     found, begun = [], 0
     for i, picture in enumerate(grey):
         if i > 0:
-            at, kept = _step(grey[i - 1], picture, at, usable[i])
+            at, kept = step(grey[i - 1], picture, at, usable[i])
             number = number[kept]
-        new = _corners(picture, usable[i], at)
+        new = new_corners(picture, usable[i], at)
         at = np.concatenate((at, new))
         number = np.concatenate((number, begun + np.arange(len(new))))
         begun += len(new)
@@ -79,7 +79,7 @@ def followed(images: NDArray[np.uint8], still: NDArray[np.bool_] | None = None) 
     return Sightings(frame, point, pixels).kept(np.ones(len(frame), bool))
 
 
-def _corners(grey: NDArray[np.uint8], usable: NDArray[np.bool_], taken: NDArray[np.float32]) -> NDArray[np.float32]:
+def new_corners(grey: NDArray[np.uint8], usable: NDArray[np.bool_], taken: NDArray[np.float32]) -> NDArray[np.float32]:
     """New corners (N, 2), away from those that are followed already."""
     wanted = CORNERS - len(taken)
     if wanted <= 0:
@@ -92,7 +92,7 @@ def _corners(grey: NDArray[np.uint8], usable: NDArray[np.bool_], taken: NDArray[
     return np.empty((0, 2), np.float32) if corners is None else np.asarray(corners, np.float32).reshape(-1, 2)
 
 
-def _step(
+def step(
     first: NDArray[np.uint8], second: NDArray[np.uint8], at: NDArray[np.float32], usable: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Where points (N, 2) of a frame are in the next, and which of them are there."""
