@@ -1,4 +1,4 @@
-"""Keyframes: of a film, the frames in which the picture has moved far enough since the last one that was kept.
+"""Of a film, the frames in which the picture has moved far enough since the last one that was kept.
 
 It is decided by the pictures alone, before the network sees them: where a camera rests, windows are not filled with
 copies of one view, and where it hurries, no view is left out.
