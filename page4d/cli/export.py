@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refined(prediction: Prediction, moving: NDArray[np.bool_] | None, args: argparse.Namespace) -> Prediction:
-    from page4d.result.refined import refined
+    from page4d.result.bundle_adjustment import refined
 
     better, about = refined(prediction, moving=moving, camera=args.camera, focal=args.refine == "cameras")
     print(about.words())

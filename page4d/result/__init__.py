@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         patches_moving as patches_moving,
     )
     from page4d.result.original import with_intrinsics as with_intrinsics
-    from page4d.result.refined import Refinement as Refinement, refined as refined
+    from page4d.result.bundle_adjustment import Refinement as Refinement, refined as refined
     from page4d.result.sightings import Sightings as Sightings, followed as followed
 else:
     __getattr__, __dir__, __all__ = door(__name__, __file__)

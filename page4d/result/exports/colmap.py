@@ -113,8 +113,9 @@ def _sees(depth: NDArray[np.float32], pixels: NDArray[np.float64], z: NDArray[np
     """Which points (N,), projected to `pixels` (N, 2) at depth z, lie in the picture and at the depth seen there."""
     last = np.array(depth.shape[::-1]) - 1
     nearest = np.clip(np.rint(pixels), 0, last)
-    inside = (z > 0) & (np.abs(pixels - nearest) <= HALF_PIXEL).all(1)
+    inside = (np.abs(pixels - nearest) <= HALF_PIXEL).all(1)
     column, row = nearest.astype(np.int64).T
+    # A point behind the camera has a negative z, which agrees with no depth.
     return np.asarray(inside & (np.abs(depth[row, column] - z) <= _DEPTH_AGREES * np.abs(z)))
 
 
