@@ -1,6 +1,6 @@
 """Films of any length: peak memory and time per frame of 200, 1,000 and 5,000 frames with the built-in network.
 
-    python benchmarks/films.py                      three films, each in a process of its own: about three minutes
+    python benchmarks/films.py                      three films, each in a process of its own: eight minutes of one core
     python benchmarks/films.py --frames 50 100      other lengths
     python benchmarks/films.py --kill               beside it: a run killed in the middle ends with the same bits
 
@@ -35,7 +35,7 @@ from page4d.version import code_revision
 from page4d.windows import Windows
 
 RESULTS = Path(__file__).parent / "results" / "films.json"
-SIZE = 112
+SIZE = 56
 WINDOWS = Windows(32, 4)
 BATCH = 8
 

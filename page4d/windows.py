@@ -247,7 +247,8 @@ def _misfit(fit: Similarity, shared: _SharedPoints) -> tuple[float, float]:
 def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
     ordered, order = values.sort()
     reached = weights[order].cumsum(0)
-    return ordered[int(torch.searchsorted(reached, reached[-1] / 2))]
+    # A copy, for a join that is kept would keep all values alive by a view of one.
+    return ordered[int(torch.searchsorted(reached, reached[-1] / 2))].clone()
 
 
 def _by_cameras(before: Prediction, part: Prediction, scale: Tensor) -> Similarity:

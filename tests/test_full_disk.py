@@ -106,3 +106,66 @@ def test_ctrl_c(
     assert code == 130
     assert told(capsys) == "page4d: interrupted"
     assert left(tmp_path) == []
+
+
+def pictures(folder: Path) -> list[str]:
+    """Two frames and a small network that tracks, in a folder of their own."""
+    own = folder / "in"
+    own.mkdir()
+    save_weights(little_model(enable_track=True, img_size=160), own / "little.safetensors")
+    for name in ("a", "b"):
+        Image.effect_noise((160, 160), 90).convert("RGB").save(own / f"{name}.png")
+    return [str(own / "a.png"), str(own / "b.png")]
+
+
+def writing(kind: str, folder: Path) -> list[str]:
+    """A command that writes beside folder/in, where all that it reads stands."""
+    files, weights = pictures(folder), str(folder / "in" / "little.safetensors")
+    little = ["--weights", weights, "--device", "cpu"]
+    size = ["--frames", "2", "--height", "48", "--width", "64"]
+    words = {
+        "track": ["track", *files, *little, "--grid", "2"],
+        "features": ["features", "--images", *files, *little],
+        "film": ["predict", *files, *little, "--window", "2", "--overlap", "1"],
+        "synthetic": ["prepare", "synthetic", "static-test", "--scenes", "1", *size],
+        "export-model": ["export-model", weights, "--height", "64", "--width", "64"],
+        "check-data": ["check-data", "data=synthetic", "--clips", "1", "--frames", "2", "--width", "64", "--show", "1"],
+    }[kind]
+    return [*words, "--out", str(folder / ("out.pt2" if kind == "export-model" else "out"))]
+
+
+# A film goes on from the parts that are whole, and a scene from the frames that are staged, so their folders stay.
+GOES_ON = {"film": {"out"}, "synthetic": {"out"}}
+WRITERS = (
+    "track",
+    "features",
+    "film",
+    "synthetic",
+    pytest.param("export-model", marks=pytest.mark.slow),
+    pytest.param("check-data", marks=pytest.mark.slow),
+)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_other_writers(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = writing(kind, tmp_path)
+    with files_of_at_most(300):
+        assert main(words) == 2
+    assert told(capsys).startswith("page4d: error: ")
+    assert {path.name for path in tmp_path.iterdir()} - {"in"} == GOES_ON.get(kind, set())
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_ctrl_c_in_other_writers(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = writing(kind, tmp_path)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("fsync", "rename", "replace"):
+        monkeypatch.setattr(os, name, interrupted)
+    assert main(words) == 130
+    assert told(capsys) == "page4d: interrupted"
+    assert {path.name for path in tmp_path.iterdir()} - {"in"} == GOES_ON.get(kind, set())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -84,7 +85,10 @@ def save_exported(network: PAGE4D, path: os.PathLike[str] | str, height: int, wi
     notes = {"page4d_config": json.dumps(asdict(network.config)), "weights_sha256": weights_sha256(network)}
     with _beside(target) as part:
         if target.suffix == ".pt2":
-            torch.export.save(program, part, extra_files={f"{key}.txt": text for key, text in notes.items()})
+            # First into memory: a full disk in the midst of torch's own writer ends the process, not the call.
+            packed = io.BytesIO()
+            torch.export.save(program, packed, extra_files={f"{key}.txt": text for key, text in notes.items()})
+            part.write_bytes(packed.getbuffer())
         else:
             _save_onnx(program, part, names, notes)
     return names
