@@ -106,12 +106,13 @@ scene_figure(prediction, moving=moving)
 #
 # Of a synthetic clip we know the truth. The next cell predicts eight held-out clips and compares. Each number stands
 # beside a baseline that needs no network: a depth map of one value, and a camera that never turns. Depth has no unit
-# of its own, so each clip's depth is first scaled by one number, the ratio of the medians.
+# of its own, so each clip's depth is first scaled by one number, the ratio of the medians. Of your own pictures nobody
+# knows the truth: then nothing is measured here.
 
 # %%
-from page4d.evaluate import held_out_scores
+from page4d.evaluate import held_out_clips, mean_scores
 
-errors = held_out_scores(model, clips=8, frames=frames) if views.truth else None
+clips = held_out_clips(model, clips=8, frames=frames) if views.truth else []
 
 # %% tags=["hide-input"]
 rows = {"mean relative error of depth": ("abs_rel", "abs_rel_constant", "{:.3f}")}
@@ -123,25 +124,33 @@ def told(name, form):
     return "90 by chance" if name is None else form.format(getattr(errors, name))
 
 
+errors = mean_scores(clips) if clips else None
 table = {
     what: (told(ours, form), told(base, form))
     for what, (ours, base, form) in rows.items()
-    if errors
+    if clips
 }
-pd.DataFrame(table, index=["network", "without a network"]).T
+pd.DataFrame(table, index=["network", "without a network"]).T if clips else None
 
-# %% tags=["hide-input"]
-if errors:
-    depth = errors.abs_rel / errors.abs_rel_constant
-    turned = errors.rotation_deg / errors.rotation_deg_still
-    print(f"depth: {depth:.2f} of the error of a depth map of one value")
-    print(f"rotation: {turned:.2f} of the error of a camera that never turns")
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+from page4d.evaluate import beside_nothing, exam_of, standing_text
 
-# %% [markdown]
-# Below 1 is better than no network. The built-in networks have learned depth, and some of how the camera turns; a good
-# part of its motion they miss. So the predicted pyramids above stand closer together than the true ones below, and the
-# moving mask also marks places that only the camera's motion displaces. Eight clips are few:
-# `page4d/model/builtin/page4d-tiny.md` holds the same comparison on many more, with intervals.
+exam = exam_of(model)
+said = []
+if clips:
+    effects = beside_nothing(clips)
+    said += [f"On these {len(clips)} clips: depth {effects['abs_rel']};"]
+    said += [f"rotation {effects['rotation']}. Few clips leave wide intervals."]
+said += [standing_text(exam)] if exam else []
+Markdown(" ".join(said)) if said else None
+
+# %% tags=["remove-input"]
+text = "A difference is called one if its interval leaves out 0 and it is not smaller than "
+text += f"{effects['abs_rel'].smallest:.0%}. " if clips else ""
+text += "Where a network misses part of the camera's motion, the predicted pyramids above stand closer together than the "
+text += "true ones below, and the moving mask also marks places that only the camera's motion displaces."
+Markdown(text) if clips else None
 
 # %% mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}} tags=["remove-input"]
 from page4d.result import prediction_from_clip
@@ -158,4 +167,59 @@ scene_figure(prediction_from_clip(views.truth)) if views.truth else None
 # page4d predict clip.mp4 --fps 5 --max-frames 24 --weights nomask --device cuda --out result
 # ```
 #
-# [](02_conventions_and_geometry) says what the numbers mean: axes, poses, pixels and units.
+# [](17_your_own_video) goes from a phone clip to metres and files for other programs; [](02_conventions_and_geometry) says
+# what the numbers mean: axes, poses, pixels and units.
+
+# %% [markdown]
+# ## Recap
+#
+# - One call takes pictures to cameras, depth, points and confidences; a `Prediction` holds them as plain arrays and knows
+#   which weights and which code made it.
+# - The answer has a unit of its own. Depth is compared after one scale for the whole clip.
+# - A number means something beside an answer that knows nothing, on the same clips, with an interval.
+#
+# ## Exercises
+#
+# **1.** The first frame is the world. Predict the same pictures backwards and show which camera sits at the origin now.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+import torch
+from page4d.geometry import camera_centres
+
+backwards = page4d.predict(model, views.frames.images.flip(0))
+for name, p in {"forwards": prediction, "backwards": backwards}.items():
+    centres = camera_centres(torch.from_numpy(p.cam_from_world))
+    print(name, [f"{length:.3f}" for length in centres.norm(dim=1).tolist()])
+# The first entry is close to 0 both times, and it is another frame.
+
+# %% [markdown]
+# **2.** Does it help to show more frames? Compare the depth error of four clips at 2, 4 and 8 frames.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+longer = {n: mean_scores(held_out_clips(model, clips=4, frames=n)) for n in (2, 4, 8)}
+pd.DataFrame({f"{n} frames": vars(scores) for n, scores in longer.items()}).round(3)
+
+# %% [markdown]
+# **3.** Is the confidence worth its name? Sort the pixels of a held-out clip by it and compare the depth error of the
+# least and the most confident tenth.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+import numpy as np
+from page4d.world import split_clip
+
+size = model.config.img_size
+clip = split_clip("dynamic-test", 1, height=size, width=size, frames=frames)
+guess = page4d.predict(model, clip.images)
+true, ours = clip.depth.numpy(), guess.depth
+known = true > 0
+off = np.abs(ours * np.median(true[known] / ours[known]) / true.clip(1e-6) - 1)[known]
+order = guess.depth_conf[known].argsort()
+tenth = len(order) // 10
+low, high = off[order[:tenth]].mean(), off[order[-tenth:]].mean()
+print(f"least confident tenth {low:.2f}, most confident tenth {high:.2f}")
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`wang2025vggt` for the network, {cite:t}`zhou2025page4d` for its mask, {cite:t}`wang2024dust3r` for the idea of
+# predicting points; [](18_why_moving_scenes_break_poses) tells how they follow from one another.

@@ -259,3 +259,52 @@ _ = axis.set(xlabel="million parameters")
 # %% [markdown]
 # Most of the weights are in the aggregator. The chapter on the mask adds the one part that PAGE-4D has and VGGT
 # {cite}`wang2025vggt` has not: the mask.
+
+# %% [markdown]
+# ## Recap
+#
+# - A picture is cut into patches; each patch, one camera token and four registers are the tokens of a frame.
+# - Frame blocks see one frame, global blocks all of them; their outputs side by side are what the heads read.
+# - Which frame is the world is said by the special tokens and by nothing else.
+# - Cameras are read from one token a frame and corrected several times, maps from patches of four pairs.
+#
+# ## Exercises
+#
+# **1.** How many tokens have 100 frames of 518 x 336 in the released network, and how large would their matrix of attention
+# be in one head with 16-bit numbers?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+released = page4d.PAGE4DConfig()
+side = released.patch_size
+many = 100 * (start + (518 // side) * (336 // side))
+print(f"{many:,} tokens, {many**2 * 2 / 1e9:.0f} GB")
+# Nobody stores it: attention is computed in tiles, and only its result is kept.
+
+# %% [markdown]
+# **2.** With how many frames does global attention cost ten times as much as frame attention?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+# (S P)^2 / (S P^2) = S, so with ten, whatever the size of the pictures.
+for n in (2, 10, 100):
+    print(f"{n} frames: global / frame = {(n * P) ** 2 / (n * P**2):.0f}")
+
+# %% [markdown]
+# **3.** Shuffle the patches of one frame before the first pair, positions and all. Without running it: which outputs change,
+# and what would change if there were no rotary positions? (Try it in [](19_build_it_in_150_lines).)
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+# With its position carried along, a patch is the same token at another place of a list: attention does not see the
+# order of the list, so the camera does not change and the maps are shuffled alike. Without rotary positions the network
+# could not tell a picture from its jigsaw at all.
+small = torch.randn(1, 1, 6, 8)
+mixed = [3, 1, 5, 0, 4, 2]
+look = torch.nn.functional.scaled_dot_product_attention
+together = look(small, small, small)[:, :, mixed]
+apart = look(*[small[:, :, mixed]] * 3)
+print(f"largest difference {(together - apart).abs().max():.1e}")
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`dosovitskiy2021vit` cut pictures into tokens first; {cite:t}`darcet2024registers` explain registers,
+# {cite:t}`su2024roformer` rotary positions and {cite:t}`oquab2024dinov2` the encoder of the released network.

@@ -132,26 +132,22 @@ from page4d.world import split_clip
 
 held_out = [
     split_clip("dynamic-test", i, height=H, width=W, frames=frames)
-    for i in range(clips if views.truth else 0)
+    for i in range(clips)
 ]
 areas = []
 for clip in held_out:
     mask = aggregator.run(clip.images[None].to(device), keep=()).mask[0].cpu().numpy()
     areas.append(moving_auc(-mask, patches_moving(clip.moving.numpy(), rows, columns)))
 
-# %% tags=["hide-input"]
-import numpy as np
+# %%
+from page4d.evaluate import marks_text
 
-if areas:
-    low, high = np.nanmin(areas), np.nanmax(areas)
-    print(
-        f"moving below still in {np.nanmean(areas):.2f} of all pairs (chance 0.50), {low:.2f} to {high:.2f} over {len(areas)} clips"
-    )
+print(marks_text(areas, "patch"))
 
 # %% [markdown]
 # In the paper nobody tells the mask what moves; it learns only from what helps the cameras. This small network's was told
-# (`aid.mask_weight`). Near or under 0.5 means that a mask has not found the moving things. What a small network's mask finds says little about the released one: that needs the released
-# weights.
+# (`aid.mask_weight`). A share near a half means that a mask has not found the moving things. What a small network's mask
+# finds says little about the released one: that needs the released weights.
 #
 # ## Only special rows change
 #
@@ -207,45 +203,61 @@ sheet = contact_sheet(
     [Row(plain[0, -1], "without", **look), Row(masked[0, -1], "with mask", **look)]
 )
 
-# %% [markdown]
-# Summed over the moving patches, how much attention does the camera token spend on them?
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+text = "Summed over the moving patches, how much attention does the camera token spend on them?"
+Markdown(text) if views.truth else None
 
 # %% mystnb={"figure": {"caption": "Share of the camera tokens' patch attention that falls on moving patches, block by block, and the share of moving patches in the clip.", "name": "fig-share"}}
 if views.truth:
     patches = patches_moving(moving, rows, columns)
+    spent = {}
     figure, axis = plt.subplots(figsize=(5, 2.6), layout="constrained")
     for name, row in {"without": plain, "with mask": masked}.items():
         share = row[..., patches].sum(-1) / row.sum((-3, -2, -1))
-        axis.plot(config.masked_pairs, share.mean(-1), marker="o", label=name)
+        spent[name] = share.mean(-1)
+        axis.plot(config.masked_pairs, spent[name], marker="o", label=name)
     axis.axhline(patches.mean(), color="0.6", ls="--", label="moving patches")
     axis.legend()
     _ = axis.set(
         xlabel="pair", ylabel="share", xticks=config.masked_pairs, ylim=(0, None)
     )
 
+# %% tags=["remove-input"]
+if views.truth:
+    less = int((spent["with mask"] < spent["without"]).sum())
+    text = f"With the mask the camera tokens spend less on moving patches in {less} of {len(config.masked_pairs)} masked "
+    text += "pairs. Where they spend more, the mask draws them to moving things instead of away."
+Markdown(text) if views.truth else None
+
 # %% [markdown]
-# A mask that did its work would put its line below the other one. Where it lies above, the mask draws the cameras'
-# attention to moving things instead of away from them.
-#
 # ## What it does to the answer
 #
-# The same held-out clips, with the mask and with it switched off in the same weights. Switching it off is not how a
+# Held-out synthetic clips, with the mask and with it switched off in the same weights. Switching it off is not how a
 # mask-free network is trained, so this says how much these weights rely on their mask, not whether a mask is worth
 # having. Fair comparisons need two trainings.
 
 # %%
-from page4d.evaluate import held_out_scores
+from page4d.evaluate import held_out_clips, mean_scores
 
 found = {}
 for name, step in {"with mask": 0, "switched off": config.mask_hold_end}.items():
     aggregator.mask_step = step
-    found[name] = vars(held_out_scores(model, clips, frames)) if views.truth else {}
+    found[name] = held_out_clips(model, clips, frames)
 aggregator.mask_step = 0
-pd.DataFrame(found).round(3)
+means = {name: vars(mean_scores(scores)) for name, scores in found.items()}
+pd.DataFrame(means).round(3)
 
-# %% [markdown]
-# Differences in the last digits are no effect. `rotation_deg_still` is a camera that never turns, `direction_deg` is 90
-# by chance: both say how much there is in these poses for a mask to protect.
+# %% tags=["remove-input"]
+from page4d.evaluate import clip_effects
+
+effects = clip_effects(found["with mask"], found["switched off"])
+Markdown(
+    "With the mask, beside the same weights without it, on the same clips: "
+    f"depth {effects['abs_rel']}; rotation {effects['rotation']}. `rotation_deg_still` is a camera that never turns, "
+    "`direction_deg` is 90 by chance: both say how much there is in these poses for a mask to protect."
+)
 
 # %% [markdown]
 # ## Where paper and code differ
@@ -258,3 +270,42 @@ pd.DataFrame(found).round(3)
 # | can it attract? | no, for positive $\alpha$ the bias is never above 0 | yes, $m$ goes up to $+\tfrac12$ |
 # | stages | 8 plain, 10 masked, 6 plain pairs | mask read after pair 9, used in pairs 10 to 19 of 24 |
 # | what counts the steps | not said | the public code counts forward passes in an attribute that no checkpoint saves, so a resumed run starts its schedule again; ours counts optimizer steps and restores them |
+
+# %% [markdown]
+# ## Recap
+#
+# - One number a patch, in $(-\frac12, \frac12)$, times $64\,\alpha$, is added to the logits of the camera and
+#   register tokens in some global blocks. Patches go on seeing everything.
+# - A small $m$ is a strong word: the weight of a key is multiplied by $e^{64 \alpha m}$.
+# - The schedule takes the mask away during training; `nomask` and `mask` are the two ends of that.
+# - What a mask marks is measured against truth, not seen in a picture.
+#
+# ## Exercises
+#
+# **1.** At which $\alpha$ does a patch with $m = -0.05$ count half as much as without the mask?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+print(f"alpha = {math.log(2) / (MASK_STRENGTH * 0.05):.3f}")
+
+# %% [markdown]
+# **2.** Add the same number to all $m$ of a clip. What changes?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+logits = torch.randn(5)
+plain_row, shifted = logits.softmax(0), (logits + MASK_STRENGTH * 0.1).softmax(0)
+print(f"among patches: {(plain_row - shifted).abs().max():.1e}")
+# Nothing among the patches, for softmax does not see a common factor. But special tokens have m = 0, so all patches
+# together gain or lose against them.
+
+# %% [markdown]
+# **3.** At which step is $\alpha$ one half, and is that the middle of the fall?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+half = next(s for s in range(hold_end) if mask_alpha(s, hold_start, hold_end) <= 0.5)
+print(f"step {half}, middle {(hold_start + hold_end) / 2:.0f}")
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`zhou2025page4d` introduce the mask; {cite:t}`chen2025easi3r` find what moves in the attention of a network that
+# was never told; {cite:t}`bescos2018dynaslam` and {cite:t}`li2025megasam` mask moving things in classical pipelines.

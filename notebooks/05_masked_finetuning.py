@@ -258,3 +258,44 @@ sheet = curves_figure(runs, names, phase="val") if runs else None
 # and points on still scenes; the others go on from it on moving scenes. A curve that starts well below 1 has learned
 # cameras. No trajectory error after an alignment is shown: with four cameras a straight line beats every network, so it
 # would not be knowledge.
+
+# %% [markdown]
+# ## Recap
+#
+# - An experiment is a file of differences; one command runs it, the same command goes on with it.
+# - Only the masked pairs and the mask head train. Learning rates and mask follow one counter of optimizer steps.
+# - A short run shows that every part works. What it cannot show is whether the method helps: [](06_does_the_mask_help).
+#
+# ## Exercises
+#
+# **1.** Which share of the parameters trains?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+table = pd.DataFrame(sizes).sum(axis=1)
+print(f"{table['trains'] / table.sum():.0%} of {table.sum() / 1e6:.1f} million")
+
+# %% [markdown]
+# **2.** In the paper's configuration, at which of its 32,000 steps is the mask at half its strength?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+print(next(step for step in range(32_000) if mask_alpha(step, 6_000, 10_000) <= 0.5))
+
+# %% [markdown]
+# **3.** A batch of two sequences is accumulated from two micro-batches of one. Is the gradient the same as from both at once?
+# Think of what each loss divides by.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+errors = [
+    torch.tensor([1.0, 1.0, 1.0]),
+    torch.tensor([5.0]),
+]  # three valid pixels, and one
+at_once = torch.cat(errors).mean()
+in_parts = torch.stack([e.mean() for e in errors]).mean()
+print(f"at once {at_once:.2f}, in parts {in_parts:.2f}")
+# Only if both parts have equally many valid pixels: the losses are means over valid pixels of their micro-batch.
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`loshchilov2019adamw` for the optimizer and {cite:t}`loshchilov2017sgdr` for the cosine; {cite:t}`zhang2025monst3r`
+# fine-tune another network on moving scenes, without a mask. The losses have a chapter: [](20_losses_with_formulas).

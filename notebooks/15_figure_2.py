@@ -77,7 +77,8 @@ columns = {
     for kind in ("frame", "global")
 }
 layers = paper_layers(min(found.depth for found in maps.values()))
-figure = feature_figure(columns, pictures, layers, frame=frames // 2)
+middle = len(pictures) // 2
+figure = feature_figure(columns, pictures, layers, frame=middle)
 
 # %% [markdown]
 # The colours hide the scale: a map with a tiny spread looks as lively as one with a large spread. Patterns count, not
@@ -201,7 +202,7 @@ from page4d.viz import Row, contact_sheet
 lines = [Row(pictures, "image")]
 for label, found in rows.items():
     for number, pair in enumerate(pairs):
-        one = found[number, frames // 2]
+        one = found[number, middle]
         lines.append(
             Row(
                 one,
@@ -217,22 +218,16 @@ figure = contact_sheet(lines)
 # %% tags=["hide-input"]
 def on_moving(found):
     truth = patches_moving(views.truth.moving.numpy(), size // patch, size // patch)
-    return (found[:, frames // 2] * truth).sum((1, 2, 3)) / found[:, frames // 2].sum(
-        (1, 2, 3)
-    )
+    spent = (found[:, middle] * truth).sum((1, 2, 3))
+    return spent / found[:, middle].sum((1, 2, 3))
 
 
-shares = (
-    {label: on_moving(found) for label, found in rows.items()} if views.truth else {}
-)
-pd.DataFrame(shares, index=[f"pair {pair}" for pair in pairs]).map("{:.1%}".format)
-
-# %% [markdown]
-# The table says which share of the patch attention of that camera token falls on moving patches. If the mask does
-# what it was made for, the share is smaller with it. Where the network was run without a mask, both columns agree.
+shares = {n: on_moving(found) for n, found in rows.items() if views.truth}
+table = pd.DataFrame(shares, index=[f"pair {pair}" for pair in pairs])
+table.map("{:.1%}".format) if views.truth else None
 
 # %% tags=["remove-input"]
-text = "No truth is known for these images."
+text = ""
 if shares:
     moving_share = patches_moving(
         views.truth.moving.numpy(), size // patch, size // patch
@@ -240,7 +235,53 @@ if shares:
     lower = (shares["with mask"] < shares["without mask"]).all()
     verdict = "smaller" if lower else "**not** smaller in every pair"
     text = (
-        f"Of these patches {moving_share:.1%} are moving. With the mask the share of attention on them is {verdict}. "
+        "The table says which share of the patch attention of that camera token falls on moving patches. If the mask "
+        "does what it was made for, the share is smaller with it. Where the network was run without a mask, both columns "
+        f"agree. Of these patches {moving_share:.1%} are moving. With the mask the share of attention on them is {verdict}. "
         "This is one token of one clip: an example, not a measurement."
     )
-Markdown(text)
+Markdown(text) if shares else None
+
+# %% [markdown]
+# ## Recap
+#
+# - A feature map is the mean over channels of one layer's patch tokens; colours show patterns, not sizes.
+# - How much moving regions stand out is an AUC with an interval, layer by layer; looks alone already give one.
+# - The mask acts on the rows of the camera tokens, and what they attend to can be drawn with it and without.
+#
+# ## Exercises
+#
+# **1.** Scale all maps of one network by one range instead of each by its own. Which layers disappear?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+layers_of = maps["VGGT"].of("global")
+pd.Series([float(layer.std()) for layer in layers_of], name="spread").round(3)
+# A layer whose spread is small against the largest one would be grey.
+
+# %% [markdown]
+# **2.** The AUC of a map and of its negative: how do they hang together?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+known = patches_moving(clip.moving.numpy(), size // patch, size // patch)
+layer = feature_maps(networks["VGGT"], clip.images).of("global")[-1]
+print(f"{moving_auc(layer, known):.3f} + {moving_auc(-layer, known):.3f} = 1")
+
+# %% [markdown]
+# **3.** Take the best of many layers by chance: draw random maps for the clips and see how far from 0.5 the best of as many
+# layers as the network has comes out.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+rng = np.random.default_rng(0)
+chance = [
+    [moving_auc(rng.normal(size=known.shape), known) for _ in layers_of]
+    for _ in range(20)
+]
+print(
+    f"best of {len(layers_of)} random layers: {np.abs(np.array(chance) - 0.5).max(1).mean():.3f} from 0.5 on one clip"
+)
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`zhou2025page4d` for the figure, {cite:t}`darcet2024registers` for artefacts in feature maps, and
+# {cite:t}`chen2025easi3r` for motion that is read from attention.

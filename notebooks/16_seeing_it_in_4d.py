@@ -79,7 +79,8 @@ notebook_viewer(exact, clip.moving.numpy())
 # This needs only depth, cameras and pictures, so it works with any weights.
 #
 # **The model's mask.** Networks with the dynamics-aware mask say for each patch how much the pose should look away.
-# Its sign is read as moving or still. It was never trained against a mask, only through the poses.
+# Its sign is read as moving or still. The paper trains it through the poses alone; the small network's was also taught by
+# true motion.
 
 # %%
 import page4d
@@ -95,7 +96,7 @@ masks = {method: page4d.moving_mask(prediction, method) for method in methods}
 # %% mystnb={"figure": {"caption": "Moving pixels: the truth where it is known, from predicted geometry, and from the model's mask. White is moving.", "name": "fig-moving-masks"}} tags=["hide-input"]
 from page4d.viz import Row, contact_sheet, pick_frames
 
-shown = pick_frames(frames, 5)
+shown = pick_frames(len(prediction), 5)
 rows = [Row(prediction.images[shown], "image")]
 truth = {"truth": views.truth.moving.numpy()} if views.truth else {}
 for name, mask in {**truth, **masks}.items():
@@ -112,10 +113,11 @@ figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 # %%
 from page4d.result import geometric_score, iou, model_score, moving_auc
 
-found = []
+found, share = [], 0.0
 for index in range(clips):
     clip = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
     moving = clip.moving.numpy()
+    share += moving.mean() / clips
     ours = page4d.predict(model, clip.images)
     tried = {
         "exact geometry": (prediction_from_clip(clip), "geometric", geometric_score),
@@ -147,11 +149,6 @@ table.groupby("mask from").agg(with_interval)
 # %% tags=["hide-input"]
 from page4d.result import DEFAULT_METHOD
 
-seeds = [
-    split_clip("dynamic-test", i, height=size, width=size, frames=frames)
-    for i in range(clips)
-]
-share = sum(float(clip.moving.float().mean()) for clip in seeds) / clips
 means = table.groupby("mask from")["AUC"].mean()
 rivals = [n for n in ("predicted geometry", "model's mask") if n in means]
 print(f"all moving: IoU {share:.3f}")
@@ -160,17 +157,12 @@ print(f"default of page4d view and page4d export: {DEFAULT_METHOD}")
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown
+from page4d.evaluate import marks_text
 
 text = "These weights have no mask of their own."
 if "model's mask" in means:
-    values = table.loc[table["mask from"] == "model's mask", "AUC"].dropna().to_numpy()
-    low, high = (float(v[0]) for v in interval_of_means(values[:, None]))
-    verdict = "this mask finds moving pixels better than chance"
-    if low <= 0.5:
-        verdict = "**this mask does not mark what moves**"
-    if high < 0.5:
-        verdict += ", it rather marks what stands still"
-    text = f"The model's mask has AUC {values.mean():.3f} ({low:.3f} to {high:.3f}): {verdict}."
+    values = table.loc[table["mask from"] == "model's mask", "AUC"]
+    text = f"The model's mask: {marks_text(values)}."
 Markdown(text)
 
 # %% [markdown]
@@ -185,3 +177,53 @@ Markdown(text)
 
 # %% mystnb={"figure": {"caption": "The small network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
 notebook_viewer(prediction, page4d.moving_mask(prediction))
+
+# %% [markdown]
+# ## Recap
+#
+# - A prediction plays: still parts gathered over all frames, moving ones frame by frame.
+# - What moves can be asked of geometry, with any weights, or of a network's mask; both are measured against truth.
+# - A mask from geometry is no better than the depth and the cameras that it is computed from.
+#
+# ## Exercises
+#
+# **1.** With exact geometry, which clip is the hardest for the geometric mask, and what moves in it?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+exact_rows = table[table["mask from"] == "exact geometry"].reset_index(drop=True)
+hardest = int(exact_rows["IoU"].idxmin())
+print(f"clip {hardest}: IoU {exact_rows['IoU'][hardest]:.2f}")
+# Look at it: split_clip("dynamic-test", {hardest}) in the viewer.
+
+# %% [markdown]
+# **2.** Why is an IoU of 0 possible beside an AUC near 1?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+import numpy as np
+
+truth_ = np.arange(10) >= 8
+ordered = np.linspace(0, 0.4, 10)  # right order, but nothing passes a threshold of 0.5
+print(f"AUC {moving_auc(ordered, truth_):.2f}, IoU {iou(ordered > 0.5, truth_):.2f}")
+
+# %% [markdown]
+# **3.** How much of the second frame's picture is seen by no other frame of the clip, so that geometry has nothing to
+# compare?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+import torch
+from page4d.geometry import project, transform, world_points
+
+points = world_points(clip.depth, clip.K, clip.cam_from_world)[1].flatten(0, 1)
+seen = torch.zeros(len(points), dtype=torch.bool)
+for i in (j for j in range(len(clip.depth)) if j != 1):
+    xy, z = project(transform(clip.cam_from_world[i], points), clip.K[i])
+    seen |= ((xy >= 0) & (xy <= size - 1)).all(1) & (z > 0)
+print(
+    f"{1 - seen.float().mean():.0%} lie outside of every other frame, hidden places not counted"
+)
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`perazzi2016davis` for the measures of masks; {cite:t}`zhang2025monst3r` tell moving from still by comparing flow
+# with geometry, as here; {cite:t}`karaev2024cotracker` follow points where a mask says only that they move.

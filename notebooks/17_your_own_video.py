@@ -246,6 +246,53 @@ Markdown(text)
 # rolling shutter and strong blur; frames with nothing in common; portrait clips, whose top and bottom the default
 # `crop` cuts away (`--mode pad` keeps them). A low confidence marks many of these: raise the viewer's slider.
 
+# %% [markdown]
+# ## Recap
+#
+# - Frames a half second apart, a camera that travels, something that stands still: that is a good clip.
+# - Lengths are in the network's unit until one distance is known.
+# - Every export follows its tool's conventions and has the size of your file.
+#
+# ## Exercises
+#
+# **1.** Which field of view does the network believe your camera has?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+import numpy as np
+
+width = prediction.images.shape[2]
+found = 2 * np.degrees(np.arctan(width / (2 * prediction.K[:, 0, 0])))
+print(f"{found.mean():.0f} degrees across, from {found.min():.0f} to {found.max():.0f}")
+# The frames of one clip come from one lens: the spread says how sure the network can be.
+
+# %% [markdown]
+# **2.** Predict every second frame only. Does the depth of the frames that are in both agree, up to one scale?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+fewer = page4d.predict(model, frames.images[::2])
+both = prediction.depth[::2], fewer.depth
+ratio = both[0] / both[1]
+print(
+    f"one scale, {np.median(ratio):.3f}, leaves {np.median(abs(ratio / np.median(ratio) - 1)):.1%} in the median"
+)
+
+# %% [markdown]
+# **3.** How much of the clip do you lose if you leave out the least confident third of the points of each frame, and is it
+# what moves?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+conf = prediction.depth_conf
+kept = conf > np.quantile(conf, 1 / 3, axis=(1, 2), keepdims=True)
+print(
+    f"of the moving pixels {kept[moving].mean():.0%} stay, of the still ones {kept[~moving].mean():.0%}"
+)
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`schoenberger2016colmap` for what other tools expect of cameras; {cite:t}`li2025megasam` and
+# {cite:t}`kopf2021robustcvd` optimize over the whole video where this network predicts it in one pass.
+
 # %% tags=["remove-cell"]
 import shutil
 

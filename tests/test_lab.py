@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from book_project import ROOT
+import pytest
+from book_project import CHAPTER, ROOT, write_project
 
 from page4d.book.lab import KERNELSPEC, strip, strip_files, strip_outputs
+
+CHROMIUM = shutil.which("chromium")
+TOKEN = "t0ken"
+PATIENCE_S = 120
 
 
 def executed() -> dict[str, Any]:
@@ -65,3 +77,114 @@ def test_clean_notebooks_stay_as_they_are_byte_for_byte(tmp_path: Path) -> None:
     copies[0].write_text(json.dumps(spoiled))
     assert strip_files(copies) == copies[:1]
     assert json.loads(copies[0].read_text()) == json.loads(before)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small project under git, with one chapter and its pair."""
+    header = (ROOT / "notebooks" / "01_quickstart.py").read_text().split("\n# %%", 1)[0]
+    project = write_project(tmp_path_factory.mktemp("lab") / "project", f"{header}\n{CHAPTER}")
+    shutil.copy(ROOT / "jupytext.toml", project)
+    shutil.copy(ROOT / ".gitignore", project)
+    run(project, sys.executable, "-m", "jupytext", "--sync", "notebooks/01_small.py")
+    run(project, "git", "init", "-q")
+    run(project, "git", "add", "-A")
+    run(project, "git", "-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "first")
+    return project
+
+
+def run(folder: Path, *words: str) -> str:
+    return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def server(checkout: Path) -> Iterator[str]:
+    """JupyterLab as `make lab` starts it, without opening a browser; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (line,) = [line for line in (ROOT / "Makefile").read_text().splitlines() if "jupyter lab" in line]
+    words = line.replace("$(BIN)/jupyter lab", "").split()
+    command = [sys.executable, "-m", "jupyterlab", *words, "--no-browser", f"--port={port}", "--allow-root"]
+    command += [f"--IdentityProvider.token={TOKEN}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    with (checkout.parent / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=checkout, env=environment, stdout=log, stderr=log)
+        address = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(f"{address}/api/status", process)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            ask(address)
+            return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the server did not start")
+
+
+def ask(address: str, method: str = "GET", body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}
+    request = urllib.request.Request(address, data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        return json.load(answer)
+
+
+def test_saving_through_the_server_changes_nothing_that_git_tracks(checkout: Path, server: str) -> None:
+    address = f"{server}/api/contents/01_small.ipynb"
+    model = ask(address)
+    for number, cell in enumerate(cell for cell in model["content"]["cells"] if cell["cell_type"] == "code"):
+        cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "4"}]
+        cell["execution_count"] = number + 1
+        cell["metadata"]["execution"] = {"iopub.status.idle": "2026"}
+    model["content"]["metadata"]["kernelspec"]["display_name"] = "Python 3 (ipykernel)"
+    model["content"]["metadata"]["language_info"] = {"version": "3.12.1"}
+    ask(address, "PUT", {"type": "notebook", "format": "json", "content": model["content"]})
+    assert run(checkout, "git", "status", "--porcelain") == ""
+
+    (first,) = [c for c in model["content"]["cells"] if c["source"].startswith("from myst_nb")]
+    first["source"] = first["source"].replace("sum(range(count))", "sum(range(count + 1))")
+    ask(address, "PUT", {"type": "notebook", "format": "json", "content": model["content"]})
+    changed = [line for line in run(checkout, "git", "diff", "--unified=0").splitlines() if line[:2] in ("+g", "-g")]
+    assert changed == [
+        '-glue("total", sum(range(count)), display=False)',
+        '+glue("total", sum(range(count + 1)), display=False)',
+    ]
+    run(checkout, "git", "checkout", "-q", ".")
+
+
+@pytest.mark.slow
+def test_a_chapter_opens_runs_and_saves_in_the_browser(checkout: Path, server: str) -> None:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on PATH; apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        page.set_default_timeout(1000 * PATIENCE_S)
+        page.goto(f"{server}/lab?token={TOKEN}")
+        page.get_by_text("01_small.ipynb", exact=True).dblclick()
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        # Cells out of sight are drawn when they are scrolled to.
+        page.wait_for_function(
+            "() => { const all = document.querySelectorAll('.jp-Notebook .jp-Cell');"
+            " all[all.length - 1].scrollIntoView(); return !!document.querySelector('.jp-OutputArea canvas') }",
+            polling=500,
+        )
+        assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(3000)
+        browser.close()
+    assert run(checkout, "git", "status", "--porcelain") == ""
