@@ -7,6 +7,7 @@ same to notebooks that were saved in any other way, by `python -m page4d.book.la
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +17,30 @@ from page4d.schema import atomic_write
 
 # Servers name the kernel as they please ("Python 3 (ipykernel)"); the chapters' header has this.
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
+HEADER = re.compile(r"# ---\n(?:#.*\n)*?# ---\n")
 # What myst-nb, papermill and jupytext read; the rest is about one execution on one machine.
 KEPT_METADATA = ("tags", "mystnb", "lines_to_next_cell")
 
 
 def strip_outputs(model: dict[str, Any], **_: Any) -> None:
-    """Jupyter's hook before saving: a notebook goes to the disk without outputs; the browser keeps showing them."""
-    if model.get("type") == "notebook" and model.get("content"):
-        strip(model["content"])
+    """Jupyter's hook before saving: a notebook goes to the disk without outputs; the browser keeps showing them.
+
+    Note:  jupytext writes a chapter's script as a text file of its own, which passes here, too.
+    """
+    content = model.get("content")
+    if model.get("type") == "notebook" and content:
+        strip(content)
+    elif model.get("type") == "file" and isinstance(content, str):
+        model["content"] = with_our_kernel_name(content)
+
+
+def with_our_kernel_name(script: str) -> str:
+    """A percent script whose header calls our kernel as the chapters do; any other text stays as it is."""
+    header = HEADER.match(script)
+    if header is None or f"name: {KERNELSPEC['name']}\n" not in header[0]:
+        return script
+    named = re.sub(r"display_name: .*", f"display_name: {KERNELSPEC['display_name']}", header[0])
+    return named + script[header.end() :]
 
 
 def strip(notebook: dict[str, Any]) -> None:
