@@ -57,6 +57,14 @@ _ROWS: dict[str, tuple[str, Unit, Direction, str]] = {
     "accuracy_still": ("acc., still", "length", "lower", "mean accuracy of still points"),
     "accuracy_moving": ("acc., moving", "length", "lower", "mean accuracy of moving points"),
     "ause": ("AUSE", "", "lower", "area between the sparsification curves of error and confidence"),
+    # Points followed through the world.
+    "apd": ("APD", "", "higher", "mean share of points within 0.1, 0.3, 0.5 and 1 m"),
+    "epe": ("EPE", "length", "lower", "mean distance of followed points"),
+    "within_0.1_m": ("within 0.1 m", "", "higher", "share of points within 0.1 m"),
+    "within_0.3_m": ("within 0.3 m", "", "higher", "share of points within 0.3 m"),
+    "within_0.5_m": ("within 0.5 m", "", "higher", "share of points within 0.5 m"),
+    "within_1_m": ("within 1 m", "", "higher", "share of points within 1 m"),
+    "visibility_accuracy": ("visible", "", "higher", "share of points whose visibility is right"),
     # Masks of what moves.
     "region_mean": ("J mean", "", "higher", "mean intersection over union of the moving mask"),
     "region_recall": ("J recall", "", "higher", "share of frames with an intersection over union above 0.5"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from little_benchmarks import CONF, micro
 from writers.benchmarks import WRITERS
-from writers.scene import room
+from writers.scene import room, tracked
 
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.harness import Study
@@ -20,7 +20,9 @@ from page4d.evaluate.opening import open_benchmark
 from page4d.evaluate.predictions import Origin, mask_of
 from page4d.evaluate.protocol import PUBLIC, STANDARD, Protocol, with_options
 from page4d.evaluate.registration import world_z
+from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import TASKS
+from page4d.evaluate.tracks3d_scoring import tracks_file
 from page4d.metrics import METRICS
 from page4d.result.exact import prediction_from_clip
 from page4d.schema import Clip, Prediction, UserError
@@ -35,6 +37,8 @@ def benchmark(name: str, sequences: tuple[str, ...] = SEQUENCES) -> Benchmark:
     stored = open_benchmark(name)
     if stored.dataset == "co3d":
         sequences = tuple(f"toy_{name}" for name in sequences)
+    if stored.dataset == "dynamic_replica":
+        sequences = tuple(f"{name}_source_left" for name in sequences)
     if stored.dataset == "7scenes":
         sequences = tuple(f"{name}_seq-01" for name in sequences)
     sequences = () if stored.dataset == "nyu" else sequences
@@ -52,8 +56,31 @@ def clips(frames: int = 5) -> dict[str, Clip]:
 LENSES = {"7scenes": SEVEN_SCENES_K, "nrgbd": NRGBD_K}
 
 
+TRACKED = ("pointodyssey", "kubric", "dynamic_replica", "tapvid3d", "synthetic")
+
+
+@lru_cache
+def followed_clips() -> dict[str, Clip]:
+    """Rooms with tracks and a camera as Kubric has it."""
+    lens = {"anisotropy": 0.0, "centre_offset": (-0.5 / 64, -0.5 / 48)}
+    made = {}
+    for name, seed in zip(SEQUENCES, (3, 4), strict=True):
+        made[name] = tracked(seed, frames=5, camera_speed=(0.5, 0.5), tripod_chance=0.0, **lens).clip
+    return made
+
+
+def put_tracks(folder: Path, sequence: EvalSequence, clip: Clip) -> None:
+    """The true 2-D tracks, as if a track head had found them."""
+    truth = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps])
+    asked = truth.seen[0]
+    found = {"xy": clip.tracks.numpy()[:, asked], "visible": truth.seen[:, asked].astype(np.float32)}
+    np.savez(tracks_file(folder, sequence.name), **found)
+
+
 def clips_of(dataset: str) -> dict[str, Clip]:
-    """The clips, with the lens of a data set that has one for all."""
+    """The clips, with the lens of a data set that has one for all, or with tracks where it has them."""
+    if dataset in TRACKED:
+        return followed_clips()
     if dataset not in LENSES:
         return clips()
     K = torch.from_numpy(LENSES[dataset]).float()
@@ -67,7 +94,7 @@ def study(name: str, tmp_path: Path, protocol=STANDARD, align="scale", world=Non
     if not root.exists():
         root.mkdir()
         WRITERS[made.dataset](root, world or clips_of(made.dataset))
-    return Study(made, protocol, align, tmp_path / "out", root, moving="model")
+    return Study(made, protocol, align, tmp_path / "out", root, moving="model", followed="tracker")
 
 
 ARRAYS = (
@@ -95,14 +122,17 @@ def put(made: Study, change=lambda p: p, world=None) -> None:
     Origin(made.benchmark.name, made.benchmark.version, "truth", "page4d", "c", "w", inputs).save(folder)
     world = world or clips_of(made.benchmark.dataset)
     for sequence in made.sequences():
-        name = sequence.name.removeprefix("toy_").removesuffix("_seq-01")
+        name = sequence.name.removeprefix("toy_").removesuffix("_seq-01").removesuffix("_source_left")
         seen = list(world.values()) if made.benchmark.dataset == "nyu" else [world[name]]
+        if made.benchmark.task == "tracks3d":
+            put_tracks(folder, sequence, world[name])
         names = tuple(p.name for p in sequence.images)
         change(joined([exact(clip) for clip in seen], names)).save(folder / f"{sequence.name}.npz")
 
 
 # Half a quantum of the format over the nearest depth of these rooms (about 0.5 m), for 16-bit files.
 QUANTUM = {"bonn": 1 / 5000, "kitti": 1 / 256, "7scenes": 1 / 1000, "nrgbd": 1 / 1000}
+QUANTUM |= {"pointodyssey": 1000 / 65535, "dynamic_replica": 1 / 256, "kubric": 1e-3}
 
 
 def protocols_of(name: str) -> tuple[Protocol, ...]:
@@ -311,7 +341,7 @@ def test_a_network_runs_end_to_end_through_every_benchmark(name, tmp_path):
     model = micro()
     protocols = [STANDARD] if benchmark(name).task == "features" else protocols_of(name)
     for protocol in protocols:
-        made = replace(study(name, tmp_path, protocol), moving="geometric")
+        made = replace(study(name, tmp_path, protocol), moving="geometric", followed="pixels")
         if made.benchmark.task == "features":
             assert made.predict(model, "micro") == 0
             stored = Prediction.load(made.predictions("micro") / "one.npz")

@@ -37,6 +37,7 @@ class Study:
     root: Path | None = None
     moving: str = field(default="geometric", kw_only=True)
     icp: str = field(default="point_to_point", kw_only=True)
+    followed: str = field(default="pixels", kw_only=True)
     legacy_quaternion_order: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -50,9 +51,8 @@ class Study:
     @property
     def rules(self) -> Rules:
         """How its predictions are scored; no files are written."""
-        return Rules(
-            self.benchmark, self.protocol, self.align, self.moving, self.icp, None, self.legacy_quaternion_order
-        )
+        rules = Rules(self.benchmark, self.protocol, self.align, self.moving, self.icp, self.followed)
+        return replace(rules, legacy_quaternion_order=self.legacy_quaternion_order)
 
     def sequences(self) -> list[EvalSequence]:
         """The benchmark's sequences under the protocol; renders the synthetic ones that are not there yet."""

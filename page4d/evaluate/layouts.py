@@ -25,6 +25,7 @@ from page4d.evaluate.indoor_scenes import nrgbd, seven_scenes
 from page4d.evaluate.motion_truth import davis_motion, exact_motion, sintel_motion
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, EvalSequence
+from page4d.evaluate.track_layouts import dynamic_replica, kubric, pointodyssey, synthetic_tracks, tapvid3d
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
 from page4d.io.names import frame_number, list_files
 from page4d.io.suffixes import picture_suffixes
@@ -250,10 +251,15 @@ def davis(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eval
 
 
 def synthetic(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
-    """Sintel's layout, and `training/moving/<sequence>/frame_0001.png` where what moves is known."""
+    """Sintel's layout, with `training/moving/<sequence>/frame_0001.png` and `training/tracks/<sequence>.npz`."""
     for sequence in sintel(root, benchmark, protocol):
-        masks = root / "training" / "moving" / sequence.name
-        yield replace(sequence, read_motion=partial(exact_motion, masks)) if masks.is_dir() else sequence
+        name, training = sequence.name, root / "training"
+        masks, known = training / "moving" / name, sequence
+        if masks.is_dir():
+            known = replace(known, read_motion=partial(exact_motion, masks))
+        if (training / "tracks" / f"{name}.npz").is_file():
+            known = replace(known, read_tracks=partial(synthetic_tracks, training, name))
+        yield known
 
 
 LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]] = {
@@ -267,6 +273,10 @@ LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]
     "davis": davis,
     "7scenes": seven_scenes,
     "nrgbd": nrgbd,
+    "pointodyssey": pointodyssey,
+    "kubric": kubric,
+    "dynamic_replica": dynamic_replica,
+    "tapvid3d": tapvid3d,
     "co3d": co3d,
     "realestate10k": realestate10k,
     "synthetic": synthetic,

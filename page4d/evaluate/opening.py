@@ -37,6 +37,7 @@ class EvaluationSettings:
     align: str = "scale"
     moving: str = "geometric"
     icp: str = "point_to_point"
+    followed: str = "pixels"
     against: str | None = None
     density: dict[str, Any] = field(default_factory=dict)
     device: str | None = None
@@ -59,7 +60,8 @@ class EvaluationSettings:
         protocol = protocol_of(self.protocol, self.options)
         root = None if self.root is None else Path(self.root)
         study = Study(benchmark, protocol, self.align, Path(self.out), root)
-        return replace(study, moving=self.moving, icp=self.icp, legacy_quaternion_order=self.legacy_quaternion_order)
+        study = replace(study, moving=self.moving, icp=self.icp, followed=self.followed)
+        return replace(study, legacy_quaternion_order=self.legacy_quaternion_order)
 
 
 def open_study(

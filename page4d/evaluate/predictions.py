@@ -24,12 +24,15 @@ from page4d.evaluate.old_names import current_name, current_options
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import Task
+from page4d.evaluate.tracks3d_scoring import shown_in, tracks_file
 from page4d.inference import predict
 from page4d.io.images import LoadedImages, load_images
 from page4d.io.pictures import open_rgb
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.npz import check_npz
+from page4d.point_tracks import track
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import MALFORMED, Prediction, UserError, atomic_write
 
 FOLDER_FILE = "folder.json"
@@ -139,6 +142,8 @@ def predict_benchmark(
             yield sequence.name, "failed"
             continue
         prediction.save(path)
+        if task.with_tracks and model.track_head is not None:
+            save_tracks(model, sequence, origin, path)
         failed.unlink(missing_ok=True)
         yield sequence.name, "done"
 
@@ -235,3 +240,15 @@ def prediction_of(
 def mask_of(moving: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Exact masks (S, h, w) in the field `mask` of a Prediction: half of a network's range to either side."""
     return np.where(moving, np.float32(-0.25), np.float32(0.25))
+
+
+def save_tracks(model: PAGE4D, sequence: EvalSequence, origin: Origin, path: Path) -> None:
+    """What a track head says of the points that the first frame truly sees, beside the prediction."""
+    if sequence.read_tracks is None:
+        raise UserError(f"{sequence.name} has no tracks; this benchmark cannot score them")
+    truth = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first()
+    frames = load_inputs(sequence, origin.inputs or {}, model)
+    queries = PixelMap.of(frames)[0].to_input(truth.query_xy)
+    found = track(model, frames, truth.query_xy[shown_in(queries, frames.size_hw)])
+    with atomic_write(tracks_file(path.parent, sequence.name)) as stream:
+        np.savez(stream, xy=found.xy_in_input, visible=found.visible)

@@ -16,8 +16,9 @@ class Rules:
     """What to score and how.
 
     Note:    `align` is the fit of video depth, `moving` whose mask of what moves is scored: "geometric", or "model" for
-             the prediction's own; `icp` is what refines the alignment of surfaces, or "none"; `files` is where
-             trajectories and their reports go (None = nowhere).
+             the prediction's own; `icp` is what refines the alignment of surfaces, or "none"; `followed` says how
+             points are followed, by "pixels" or by a "tracker"; `files` is where trajectories and their reports go
+             (None = nowhere), `folder` where the predictions lie.
     """
 
     benchmark: Benchmark
@@ -25,8 +26,10 @@ class Rules:
     align: str = "scale"
     moving: str = "geometric"
     icp: str = "point_to_point"
+    followed: str = "pixels"
     files: Path | None = None
     legacy_quaternion_order: bool = False
+    folder: Path | None = None
 
     def chosen(self, choices: Sequence[str]) -> dict[str, str]:
         """The named choices beyond the protocol, as a Scores file says them."""

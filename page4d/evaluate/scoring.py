@@ -31,6 +31,7 @@ def score_benchmark(
     """
     origin = Origin.load(folder)
     _check_origin(origin, rules, expected, folder)
+    rules = replace(rules, folder=folder)
     benchmark, task = rules.benchmark, task_of(rules.benchmark.task)
     scores, metas = [], []
     for sequence in sequences:

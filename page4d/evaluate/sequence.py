@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from page4d.data.association import associate
 from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.track_truth import TrackTruth
 from page4d.io.arrays import read_npy
 from page4d.io.trajectories import Trajectory
 from page4d.schema import UserError
@@ -49,7 +50,8 @@ class EvalSequence:
              gaps_known: a manifest says which frames have no truth, so a missing one is no mistake. read_depth keeps
              the number type of the released readers, which moves their ten rounds of reweighting. In read_trajectory a
              pose that is not finite says that its frame has none. Of one image, read_camera gives world_from_camera
-             (4, 4) and K (3, 3) at the image's own size, read_motion what moves, None where nobody knows.
+             (4, 4) and K (3, 3) at the image's own size, read_motion what moves, None where nobody knows. read_tracks
+             takes frame numbers and gives points that are picked in the first of them.
     """
 
     name: str
@@ -61,6 +63,7 @@ class EvalSequence:
     read_trajectory: Callable[[], Trajectory] | None = None
     read_camera: Callable[[Path], Camera] | None = None
     read_motion: Callable[[Path], MotionTruth | None] | None = None
+    read_tracks: Callable[[Sequence[int]], TrackTruth] | None = None
     tolerance_s: float = 0.0
     gaps_known: bool = False
     weight_in_category: float = 1.0

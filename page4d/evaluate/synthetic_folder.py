@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from page4d import world
@@ -17,7 +18,8 @@ from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import write_cam, write_dpt, write_flo
 from page4d.schema import Clip, UserError, atomic_write
 
-LAYOUT = 2
+TRACK_SPACING_PX = 4
+LAYOUT = 3
 """Counts up with every change of what is written; folders of another layout are left alone."""
 
 
@@ -58,6 +60,7 @@ def synthetic_root(settings: SyntheticSettings, parent: Path | str) -> Path:
         if not done.exists():
             changes = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.world.items()}
             write_sintel_layout(world.split_clip(settings.split, index, **changes), root, name)
+            _write_tracks(settings.split, index, changes, root / "training" / "tracks" / f"{name}.npz")
             done.touch()
     return root
 
@@ -85,3 +88,17 @@ def write_sintel_layout(clip: Clip, root: Path, name: str) -> None:
                 Image.fromarray(clip.moving[i].cpu().numpy().astype(np.uint8) * 255).save(stream, format="PNG")
         if clip.flow is not None and i < len(clip) - 1:
             write_flo(folders["flow"] / f"{stem}.flo", clip.flow[i].cpu().numpy())
+
+
+def _write_tracks(split: str, index: int, changes: Mapping[str, Any], path: Path) -> None:
+    """What a grid of pixels of the first frame shows, followed exactly: xy (S, N, 2), seen (S, N)."""
+    (seed,) = world.split_seeds(split, 1, index)
+    scene = world.sample_scene(seed, world.split_config(split, **changes))
+    steps = slice(TRACK_SPACING_PX // 2, None, TRACK_SPACING_PX)
+    grid = torch.stack(
+        torch.meshgrid(torch.arange(scene.width)[steps], torch.arange(scene.height)[steps], indexing="xy")
+    )
+    xy, seen = world.query_tracks(scene, 0, grid.flatten(1).T.double())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as stream:
+        np.savez(stream, xy=xy.numpy(), seen=seen.numpy())

@@ -16,7 +16,7 @@ from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
 
-CHOICES = ("align", "moving", "icp")
+CHOICES = ("align", "moving", "icp", "followed")
 """Settings beyond the protocol that tables tell apart."""
 COSTS: dict[str, tuple[str, Callable[..., Any]]] = {
     "frames": ("frames_in", np.mean),

@@ -19,6 +19,7 @@ from page4d.evaluate.relpose_scoring import RELPOSE_METRICS, score_relpose
 from page4d.evaluate.rules import Rules
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.surfaces_scoring import SURFACE_METRICS, score_surfaces
+from page4d.evaluate.tracks3d_scoring import TRACK_METRICS, score_tracks3d
 from page4d.metrics import METRICS
 from page4d.schema import Prediction, SequenceScore, UserError
 
@@ -35,6 +36,7 @@ class Task:
              besides where the data set or the prediction tells it. `rules` says whose way
              of measuring it is, `checked` what our numbers were compared with. `needs` is what another model must
              bring. `frame_by_frame`: the network sees each image alone; `with_points`: its point maps are kept;
+             `with_tracks`: its track head, if it has one, follows the true points;
              `choices` are its settings beyond the protocol; `with_files`: it writes files beside the Scores;
              `with_public`: a released script exists, so that protocol=public means something.
     """
@@ -48,6 +50,7 @@ class Task:
     needs: tuple[Need, ...] = ("depth",)
     frame_by_frame: bool = False
     with_points: bool = False
+    with_tracks: bool = False
     choices: tuple[str, ...] = ()
     with_files: bool = False
     with_public: bool = True
@@ -119,6 +122,18 @@ SURFACES = Task(
     choices=("icp",),
     with_public=False,
 )
+TRACKS3D = Task(
+    score_tracks3d,
+    rules="ours, after TAPVid-3D (Koppula et al. 2024): one median scale, shares within 0.1, 0.3, 0.5 and 1 m",
+    checked="closed forms in the tests; not run on the real data here",
+    metrics=TRACK_METRICS,
+    headline=("apd", "epe"),
+    optional=("visibility_accuracy",),
+    needs=("depth", "poses", "intrinsics"),
+    with_tracks=True,
+    choices=("followed",),
+    with_public=False,
+)
 RELPOSE = Task(
     score_relpose,
     rules=(
@@ -151,6 +166,7 @@ TASKS = {
     "pose": POSE,
     "points": POINTS,
     "surfaces": SURFACES,
+    "tracks3d": TRACKS3D,
     "relpose": RELPOSE,
     "mask": MASK,
     "features": FEATURES,

@@ -10,9 +10,13 @@ import numpy as np
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from page4d.evaluate.track_truth import lifted
 from page4d.schema import Clip
 from writers import co3d as co3d_release
 from writers import dycheck as dycheck_release
+from writers import dynamic_replica as dynamic_replica_release
+from writers import kubric as kubric_release
+from writers import pointodyssey as pointodyssey_release
 from writers import sintel as sintel_release
 from writers.scene import images_u8, poses_4x4, save_image
 
@@ -155,9 +159,46 @@ def nrgbd(root: Path, clips: Mapping[str, Clip]) -> None:
         np.savetxt(root / name / "poses.txt", poses.reshape(-1, 4))
 
 
+def tracked_synthetic(root: Path, clips: Mapping[str, Clip]) -> None:
+    """Sintel's layout with masks, and tracks where the clips have them."""
+    synthetic(root, clips)
+    (root / "training" / "tracks").mkdir()
+    for name, clip in clips.items():
+        if clip.tracks is not None:
+            stored = {"xy": clip.tracks.numpy(), "seen": clip.tracks_visible.numpy()}
+            np.savez(root / "training" / "tracks" / f"{name}.npz", **stored)
+
+
+def tapvid3d(root: Path, clips: Mapping[str, Clip]) -> None:
+    """<name>.npz with points in each frame's camera, and frames/<name>/00000.png."""
+    for name, clip in clips.items():
+        truth, poses, K = lifted(clip), poses_4x4(clip), clip.K[0].double().numpy()
+        for i, pixels in enumerate(images_u8(clip)):
+            save_image(root / "frames" / name / f"{i:05d}.png", pixels)
+        in_camera = np.einsum("sij,snj->sni", poses[:, :3, :3], truth.points) + poses[:, None, :3, 3]
+        lens = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])
+        arrays = {"tracks_XYZ": in_camera, "visibility": truth.seen, "fx_fy_cx_cy": lens, "extrinsics_w2c": poses}
+        np.savez(root / f"{name}.npz", **arrays)
+
+
+def pointodyssey(root: Path, clips: Mapping[str, Clip]) -> None:
+    """The release's layout, split test."""
+    pointodyssey_release.write(root, clips, "test")
+
+
+def kubric(root: Path, clips: Mapping[str, Clip]) -> None:
+    """Worker folders of the validation split."""
+    kubric_release.write(root / "validation", clips)
+
+
+def dynamic_replica(root: Path, clips: Mapping[str, Clip]) -> None:
+    """The release's layout, split test."""
+    dynamic_replica_release.write(root, clips, "test")
+
+
 WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "sintel": sintel_release.write,
-    "synthetic": synthetic,
+    "synthetic": tracked_synthetic,
     "bonn": bonn,
     "tum": tum,
     "dycheck": dycheck_release.write,
@@ -166,6 +207,10 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "scannet": scannet,
     "davis": davis,
     "co3d": co3d,
+    "tapvid3d": tapvid3d,
+    "pointodyssey": pointodyssey,
+    "kubric": kubric,
+    "dynamic_replica": dynamic_replica,
     "7scenes": seven_scenes,
     "nrgbd": nrgbd,
     "realestate10k": realestate10k,

@@ -84,6 +84,11 @@ class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
             found[name] = sorted(n for n, frame in frames.items() if Path(frame.image).name in present)
         return found
 
+    def image_files(self, sequence: str) -> dict[int, Path]:
+        """A sequence's images by frame number."""
+        annotated = self._annotated[sequence]
+        return {number: self.folder / annotated[number].image for number in self.frame_numbers(sequence)}
+
     def _read_annotation(self) -> dict[str, dict[int, AnnotatedFrame]]:
         """Annotated frames by sequence and frame number."""
         file = f"frame_annotations_{self.split}.jgz"

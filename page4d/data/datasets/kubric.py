@@ -61,6 +61,11 @@ class Kubric(SceneDataset[KubricOptions]):
         scenes = [path.parent for path in sorted(self.folder.glob("*/metadata.json"))]
         return {scene.name: list(by_number(list_files(scene, {".png"}, "rgba_"))) for scene in scenes}
 
+    def image_files(self, sequence: str) -> dict[int, Path]:
+        """A sequence's images by frame number."""
+        folder = self.folder / sequence
+        return {number: folder / f"rgba_{number:05d}.png" for number in self.frame_numbers(sequence)}
+
     def _frame(self, sequence: str, number: int) -> Frame:
         folder = self.folder / sequence
         metadata = _metadata(folder / "metadata.json")

@@ -91,6 +91,11 @@ class PointOdyssey(SceneDataset[PointOdysseyOptions]):
             "...): leave them out with options.scenes=checked."
         ]
 
+    def image_files(self, sequence: str) -> dict[int, Path]:
+        """A sequence's images by frame number."""
+        folder = self.folder / sequence / "rgbs"
+        return {number: folder / f"rgb_{number:05d}.jpg" for number in self.frame_numbers(sequence)}
+
     def _annotation(self, sequence: str, *keys: str) -> list[NDArray[Any]]:
         return _stored_arrays(self.folder / sequence / "anno.npz", *keys)
 

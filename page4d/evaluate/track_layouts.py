@@ -1,0 +1,108 @@
+"""Data sets whose points are followed: PointOdyssey, Kubric, Dynamic Replica, and files of TAPVid-3D."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from page4d.data.datasets import Selection
+from page4d.data.datasets.dynamic_replica import DynamicReplica, DynamicReplicaOptions
+from page4d.data.datasets.kubric import Kubric, KubricOptions
+from page4d.data.datasets.pointodyssey import PointOdyssey, PointOdysseyOptions
+from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.sequence import EvalSequence
+from page4d.evaluate.track_truth import TrackTruth, lift_tracks, lifted, select_frames, through_cameras
+from page4d.io.arrays import read_npz
+from page4d.io.depth_formats import read_cam, read_dpt
+from page4d.io.names import by_number, list_files
+from page4d.io.suffixes import picture_suffixes
+from page4d.schema import UserError
+
+Tracked = PointOdyssey | Kubric | DynamicReplica
+
+
+def pointodyssey(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """The release's own layout, split test."""
+    return _of(
+        PointOdyssey(root, Selection(split="test", min_frames=benchmark.min_frames), PointOdysseyOptions(tracks=True))
+    )
+
+
+def kubric(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """MOVi-F as `page4d prepare kubric` writes it, with tracks, split validation."""
+    selection = Selection(split="validation", min_frames=benchmark.min_frames)
+    return _of(Kubric(root, selection, KubricOptions(tracks=True)))
+
+
+def dynamic_replica(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """The release's own layout, split test, left camera."""
+    selection, options = Selection(split="test", min_frames=benchmark.min_frames), DynamicReplicaOptions(camera="left")
+    return _of(DynamicReplica(root, selection, options))
+
+
+def _of(dataset: Tracked) -> Iterable[EvalSequence]:
+    for name in dataset.sequences:
+        images = dataset.image_files(name)
+        stamps = tuple(float(number) for number in images)
+        tracks = partial(_lifted_by, dataset, name)
+        yield EvalSequence(name, tuple(images.values()), stamps, read_tracks=tracks)
+
+
+def _lifted_by(dataset: Tracked, name: str, numbers: Sequence[int]) -> TrackTruth:
+    return lifted(dataset.load(name, numbers))
+
+
+def tapvid3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """`<name>.npz` as released, and `frames/<name>/00000.jpg`, its pictures unpacked by the user, counted from 0."""
+    for path in sorted(root.glob("*.npz")):
+        images = by_number(list_files(root / "frames" / path.stem, picture_suffixes()))
+        if images:
+            stamps = tuple(float(number) for number in images)
+            tracks = partial(read_tapvid3d, path)
+            yield EvalSequence(path.stem, tuple(images.values()), stamps, read_tracks=tracks)
+
+
+def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:
+    """Tracks of a TAPVid-3D file: points in each frame's camera, one lens for all, cameras where they move.
+
+    Raises:  UserError for arrays of other shapes.
+    """
+    points, seen, lens = read_npz(path, "tracks_XYZ", "visibility", "fx_fy_cx_cy")
+    frames = len(points)
+    if points.shape != (*seen.shape, 3) or lens.shape != (4,):
+        raise UserError(f"{path} holds tracks_XYZ {points.shape}, visibility {seen.shape}; expected (T, N, 3), (T, N)")
+    fx, fy, cx, cy = lens.astype(np.float64)
+    K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    truth = through_cameras(points.astype(np.float64), seen.astype(bool), K, _cameras(path, frames))
+    return select_frames(truth, numbers)
+
+
+def _cameras(path: Path, frames: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    with np.load(path, allow_pickle=False) as stored:
+        moves = "extrinsics_w2c" in stored.files
+    if not moves:
+        return np.tile(np.eye(4), (frames, 1, 1))
+    (cameras,) = read_npz(path, "extrinsics_w2c")
+    if cameras.shape != (frames, 4, 4):
+        raise UserError(f"{path} holds extrinsics_w2c {cameras.shape}, expected {(frames, 4, 4)}")
+    return cameras.astype(np.float64)
+
+
+def synthetic_tracks(training: Path, name: str, numbers: Sequence[int]) -> TrackTruth:
+    """Exact 2-D tracks of `tracks/<name>.npz`, lifted by exact depth."""
+    xy, seen = read_npz(training / "tracks" / f"{name}.npz", "xy", "seen")
+    at = [number - 1 for number in numbers]
+    depth, K, poses = [], [], []
+    for number in numbers:
+        stem = f"frame_{number:04d}"
+        lens, pose = read_cam(training / "camdata_left" / name / f"{stem}.cam")
+        depth.append(read_dpt(training / "depth" / name / f"{stem}.dpt"))
+        K.append(lens)
+        poses.append(pose)
+    where, there = xy[at].astype(np.float64), seen[at].astype(bool)
+    return lift_tracks(where, there, np.stack(depth), np.stack(K), np.stack(poses))

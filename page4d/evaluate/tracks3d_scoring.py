@@ -1,0 +1,116 @@
+"""Points followed through the world: how far a prediction has them from where they truly are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from page4d.evaluate.rules import Rules, UnscorableError
+from page4d.evaluate.sequence import EvalSequence
+from page4d.evaluate.track_truth import TrackTruth, lift_tracks
+from page4d.evaluate.tracks_3d import THRESHOLDS_M, TrackErrors, scale_by_median, track_errors
+from page4d.io.arrays import read_npz
+from page4d.io.trajectories import rigid_inverse
+from page4d.result.pixel_map import PixelMap
+from page4d.schema import Prediction, SequenceScore, UserError
+
+WITHIN = tuple(f"within_{limit:g}_m" for limit in THRESHOLDS_M)
+TRACK_METRICS = ("apd", "epe", *WITHIN)
+FOLLOWERS = ("pixels", "tracker")
+SEEN_ABOVE = 0.5
+Points = NDArray[np.float64]
+
+
+def tracks_file(folder: Path, sequence: str) -> Path:
+    """Where the 2-D tracks of a network with a track head lie, beside its prediction."""
+    return folder / f"{sequence}.tracks.npz"
+
+
+def score_tracks3d(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
+    """APD and EPE in the first camera's frame after one median scale for the whole sequence.
+
+    Note:    `rules.followed` is "pixels": each point stays where the first frame sees it, which is all that depth
+             without correspondence says, and right for what stands still; or "tracker": the network's 2-D tracks,
+             lifted by its depth frame by frame.
+    """
+    rules.without_public("no script for tracks of this network is public")
+    if rules.followed not in FOLLOWERS:
+        raise UserError(f"followed={rules.followed!r}; expected one of {', '.join(FOLLOWERS)}")
+    if sequence.read_tracks is None:
+        raise UserError(f"{sequence.name} has no tracks; this benchmark cannot score them")
+    truth, queries = asked_points(sequence, prediction)
+    seen_by_us = None
+    where = np.repeat(queries[None], len(prediction), 0)
+    if rules.followed == "tracker":
+        where, seen_by_us = stored_tracks(rules.folder, sequence, truth)
+    errors = errors_of(truth, world_tracks(prediction, where, rules.followed == "pixels"), seen_by_us, prediction)
+    values = {"apd": errors.average_points_within, "epe": errors.end_point_error}
+    values |= dict(zip(WITHIN, errors.within, strict=True))
+    if seen_by_us is not None:
+        values["visibility_accuracy"] = errors.visibility_accuracy
+    return SequenceScore(sequence.name, values, 1.0, notes={"points": float(truth.seen.shape[1])})
+
+
+def asked_points(sequence: EvalSequence, prediction: Prediction) -> tuple[TrackTruth, Points]:
+    """The true points that the first frame and the network's input of it see, and their input pixels (N, 2)."""
+    assert sequence.read_tracks is not None
+    truth = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first()
+    queries = PixelMap.of(prediction)[0].to_input(truth.query_xy)
+    shown = shown_in(queries, prediction.size_hw)
+    if not shown.any():
+        raise UnscorableError("no tracked point is seen in the first frame")
+    kept = TrackTruth(truth.points[:, shown], truth.seen[:, shown], truth.query_xy[shown], truth.cam_from_world)
+    return kept, queries[shown]
+
+
+def shown_in(xy: Points, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which input pixels (N, 2) lie in a picture."""
+    height, width = size_hw
+    return np.asarray(((xy >= -0.5) & (xy < np.array([width, height]) - 0.5)).all(1))
+
+
+def world_tracks(prediction: Prediction, where: Points, from_first: bool) -> Points:
+    """World points (S, N, 3) that a prediction has at input pixels (S, N, 2); `from_first`: its first frame's alone."""
+    frames = prediction[:1] if from_first else prediction
+    everything = np.ones((len(frames), where.shape[1]), np.bool_)
+    found = lift_tracks(where[: len(frames)], everything, frames.depth, frames.K, frames.cam_from_world).points
+    return np.repeat(found, len(prediction), 0) if from_first else found
+
+
+def errors_of(
+    truth: TrackTruth, ours: Points, seen_by_us: NDArray[np.bool_] | None, prediction: Prediction
+) -> TrackErrors:
+    """Both in their first camera's frame, ours scaled.
+
+    Raises:  UnscorableError for positions that are not finite, or none away from the camera.
+    """
+    true_in_camera = in_camera(truth.points, truth.cam_from_world)
+    ours_in_camera = in_camera(ours, rigid_inverse(rigid_inverse(prediction.cam_from_world[0])))
+    if not np.isfinite(ours_in_camera[truth.seen]).all():
+        raise UnscorableError("some predicted positions are not finite")
+    try:
+        scale = scale_by_median(ours_in_camera, true_in_camera, truth.seen)
+    except ValueError as error:
+        raise UnscorableError(str(error)) from error
+    return track_errors(scale * ours_in_camera, true_in_camera, truth.seen, seen_by_us)
+
+
+def in_camera(points: Points, cam_from_world: Points) -> Points:
+    """Points of the world (*, 3) as a camera (4, 4) has them."""
+    return np.asarray(points @ cam_from_world[:3, :3].T + cam_from_world[:3, 3])
+
+
+def stored_tracks(folder: Path | None, sequence: EvalSequence, truth: TrackTruth) -> tuple[Points, NDArray[np.bool_]]:
+    """Input pixels (S, N, 2) and visibility (S, N) that the track head left beside the prediction.
+
+    Raises:  UserError if there are none, or of other points.
+    """
+    path = None if folder is None else tracks_file(folder, sequence.name)
+    if path is None or not path.is_file():
+        raise UserError(f"{sequence.name}: no 2-D tracks beside the prediction; take weights with a track head (vggt)")
+    xy, visible = read_npz(path, "xy", "visible")
+    if xy.shape != (*truth.seen.shape, 2) or visible.shape != truth.seen.shape:
+        raise UserError(f"{path} holds tracks {xy.shape}, expected {(*truth.seen.shape, 2)}; predict again")
+    return xy.astype(np.float64), visible > SEEN_ABOVE
