@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from little_benchmarks import small
+from little_benchmarks import WORLD, small
 from writers.benchmarks import WRITERS
 from writers.scene import tracked
 
@@ -148,11 +148,13 @@ def test_files_of_tapvid3d_with_and_without_cameras(tmp_path):
 def test_a_network_with_a_track_head_follows_the_true_points(tmp_path):
     torch.manual_seed(0)
     model = PAGE4D(
-        img_size=32, patch_size=8, embed_dim=32, depth=4, num_heads=2, patch_embed="conv", dpt_features=16,
-        dpt_channels=(8, 8, 8, 8), dpt_pairs=(0, 1, 2, 3), camera_heads=4, camera_trunk_depth=2, mask_source=1, masked_pairs=(2,),
-        enable_track=True, track_features=16, track_hidden=48,
+        img_size=144, patch_size=16, embed_dim=32, depth=4, num_heads=2, patch_embed="conv", dpt_features=16,
+        dpt_channels=(8, 8, 8, 8), dpt_pairs=(0, 1, 2, 3), camera_heads=4, camera_trunk_depth=2, mask_source=1,
+        masked_pairs=(2,), enable_track=True, track_features=16, track_hidden=48,
     )  # fmt: skip
-    made = Study(small("tracks3d", sequences=1), out=tmp_path, followed="tracker")
+    square = {"split": "dynamic-test", "sequences": 1, "world": WORLD | {"height": 40, "frames": 2}}
+    benchmark = replace(small("tracks3d"), settings=square)
+    made = Study(benchmark, out=tmp_path, followed="tracker")
     assert made.predict(model, "m") == 0
     assert tracks_file(made.predictions("m"), "scene_00").is_file()
     scores = made.score("m", model)
