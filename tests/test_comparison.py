@@ -121,6 +121,16 @@ def test_a_run_costs_seconds_and_memory(tmp_path):
     assert sequence_table(made)["weight"].tolist() == [q.weight for q in made.sequences]
 
 
+def test_a_cuda_device_is_asked_for_its_own_peak(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: asked.append("wait"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: asked.append("forget"))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**30)
+    _, cost = with_cost(lambda: asked.append("run"), torch.device("cuda"))
+    assert asked == ["wait", "forget", "run", "wait"]
+    assert cost["peak_gib"] == 3
+
+
 def test_the_command_writes_the_table_of_everything(tmp_path, capsys):
     for label, factor in (("first", 1.0), ("second", 0.5)):
         path = tmp_path / "scores" / label / "videodepth-sintel-standard-scale.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from little_benchmarks import WORLD, small
 from writers.benchmarks import WRITERS
 from writers.scene import tracked
 
+from page4d.cli import main
 from page4d.evaluate import open_benchmark
 from page4d.evaluate.harness import Study
 from page4d.evaluate.planted import Planted, plant
 from page4d.evaluate.predictions import prediction_of
 from page4d.evaluate.rules import UnscorableError
 from page4d.evaluate.sequence import EvalSequence
-from page4d.evaluate.track_layouts import read_tapvid3d
+from page4d.evaluate.track_layouts import read_tapvid3d, synthetic_tracks
 from page4d.evaluate.track_truth import TrackTruth, depth_between, lift_tracks, lifted, off_edges, select_frames
 from page4d.evaluate.tracks3d_scoring import score_tracks3d, tracks_file
 from page4d.model import PAGE4D
@@ -93,7 +95,7 @@ def test_a_tracker_that_follows_is_right_and_says_what_it_sees(rules, tmp_path):
     tracks_file(tmp_path, "wall").unlink()
     with pytest.raises(UserError, match="weights with a track head"):
         score_tracks3d(sequence, seen(sequence), replace(rules, followed="tracker"))
-    with pytest.raises(UserError, match="expected one of pixels, tracker"):
+    with pytest.raises(UserError, match="expected one of pixels, tracker, file"):
         score_tracks3d(sequence, seen(sequence), replace(rules, followed="flow"))
     with pytest.raises(UserError, match="has no tracks"):
         score_tracks3d(replace(sequence, read_tracks=None), seen(sequence), rules)
@@ -143,6 +145,30 @@ def test_files_of_tapvid3d_with_and_without_cameras(tmp_path):
     with pytest.raises(UserError, match="expected"):
         read_tapvid3d(tmp_path / "one.npz", [0])
     assert open_benchmark("tracks3d-tapvid3d").unit == "m"
+
+
+def test_points_of_another_model_are_asked_for_converted_and_scored(tmp_path, capsys):
+    words = ["benchmark=tracks3d-synthetic", "benchmark.settings.sequences=1", f"out={tmp_path}", "label=other"]
+    words += ["benchmark.settings.world.frames=3"]
+    assert main(["evaluate", "queries", *words]) == 0
+    (asked,) = (tmp_path / "queries" / "tracks3d-synthetic").glob("*.csv")
+    queries = np.loadtxt(asked, delimiter=",", skiprows=1)
+    root = next((tmp_path / "data").glob("synthetic-*")) / "training"
+    truth = synthetic_tracks(root, "scene_00", [1, 2, 3]).of_first()
+    np.testing.assert_allclose(queries, truth.query_xy, atol=1e-3)
+    cam = truth.cam_from_world
+    theirs = 3 * (truth.points @ cam[:3, :3].T + cam[:3, 3])
+    (tmp_path / "theirs").mkdir()
+    np.savez(tmp_path / "theirs" / "scene_00.npz", points=theirs, seen=truth.seen)
+    assert main(["evaluate", "convert", *words, "--tracks", str(tmp_path / "theirs")]) == 0
+    command = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert "followed=file" in command
+    assert main(command[1:]) == 0
+    assert "| file | 1/1 | 3.000 | - | - | 1.000 | 0.000 | 1.000 |" in capsys.readouterr().out
+    np.savez(tmp_path / "theirs" / "scene_00.npz", points=theirs[:, 1:])
+    words[2:] = [f"out={tmp_path / 'again'}", "label=other", words[-1]]
+    assert main(["evaluate", "convert", *words, "--tracks", str(tmp_path / "theirs")]) == 2
+    assert "page4d evaluate queries" in capsys.readouterr().err
 
 
 def test_a_network_with_a_track_head_follows_the_true_points(tmp_path):

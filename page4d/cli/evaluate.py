@@ -25,6 +25,7 @@ ACTIONS = {
     "density": "run at several numbers of frames and frame rates; one table, one picture",
     "exact": "score weights on clips with exact truth, beside the best answers that need no network",
     "table": "print all Scores below out=, compare models, and write all as Markdown, CSV and LaTeX",
+    "queries": "write the points that a tracks benchmark asks for",
     "convert": "turn depth .npy files, a TUM trajectory or masks of another model into predictions",
 }
 EXIT_SOME_FAILED = 1
@@ -45,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trajectories", type=Path, help="convert: <sequence>.txt in TUM order, camera to world")
     parser.add_argument("--masks", type=Path, help="convert: <sequence>/<image stem>.png, bright where something moves")
+    parser.add_argument(
+        "--tracks", type=Path, help="convert: <sequence>.npz, points (S, N, 3) in the first camera's frame"
+    )
     parser.add_argument("--intrinsics", type=Path, help="convert: <sequence>.txt, K as nine numbers a row; for points")
     parser.add_argument(
         "--legacy-quaternion-order",
@@ -83,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     study, label = chosen.study(), chosen.name
     if args.action == "convert":
         return _convert(study, label, args)
+    if args.action == "queries":
+        return _queries(study)
     if chosen.foreign is not None:
         if args.action not in ("run", "score"):
             raise UserError(f"weights={chosen.weights} stands for converted predictions; run or score them")
@@ -115,6 +121,15 @@ def _density(study: Study, model: PAGE4D, label: str, wanted: Mapping[str, Any])
     paths = density.write(found, stem)
     print(f"{markdown(density.table(found))}\n{', '.join(str(path) for path in paths)}")
     return _failures(list(found.values()))
+
+
+def _queries(study: Study) -> int:
+    from page4d.evaluate.tracks3d_scoring import write_queries
+
+    folder = study.out / "queries" / study.benchmark.name
+    written = write_queries(study.sequences(), folder)
+    print(f"{len(written)} files in {folder}: x and y of the points in pixels of each sequence's first image")
+    return 0
 
 
 def _tell(name: str, outcome: str) -> None:
@@ -169,12 +184,13 @@ def _convert(study: Study, label: str, args: argparse.Namespace) -> int:
     from page4d.evaluate.external import ExternalFiles, convert
 
     folder = args.predictions or study.predictions(label)
-    files = ExternalFiles(label, args.depth, args.trajectories, args.intrinsics, args.masks)
+    files = ExternalFiles(label, args.depth, args.trajectories, args.intrinsics, args.masks, args.tracks)
     done = convert(study.sequences(), files, folder, study.benchmark)
     if done.empty > 0:
         print(f"{done.empty:.2%} of the depths are 0 or less; they are scored as a depth of 0, not left out")
     named = [] if any(word.startswith("label=") for word in args.overrides) else [f"label={label}"]
     own = ["moving=model"] if args.masks is not None else []
+    own += ["followed=file"] if args.tracks is not None else []
     words = shlex.join([*args.overrides, *named, *own, "--predictions", str(folder)])
     print(f"{done.sequences} sequences in {folder}; score them with\n  page4d evaluate score {words}")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,11 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.predictions import Origin, mask_of, prediction_of
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import task_of
+from page4d.evaluate.tracks3d_scoring import read_foreign_tracks, tracks_file
 from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import read_depth_npy
 from page4d.io.trajectories import read_tum, rigid_inverse
-from page4d.schema import Prediction, UserError
+from page4d.schema import Prediction, UserError, atomic_write
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class ExternalFiles:
              `<sequence>.txt`, TUM rows (xyzw, camera to world), one for each image in order; None where only depth is
              scored. `intrinsics` holds `<sequence>.txt`, K in pixels of the depth maps as nine numbers a row, one row
              for each image; only point maps need them. `masks` holds `<sequence>/<image stem>.png`, bright where
-             something moves, showing the whole image at any size; only mask benchmarks need them.
+             something moves, showing the whole image at any size; only mask benchmarks need them. `tracks` holds
+             `<sequence>.npz` with `points` (S, N, 3) in the first camera's frame and maybe `seen` (S, N), for the
+             points of `page4d evaluate queries`.
     """
 
     label: str
@@ -39,10 +43,12 @@ class ExternalFiles:
     trajectories: Path | None = None
     intrinsics: Path | None = None
     masks: Path | None = None
+    tracks: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.depth is None and self.trajectories is None and self.masks is None:
-            raise UserError("nothing to convert: give --depth FOLDER, --trajectories FOLDER or --masks FOLDER")
+        if not any((self.depth, self.trajectories, self.masks, self.tracks)):
+            ways = "--depth FOLDER, --trajectories FOLDER, --masks FOLDER or --tracks FOLDER"
+            raise UserError(f"nothing to convert: give {ways}")
 
 
 @dataclass(frozen=True)
@@ -61,19 +67,25 @@ def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Pat
     """
     _check_task(files, benchmark)
     made = [(sequence.name, _prediction(sequence, files)) for sequence in sequences]
+    followed = {} if files.tracks is None else {q.name: _tracks(q, files.tracks) for q in sequences}
     digest = sha256_of("".join(p.meta["weights_sha256"] for _, p in made).encode())
     origin = Origin(benchmark.name, benchmark.version, files.label, "external", "external", digest, None)
     origin.save(folder)
     for name, prediction in made:
         prediction.meta.update(config_sha256="external", weights_sha256=digest)
         prediction.save(folder / f"{name}.npz")
+    for name, arrays in followed.items():
+        with atomic_write(tracks_file(folder, name)) as stream:
+            np.savez(stream, **arrays)
     empty = sum(int((prediction.depth <= 0).sum()) for _, prediction in made)
     pixels = sum(prediction.depth.size for _, prediction in made)
     return Converted(len(made), empty / pixels)
 
 
 def _check_task(files: ExternalFiles, benchmark: Benchmark) -> None:
-    needs = task_of(benchmark.task).needs
+    task = task_of(benchmark.task)
+    # Who follows points through the world needs neither depth nor cameras to be scored.
+    needs = () if task.with_tracks and files.tracks is not None else task.needs
     if "depth" in needs and files.depth is None:
         raise UserError(f"{benchmark.name} scores depth; give --depth FOLDER with <sequence>/<image stem>.npy")
     if "poses" in needs and files.trajectories is None:
@@ -99,7 +111,8 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
         poses = rigid_inverse(trajectory.world_from_camera)
     mask = _masks(sequence, files.masks)
     drawn = b"" if mask is None else mask.tobytes()
-    digest = sha256_of(depth.tobytes() + poses.tobytes() + drawn)
+    followed = b"" if files.tracks is None else (files.tracks / f"{sequence.name}.npz").read_bytes()
+    digest = sha256_of(depth.tobytes() + poses.tobytes() + drawn + followed)
     meta = {"source": "external", "label": files.label, "weights_sha256": digest}
     K = _intrinsics(sequence, files.intrinsics)
     return replace(prediction_of(sequence, depth, poses, K, (height, width)), mask=mask, meta=meta)
@@ -123,6 +136,15 @@ def _map(path: Path) -> NDArray[np.float32]:
     if not (depth > 0).any():
         raise UserError(f"{path}: no depth is above 0; expected z-depth in front of the camera")
     return depth
+
+
+def _tracks(sequence: EvalSequence, folder: Path) -> dict[str, Any]:
+    """Another model's tracks as they are scored, after a look at their shape."""
+    if sequence.read_tracks is None:
+        raise UserError(f"{sequence.name} has no tracks; this benchmark asks for no points")
+    asked = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first()
+    points, seen = read_foreign_tracks(folder / f"{sequence.name}.npz", asked.seen.shape)
+    return {"points": points} if seen is None else {"points": points, "seen": seen}
 
 
 def _masks(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32] | None:

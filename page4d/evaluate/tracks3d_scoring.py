@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,14 @@ from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.track_truth import TrackTruth, lift_tracks
 from page4d.evaluate.tracks_3d import THRESHOLDS_M, TrackErrors, scale_by_median, track_errors
-from page4d.io.arrays import read_npz
+from page4d.io.arrays import npz_names, read_npz
 from page4d.io.trajectories import rigid_inverse
 from page4d.result.pixel_map import PixelMap
-from page4d.schema import Prediction, SequenceScore, UserError
+from page4d.schema import Prediction, SequenceScore, UserError, atomic_write
 
 WITHIN = tuple(f"within_{limit:g}_m" for limit in THRESHOLDS_M)
 TRACK_METRICS = ("apd", "epe", *WITHIN)
-FOLLOWERS = ("pixels", "tracker")
+FOLLOWERS = ("pixels", "tracker", "file")
 SEEN_ABOVE = 0.5
 Points = NDArray[np.float64]
 
@@ -33,7 +34,7 @@ def score_tracks3d(sequence: EvalSequence, prediction: Prediction, rules: Rules)
 
     Note:    `rules.followed` is "pixels": each point stays where the first frame sees it, which is all that depth
              without correspondence says, and right for what stands still; or "tracker": the network's 2-D tracks,
-             lifted by its depth frame by frame.
+             lifted by its depth frame by frame; or "file": another model's points, converted.
     """
     rules.without_public("no script for tracks of this network is public")
     if rules.followed not in FOLLOWERS:
@@ -41,11 +42,16 @@ def score_tracks3d(sequence: EvalSequence, prediction: Prediction, rules: Rules)
     if sequence.read_tracks is None:
         raise UserError(f"{sequence.name} has no tracks; this benchmark cannot score them")
     truth, queries = asked_points(sequence, prediction)
-    seen_by_us = None
-    where = np.repeat(queries[None], len(prediction), 0)
-    if rules.followed == "tracker":
-        where, seen_by_us = stored_tracks(rules.folder, sequence, truth)
-    errors = errors_of(truth, world_tracks(prediction, where, rules.followed == "pixels"), seen_by_us, prediction)
+    seen_by_us: NDArray[np.bool_] | None = None
+    if rules.followed == "file":
+        ours, seen_by_us = foreign_tracks(rules.folder, sequence, truth)
+    else:
+        where = np.repeat(queries[None], len(prediction), 0)
+        if rules.followed == "tracker":
+            where, seen_by_us = stored_tracks(rules.folder, sequence, truth)
+        world = world_tracks(prediction, where, rules.followed == "pixels")
+        ours = in_camera(world, rigid_inverse(rigid_inverse(prediction.cam_from_world[0])))
+    errors = errors_of(truth, ours, seen_by_us)
     values = {"apd": errors.average_points_within, "epe": errors.end_point_error}
     values |= dict(zip(WITHIN, errors.within, strict=True))
     if seen_by_us is not None:
@@ -79,15 +85,12 @@ def world_tracks(prediction: Prediction, where: Points, from_first: bool) -> Poi
     return np.repeat(found, len(prediction), 0) if from_first else found
 
 
-def errors_of(
-    truth: TrackTruth, ours: Points, seen_by_us: NDArray[np.bool_] | None, prediction: Prediction
-) -> TrackErrors:
+def errors_of(truth: TrackTruth, ours_in_camera: Points, seen_by_us: NDArray[np.bool_] | None) -> TrackErrors:
     """Both in their first camera's frame, ours scaled.
 
     Raises:  UnscorableError for positions that are not finite, or none away from the camera.
     """
     true_in_camera = in_camera(truth.points, truth.cam_from_world)
-    ours_in_camera = in_camera(ours, rigid_inverse(rigid_inverse(prediction.cam_from_world[0])))
     if not np.isfinite(ours_in_camera[truth.seen]).all():
         raise UnscorableError("some predicted positions are not finite")
     try:
@@ -114,3 +117,51 @@ def stored_tracks(folder: Path | None, sequence: EvalSequence, truth: TrackTruth
     if xy.shape != (*truth.seen.shape, 2) or visible.shape != truth.seen.shape:
         raise UserError(f"{path} holds tracks {xy.shape}, expected {(*truth.seen.shape, 2)}; predict again")
     return xy.astype(np.float64), visible > SEEN_ABOVE
+
+
+def foreign_tracks(
+    folder: Path | None, sequence: EvalSequence, truth: TrackTruth
+) -> tuple[Points, NDArray[np.bool_] | None]:
+    """Another model's points (S, N, 3) in its first camera's frame and, where it says so, their visibility (S, N).
+
+    Raises:  UserError if there are none, or of other points than were asked for.
+    """
+    path = None if folder is None else tracks_file(folder, sequence.name)
+    if path is None or not path.is_file():
+        raise UserError(f"{sequence.name}: no converted tracks; `page4d evaluate convert --tracks FOLDER` brings them")
+    return read_foreign_tracks(path, truth.seen.shape)
+
+
+def read_foreign_tracks(path: Path, wanted: tuple[int, ...]) -> tuple[Points, NDArray[np.bool_] | None]:
+    """`points` (S, N, 3) and, if there, `seen` (S, N) of an npz.
+
+    Raises:  UserError for other shapes than frames and points `wanted`.
+    """
+    stored = dict(zip(npz_names(path), read_npz(path), strict=True))
+    if "points" not in stored or stored["points"].shape != (*wanted, 3):
+        found = {name: array.shape for name, array in stored.items()}
+        raise UserError(
+            f"{path} holds {found}, expected points {(*wanted, 3)}: `page4d evaluate queries` names the points"
+        )
+    seen = stored.get("seen")
+    if seen is not None and seen.shape != wanted:
+        raise UserError(f"{path} holds seen {seen.shape}, expected {wanted}")
+    return stored["points"].astype(np.float64), None if seen is None else seen.astype(bool)
+
+
+def write_queries(sequences: Sequence[EvalSequence], folder: Path) -> list[Path]:
+    """The points that a tracks benchmark asks for, as `<sequence>.csv` with x and y in pixels of the first image.
+
+    Raises:  UserError for a sequence without tracks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for sequence in sequences:
+        if sequence.read_tracks is None:
+            raise UserError(f"{sequence.name} has no tracks; this benchmark asks for no points")
+        asked = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first().query_xy
+        path = folder / f"{sequence.name}.csv"
+        with atomic_write(path, "w") as stream:
+            stream.write("x,y\n" + "".join(f"{x:.4f},{y:.4f}\n" for x, y in asked))
+        written.append(path)
+    return written

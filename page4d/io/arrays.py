@@ -26,6 +26,18 @@ def read_npy(path: Path) -> NDArray[Any]:
         raise UserError(f"{path} is not a whole .npy file ({error}); write or download it again") from error
 
 
+def npz_names(path: Path) -> list[str]:
+    """Names of the arrays of an npz, in the order they are stored in.
+
+    Raises:  UserError if the file is missing or damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected an npz archive, check that the download is complete")
+    check_npz(path)
+    with np.load(path, allow_pickle=False) as stored:
+        return list(stored.files)
+
+
 def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
     """Arrays of an npz, each decompressed once; without `keys` all of them, in the order they are stored in.
 
