@@ -125,6 +125,8 @@ def test_a_still_point_of_the_world_stays_where_it_is():
         lifted(replace(clip, tracks=None))
     with pytest.raises(UserError, match="keep it"):
         select_frames(truth, [1, 2])
+    with pytest.raises(UserError, match="picture of frame 9, but tracks of 5 frames"):
+        select_frames(truth, [0, 9])
 
 
 def test_files_of_tapvid3d_with_and_without_cameras(tmp_path):
@@ -145,6 +147,9 @@ def test_files_of_tapvid3d_with_and_without_cameras(tmp_path):
     with pytest.raises(UserError, match="expected"):
         read_tapvid3d(tmp_path / "one.npz", [0])
     assert open_benchmark("tracks3d-tapvid3d").unit == "m"
+    (tmp_path / "one.npz").write_bytes((tmp_path / "one.npz").read_bytes()[:900])
+    with pytest.raises(UserError, match=r"one\.npz"):
+        read_tapvid3d(tmp_path / "one.npz", [0])
 
 
 def test_points_of_another_model_are_asked_for_converted_and_scored(tmp_path, capsys):

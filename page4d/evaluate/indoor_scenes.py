@@ -15,7 +15,7 @@ from page4d.data.datasets.formats import read_png16
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, EvalSequence
-from page4d.io.names import by_number, list_files
+from page4d.io.names import by_number, frame_number, list_files
 from page4d.io.trajectories import read_matrix, read_matrix_blocks
 from page4d.schema import UserError
 
@@ -92,4 +92,4 @@ def nrgbd(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eval
 
 
 def _nrgbd_camera(cameras: NDArray[np.float64], image: Path) -> Camera:
-    return cameras[int(image.stem.removeprefix("img"))], NRGBD_K
+    return cameras[frame_number(image)], NRGBD_K

@@ -14,6 +14,7 @@ from page4d.data.datasets.sintel import SintelFiles
 from page4d.evaluate.sequence import MotionTruth
 from page4d.geometry import compose, invert, pixel_grid, project, to_4x4, transform, unproject
 from page4d.io.depth_formats import read_cam, read_dpt, read_flo
+from page4d.io.names import frame_number
 from page4d.schema import UserError
 
 DAVIS_UNJUDGED = 255
@@ -39,7 +40,7 @@ def exact_motion(folder: Path, image: Path) -> MotionTruth:
 def sintel_motion(files: SintelFiles, shot: str, image: Path) -> MotionTruth | None:
     """What Sintel's flow, depth and cameras say together; None for a shot's last frame, which has no flow."""
     flows, depths, cameras = (files.of(shot, what) for what in ("flow", "depth", "camdata_left"))
-    number = int(image.stem.removeprefix("frame_"))
+    number = frame_number(image)
     if number not in flows or number + 1 not in cameras:
         return None
     if number not in depths or number not in cameras:

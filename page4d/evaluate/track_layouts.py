@@ -17,7 +17,7 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.track_truth import TrackTruth, lift_tracks, lifted, select_frames, through_cameras
-from page4d.io.arrays import read_npz
+from page4d.io.arrays import npz_names, read_npz
 from page4d.io.depth_formats import read_cam, read_dpt
 from page4d.io.names import by_number, list_files
 from page4d.io.suffixes import picture_suffixes
@@ -83,9 +83,7 @@ def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:
 
 
 def _cameras(path: Path, frames: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    with np.load(path, allow_pickle=False) as stored:
-        moves = "extrinsics_w2c" in stored.files
-    if not moves:
+    if "extrinsics_w2c" not in npz_names(path):
         return np.tile(np.eye(4), (frames, 1, 1))
     (cameras,) = read_npz(path, "extrinsics_w2c")
     if cameras.shape != (frames, 4, 4):

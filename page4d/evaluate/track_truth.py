@@ -106,4 +106,6 @@ def select_frames(truth: TrackTruth, frames: Sequence[int]) -> TrackTruth:
     chosen = list(frames)
     if chosen[0] != 0:
         raise UserError(f"the first frame is number {chosen[0]}; points are picked in frame 0, keep it")
+    if max(chosen) >= len(truth.points):
+        raise UserError(f"there is a picture of frame {max(chosen)}, but tracks of {len(truth.points)} frames alone")
     return TrackTruth(truth.points[chosen], truth.seen[chosen], truth.query_xy, truth.cam_from_world)

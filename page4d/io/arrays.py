@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from page4d.npz import check_npz
@@ -31,10 +34,7 @@ def npz_names(path: Path) -> list[str]:
 
     Raises:  UserError if the file is missing or damaged.
     """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; expected an npz archive, check that the download is complete")
-    check_npz(path)
-    with np.load(path, allow_pickle=False) as stored:
+    with _npz(path) as stored:
         return list(stored.files)
 
 
@@ -43,15 +43,22 @@ def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
 
     Raises:  UserError if the file is missing, damaged or lacks an array, or an array is larger than its file can hold.
     """
+    with _npz(path) as stored:
+        missing = [key for key in keys if key not in stored.files]
+        if missing:
+            raise UserError(f"{path} holds {sorted(stored.files)}, but not {', '.join(missing)}")
+        return [stored[key] for key in keys or stored.files]
+
+
+@contextmanager
+def _npz(path: Path) -> Iterator[NpzFile]:
+    """An opened archive; whatever is wrong with it, also while it is read, is told with its path."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected an npz archive, check that the download is complete")
     try:
         check_npz(path)
         with np.load(path, allow_pickle=False) as stored:
-            missing = [key for key in keys if key not in stored.files]
-            if missing:
-                raise UserError(f"{path} holds {sorted(stored.files)}, but not {', '.join(missing)}")
-            return [stored[key] for key in keys or stored.files]
+            yield stored
     except UserError:
         raise
     except Exception as error:  # a damaged zip raises errors of zipfile and zlib, a damaged header those of numpy
