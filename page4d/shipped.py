@@ -7,7 +7,7 @@ from pathlib import Path
 from page4d.schema import UserError
 
 # Name in the wheel -> place in a checkout; pyproject.toml says the same to the builder of the wheel.
-PLACES = {"conf": "conf", "results": "book/results"}
+PLACES = {"conf": "conf", "results": "book/results", "speed": "benchmarks/results"}
 
 
 def shipped(name: str) -> Path:
@@ -23,8 +23,12 @@ def shipped(name: str) -> Path:
 
 
 def stored_results(kind: str, instead: str | Path = "") -> Path:
-    """The folder of the results of a kind ("runs", "study", "builtin") that come with the package, or the one given.
+    """The folder of the results of a kind that come with the package, or the one given.
+
+    Kinds are "runs", "study" and "builtin", of networks, and "speed", of what `benchmarks/` measured on machines.
 
     Note:    of a kind that has no results yet the folder is not there; whoever reads it says so.
     """
-    return Path(instead) if str(instead) else shipped("results") / kind
+    if str(instead):
+        return Path(instead)
+    return shipped("speed") if kind == "speed" else shipped("results") / kind

@@ -230,3 +230,11 @@ def test_a_join_is_recorded_in_numbers() -> None:
     one = Similarity(torch.tensor(2.0), torch.eye(3), torch.zeros(3))
     record = Join(28, one, 0.0123456789, 0.5, "points").record()
     assert record == {"start": 28, "by": "points", "scale": 2.0, "residual": 0.012346, "agreement": 0.5}
+
+
+def test_a_kept_join_keeps_no_points() -> None:
+    """A number that is a view of all depth ratios would keep them for as long as the film's joins are kept."""
+    part = little_prediction(3, still=True)
+    similarity = join_of(part, part).similarity
+    for value in (similarity.scale, similarity.rotation, similarity.translation):
+        assert value.untyped_storage().nbytes() <= 9 * 8
