@@ -16,7 +16,8 @@ from training import make_trainer, settings
 
 from page4d.data.datasets.spring import depth_from_disparity
 from page4d.data.loader import BatchShare, make_ahead
-from page4d.evaluate.alignment import irls_scale_fit, lad2_video_fit, median_fit
+from page4d.evaluate.alignment import Fit, irls_scale_fit, lad2_video_fit, median_fit
+from page4d.evaluate.depth_metrics import DepthOptions, apply_fit
 from page4d.schema import UserError
 from page4d.train import snapshot
 from page4d.train.checkpoints import Checkpoints
@@ -26,6 +27,11 @@ def test_disparities_that_are_no_depth() -> None:
     stored = np.repeat(np.repeat(np.array([[2.0, -2.0], [0.0, np.nan], [np.inf, 4.0]], np.float32), 2, 0), 2, 1)
     depth = depth_from_disparity(stored, 1000.0, (3, 2))
     np.testing.assert_allclose(depth, [[32.5, 0], [0, 0], [0, 16.25]])
+
+
+def test_predicted_disparities_that_alignment_moves_below_zero_are_no_depth() -> None:
+    moved = apply_fit(np.array([1.0, 2.0, 2.5, 4.0]), Fit(1.0, -2.0), DepthOptions(disparity=True))
+    assert moved.tolist() == [0, 0, 2, 0.5]
 
 
 @pytest.mark.parametrize(("usable", "moves"), [(9, False), (10, True)])
