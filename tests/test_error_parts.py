@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from little_benchmarks import small
 from writers import sintel
+from writers.benchmarks import WRITERS
 from writers.scene import room
 
 from page4d.evaluate import open_benchmark
@@ -125,6 +126,23 @@ def test_sintel_with_flow_splits_the_error_and_without_flow_does_not(tmp_path: P
     without = made.score("noisy")
     assert not {"abs_rel_still", "abs_rel_moving"} & without.mean.keys()
     assert without.mean["abs_rel"] == with_flow.mean["abs_rel"]
+
+
+@pytest.mark.parametrize("name", ["spring", "kubric", "dynamic_replica"])
+def test_rendered_data_sets_tell_moving_from_still(name, tmp_path):
+    lens = {"anisotropy": 0.0, "centre_offset": (-0.5 / 64, -0.5 / 48)}
+    clip = room(3, frames=3, camera_speed=(0.5, 0.5), tripod_chance=0.0, **lens)
+    WRITERS[name](tmp_path, {"one": clip})
+    made = Study(open_benchmark(f"videodepth-{name}"), align="metric", root=tmp_path, out=tmp_path / "out")
+    (sequence,) = made.sequences()
+    plant(made, "noisy", Planted(depth_sigma=0.1))
+    scores = made.score("noisy")
+    assert scores.mean["abs_rel_still"] > 0.01
+    if name == "kubric":
+        return  # without object poses in its metadata nothing moves; its reader has tests of its own
+    moving = np.stack([sequence.read_motion(image).moving for image in sequence.images])
+    assert (moving == clip.moving.numpy()).mean() > 0.99
+    assert scores.sequences[0].weights["abs_rel_moving"] > 0
 
 
 def test_points_of_what_moves_have_their_own_accuracy(tmp_path):

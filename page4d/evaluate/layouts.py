@@ -25,7 +25,7 @@ from page4d.evaluate.indoor_scenes import nrgbd, seven_scenes
 from page4d.evaluate.motion_truth import davis_motion, exact_motion, sintel_motion
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, EvalSequence
-from page4d.evaluate.track_layouts import dynamic_replica, kubric, pointodyssey, synthetic_tracks, tapvid3d
+from page4d.evaluate.track_layouts import dynamic_replica, kubric, pointodyssey, spring, synthetic_tracks, tapvid3d
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
 from page4d.io.names import frame_number, list_files
 from page4d.io.suffixes import picture_suffixes
@@ -277,6 +277,7 @@ LAYOUTS: dict[str, Callable[[Path, Benchmark, Protocol], Iterable[EvalSequence]]
     "kubric": kubric,
     "dynamic_replica": dynamic_replica,
     "tapvid3d": tapvid3d,
+    "spring": spring,
     "co3d": co3d,
     "realestate10k": realestate10k,
     "synthetic": synthetic,

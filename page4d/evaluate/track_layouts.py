@@ -1,8 +1,9 @@
-"""Data sets whose points are followed: PointOdyssey, Kubric, Dynamic Replica, and files of TAPVid-3D."""
+"""Rendered data sets: PointOdyssey, Kubric, Dynamic Replica, Spring; and files of TAPVid-3D."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,19 @@ from page4d.data.datasets import Selection
 from page4d.data.datasets.dynamic_replica import DynamicReplica, DynamicReplicaOptions
 from page4d.data.datasets.kubric import Kubric, KubricOptions
 from page4d.data.datasets.pointodyssey import PointOdyssey, PointOdysseyOptions
+from page4d.data.datasets.spring import Spring
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
-from page4d.evaluate.sequence import EvalSequence
+from page4d.evaluate.sequence import Camera, DepthMap, EvalSequence, MotionTruth
 from page4d.evaluate.track_truth import TrackTruth, lift_tracks, lifted, select_frames, through_cameras
 from page4d.io.arrays import npz_names, read_npz
 from page4d.io.depth_formats import read_cam, read_dpt
 from page4d.io.names import by_number, list_files
 from page4d.io.suffixes import picture_suffixes
-from page4d.schema import UserError
+from page4d.io.trajectories import rigid_inverse
+from page4d.schema import Clip, UserError
 
-Tracked = PointOdyssey | Kubric | DynamicReplica
+Rendered = PointOdyssey | Kubric | DynamicReplica | Spring
 
 
 def pointodyssey(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
@@ -45,15 +48,42 @@ def dynamic_replica(root: Path, benchmark: Benchmark, protocol: Protocol) -> Ite
     return _of(DynamicReplica(root, selection, options))
 
 
-def _of(dataset: Tracked) -> Iterable[EvalSequence]:
+def spring(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
+    """The release's own layout, left eye; its test split has no public depth."""
+    dataset = Spring(root, Selection(min_frames=benchmark.min_frames))
+    return (replace(sequence, read_tracks=None) for sequence in _of(dataset))
+
+
+def _of(dataset: Rendered) -> Iterable[EvalSequence]:
+    """Sequences whose truth the loader of training reads; the picture of a frame stands for its depth file, too."""
     for name in dataset.sequences:
-        images = dataset.image_files(name)
-        stamps = tuple(float(number) for number in images)
-        tracks = partial(_lifted_by, dataset, name)
-        yield EvalSequence(name, tuple(images.values()), stamps, read_tracks=tracks)
+        numbers = {path: number for number, path in dataset.image_files(name).items()}
+        files, stamps = tuple(numbers), tuple(map(float, numbers.values()))
+        one = partial(_one, dataset, name, numbers)
+        sequence = EvalSequence(name, files, stamps, files, stamps, read_tracks=partial(_lifted_by, dataset, name))
+        depth, camera, motion = partial(_depth, one), partial(_camera, one), partial(_motion, one)
+        yield replace(sequence, read_depth=depth, read_camera=camera, read_motion=motion)
 
 
-def _lifted_by(dataset: Tracked, name: str, numbers: Sequence[int]) -> TrackTruth:
+def _one(dataset: Rendered, name: str, numbers: Mapping[Path, int], image: Path) -> Clip:
+    return dataset.read(name, [numbers[image]])
+
+
+def _depth(one: Callable[[Path], Clip], image: Path) -> DepthMap:
+    return one(image).depth[0].numpy()
+
+
+def _camera(one: Callable[[Path], Clip], image: Path) -> Camera:
+    clip = one(image)
+    return rigid_inverse(clip.cam_from_world[0].double().numpy()), clip.K[0].double().numpy()
+
+
+def _motion(one: Callable[[Path], Clip], image: Path) -> MotionTruth | None:
+    moving = one(image).moving
+    return None if moving is None else MotionTruth(moving[0].numpy(), np.ones(moving.shape[1:], np.bool_))
+
+
+def _lifted_by(dataset: Rendered, name: str, numbers: Sequence[int]) -> TrackTruth:
     return lifted(dataset.load(name, numbers))
 
 

@@ -18,6 +18,7 @@ from writers import dynamic_replica as dynamic_replica_release
 from writers import kubric as kubric_release
 from writers import pointodyssey as pointodyssey_release
 from writers import sintel as sintel_release
+from writers import spring as spring_release
 from writers.scene import images_u8, poses_4x4, save_image
 
 START_S = 1548266530.25
@@ -208,6 +209,7 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Clip]], None]] = {
     "davis": davis,
     "co3d": co3d,
     "tapvid3d": tapvid3d,
+    "spring": spring_release.write,
     "pointodyssey": pointodyssey,
     "kubric": kubric,
     "dynamic_replica": dynamic_replica,

@@ -61,6 +61,10 @@ class Spring(SceneDataset[SpringOptions]):
         folders = sorted(self.folder.glob(f"*/{kind}"))
         return {folder.parent.name: list(by_number(list_files(folder, {".png"}, kind))) for folder in folders}
 
+    def image_files(self, sequence: str) -> dict[int, Path]:
+        """A sequence's images by frame number."""
+        return {number: self._file(sequence, "frame", number, "png") for number in self.frame_numbers(sequence)}
+
     def _file(self, sequence: str, kind: str, number: int, suffix: str) -> Path:
         stem = f"{kind}_{self.options.eye}"
         return self.folder / sequence / stem / f"{stem}_{number:04d}.{suffix}"
