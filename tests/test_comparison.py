@@ -68,7 +68,7 @@ def test_a_difference_is_paired_by_name_over_what_both_have():
 
 def test_nothing_is_said_of_a_share_of_nothing_or_of_a_single_sequence():
     perfect = scores("perfect", [0.0, 0.0, 0.0])
-    assert compare(scores("ours", [0.1, 0.2, 0.3]), perfect)[0]["verdict"] == "the other has no error"
+    assert compare(scores("ours", [0.1, 0.2, 0.3]), perfect)[0]["verdict"] == "no share of 0"
     assert compare(scores("ours", [0.1]), scores("other", [0.2])) == []
 
 

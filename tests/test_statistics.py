@@ -28,6 +28,12 @@ def test_effect_is_relative_paired_and_positive_for_better() -> None:
         effect({"abs_rel": base}, {"abs_rel": base[1:]}, "abs_rel")
 
 
+@pytest.mark.filterwarnings("error")
+def test_resamples_whose_base_is_nothing_are_left_out() -> None:
+    found = effect({"auc_5": np.array([0.0, 0.2])}, {"auc_5": np.array([0.0, 0.1])}, "auc_5")
+    assert (found.change, found.low, found.high) == pytest.approx((1.0, 1.0, 1.0))
+
+
 @pytest.mark.parametrize(
     ("change", "low", "high", "verdict"),
     [

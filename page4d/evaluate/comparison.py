@@ -61,8 +61,8 @@ def compare(ours: Scores, other: Scores) -> list[dict[str, Any]]:
 def _paired(ours: Table, other: Table, metric: str) -> dict[str, Any]:
     base = average_of(other, metric)
     change, low, high = difference(ours, other, metric)
-    # A share of nothing is no number: a perfect base has differences but no relative change.
-    verdict = str(effect(ours, other, metric)) if base != 0 else "the other has no error"
+    # A base of 0 has differences but no relative change.
+    verdict = str(effect(ours, other, metric)) if base != 0 else "no share of 0"
     values = {"metric": METRICS[metric].heading, "value": average_of(ours, metric), "value against": base}
     return values | {"difference": change, "low": low, "high": high, "verdict": verdict}
 

@@ -137,7 +137,9 @@ def effect(ours: Table, other: Table, metric: str, smallest: float = SMALLEST_EF
 
     def gain(picks: Picks) -> Values:
         before = _averages(other, metric, picks)
-        return sign * (_averages(ours, metric, picks) - before) / before
+        # A resample whose base is 0 has no relative change; it is left out of the interval.
+        share_of = np.where(before == 0, np.nan, before)
+        return np.asarray(sign * (_averages(ours, metric, picks) - before) / share_of)
 
     low, high = bootstrap(gain, n)
     return Effect(float(gain(_everything(ours))[0]), low, high, smallest)
