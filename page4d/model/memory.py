@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -89,7 +90,7 @@ class MemoryEstimate:
 def estimate_memory(one: ForwardPass) -> MemoryEstimate:
     """Memory of one pass, in bytes."""
     images = FLOAT32 * 3 * one.frames * one.height * one.width
-    return MemoryEstimate(_weights(one), images, _aggregator(one), _heads(one))
+    return MemoryEstimate(_weights(one.config, one.held), images, _aggregator(one), _heads(one))
 
 
 def frames_that_fit(one: ForwardPass, device: torch.device, available: int) -> int:
@@ -152,11 +153,12 @@ def gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def _weights(one: ForwardPass) -> int:
+@lru_cache(maxsize=8)  # a search for the frames that fit asks a dozen times, and building names takes a second
+def _weights(config: PAGE4DConfig, dtype: torch.dtype) -> int:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model = PAGE4D(one.config)
+        model = PAGE4D(config)
     held = matrices(model.aggregator, "aggregator")
-    bytes_of = {name: one.held.itemsize if name in held else FLOAT32 for name in model.state_dict()}
+    bytes_of = {name: dtype.itemsize if name in held else FLOAT32 for name in model.state_dict()}
     return sum(tensor.numel() * bytes_of[name] for name, tensor in model.state_dict().items())
 
 
