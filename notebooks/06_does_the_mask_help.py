@@ -83,22 +83,27 @@ else:
 # %% tags=["hide-input"]
 import pandas as pd
 
-made = {
-    name: {
+made = [
+    {
         "arm": d["about"]["label"],
         "seed": d["about"]["seed"],
         "steps": d["about"].get("steps", 0),
-        "sequences": d["n"],
-        "frames": d["about"]["frames"],
-        "date": d["provenance"]["date"],
-        "code": d["provenance"]["code_revision"][:10],
         "weights": d["weights_sha256"][:10],
     }
-    for name, d in documents.items()
-}
-for hardware in sorted({d["provenance"]["hardware"] for d in documents.values()}):
-    print("examined on", hardware)
-pd.DataFrame(made).T if made else print("not run")
+    for d in documents.values()
+]
+
+
+def origin(d):
+    """What an exam was, where, when and by which code."""
+    made_by = d["provenance"]
+    exam = f"{d['n']} sequences of {d['about']['frames']} frames"
+    code = made_by["code_revision"][:10]
+    return f"{exam}, on {made_by['hardware']}, {made_by['date']}, code {code}"
+
+
+print("\n".join(sorted({origin(d) for d in documents.values()})))
+pd.DataFrame(made).set_index("arm") if made else print("not run")
 
 # %% [markdown]
 # ## What was measured
@@ -223,7 +228,7 @@ for split, found in averaged.items():
         auc = average_of(found[arm], "mask_auc") if "mask_auc" in found[arm] else np.nan
         bound[labels[arm], split] = {
             "rotation": str(told),
-            "AUC of the mask": f"{auc:.2f}",
+            "AUC of the mask": f"{auc:.2f}" if np.isfinite(auc) else "no mask left",
         }
 pd.DataFrame(bound).T if bound else print("not run")
 

@@ -191,11 +191,12 @@ def test_a_chapter_opens_runs_and_saves_in_the_browser(checkout: Path, server: s
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         # Cells out of sight are drawn when they are scrolled to.
-        page.wait_for_function(
-            "() => { const all = document.querySelectorAll('.jp-Notebook .jp-Cell');"
-            " all[all.length - 1].scrollIntoView(); return !!document.querySelector('.jp-OutputArea canvas') }",
-            polling=500,
-        )
+        to_the_end = "() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1).scrollIntoView()"
+        end = time.monotonic() + PATIENCE_S
+        while page.locator(".jp-OutputArea canvas").count() == 0 and time.monotonic() < end:
+            page.evaluate(to_the_end)
+            page.wait_for_timeout(1000)
+        assert page.locator(".jp-OutputArea canvas").count() > 0
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
         page.keyboard.press("Control+s")
         page.wait_for_timeout(3000)

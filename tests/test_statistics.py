@@ -51,6 +51,7 @@ def test_verdicts(change: float, low: float, high: float, verdict: str) -> None:
 
 def test_verdicts_in_words() -> None:
     assert str(Effect(-0.12, -0.16, -0.08)) == "worse by 12 %, interval 8 to 16 %"
+    assert str(Effect(0.0, -0.004, 0.02)) == "no difference (below 2 %), interval 0 to 2 %"
     assert str(Effect(0.01, -0.01, 0.03)) == "no difference (below 2 %), interval -1 to 3 %"
     assert str(Effect(-0.2, -0.5, 0.1)) == "undecided: 20 % worse, interval -50 to 10 %"
 

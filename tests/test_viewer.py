@@ -153,6 +153,14 @@ def test_contact_sheets_have_a_panel_for_every_frame() -> None:
         contact_sheet([Row([np.zeros((2, 2))], "a"), Row([np.zeros((2, 2))] * 2, "b")])
 
 
+def test_a_yes_or_no_has_no_colour_bar_and_no_picture_has_axis_lines() -> None:
+    yes, between = np.eye(4), np.eye(4) / 2
+    assert len(contact_sheet([Row([yes, yes], "moving")]).axes) == 2
+    sheet = contact_sheet([Row([between, yes], "m")])
+    assert len(sheet.axes) == 3
+    assert not any(spine.get_visible() for axis in sheet.axes[:2] for spine in axis.spines.values())
+
+
 # ---- in a browser --------------------------------------------------------------------------------------------------
 
 READ_PIXELS = """() => {

@@ -105,9 +105,9 @@ def _configure(config_path: Path, whole: bool) -> None:
 
 
 def small_networks() -> str:
-    """What the exams that come with the package say of the small networks, a sentence each."""
+    """What the exams that come with the package say of the small networks, a line of a list each."""
     files = sorted(stored_results("builtin").glob("*.json"))
-    return " ".join(standing_text(read_result(file)) for file in files)
+    return "\n".join(f"- {standing_text(read_result(file))}" for file in files)
 
 
 def versions() -> dict[str, str]:

@@ -118,7 +118,7 @@ class Effect:
     def __str__(self) -> str:
         sign = -1 if self.verdict == "worse" else 1
         low, high = sorted((sign * self.low, sign * self.high))
-        between = f"interval {100 * low:.0f} to {100 * high:.0f} %"
+        between = f"interval {100 * low:z.0f} to {100 * high:z.0f} %"
         if self.verdict in ("better", "worse"):
             return f"{self.verdict} by {abs(100 * self.change):.0f} %, {between}"
         if self.verdict == "none":

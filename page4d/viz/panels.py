@@ -43,6 +43,7 @@ class Row:
 def contact_sheet(rows: Sequence[Row], titles: Sequence[str] | None = None, width_in: float = 9.0) -> Figure:
     """Rows of aligned panels, one column per frame, with one colour bar for each row of values.
 
+    Note:    a row of zeros and ones has no bar: there is nothing between its two colours.
     Raises:  UserError if a row is empty or the rows differ in their number of frames.
     """
     counts = {len(row.images) for row in rows}
@@ -55,7 +56,7 @@ def contact_sheet(rows: Sequence[Row], titles: Sequence[str] | None = None, widt
     for row, line in zip(rows, axes, strict=True):
         shown = [_panel(axis, row, i) for i, axis in enumerate(line)]
         line[0].set_ylabel(row.label, fontsize=9)
-        if np.asarray(row.images[0]).ndim == 2:
+        if np.asarray(row.images[0]).ndim == 2 and not _is_binary(row):
             bar = figure.colorbar(shown[-1], ax=line.tolist(), pad=0.01, fraction=0.03, aspect=14)
             bar.set_label(row.unit, fontsize=8)
             bar.ax.tick_params(labelsize=7)
@@ -64,10 +65,17 @@ def contact_sheet(rows: Sequence[Row], titles: Sequence[str] | None = None, widt
     return figure
 
 
+def _is_binary(row: Row) -> bool:
+    """Whether a row shows a yes or no for every pixel."""
+    return all(np.isin(np.asarray(image), (0, 1)).all() for image in row.images)
+
+
 def _panel(axis: Axes, row: Row, i: int) -> AxesImage:
     image: NDArray[Any] = np.asarray(row.images[i])
     axis.set_xticks([])
     axis.set_yticks([])
+    # A picture ends where it ends; lines along two of its four sides would look like a cut-off axis.
+    axis.spines[:].set_visible(False)
     if image.ndim == 3:
         shown: AxesImage = axis.imshow(flow_colours(image, _flow_reach(row)) if image.shape[-1] == 2 else image)
         return shown

@@ -78,9 +78,14 @@ def estimates_figure(panels: Mapping[str, Mapping[str, tuple[float, float, float
     `zero` draws a line at 0, for differences.
     """
     arms = list(next(iter(panels.values())))
-    size = (2.4 + 2.2 * len(panels), 0.9 + 0.32 * len(arms))
-    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, sharey=True, layout="constrained")
-    for axis, (quantity, values) in zip(axes.flat, panels.items(), strict=True):
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (2.4 + 2.4 * columns, rows * (0.9 + 0.3 * len(arms)))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout="constrained")
+    for unused in axes.flat[len(panels) :]:
+        unused.set_visible(False)
+    for axis, (quantity, values) in zip(axes.flat, panels.items(), strict=False):
+        axis.locator_params(axis="x", nbins=4)
         for row, arm in enumerate(arms):
             value, low, high = values[arm]
             axis.plot([low, high], [row, row], color="black", linewidth=1)
