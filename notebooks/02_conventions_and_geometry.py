@@ -244,3 +244,43 @@ print(
 from page4d.viz import scene_figure
 
 scene_figure(scene, moving=views.truth.moving.numpy() if views.truth else None)
+
+# %% [markdown]
+# ## Recap
+#
+# - A pose reads destination first, `cam_from_world`; the camera stands at $-R^\top \mathbf{t}$, not at $\mathbf{t}$.
+# - Pixel (0, 0) is centred at (0, 0), and depth is $z$.
+# - Points that stand still agree between frames; points that move do not, and no camera makes them agree.
+# - A camera is nine numbers, and a scene from pictures alone has no metres.
+#
+# ## Exercises
+#
+# **1.** A camera stands at $(0, 0, 2)$ and looks back at the world's origin. What is its $\mathbf{t}$?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+back = torch.tensor([[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 2]])
+print(invert(back)[:, 3].tolist())
+# The origin lies two units before it. That centre and t are equal here is what makes the mix-up so hard to find.
+
+# %% [markdown]
+# **2.** A laser scanner gives lengths of rays. Turn them into this book's depth without looking at the scene.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+lengths = local[0].norm(dim=-1)
+print(f"largest error {(lengths / ratio - depth[0])[seen[0]].abs().max():.1e} {unit}")
+
+# %% [markdown]
+# **3.** The focal length is wrong by one per cent. How far are points off, and where are they not off at all?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+longer = K.clone()
+longer[:, :2, :2] *= 1.01
+off_by = (unproject(depth, longer) - local).norm(dim=-1)[seen]
+print(f"{off_by.median():.4f} {unit} in the median, {off_by.max():.4f} at most")
+# On the viewing axis nothing changes; the error grows with the distance from it.
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`hartley2004multiview` for cameras and their geometry; {cite:t}`umeyama1991` for the similarity between two
+# clouds of points.

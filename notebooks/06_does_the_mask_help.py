@@ -317,3 +317,50 @@ pd.Series(told, name="mean relative error").to_frame()
 #
 # The paper's own ablation is for the full network on real data {cite}`zhou2025page4d`; it cannot be compared number by
 # number with this page.
+
+# %% [markdown]
+# ## Recap
+#
+# - One thing differs between two arms, and they are compared on the same sequences, pair by pair.
+# - An arm that is told the truth bounds what a mask could give; without it, a missing effect could be a bad mask's.
+# - An interval over sequences does not hold the luck of a seed. Both are shown.
+#
+# ## Exercises
+#
+# **1.** Which is larger: the spread between the seeds of one arm, or between the arms?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+name = "relative_rotation_ratio"
+for split, found in tables.items():
+    scores = {a: [average_of(t, name) for t in parts] for a, parts in found.items()}
+    seeds = max((np.ptp(values) for values in scores.values()), default=np.nan)
+    means = [np.mean(values) for values in scores.values()]
+    between = np.ptp(means) if means else np.nan
+    print(f"{split}: seeds {seeds:.3f}, arms {between:.3f}")
+
+# %% [markdown]
+# **2.** How many sequences would make the interval of the last arm's rotation one per cent wide? Widths shrink with the
+# square root.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+for split, found in averaged.items() if others else ():
+    told = effect(found[others[-1]], found[reference], "relative_rotation")
+    here = len(found[reference]["moving_share"])
+    print(
+        f"{split}: about {here * ((told.high - told.low) / 0.01) ** 2:.0f}, here {here}"
+    )
+
+# %% [markdown]
+# **3.** If moving things spoiled this network's rotation, its error would grow with their share of the picture. Does it?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+for arm in others[-1:]:
+    both = np.stack((share, pooled[reference]["rotation"]))
+    both = both[:, np.isfinite(both).all(0)]
+    print(f"correlation {np.corrcoef(both)[0, 1]:+.2f} over {both.shape[1]} sequences")
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`zhou2025page4d` for the mask at full size. Other ways to keep what moves out of the cameras:
+# {cite:t}`zhang2025monst3r` and {cite:t}`li2025megasam`.

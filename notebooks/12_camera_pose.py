@@ -246,3 +246,52 @@ pd.DataFrame(rows, index=columns).T.rename_axis("noise of the positions").round(
 # %% [markdown]
 # Paired by name, the ATE follows the noise. Paired as released it does not know the network at all, and for a useless
 # one it is the better number. `standard` pairs by name and refuses what has no partner.
+
+# %% [markdown]
+# ## Recap
+#
+# - ATE sees where cameras stood, after the best similarity; RPE sees each step and each turn.
+# - On short clips answers without any network are strong. Beside them, a table begins to mean something.
+# - Pairing decides: poses are compared by name or time stamp, never by their rank in a list.
+#
+# ## Exercises
+#
+# **1.** Multiply all predicted positions by ten. Which of the errors changes?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+larger = circle.copy()
+larger[:, :3, 3] *= 10
+found = pose_errors(truth, Trajectory(larger, numbers))
+print(f"ATE {found.ate:.1e}, RPE t {found.rpe_trans:.1e}")
+# None: the similarity takes the scale out before anything is compared.
+
+# %% [markdown]
+# **2.** Let the camera's positions be exact and turn it by one degree more about the vertical axis in every frame. What
+# does each error say?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+from scipy.spatial.transform import Rotation
+
+turning = circle.copy()
+more = Rotation.from_euler("y", np.arange(30)[:, None], degrees=True).as_matrix()
+turning[:, :3, :3] = turning[:, :3, :3] @ more
+found = pose_errors(truth, Trajectory(turning, numbers))
+print(f"ATE {found.ate:.1e}, RPE r {found.rpe_rot_deg:.2f} degrees a step")
+# Positions do not know where a camera looks; the step of one degree is all in RPE r.
+
+# %% [markdown]
+# **3.** A drift: each position is off by 2 % of the way so far. Which error grows with the length of the clip?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+for length in (10, 20, 30):
+    part = Trajectory(circle[:length], numbers[:length])
+    drifting = circle[:length].copy()
+    drifting[:, 2, 3] += 0.02 * np.arange(length)
+    found = pose_errors(part, Trajectory(drifting, numbers[:length]))
+    print(f"{length} frames: ATE {found.ate:.3f}, RPE t {found.rpe_trans:.3f}")
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`sturm2012tum` for both errors, {cite:t}`zhang2018trajectory` for what an alignment does to them, and
+# {cite:t}`grupp2017evo` for the tool that computes them here.
