@@ -354,7 +354,7 @@ for split, found in averaged.items() if others else ():
 # **3.** If moving things spoiled this network's rotation, its error would grow with their share of the picture. Does it?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-for arm in others[-1:]:
+if others:
     both = np.stack((share, pooled[reference]["rotation"]))
     both = both[:, np.isfinite(both).all(0)]
     print(f"correlation {np.corrcoef(both)[0, 1]:+.2f} over {both.shape[1]} sequences")
