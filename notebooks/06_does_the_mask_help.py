@@ -83,16 +83,6 @@ else:
 # %% tags=["hide-input"]
 import pandas as pd
 
-made = [
-    {
-        "arm": d["about"]["label"],
-        "seed": d["about"]["seed"],
-        "steps": d["about"].get("steps", 0),
-        "weights": d["weights_sha256"][:10],
-    }
-    for d in documents.values()
-]
-
 
 def origin(d):
     """What an exam was, where, when and by which code."""
@@ -103,6 +93,17 @@ def origin(d):
 
 
 print("\n".join(sorted({origin(d) for d in documents.values()})))
+
+# %% tags=["hide-input"]
+made = [
+    {
+        "arm": d["about"]["label"],
+        "seed": d["about"]["seed"],
+        "steps": d["about"].get("steps", 0),
+        "weights": d["weights_sha256"][:10],
+    }
+    for d in documents.values()
+]
 pd.DataFrame(made).set_index("arm") if made else print("not run")
 
 # %% [markdown]
