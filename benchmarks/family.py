@@ -4,8 +4,9 @@ Run:     python benchmarks/family.py --compose family.json                      
          python benchmarks/family.py --configs family.json --pilot --out FOLDER    (about 100 s: what is fast here?)
          python benchmarks/family.py --configs family.json --seconds 540 --out FOLDER
          python benchmarks/family.py --configs family.json --seconds 60 --micro --device cpu --out FOLDER
-Stages:  match (48 px), grow (112 px), static (vggt-tiny), dynamic (page4d-tiny), mask (page4d-tiny-mask), arms (the
-         study), exam. A stage that was trained elsewhere is given: --have match=FILE.
+Stages:  match (48 px), grow (112 px), static (dense heads), long (vggt-tiny), dynamic (moving scenes), lengths (clips
+         of 2 to 8 frames: page4d-tiny), mask (page4d-tiny-mask), arms (the study), exam. A stage that was trained
+         before is given: --have static=FILE.
 Note:    every stage ends by the clock and its learning rate with it, so the whole never overruns. What a stage made is
          written when it ends: a run that is cut off leaves what was done. Needs neither hydra nor a network.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import subprocess
@@ -39,13 +41,16 @@ from page4d.train.setup import trainer_from
 from page4d.version import code_revision, provenance
 
 EXPERIMENTS = {
-    "match": "tiny_match", "grow": "tiny_grow", "static": "tiny_pretrain", "dynamic": "tiny_finetune_long",
-    "mask": "tiny_mask_kept",
+    "match": "tiny_match", "grow": "tiny_grow", "static": "tiny_pretrain", "long": "tiny_pretrain_long",
+    "dynamic": "tiny_finetune_long", "lengths": "tiny_lengths", "mask": "tiny_mask_kept",
 }  # fmt: skip
-PUBLISHED = {"static": "vggt-tiny", "dynamic": "page4d-tiny", "mask": "page4d-tiny-mask"}
-BEFORE = {"grow": "match", "static": "grow", "dynamic": "static", "mask": "dynamic"}
+PUBLISHED = {"long": "vggt-tiny", "lengths": "page4d-tiny", "mask": "page4d-tiny-mask"}
+BEFORE = {after: before for before, after in itertools.pairwise(EXPERIMENTS)}
 # Shares of the whole time; a stage that was quicker leaves the rest to those after it.
-PLAN = {"match": 0.09, "grow": 0.13, "static": 0.22, "dynamic": 0.32, "mask": 0.06, "arms": 0.13, "exam": 0.05}
+PLAN = {
+    "match": 0.08, "grow": 0.1, "static": 0.1, "long": 0.2, "dynamic": 0.25, "lengths": 0.05, "mask": 0.06,
+    "arms": 0.12, "exam": 0.04,
+}  # fmt: skip
 NOMINAL_STEPS = 1_000_000  # more than the clock allows; mask schedules are stretched to it
 FOR_EVER = 10**9
 CLOSING_S = 4.0  # after its last step a stage validates and writes
@@ -205,7 +210,7 @@ class Family:
     def first_objectives(self, graphs: bool) -> list[float]:
         """The objective of the first few steps on one batch."""
         run = self.place.scratch / f"try-{graphs}"
-        config = fitted(self.configs["stages"]["static"], self.args, run, None)
+        config = fitted(self.configs["stages"]["long"], self.args, run, None)
         config["start"] |= {"fresh": [], "layer_scale": 0.1}
         config["trainer"]["cuda_graphs"] = graphs
         trainer = trainer_from(config)

@@ -41,7 +41,14 @@ def main() -> None:
     about = json.loads((args.family / "run.json").read_text())
     configs = json.loads(args.configs.read_text())
     elsewhere = {stage: Path(folder) for stage, folder in (given.split("=", 1) for given in args.run)}
-    runs = {s: finished_run(elsewhere[s]) if s in elsewhere else run_of(s, about, configs) for s in EXPERIMENTS}
+    runs = {}
+    for stage in EXPERIMENTS:
+        if stage in elsewhere:
+            runs[stage] = finished_run(elsewhere[stage])
+        elif stage in about["stages"]:
+            runs[stage] = run_of(stage, about, configs)
+        else:  # trained before, and its log is in the book
+            runs[stage] = stored_log(stage)["run"]
     curves = json.loads((args.family / "curves.json").read_text())
     store_logs(runs, curves | {stage: curve(folder) for stage, folder in elsewhere.items()})
     for stage, name in PUBLISHED.items():
@@ -71,12 +78,23 @@ def run_of(stage: str, about: Mapping[str, Any], configs: Mapping[str, Any]) -> 
 
 
 def store_logs(runs: Mapping[str, Mapping[str, Any]], curves: Mapping[str, Any]) -> None:
-    """The thinned log of every stage, as the book reads it."""
-    for stage, name in EXPERIMENTS.items():
+    """The thinned log of every stage that was trained now, as the book reads it."""
+    for stage in (stage for stage in EXPERIMENTS if stage in curves):
         records = sorted(curves[stage], key=lambda record: record["iteration"])
         document = {"format": FORMAT, "run": runs[stage], "records": records}
-        with atomic_write(RESULTS / "runs" / f"{name}.json", "w") as stream:
+        with atomic_write(log_path(stage), "w") as stream:
             json.dump(document, stream, separators=(",", ":"))
+
+
+def log_path(stage: str) -> Path:
+    """Where the log of a stage is stored."""
+    return RESULTS / "runs" / f"{EXPERIMENTS[stage]}.json"
+
+
+def stored_log(stage: str) -> dict[str, Any]:
+    """The stored log of a stage that was trained earlier."""
+    log: dict[str, Any] = json.loads(log_path(stage).read_text())
+    return log
 
 
 def publish(name: str, stage: str, runs: Mapping[str, dict[str, Any]], family: Path) -> None:
