@@ -48,7 +48,7 @@ def test_heads_stay_in_float32_on_cuda() -> None:
     hook = last.register_forward_hook(lambda _m, _i, out: seen.append(out.dtype))
     predict(model, IMAGES)
     hook.remove()
-    assert seen == [torch.float32]
+    assert set(seen) == {torch.float32}  # once for each chunk of frames
 
 
 def test_weights_go_straight_to_the_card_in_bfloat16(tmp_path: Path) -> None:
@@ -86,6 +86,7 @@ def test_a_failed_allocation_names_the_window(monkeypatch: pytest.MonkeyPatch) -
     model = little_model(patch_size=14, img_size=518).to(device)
     clip = torch.rand(200, 3, 518, 518)
     monkeypatch.setattr("page4d.model.memory.available_memory", lambda _: 2_500_000_000)
+    torch.cuda.empty_cache()  # what other tests left counts against the limit
     torch.cuda.set_per_process_memory_fraction(2e9 / torch.cuda.get_device_properties(0).total_memory)
     try:
         with pytest.raises(
