@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +171,7 @@ def exam_table(part: Mapping[str, Any]) -> pd.DataFrame:
 
 
 SECTION = "## How good it is"
+ANSWER_TITLES = {"network": "this network", **YARDSTICK_TITLES}
 
 
 def exam_section(document: Mapping[str, Any]) -> str:
@@ -201,6 +203,45 @@ def update_card(card: Path, document: Mapping[str, Any]) -> None:
     before = text[: text.index(SECTION)]
     with atomic_write(card, "w") as stream:
         stream.write(before + exam_section(document))
+
+
+REAL_SECTION = "## On real pictures"
+
+
+def real_section(document: Mapping[str, Any]) -> str:
+    """The part of a model card about real pictures: a row per clip and score, a column per answer."""
+    made = document["provenance"]
+    rows = []
+    for clip, answers in document["clips"].items():
+        for score in ("abs_rel", "relative_rotation", "direction"):
+            found = {ANSWER_TITLES[name]: values.get(score, math.nan) for name, values in answers.items()}
+            rows.append({"": f"{clip}: {_title(score)}"} | found)
+    lines = [
+        REAL_SECTION,
+        "",
+        "It never saw a photograph. One clip each: examples, no averages. AbsRel is taken after one median scale.",
+        "",
+        markdown(pd.DataFrame(rows)).rstrip(),
+        "",
+        *(f"- {clip}: {told}." for clip, told in document["told"].items()),
+        "",
+        f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def update_real_part(card: Path, document: Mapping[str, Any]) -> None:
+    """Write a card's part about real pictures, before the one about the exam, in place of an older one.
+
+    Raises:  UserError as `update_card`.
+    """
+    if not card.is_file() or SECTION not in (text := card.read_text(encoding="utf-8")):
+        raise UserError(f"{card} is not a model card with the heading {SECTION!r}; `page4d train --publish` writes one")
+    at = text.index(SECTION)
+    before = text[:at].split(REAL_SECTION)[0]
+    with atomic_write(card, "w") as stream:
+        stream.write(before + real_section(document) + "\n" + text[at:])
 
 
 def _title(score: str) -> str:
