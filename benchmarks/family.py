@@ -299,7 +299,7 @@ class Family:
 
     def pack_arms(self) -> None:
         """Keep what the arms changed of the weights they began with, in archives of at most `TAR_BYTES` each."""
-        start = PAGE4D.from_pretrained(self.place.weights("static")).state_dict()
+        start = PAGE4D.from_pretrained(self.place.weights("long")).state_dict()
         archives: list[list[tuple[str, Path]]] = [[]]
         size = 0
         for path in sorted(self.place.scratch.glob("*-seed*.safetensors")):
@@ -345,7 +345,7 @@ def run_arm(configs: Mapping[str, Any], args: argparse.Namespace, place: Place) 
     """One arm with every seed; the time until the deadline is shared evenly among the seeds that are left."""
     for done, seed in enumerate(args.seeds):
         run = place.scratch / f"{args.arm}-seed{seed}"
-        config = fitted(configs["arms"][args.arm]["config"], args, run, place.weights("static"))
+        config = fitted(configs["arms"][args.arm]["config"], args, run, place.weights("long"))
         stretched(config, args.arm_steps)
         left = args.deadline - time.time() - 1.0
         config["trainer"] |= {"seed": seed, "max_seconds": max(1.0, left / (len(args.seeds) - done) - 2.0)}

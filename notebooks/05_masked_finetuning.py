@@ -211,13 +211,16 @@ print("equal to the last bit:", repeated == records)
 # ```bash
 # page4d train experiment=tiny_match trainer.max_steps=1400
 # python benchmarks/family.py --compose family.json
-# python benchmarks/family.py --configs family.json --seconds 450 --out family \
-#   --have match=runs/tiny_match/best.safetensors --stages grow static dynamic mask exam
-# python benchmarks/family_publish.py --configs family.json --family family --run match=runs/tiny_match
+# python benchmarks/family.py --configs family.json --seconds 180 --out early --scratch early/runs \
+#   --have match=runs/tiny_match/best.safetensors --stages grow static
+# python benchmarks/family.py --configs family.json --seconds 500 --out family \
+#   --have static=early/runs/static.safetensors --stages long dynamic lengths mask exam
+# python benchmarks/family_publish.py --configs family.json --family family
 # ```
 #
-# Each stage is an experiment that `page4d train` runs by itself, too: `tiny_match`, `tiny_grow`, `tiny_pretrain`
-# (vggt-tiny), `tiny_finetune_long` (page4d-tiny) and `tiny_mask_kept` (page4d-tiny-mask).
+# Each stage is an experiment that `page4d train` runs by itself, too: `tiny_match`, `tiny_grow`, `tiny_pretrain`,
+# `tiny_pretrain_long` (vggt-tiny), `tiny_finetune_long`, `tiny_lengths` (page4d-tiny) and `tiny_mask_kept`
+# (page4d-tiny-mask).
 
 # %% tags=["hide-input"]
 from page4d.evaluate import read_result, stored_results

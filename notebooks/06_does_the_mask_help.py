@@ -74,11 +74,11 @@ else:
 # %% [markdown]
 # ## The arms
 #
-# All arms start from one network that has seen still scenes only (`vggt-tiny`). *Everything* trains all of it on moving
-# scenes; *middle pairs* trains only the blocks that could use a mask, without one. Two arms add the mask as the paper
-# has it, once fading away during training and once kept. Three arms are ours: a kept mask that true motion teaches, and
-# the true motion itself in the mask's place, on the rows of camera and register tokens as in the paper, or on the rows
-# of patches, too.
+# All arms start from one network that has seen still scenes only (`vggt-tiny`, before its last, long stage).
+# *Everything* trains all of it on moving scenes; *middle pairs* trains only the blocks that could use a mask, without
+# one. Two arms add the mask as the paper has it, once fading away during training and once kept. Three arms are ours: a
+# kept mask that true motion teaches, and the true motion itself in the mask's place, on the rows of camera and register
+# tokens as in the paper, or on the rows of patches, too.
 
 # %% tags=["hide-input"]
 import pandas as pd

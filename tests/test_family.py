@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DRIVER = ROOT / "benchmarks" / "family.py"
 # What a machine that only trains may lack.
 ABSENT = ("hydra", "omegaconf", "evo", "av", "trimesh", "rerun", "plotly", "pyarrow")
+STAGES = ("match", "grow", "static", "long", "dynamic", "lengths", "mask")
 
 
 def drive(*words: str, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -44,7 +45,7 @@ def test_the_whole_family_at_the_smallest_size(tmp_path: Path) -> None:
     words = (
         "--configs", str(configs), "--seconds", "150", "--micro", "--device", "cpu", "--precision", "no",
         "--workers", "1",
-        "--out", str(out), "--exam-clips", "8", "--stages", "match", "grow", "static", "dynamic", "mask", "exam",
+        "--out", str(out), "--exam-clips", "8", "--stages", *STAGES, "exam",
         # Arms end with their deadline whatever they did: on two busy cores they have not begun by then.
     )  # fmt: skip
     done = drive(*words, without=ABSENT)
@@ -58,7 +59,7 @@ def test_the_whole_family_at_the_smallest_size(tmp_path: Path) -> None:
     assert 0 <= scores["page4d-tiny-mask"]["dynamic-test"]["mean"]["mask_auc"] <= 1
     about = json.loads((out / "run.json").read_text())
     assert about["failed"] == {}
-    assert all(about["stages"][stage]["where"] == 1.0 for stage in ("match", "grow", "static", "dynamic", "mask"))
+    assert all(about["stages"][stage]["where"] == 1.0 for stage in STAGES)
     assert len([path for path in out.iterdir() if path.is_file()]) <= 8
 
 
