@@ -188,6 +188,7 @@ class Family:
         self.curves: dict[str, Any] = {}
         self.about: dict[str, Any] = {"provenance": provenance(), "arguments": vars(args), "stages": {}, "failed": {}}
         self.scores: dict[str, Any] = {}
+        self.arm_names = list(args.arms or configs["arms"])
         self.choose_graphs()
 
     def choose_graphs(self) -> None:
@@ -268,7 +269,7 @@ class Family:
 
     def arms(self, until: float) -> None:
         """All arms of the study at once, each in a process of its own, one seed after the other."""
-        running = {name: self.start_arm(name, until) for name in self.chosen_arms()}
+        running = {name: self.start_arm(name, until) for name in self.arm_names}
         codes = {name: ended(process, until + 3 * CLOSING_S) for name, process in running.items()}
         for name in running:
             for seed in self.args.seeds:
@@ -280,10 +281,6 @@ class Family:
         self.pack_arms()
         if failed:
             raise RuntimeError(f"arms {failed} failed; their output stands above")
-
-    def chosen_arms(self) -> list[str]:
-        """The arms that are wanted."""
-        return list(self.args.arms or self.configs["arms"])
 
     def start_arm(self, name: str, until: float) -> subprocess.Popen[bytes]:
         """Begin an arm in another process."""
@@ -324,7 +321,7 @@ class Family:
                 self.scores[name] = examine_network(path, exams, true_mask=False)
                 if stage == "mask":
                     self.scores[f"{name} with the true mask"] = examine_network(path, exams, true_mask=True)
-        for name in self.chosen_arms():
+        for name in self.arm_names:
             for seed in self.args.seeds:
                 path = self.place.scratch / f"{name}-seed{seed}.safetensors"
                 if path.is_file():
