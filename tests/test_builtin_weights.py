@@ -33,7 +33,7 @@ def test_bfloat16_is_as_near_to_float32_as_we_say(name: str) -> None:
     full, half = (predict(model, views.frames) for model in models)
     moved = np.abs(half.depth / full.depth - 1)
     assert 0 < np.median(moved) < 0.001
-    assert np.quantile(moved, 0.99) < 0.006
+    assert np.quantile(moved, 0.99) < 0.01
     turned = full.cam_from_world[:, :, :3] @ half.cam_from_world[:, :, :3].swapaxes(1, 2)
     cosine = (np.trace(turned, axis1=1, axis2=2) - 1) / 2
     assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 0.2
