@@ -130,13 +130,14 @@ def real_rows(model: PAGE4D, original: Original) -> dict[str, dict[str, float]]:
     clip, twice = original.at(side, patch), original.at(2 * side, patch)
     truth = clip.truth
     output = model.eval()(clip.images[None])
-    return {
-        "network": _row(answer_of(output, truth.image_hw), truth),
-        "constant": _row(constant_depth(truth), truth),
-        "still": _row(standing_still(truth), truth),
-        "classical": _row(classical_pairs(clip.images[None], clip.K[None]), truth),
-        "classical_twice": _row(classical_pairs(twice.images[None], twice.K[None]), truth),
+    answers = {
+        "network": answer_of(output, truth.image_hw),
+        "constant": constant_depth(truth),
+        "still": standing_still(truth),
     }
+    answers["classical"] = classical_pairs(clip.images[None], clip.K[None])
+    answers["classical_twice"] = classical_pairs(twice.images[None], twice.K[None])
+    return {name: _row(answer, truth) for name, answer in answers.items()}
 
 
 def _row(answer: ExactAnswer, truth: ExactTruth) -> dict[str, float]:

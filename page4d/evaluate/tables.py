@@ -216,18 +216,10 @@ def real_section(document: Mapping[str, Any]) -> str:
         for score in ("abs_rel", "relative_rotation", "direction"):
             found = {ANSWER_TITLES[name]: values.get(score, math.nan) for name, values in answers.items()}
             rows.append({"": f"{clip}: {_title(score)}"} | found)
-    lines = [
-        REAL_SECTION,
-        "",
-        "It never saw a photograph. One clip each: examples, no averages. AbsRel is taken after one median scale.",
-        "",
-        markdown(pd.DataFrame(rows)).rstrip(),
-        "",
-        *(f"- {clip}: {told}." for clip, told in document["told"].items()),
-        "",
-        f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.",
-        "",
-    ]
+    about = "It never saw a photograph. One clip each: examples, no averages. AbsRel is taken after one median scale."
+    lines = [REAL_SECTION, "", about, "", markdown(pd.DataFrame(rows)).rstrip(), ""]
+    lines += [f"- {clip}: {told}." for clip, told in document["told"].items()]
+    lines += ["", f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
     return "\n".join(lines)
 
 
