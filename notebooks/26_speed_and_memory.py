@@ -78,8 +78,8 @@ def gigabytes(one, frames):
 
 # %% [markdown]
 # The dots are measured, `torch.cuda.max_memory_allocated` on the card that the legend names. The crosses are VGGT's,
-# **quoted** from its readme (H100, the attention blocks alone, without its heads), in code that kept every layer's tokens;
-# newer versions keep less.
+# **quoted** from its readme (commit 2494ff7; H100, the attention blocks alone, without its heads), in code that kept every
+# layer's tokens; newer versions keep less.
 
 # %% mystnb={"figure": {"caption": "Memory of one pass against its frames: computed, measured, and quoted from VGGT's readme.", "name": "fig-memory"}}
 frames = [1, 2, 4, 8, 10, 20, 50, 100, 200]
