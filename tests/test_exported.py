@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,8 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     class Program:
         call_spec = type("Spec", (), {"out_spec": type("Out", (), {"context": ["depth"]})})
 
-    def fail(_program: object, path: Path, **_: object) -> None:
-        path.write_bytes(b"half")
+    def fail(_program: object, packed: io.BytesIO, **_: object) -> None:
+        packed.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exported, "export_program", lambda *_: Program())
