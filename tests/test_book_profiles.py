@@ -112,6 +112,7 @@ def small_plans(project: Path, second: str = CHAPTER) -> list[Plan]:
     return [Plan(first, {"count": 3}, "a", "mine"), Plan(replace(first, name="02_other", path=path), {}, "b", "mine")]
 
 
+@pytest.mark.slow
 def test_chapters_run_side_by_side(tmp_path: Path) -> None:
     told: list[str] = []
     folder = tmp_path / "executed"
@@ -125,6 +126,7 @@ def test_chapters_run_side_by_side(tmp_path: Path) -> None:
     assert stored.profile == "mine"
 
 
+@pytest.mark.slow
 def test_a_chapter_that_fails_ends_the_build(tmp_path: Path) -> None:
     plans = small_plans(
         write_project(tmp_path / "project"), CHAPTER.replace("import plotly.graph_objects as go", "1 / 0")

@@ -38,6 +38,7 @@ def test_no_chapter_names_a_folder_of_the_checkout(name: str) -> None:
     assert named == []
 
 
+@pytest.mark.slow
 def test_stored_results_are_found_from_any_folder(tmp_path: Path) -> None:
     folders = [tmp_path / "empty", tmp_path / "notebooks"]
     folders[0].mkdir()
@@ -48,6 +49,7 @@ def test_stored_results_are_found_from_any_folder(tmp_path: Path) -> None:
     assert list(folders[0].iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_page_of_reproduction_runs_without_any_data(tmp_path: Path) -> None:
     said = "".join(texts_of("22_reproducing_page4d", {}, tmp_path, tmp_path))
     assert "not run yet" in said

@@ -205,6 +205,7 @@ predict_film(little_model(), film_of(14), Path(sys.argv[1]), Windows(4, 1), on_w
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     words = [sys.executable, "-c", SLOW_FILM]
     here = str(Path(__file__).parent)

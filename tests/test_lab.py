@@ -150,6 +150,7 @@ def ask(address: str, method: str = "GET", body: Any = None) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.slow
 def test_saving_through_the_server_changes_nothing_that_git_tracks(checkout: Path, server: str) -> None:
     address = f"{server}/api/contents/01_small.ipynb"
     model = ask(address)
