@@ -94,7 +94,7 @@ masks = {"truth": truth, "geometric": moving_mask(prediction, "geometric")[middl
 if prediction.mask is not None:
     masks["model"] = model_score(prediction)[middle] > 0
 
-# %% mystnb={"figure": {"caption": "The middle frame of the first sequence, and in it what truly moves, what geometry calls moving and what the network's mask calls moving.", "name": "fig-moving-masks"}}
+# %% mystnb={"figure": {"caption": "The middle frame of the first sequence, and in it what truly moves, what geometry calls moving and what the network's mask calls moving.", "name": "fig-masks-of-a-frame"}}
 import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(1, 1 + len(masks), figsize=(9, 2.4), layout="constrained")

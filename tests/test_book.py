@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -274,3 +275,13 @@ def test_links_to_click_and_local_files_are_fine(tmp_path: Path) -> None:
     )
     (tmp_path / "a.css").write_text("/* https://x.example */ body { background: url(a.png) }")
     assert list(external_references(tmp_path)) == []
+
+
+def test_no_label_is_given_twice() -> None:
+    figures, targets = re.compile(r'"name": "([^"]+)"'), re.compile(r"^(?:# )?\(([\w-]+)\)=$", re.MULTILINE)
+    texts = [
+        path.read_text() for folder in ("notebooks", "book") for path in sorted((ROOT / folder).glob("*.[mp][dy]"))
+    ]
+    given = Counter(label for text in texts for label in figures.findall(text) + targets.findall(text))
+    assert len(given) > 20
+    assert [label for label, times in given.items() if times > 1] == []
