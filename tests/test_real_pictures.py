@@ -96,3 +96,15 @@ def test_every_answer_stands_beside_the_network_and_in_the_card(tmp_path: Path) 
     assert card.read_text() == once
     assert once.index(REAL_SECTION) < once.index(SECTION)
     assert once.endswith("exam\n")
+
+
+def test_depth_maps_are_read_as_they_are(tmp_path: Path) -> None:
+    folder = rgbd_folder(tmp_path / "room")
+    for path in (folder / "depth").glob("*.png"):
+        path.unlink()
+        path.with_suffix(".pgm").write_bytes(b"P5 64 48 4095\n" + np.full((48, 64), 1500, ">u2").tobytes())
+    clip = rgbd_frames(folder, (50.0, 50.0), (31.5, 23.5)).at(32, 8)
+    assert clip.depth.unique().tolist() == [1.5], "a largest value below 65535 stretches nothing"
+    (folder / "depth" / "0.pgm").write_bytes(b"P5 64 48 4095\n")
+    with pytest.raises(UserError, match=r"0\.pgm cannot be read as 16-bit PGM"):
+        rgbd_frames(folder, (50.0, 50.0), (31.5, 23.5))

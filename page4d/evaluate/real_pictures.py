@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from page4d.data.datasets.formats import read_pgm16, read_png16, read_table
 from page4d.evaluate.exact_scores import ExactAnswer, ExactTruth, answer_of, score
 from page4d.evaluate.yardsticks import classical_pairs, constant_depth, standing_still
 from page4d.geometry import invert, quaternion_to_matrix
@@ -103,15 +103,15 @@ def rgbd_frames(folder: Path | str, focal_px: tuple[float, float], centre_px: tu
     """Frames of a folder with `color/`, `depth/` (16-bit, millimetres) and `pose.txt`, all in one order.
 
     Shapes:  pose.txt has a line per frame: tx ty tz qx qy qz qw, camera to world, metres.
-    Raises:  UserError if the three do not have the same number of frames.
+    Raises:  UserError for a file that cannot be read, or if the three do not have the same number of frames.
     """
     folder = Path(folder)
     pictures, maps = sorted((folder / "color").glob("*")), sorted((folder / "depth").glob("*"))
-    poses = np.loadtxt(folder / "pose.txt", ndmin=2) if (folder / "pose.txt").is_file() else np.zeros((0, 7))
-    if not len(pictures) == len(maps) == len(poses) or not len(poses) or poses.shape[1] != 7:
+    poses = read_table(folder / "pose.txt", 7)
+    if not len(pictures) == len(maps) == len(poses):
         raise UserError(
             f"{folder}: {len(pictures)} pictures in color/, {len(maps)} maps in depth/, {len(poses)} lines of pose.txt "
-            "with 7 numbers; expected as many of each, and at least one"
+            "with 7 numbers; expected as many of each"
         )
     fx, fy = focal_px
     cx, cy = centre_px
@@ -119,7 +119,7 @@ def rgbd_frames(folder: Path | str, focal_px: tuple[float, float], centre_px: tu
     placed = torch.from_numpy(poses)
     rotation = quaternion_to_matrix(placed[:, 3:])
     cam_from_world = invert(torch.cat((rotation, placed[:, :3, None]), -1))
-    depth = [np.asarray(Image.open(path), np.float64) / 1000 for path in maps]
+    depth = [_millimetres(path) / 1000 for path in maps]
     return Original(folder.name, pictures, np.repeat(K[None], len(poses), 0), depth, cam_from_world)
 
 
@@ -154,6 +154,11 @@ def _seen(known: NDArray[np.float64] | None, to_original: PixelMap, frames: Load
     columns = np.clip(np.rint(x).astype(int), 0, known.shape[1] - 1)
     rows = np.clip(np.rint(y).astype(int), 0, known.shape[0] - 1)
     return np.asarray(known[rows[:, None], columns[None]])
+
+
+def _millimetres(path: Path) -> NDArray[np.float64]:
+    values = read_pgm16(path) if path.suffix.lower() == ".pgm" else read_png16(path)
+    return values.astype(np.float64)
 
 
 def _scikit_image_data() -> Path:
