@@ -198,11 +198,17 @@ def update_card(card: Path, document: Mapping[str, Any]) -> None:
 
     Raises:  UserError if the card is missing or has no such part.
     """
-    if not card.is_file() or SECTION not in (text := card.read_text(encoding="utf-8")):
-        raise UserError(f"{card} is not a model card with the heading {SECTION!r}; `page4d train --publish` writes one")
-    before = text[: text.index(SECTION)]
+    before, _ = _around_exam(card)
     with atomic_write(card, "w") as stream:
         stream.write(before + exam_section(document))
+
+
+def _around_exam(card: Path) -> tuple[str, str]:
+    """A card before its part about quality, and from there on."""
+    if not card.is_file() or SECTION not in (text := card.read_text(encoding="utf-8")):
+        raise UserError(f"{card} is not a model card with the heading {SECTION!r}; `page4d train --publish` writes one")
+    at = text.index(SECTION)
+    return text[:at], text[at:]
 
 
 REAL_SECTION = "## On real pictures"
@@ -228,12 +234,9 @@ def update_real_part(card: Path, document: Mapping[str, Any]) -> None:
 
     Raises:  UserError as `update_card`.
     """
-    if not card.is_file() or SECTION not in (text := card.read_text(encoding="utf-8")):
-        raise UserError(f"{card} is not a model card with the heading {SECTION!r}; `page4d train --publish` writes one")
-    at = text.index(SECTION)
-    before = text[:at].split(REAL_SECTION)[0]
+    before, exam = _around_exam(card)
     with atomic_write(card, "w") as stream:
-        stream.write(before + real_section(document) + "\n" + text[at:])
+        stream.write(before.split(REAL_SECTION)[0] + real_section(document) + "\n" + exam)
 
 
 def _title(score: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from scipy.spatial.transform import Rotation
 
 from page4d.geometry import camera_centres, relative_to_first, world_points
 from page4d.schema import Prediction
@@ -54,18 +54,11 @@ def with_wrong_cameras(exact: Prediction, turn_deg: float, step: float, rng: np.
     centres = camera_centres(pose)
     path = float((centres.amax(0) - centres.amin(0)).norm())
     turns, shifts = (torch.from_numpy(rng.standard_normal((len(exact) - 1, 3))) for _ in range(2))
-    turned = _rotations(torch.deg2rad(turn_deg * turns)) @ pose[1:, :, :3]
+    turn = torch.from_numpy(Rotation.from_rotvec(turn_deg * turns.numpy(), degrees=True).as_matrix())
+    turned = turn @ pose[1:, :, :3]
     moved = -turned @ (centres[1:] + step * path * shifts)[..., None]
     pose[1:] = torch.cat((turned, moved), -1)
     return replace(exact, cam_from_world=pose.float().numpy())
-
-
-def _rotations(vectors: Tensor) -> Tensor:
-    """Rotation matrices (N, 3, 3) from rotation vectors (N, 3)."""
-    axes = torch.eye(3, dtype=vectors.dtype).expand(len(vectors), 3, 3)
-    cross = torch.linalg.cross(vectors[:, None].expand(-1, 3, 3), axes).mT
-    rotations: Tensor = torch.linalg.matrix_exp(cross)
-    return rotations
 
 
 def _factors(shape: tuple[int, ...], errors: PlantedErrors, rng: np.random.Generator) -> NDArray[np.float64]:

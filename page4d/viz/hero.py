@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from PIL import Image
 from page4d.geometry import camera_centres, world_points
 from page4d.result.cloud import check_moving, valid_pixels
 from page4d.schema import Prediction
+from page4d.viz.depth_colours import depth_colours, depth_span
 from page4d.viz.panels import pick_frames
 from page4d.viz.splat import Eye, Floats, splat
 
@@ -18,7 +18,6 @@ PLATE = 0.12  # distance of a camera's picture plate from its centre, as a share
 MOVING_RGB = np.array([0.96, 0.45, 0.1])
 TINT = 0.45  # how much of that colour a moving point takes
 PATH_RGB = np.array([0.1, 0.5, 0.57])
-DEPTH_CMAP = "turbo"
 
 
 def hero(
@@ -47,7 +46,9 @@ def _sheet(
     """The pictures, depths and masks as tiles with room between them."""
     index = pick_frames(len(prediction), at_most)
     pictures = prediction.images[index] / 255
-    rows = [pictures, _depth_colours(prediction.depth[index])]
+    depth = prediction.depth[index]
+    known = depth > 0
+    rows = [pictures, depth_colours(depth, known, depth_span(depth, known)) / 255]
     if moving is not None:
         grey = 0.35 + 0.3 * pictures.mean(-1, keepdims=True)
         rows.append(np.where(moving[index][..., None], MOVING_RGB, grey.repeat(3, -1)))
@@ -67,16 +68,6 @@ def _sheet(
 
 def _image(picture: Floats) -> Image.Image:
     return Image.fromarray((255 * picture).round().astype(np.uint8))
-
-
-def _depth_colours(depth: NDArray[np.float32]) -> Floats:
-    """Near is red, far is blue, on a scale of inverse depth; sky is grey."""
-    known = depth > 0
-    near = np.where(known, 1 / np.where(known, depth, 1), 0)
-    low, high = np.percentile(near[known], (2, 98)) if known.any() else (0.0, 1.0)
-    share = np.clip((near - low) / max(high - low, 1e-9), 0, 1)
-    colours = np.asarray(plt.get_cmap(DEPTH_CMAP)(share))[..., :3]
-    return np.where(known[..., None], colours, 0.85)
 
 
 def cloud_picture(
