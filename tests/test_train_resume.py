@@ -35,9 +35,15 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]
     return losses(folder)
 
 
-def in_a_child(work: Callable[[], None]) -> int | None:
-    """Run in a forked process, which may be killed; returns its exit code."""
-    process = multiprocessing.get_context("fork").Process(target=work)
+# A child forked from this process would inherit the threads of autograd that a GPU, or an earlier test on fake CUDA
+# tensors, has started, and torch refuses to go backward in it. A server that has only imported starts clean ones.
+CLEAN = multiprocessing.get_context("forkserver")
+CLEAN.set_forkserver_preload(["page4d.train.loop"])
+
+
+def in_a_child(work: Callable[..., None], *arguments: object) -> int | None:
+    """Run in a process of its own, which may be killed; returns its exit code."""
+    process = CLEAN.Process(target=work, args=arguments)
     process.start()
     process.join()
     return process.exitcode
@@ -96,7 +102,7 @@ SLOW = pytest.mark.slow
 
 @pytest.mark.parametrize("number", [2, 6, *(pytest.param(n, marks=SLOW) for n in (1, 3, 4, 5, 7, 8))])
 def test_killed_after_any_record(tmp_path: Path, unbroken: list[dict[str, object]], number: int) -> None:
-    assert in_a_child(lambda: killed_at_record(tmp_path, number)) == -signal.SIGKILL
+    assert in_a_child(killed_at_record, tmp_path, number) == -signal.SIGKILL
     outcome = make_trainer(tmp_path, CHOSEN, MODEL).run()
     assert outcome.step == 6
     assert losses(tmp_path) == unbroken
@@ -105,7 +111,7 @@ def test_killed_after_any_record(tmp_path: Path, unbroken: list[dict[str, object
 @pytest.mark.parametrize("place", ["in the file", "before the manifest"])
 @pytest.mark.parametrize("save", [2, pytest.param(3, marks=SLOW)])
 def test_killed_during_a_save(tmp_path: Path, unbroken: list[dict[str, object]], save: int, place: str) -> None:
-    assert in_a_child(lambda: killed_while_saving(tmp_path, save, place)) == -signal.SIGKILL
+    assert in_a_child(killed_while_saving, tmp_path, save, place) == -signal.SIGKILL
     assert make_trainer(tmp_path, CHOSEN, MODEL).checkpoints.manifest().entries, "an earlier one is still there"
     make_trainer(tmp_path, CHOSEN, MODEL).run()
     assert losses(tmp_path) == unbroken
