@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from little_benchmarks import micro, small
 
 from page4d.cli import main
-from page4d.evaluate.comparison import compare, comparison_table, interval_of, sequence_table, whole_table
+from page4d.evaluate.comparison import compare, comparison_table, whole_table
 from page4d.evaluate.cost import with_cost
 from page4d.evaluate.harness import Study
-from page4d.evaluate.tables import cost_of, latex, quoted_rows, scores_table
+from page4d.evaluate.intervals import interval_of, sequence_table
+from page4d.evaluate.tables import cost_of, latex, markdown, quoted_rows, scores_table, write_tables
 from page4d.schema import Scores, SequenceScore, UserError
 
 BETTER = {"abs_rel": "lower", "delta_1": "higher"}
@@ -47,6 +49,26 @@ def test_an_interval_holds_the_mean_and_weighs_sequences_as_the_mean_does():
     spread = np.sqrt((shares**2 * (errors - made.mean["abs_rel"]) ** 2).sum())
     assert high - low == pytest.approx(2 * 1.96 * spread, rel=0.15)
     assert np.isnan(interval_of(scores("a", [0.1]), "abs_rel")).all()
+
+
+def test_a_table_of_one_task_has_the_interval_of_every_score(tmp_path):
+    several, one = scores("a", [0.1, 0.2, 0.4]), scores("b", [0.25])
+    table = scores_table([several, one], intervals=True)
+    low, high = interval_of(several, "abs_rel")
+    assert table.loc[0, ["AbsRel ↓ low", "AbsRel ↓ high"]].tolist() == [low, high]
+    assert table.loc[1, ["AbsRel ↓ low", "AbsRel ↓ high"]].isna().all()
+    head, _, first, second = markdown(table).splitlines()
+    assert head.endswith("| AbsRel ↓ | δ<1.25 ↑ |")
+    assert f"| 0.233 ({low:.3f} to {high:.3f}) | 0.767 (" in first
+    assert second.endswith("| 0.250 | 0.750 |")
+    assert f"0.233 ({low:.3f} to {high:.3f})" in latex(table)
+    written = pd.read_csv(write_tables(table, tmp_path / "t")[1])
+    assert written["AbsRel ↓ high"][0] == high
+    for made in (several, one):
+        (tmp_path / "scores" / made.origin["label"]).mkdir(parents=True)
+        made.save(tmp_path / "scores" / made.origin["label"] / "videodepth-sintel-standard.json")
+    assert main(["evaluate", "table", f"out={tmp_path}"]) == 0
+    assert f"0.233 ({low:.3f} to {high:.3f})" in (tmp_path / "tables" / "videodepth.md").read_text(encoding="utf-8")
 
 
 def test_a_difference_is_paired_by_name_over_what_both_have():

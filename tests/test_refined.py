@@ -73,8 +73,17 @@ def test_what_flow_follows_corrects_planted_errors(exact: Prediction, wrong: Pre
     found, about = refined(wrong)
     assert turned_deg(found, exact) < 0.2 * turned_deg(wrong, exact)
     assert about.after_px < 0.3 < about.before_px
-    kept, _ = refined(exact)
-    assert turned_deg(kept, exact) < 0.5
+    assert about.taken
+
+
+def test_cameras_that_fit_already_stay_as_they_are(exact: Prediction) -> None:
+    kept, about = refined(exact)
+    assert 0 < about.turned_deg < 1  # what flow's own error would have turned them by
+    assert not about.taken
+    assert kept.meta["refined"]["taken"] is False
+    assert about.words().startswith("not refined: the cameras fit")
+    for name in ("cam_from_world", "K", "depth"):
+        assert np.array_equal(getattr(kept, name), getattr(exact, name))
 
 
 def test_corners_are_followed_by_the_pixel() -> None:

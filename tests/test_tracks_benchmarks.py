@@ -14,15 +14,18 @@ from writers.benchmarks import WRITERS
 from writers.scene import tracked
 
 from page4d.cli import main
+from page4d.data.datasets.pointodyssey import _stored_arrays
 from page4d.evaluate import open_benchmark
 from page4d.evaluate.harness import Study
+from page4d.evaluate.layouts import list_sequences
 from page4d.evaluate.planted import Planted, plant
 from page4d.evaluate.predictions import prediction_of
+from page4d.evaluate.protocol import STANDARD
 from page4d.evaluate.rules import UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.track_layouts import read_tapvid3d, synthetic_tracks
 from page4d.evaluate.track_truth import TrackTruth, depth_between, lift_tracks, lifted, off_edges, select_frames
-from page4d.evaluate.tracks3d_scoring import score_tracks3d, tracks_file
+from page4d.evaluate.tracks3d_scoring import score_tracks3d, sought_tracks, tracks_file
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 
@@ -127,6 +130,42 @@ def test_a_still_point_of_the_world_stays_where_it_is():
         select_frames(truth, [1, 2])
     with pytest.raises(UserError, match="picture of frame 9, but tracks of 5 frames"):
         select_frames(truth, [0, 9])
+
+
+def test_the_tracks_of_pointodyssey_are_its_own_where_it_has_them(tmp_path):
+    clip = tracked(3, frames=4, camera_speed=(0.5, 0.5), tripod_chance=0.0).clip
+    WRITERS["pointodyssey"](tmp_path, {"one": clip})
+    benchmark = open_benchmark("tracks3d-pointodyssey")
+    benchmark = replace(benchmark, min_frames=1)
+
+    def read():
+        _stored_arrays.cache_clear()
+        (sequence,) = list_sequences(tmp_path, benchmark, STANDARD)
+        return sought_tracks(sequence)
+
+    def put(trajs_3d):
+        path = tmp_path / "test" / "one" / "anno.npz"
+        with np.load(path, allow_pickle=True) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        np.savez(path, **arrays | {"trajs_3d": trajs_3d})
+
+    exact, own = lifted(clip).points, read()
+    first = clip.tracks[0].numpy()
+    matched = [int(np.flatnonzero((first == xy).all(1))[0]) for xy in own.query_xy.astype(np.float32)]
+    assert len(matched) > 20
+    off_exact = np.abs(own.points - exact[:, matched])[own.seen]
+    put(np.array(None))
+    from_depth = read()
+    off_rounded = np.abs(from_depth.points - exact[:, matched])[from_depth.seen]
+    # Depth is stored in steps of 15 mm; the stored points are not rounded.
+    assert off_exact.max() < 1e-5 < 2e-3 < off_rounded.max()
+    for wrong in (exact * 1.2, exact[..., [0, 2, 1]], np.where(np.arange(len(exact[0]))[:, None] >= 0, np.nan, exact)):
+        put(wrong)
+        with pytest.raises(UserError, match=r"trajs_3d.*benchmark\.sequences"):
+            read()
+    put(exact[:, 1:])
+    with pytest.raises(UserError, match="trajs_3d"):
+        read()
 
 
 def test_files_of_tapvid3d_with_and_without_cameras(tmp_path):

@@ -206,7 +206,7 @@ def _table(out: Path, against: str | None) -> int:
         raise UserError(f"{out / 'scores'} holds no Scores; `page4d evaluate run` writes them")
     for task in dict.fromkeys(s.task for s in found):
         results = [s for s in found if s.task == task]
-        table = scores_table(results)
+        table = scores_table(results, intervals=True)
         write_tables(table, out / "tables" / task)
         print(f"## {task}\n\n{markdown(table)}")
     write_tables(whole_table(found), out / "tables" / "all")
@@ -221,7 +221,7 @@ def _table(out: Path, against: str | None) -> int:
 def _show(results: Sequence[Scores]) -> int:
     from page4d.evaluate.tables import markdown, scores_table
 
-    print(markdown(scores_table(results)), end="")
+    print(markdown(scores_table(results, intervals=True)), end="")
     return _failures(results)
 
 

@@ -6,38 +6,15 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from page4d.evaluate.statistics import WEIGHT, Table, average_of, difference, effect, interval, weight_of
+from page4d.evaluate.intervals import interval_of, sequence_table
+from page4d.evaluate.statistics import Table, average_of, difference, effect
 from page4d.evaluate.tables import Quoted, chosen_words, cost_of, measured_on, model_name, quoted_rows
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError
 
 AS_PUBLISHED = "as published"
-
-
-def sequence_table(scores: Scores, names: Sequence[str] | None = None) -> Table:
-    """The scores of the sequences as columns, with the weights of their mean.
-
-    Note:    `names` chooses sequences and their order; without it all that were scored. What a sequence does not have
-             is NaN.
-    """
-    scored = {q.name: q for q in scores.sequences if q.error is None}
-    chosen = [scored[name] for name in (scored if names is None else names)]
-    table = {WEIGHT: np.array([q.weight for q in chosen], np.float64)}
-    for metric in scores.mean:
-        table[metric] = np.array([q.values.get(metric, np.nan) for q in chosen], np.float64)
-        if any(metric in q.weights for q in chosen):
-            table[weight_of(metric)] = np.array([q.weights.get(metric, 0) for q in chosen], np.float64)
-    return table
-
-
-def interval_of(scores: Scores, metric: str) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean over its sequences; NaN for fewer than two, of which nothing can be drawn."""
-    if scores.n < 2:
-        return np.nan, np.nan
-    return interval(sequence_table(scores), metric)
 
 
 def compare(ours: Scores, other: Scores) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from page4d.evaluate.comparison import interval_of
 from page4d.evaluate.harness import Report, Study
+from page4d.evaluate.intervals import interval_of
 from page4d.evaluate.tables import cost_of, write_tables
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D

@@ -16,7 +16,7 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.predictions import Origin, mask_of, prediction_of
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import task_of
-from page4d.evaluate.tracks3d_scoring import read_foreign_tracks, tracks_file
+from page4d.evaluate.tracks3d_scoring import read_foreign_tracks, sought_tracks, tracks_file
 from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import read_depth_npy
 from page4d.io.trajectories import read_tum, rigid_inverse
@@ -140,10 +140,8 @@ def _map(path: Path) -> NDArray[np.float32]:
 
 def _tracks(sequence: EvalSequence, folder: Path) -> dict[str, Any]:
     """Another model's tracks as they are scored, after a look at their shape."""
-    if sequence.read_tracks is None:
-        raise UserError(f"{sequence.name} has no tracks; this benchmark asks for no points")
-    asked = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first()
-    points, seen = read_foreign_tracks(folder / f"{sequence.name}.npz", asked.seen.shape)
+    asked = sought_tracks(sequence).seen
+    points, seen = read_foreign_tracks(folder / f"{sequence.name}.npz", asked.shape)
     return {"points": points} if seen is None else {"points": points, "seen": seen}
 
 

@@ -22,9 +22,10 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.cost import with_cost
 from page4d.evaluate.old_names import current_name, current_options
 from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.rules import UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import Task
-from page4d.evaluate.tracks3d_scoring import shown_in, tracks_file
+from page4d.evaluate.tracks3d_scoring import shown_in, tracks_file, true_tracks
 from page4d.inference import predict
 from page4d.io.images import LoadedImages, load_images
 from page4d.io.pictures import open_rgb
@@ -244,9 +245,10 @@ def mask_of(moving: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 def save_tracks(model: PAGE4D, sequence: EvalSequence, origin: Origin, path: Path) -> None:
     """What a track head says of the points that the first frame truly sees, beside the prediction."""
-    if sequence.read_tracks is None:
-        raise UserError(f"{sequence.name} has no tracks; this benchmark cannot score them")
-    truth = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first()
+    try:
+        truth = true_tracks(sequence)
+    except UnscorableError:
+        return  # scoring says why, beside the sequences that it can score
     frames = load_inputs(sequence, origin.inputs or {}, model)
     queries = PixelMap.of(frames)[0].to_input(truth.query_xy)
     found = track(model, frames, truth.query_xy[shown_in(queries, frames.size_hw)])

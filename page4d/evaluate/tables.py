@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from page4d.evaluate.exam_results import SHOWN, outcomes, parts
+from page4d.evaluate.intervals import interval_of
 from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
@@ -24,6 +25,8 @@ COSTS: dict[str, tuple[str, Callable[..., Any]]] = {
     "s": ("seconds", np.mean),
     "GiB": ("peak_gib", np.max),
 }
+LOW, HIGH = " low", " high"
+"""What the columns of an interval add to the name of their score's."""
 ARROWS = {"lower": "↓", "higher": "↑"}
 LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "&": r"\&",
          "_": r"\_", "%": r"\%"}  # fmt: skip
@@ -95,11 +98,14 @@ def cost_of(scores: Scores) -> dict[str, float]:
     return costs
 
 
-def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None) -> pd.DataFrame:
+def scores_table(
+    results: Sequence[Scores], metrics: Sequence[str] | None = None, *, intervals: bool = False
+) -> pd.DataFrame:
     """One row for each Scores of one task; `n` says how many sequences the mean holds, out of how many.
 
     Note:    frames and s are means over sequences of what went into the network and how long it took, GiB is the
-             largest peak memory.
+             largest peak memory. `intervals` adds to each score the 95 % bootstrap interval over its sequences, as
+             `NAME low` and `NAME high`, which `markdown` and `latex` print as one cell.
     Raises:  UserError if the Scores are of different tasks.
     """
     if len({s.task for s in results}) != 1:
@@ -116,7 +122,12 @@ def scores_table(results: Sequence[Scores], metrics: Sequence[str] | None = None
             "protocol": s.protocol["name"],
         }
         row |= chosen_words(s) | {"n": f"{s.n}/{s.of}"} | cost_of(s)
-        rows.append(row | {titles[name]: s.mean.get(name, float("nan")) for name in names})
+        for name in names:
+            row[titles[name]] = s.mean.get(name, float("nan"))
+            if intervals:
+                low, high = interval_of(s, name) if name in s.mean else (float("nan"),) * 2
+                row |= {f"{titles[name]}{LOW}": low, f"{titles[name]}{HIGH}": high}
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -249,15 +260,32 @@ def failures(results: Sequence[Scores]) -> list[str]:
     return [f"{s.benchmark}, {q.name}: {q.error}" for s in results for q in s.sequences if q.error is not None]
 
 
+def folded(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """The table with each score and its interval in one cell, `0.12 (0.10 to 0.15)`, for the eye."""
+    whole = table.copy()
+    for name in table.columns:
+        if {f"{name}{LOW}", f"{name}{HIGH}"} <= set(table.columns):
+            lows, highs = whole.pop(f"{name}{LOW}"), whole.pop(f"{name}{HIGH}")
+            whole[name] = [_with_interval(*three, digits) for three in zip(table[name], lows, highs, strict=True)]
+    return whole
+
+
+def _with_interval(value: float, low: float, high: float, digits: int) -> str:
+    (shown,) = _row([float(value)], digits)
+    return shown if pd.isna(low) else f"{shown} ({low:.{digits}f} to {high:.{digits}f})"
+
+
 def markdown(table: pd.DataFrame, digits: int = 3) -> str:
-    """A pipe table; numbers with a fixed count of digits."""
+    """A pipe table; numbers with a fixed count of digits, intervals folded."""
+    table = folded(table, digits)
     cells = _cells(table, digits)
     lines = [list(table.columns), ["---"] * len(table.columns), *cells]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def latex(table: pd.DataFrame, digits: int = 3) -> str:
-    """A booktabs tabular."""
+    """A booktabs tabular, intervals folded."""
+    table = folded(table, digits)
     numeric = [pd.api.types.is_numeric_dtype(table[c]) for c in table.columns]
     head, *rows = (_latex_row(line) for line in ([*table.columns], *_cells(table, digits)))
     columns = "".join("r" if n else "l" for n in numeric)

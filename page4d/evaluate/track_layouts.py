@@ -18,7 +18,14 @@ from page4d.data.datasets.spring import Spring
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, DepthMap, EvalSequence, MotionTruth
-from page4d.evaluate.track_truth import TrackTruth, lift_tracks, lifted, select_frames, through_cameras
+from page4d.evaluate.track_truth import (
+    TrackTruth,
+    in_place_of,
+    lift_tracks,
+    lifted,
+    select_frames,
+    through_cameras,
+)
 from page4d.io.arrays import npz_names, read_npz
 from page4d.io.depth_formats import read_cam, read_dpt
 from page4d.io.names import by_number, list_files
@@ -30,10 +37,21 @@ Rendered = PointOdyssey | Kubric | DynamicReplica | Spring
 
 
 def pointodyssey(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
-    """The release's own layout, split test."""
-    return _of(
-        PointOdyssey(root, Selection(split="test", min_frames=benchmark.min_frames), PointOdysseyOptions(tracks=True))
-    )
+    """The release's own layout, split test; the truth of points is the release's own where it has one.
+
+    Note:    its masks tell bodies apart, not which of them move, so errors are not split into moving and still here.
+    """
+    selection = Selection(split="test", min_frames=benchmark.min_frames)
+    dataset = PointOdyssey(root, selection, PointOdysseyOptions(tracks=True))
+    for sequence in _of(dataset):
+        yield replace(sequence, read_tracks=partial(_released_tracks, dataset, sequence.name))
+
+
+def _released_tracks(dataset: PointOdyssey, name: str, numbers: Sequence[int]) -> TrackTruth:
+    """`trajs_3d` where depth has no edge, as everywhere; a scene without it is lifted from its 2-D tracks and depth."""
+    from_depth = _lifted_by(dataset, name, numbers)
+    stored = dataset.world_tracks(name, numbers)
+    return from_depth if stored is None else in_place_of(from_depth, stored, name)
 
 
 def kubric(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:

@@ -11,12 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
+from page4d.evaluate.rules import UnscorableError
 from page4d.io.trajectories import rigid_inverse
 from page4d.schema import Clip, UserError
 
 Array = NDArray[np.floating[Any]]
 SMOOTH = 1.05
 """Depths around a point may differ by this ratio: beyond it lies an edge, where a track may stand on either side."""
+
+DISAGREEMENT = 0.05
+"""Stored points farther from the lifted ones than this share of their distance, in the median, are of another world."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,23 @@ def lift_tracks(
     first = np.eye(4)
     first[:3] = cam_from_world[0, :3]
     return TrackTruth(points, usable, xy[0], first)
+
+
+def in_place_of(from_depth: TrackTruth, stored: NDArray[np.float64], name: str) -> TrackTruth:
+    """A release's own points (S, N, 3) instead of those lifted by depth, where a point has them.
+
+    Raises:  UnscorableError if the two disagree: another world or unit, or one of the scenes whose truth is wrong.
+    """
+    seen = from_depth.seen & np.isfinite(stored).all(-1)
+    if not seen.any():
+        raise UnscorableError(f"{name}: no point of trajs_3d is finite where one is seen")
+    eye = -from_depth.cam_from_world[:3, :3].T @ from_depth.cam_from_world[:3, 3]
+    away = np.linalg.norm(from_depth.points[seen] - eye, axis=-1)
+    apart = np.median(np.linalg.norm(stored[seen] - from_depth.points[seen], axis=-1) / away)
+    if apart > DISAGREEMENT:
+        raise UnscorableError(f"{name}: trajs_3d lies {apart:.0%} of the distance away from what depth and cameras say")
+    points = np.where(seen[..., None], stored, 0.0)
+    return TrackTruth(points, seen, from_depth.query_xy, from_depth.cam_from_world)
 
 
 def depth_between(depth: Array, xy: NDArray[np.float64]) -> NDArray[np.float64]:

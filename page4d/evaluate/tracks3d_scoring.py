@@ -39,8 +39,6 @@ def score_tracks3d(sequence: EvalSequence, prediction: Prediction, rules: Rules)
     rules.without_public("no script for tracks of this network is public")
     if rules.followed not in FOLLOWERS:
         raise UserError(f"followed={rules.followed!r}; expected one of {', '.join(FOLLOWERS)}")
-    if sequence.read_tracks is None:
-        raise UserError(f"{sequence.name} has no tracks; this benchmark cannot score them")
     truth, queries = asked_points(sequence, prediction)
     seen_by_us: NDArray[np.bool_] | None = None
     if rules.followed == "file":
@@ -59,10 +57,30 @@ def score_tracks3d(sequence: EvalSequence, prediction: Prediction, rules: Rules)
     return SequenceScore(sequence.name, values, 1.0, notes={"points": float(truth.seen.shape[1])})
 
 
+def true_tracks(sequence: EvalSequence) -> TrackTruth:
+    """The points that the first frame of a sequence truly sees.
+
+    Raises:  UserError for a sequence without tracks; UnscorableError where its truth contradicts itself.
+    """
+    if sequence.read_tracks is None:
+        raise UserError(f"{sequence.name} has no tracks; this benchmark cannot score them")
+    return sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first()
+
+
+def sought_tracks(sequence: EvalSequence) -> TrackTruth:
+    """`true_tracks` for who asks another model for these points: what cannot be scored is not asked for.
+
+    Raises:  UserError for a sequence without tracks, or whose truth contradicts itself.
+    """
+    try:
+        return true_tracks(sequence)
+    except UnscorableError as error:
+        raise UserError(f"{error}; name the other sequences in benchmark.sequences") from error
+
+
 def asked_points(sequence: EvalSequence, prediction: Prediction) -> tuple[TrackTruth, Points]:
     """The true points that the first frame and the network's input of it see, and their input pixels (N, 2)."""
-    assert sequence.read_tracks is not None
-    truth = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first()
+    truth = true_tracks(sequence)
     queries = PixelMap.of(prediction)[0].to_input(truth.query_xy)
     shown = shown_in(queries, prediction.size_hw)
     if not shown.any():
@@ -152,14 +170,12 @@ def read_foreign_tracks(path: Path, wanted: tuple[int, ...]) -> tuple[Points, ND
 def write_queries(sequences: Sequence[EvalSequence], folder: Path) -> list[Path]:
     """The points that a tracks benchmark asks for, as `<sequence>.csv` with x and y in pixels of the first image.
 
-    Raises:  UserError for a sequence without tracks.
+    Raises:  UserError as `sought_tracks`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for sequence in sequences:
-        if sequence.read_tracks is None:
-            raise UserError(f"{sequence.name} has no tracks; this benchmark asks for no points")
-        asked = sequence.read_tracks([int(stamp) for stamp in sequence.image_stamps]).of_first().query_xy
+        asked = sought_tracks(sequence).query_xy
         path = folder / f"{sequence.name}.csv"
         with atomic_write(path, "w") as stream:
             stream.write("x,y\n" + "".join(f"{x:.4f},{y:.4f}\n" for x, y in asked))

@@ -50,6 +50,20 @@ def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
         return [stored[key] for key in keys or stored.files]
 
 
+def holds_numbers(path: Path, key: str) -> bool:
+    """Whether an array of an npz is there as numbers; false for one that is missing, or a Python object such as None.
+
+    Raises:  UserError if the file is missing or damaged.
+    """
+    with _npz(path) as stored:
+        if key not in stored.files:
+            return False
+        try:
+            return bool(stored[key].dtype != object)
+        except ValueError:  # numpy's word for an array that only a pickle could bring back
+            return False
+
+
 @contextmanager
 def _npz(path: Path) -> Iterator[NpzFile]:
     """An opened archive; whatever is wrong with it, also while it is read, is told with its path."""

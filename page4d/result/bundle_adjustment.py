@@ -25,6 +25,10 @@ LEAST_SIGHTINGS = 8  # of a frame, below which its camera is not said by them
 ROUNDS = (8.0, 3.0)  # after each adjustment sightings farther off than so many medians, or pixels, are left out
 LEAST_PX = 1.0
 CAUCHY_PX = 1.0  # where the robust loss begins to give way
+# Flow follows points to a tenth of a pixel or two, and cameras that fit no closer are as right as it can say. On seven
+# clips with exact cameras the reprojection error after an adjustment was 0.93 to 1.06 of what it was before, and the
+# cameras turned by 0.25 degrees: along a short path so small an error passes as a turn.
+GAIN = 0.8
 HALF_PIXEL = 0.5  # COLMAP's first pixel is centred at (0.5, 0.5)
 
 
@@ -32,6 +36,7 @@ HALF_PIXEL = 0.5  # COLMAP's first pixel is centred at (0.5, 0.5)
 class Refinement:
     """What a bundle adjustment did.
 
+    Note:    `taken` is false where its cameras fit hardly better than those that were there, which then stay.
     Units:   before_px and after_px are the median distance in pixels of the network's input between where points are
              seen and where the cameras put them; before, only the points were fitted, to the cameras as they were
              predicted.
@@ -44,12 +49,22 @@ class Refinement:
     turned_deg: float
     focal_change: float
 
+    @property
+    def taken(self) -> bool:
+        """Whether the error fell by more than flow on pictures is unsure of."""
+        return self.after_px < GAIN * self.before_px
+
     def record(self) -> dict[str, Any]:
         """What a Prediction's meta says of it."""
-        return {name: round(value, 6) for name, value in vars(self).items()}
+        return {"taken": self.taken} | {name: round(value, 6) for name, value in vars(self).items()}
 
     def words(self) -> str:
         """One line for the user."""
+        if not self.taken:
+            return (
+                f"not refined: the cameras fit {self.points} points in {self.sightings} sightings within "
+                f"{self.before_px:.2f} px already, adjusted ones within {self.after_px:.2f} px; they stay as they are"
+            )
         return (
             f"refined: {self.points} points in {self.sightings} sightings, reprojection {self.before_px:.2f} -> "
             f"{self.after_px:.2f} px; cameras turned by up to {self.turned_deg:.2g} degrees, focal length "
@@ -72,7 +87,7 @@ def refined(
     Note:    the first camera stays where it is, and the median depth as large as it was: pictures do not say either.
              `camera` "single" gives all frames one focal length, "each" its own; it is refined if `focal` says so, for
              along a short path pictures hardly say it. Every depth map is scaled by what the points in it say, and
-             lifted again.
+             lifted again. Cameras that fit as well as refined ones do, within what flow is unsure of, stay: see `GAIN`.
     Raises:  UserError without pycolmap, for a single frame, and where a frame shares too few points with the others.
     Source:  pycolmap's bundle adjustment, with a Cauchy loss.
     """
@@ -94,7 +109,8 @@ def refined(
     after.solve(focal=focal)
     result = after.put_into(prediction)
     about = _said(prediction, result, seen, before, after)
-    return replace(result, meta=prediction.meta | {"refined": about.record()}), about
+    better = result if about.taken else prediction
+    return replace(better, meta=prediction.meta | {"refined": about.record()}), about
 
 
 def _with_depth(prediction: Prediction, seen: Sightings) -> NDArray[np.bool_]:

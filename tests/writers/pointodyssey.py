@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from page4d.evaluate.track_truth import lifted
 from page4d.schema import Clip
 from writers.scene import images_u8, poses_4x4, save_image
 
@@ -38,7 +39,14 @@ def annotation(clip: Clip) -> dict[str, np.ndarray]:
         "intrinsics": clip.K.numpy(),
         "extrinsics": poses_4x4(clip).astype(np.float32),
         "trajs_2d": xy,
-        "trajs_3d": np.zeros((*xy.shape[:2], 3), np.float32),
+        "trajs_3d": world_points(clip, xy.shape[1]),
         "valids": np.isfinite(xy).all(-1),
         "visibs": seen,
     }
+
+
+def world_points(clip: Clip, count: int) -> np.ndarray:
+    """Where the points truly are, by the clip's unrounded depth; without tracks one point that is nowhere."""
+    if clip.tracks is None:
+        return np.full((len(clip), count, 3), np.inf, np.float32)
+    return lifted(clip).points

@@ -6,7 +6,8 @@ Official layout of v1.2 after extraction:
       rgbs/rgb_00000.jpg
       depths/depth_00000.png        16 bit, metres = value / 65535 * 1000 (quantum 15.3 mm), z-depth
       anno.npz                      intrinsics (T, 3, 3), extrinsics (T, 4, 4) camera from world,
-                                    trajs_2d (T, N, 2) px, valids (T, N), visibs (T, N)
+                                    trajs_2d (T, N, 2) px, valids (T, N), visibs (T, N), trajs_3d (T, N, 3) in the
+                                    world of the cameras; five scenes hold None there
       masks/mask_00000.png          instance colours, optional
 
 The masks tell bodies apart, but not which of them move; so there are instances and no moving mask.
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
 from page4d.data.datasets.formats import read_labels, read_png16, read_rgb
-from page4d.io.arrays import read_npz
+from page4d.io.arrays import holds_numbers, read_npz
 from page4d.io.names import by_number, list_files
 from page4d.schema import UserError
 
@@ -115,6 +116,24 @@ class PointOdyssey(SceneDataset[PointOdysseyOptions]):
             return None
         xy, valid, visible = (a[list(numbers)] for a in self._annotation(sequence, "trajs_2d", "valids", "visibs"))
         return Tracks.of(xy, valid.astype(bool) & visible.astype(bool))
+
+    def world_tracks(self, sequence: str, numbers: Sequence[int]) -> NDArray[np.float64] | None:
+        """The release's own 3-D tracks; None for a scene that has none.
+
+        Shapes:  -> (S, N, 3), the points of `trajs_2d` in its order; not finite where a point is not there.
+        Frame:   the world of the cameras.
+        Raises:  UserError for other shapes than those of `trajs_2d`, or for a frame that the file does not hold.
+        Source:  github.com/y-zheng18/point_odyssey, issue 19: world coordinates.
+        """
+        path = self.folder / sequence / "anno.npz"
+        if not holds_numbers(path, "trajs_3d"):
+            return None
+        xy, points = self._annotation(sequence, "trajs_2d", "trajs_3d")
+        if points.shape != (*xy.shape[:2], 3) or max(numbers) >= len(points):
+            raise UserError(
+                f"{path} holds trajs_3d {points.shape}, asked for frame {max(numbers)}; expected {(*xy.shape[:2], 3)}"
+            )
+        return np.asarray(points[list(numbers)], np.float64)
 
 
 def _read_depth(path: Path) -> NDArray[np.float32]:
