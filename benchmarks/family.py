@@ -125,14 +125,14 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 def compose_all() -> dict[str, Any]:
     """The configuration of every stage and arm as plain values."""
-    from page4d.config import compose
+    from page4d.config import compose_settings
 
-    stages = {stage: compose([f"experiment={name}"]) for stage, name in EXPERIMENTS.items()}
-    study = compose(config_name="study")
+    stages = {stage: compose_settings([f"experiment={name}"]) for stage, name in EXPERIMENTS.items()}
+    study = compose_settings(config_name="study")
     arms = {}
     for name, variant in study["variants"].items():
         if "experiment" in variant:
-            config = compose([f"experiment={variant['experiment']}", *variant.get("overrides", [])])
+            config = compose_settings([f"experiment={variant['experiment']}", *variant.get("overrides", [])])
             arms[name] = {"config": config, "true_mask": variant.get("true_mask", False)}
     return {"stages": stages, "arms": arms}
 

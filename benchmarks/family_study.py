@@ -18,7 +18,7 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from page4d.config import compose
+from page4d.config import compose_settings
 from page4d.evaluate.exam_results import NETWORK, write_result
 from page4d.model import PAGE4D
 from page4d.schema import atomic_write
@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     told = json.loads((args.study / "run.json").read_text())
     scores = json.loads((args.study / "scores.json").read_text())
-    variants = compose(config_name="study")["variants"]
+    variants = compose_settings(config_name="study")["variants"]
     trained = {(run["arm"], run["seed"]): run for run in told["stages"]["arms"]["runs"]}
     start = args.family / "vggt-tiny.safetensors"
     about = {"variant": "pretrained", "seed": 0, "label": variants["pretrained"]["label"]}

@@ -29,7 +29,7 @@ from page4d.geometry import Similarity, fit_similarity, invert, pixel_grid, tran
 from page4d.result.cloud import world_from_cam
 from page4d.result.exact import prediction_from_clip
 from page4d.result.placed import moved
-from page4d.result.planted import PlantedErrors, plant
+from page4d.result.planted import PlantedErrors, plant_errors
 from page4d.schema import Prediction
 from page4d.version import code_revision
 from page4d.windows import Windows, join_of
@@ -76,7 +76,7 @@ def joined(exact: Prediction, errors: PlantedErrors, seed: int, join: Join) -> I
     done: Prediction | None = None
     end = 0
     for start in WINDOWS.starts(len(exact)):
-        part = plant(exact[start : start + WINDOWS.frames], errors, rng)
+        part = plant_errors(exact[start : start + WINDOWS.frames], errors, rng)
         shared = end - start
         if done is not None:
             part = moved(part, join(done[len(done) - shared :], part[:shared]))

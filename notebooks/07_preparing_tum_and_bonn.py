@@ -96,8 +96,8 @@ if not source:
 # %%
 from page4d.prepare import tum
 
-options = tum.TumOptions(frames=frames, stride=stride, allow_fewer=True)
-plan = tum.plan_sequence(sequence, work / "tum", options)
+options = tum.TUMPlanOptions(frames=frames, stride=stride, allow_fewer=True)
+plan = tum.plan_tum(sequence, work / "tum", options)
 print(
     f"{len(plan.manifest.frames)} frames, {len(plan.files)} files; {', '.join(plan.notes) or 'nothing is missing'}"
 )

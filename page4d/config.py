@@ -28,7 +28,7 @@ def conf_folder() -> Path:
     return shipped("conf")
 
 
-def compose(overrides: Sequence[str] = (), config_name: str = "config") -> dict[str, Any]:
+def compose_settings(overrides: Sequence[str] = (), config_name: str = "config") -> dict[str, Any]:
     """The configuration as plain nested values, every interpolation resolved.
 
     Raises:  UserError naming the wrong key or choice and near ones.

@@ -72,7 +72,7 @@ def predict(
     frames = as_frames(images, network, mode, timestamps_s)
     with same_weights(network):
         network.to(target)
-    meta = provenance(network, target, products)
+    meta = model_provenance(network, target, products)
     # A compiled network is called as such; DataParallel would only divide the one scene there is.
     caller = model if hasattr(model, "_orig_mod") else network
     if windows is None:
@@ -190,7 +190,7 @@ def as_frames(
     return replace(frames, timestamps_s=times)
 
 
-def provenance(model: PAGE4D, device: torch.device, products: torch.dtype | None = None) -> dict[str, Any]:
+def model_provenance(model: PAGE4D, device: torch.device, products: torch.dtype | None = None) -> dict[str, Any]:
     """What made a prediction: configuration and weights with their hashes, code revision, device and precision."""
     products = products_dtype(model, device) if products is None else products
     cuda = device.type == "cuda"

@@ -27,7 +27,7 @@ _PART = re.compile(r"frames_(\d+)_(\d+)\.npz")
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredPart:
     """One file of a film: frames `first` up to, not including, `end`."""
 
     path: Path
@@ -44,7 +44,7 @@ class StoredPrediction:
     """
 
     path: Path
-    files: tuple[Part, ...]
+    files: tuple[StoredPart, ...]
     about: Mapping[str, Any]
     finished: bool = True
 
@@ -57,7 +57,7 @@ class StoredPrediction:
         path = Path(path)
         if not path.is_dir():
             header = read_header(path)
-            return cls(path, (Part(path, 0, len(header["frame_names"])),), header["meta"])
+            return cls(path, (StoredPart(path, 0, len(header["frame_names"])),), header["meta"])
         film = read_film_file(path)
         return cls(path, tuple(_parts_in(path)), film["meta"], film["finished"])
 
@@ -115,7 +115,7 @@ def _words(frames: slice) -> str:
     return f"{'' if frames.start is None else frames.start}:{'' if frames.stop is None else frames.stop}"
 
 
-def _parts_in(folder: Path) -> Iterator[Part]:
+def _parts_in(folder: Path) -> Iterator[StoredPart]:
     """The film's parts in order.
 
     Raises:  UserError if frames are missing between them.
@@ -125,7 +125,7 @@ def _parts_in(folder: Path) -> Iterator[Part]:
     for path, found in named:
         if found is None:
             continue
-        part = Part(path, int(found[1]), int(found[2]) + 1)
+        part = StoredPart(path, int(found[1]), int(found[2]) + 1)
         if part.first != end or part.end <= part.first:
             raise UserError(f"{folder} lacks frames {end} to {part.first - 1}, before {path.name}; predict them again")
         yield part

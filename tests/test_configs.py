@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from page4d.cli import main
-from page4d.config import choices, compose, conf_folder, keys_of
+from page4d.config import choices, compose_settings, conf_folder, keys_of
 from page4d.losses import LossConfig
 from page4d.model import PAGE4D
 from page4d.schema import UserError
@@ -46,7 +46,7 @@ def test_the_experiments_of_the_book_are_there() -> None:
 
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_every_experiment_can_be_built(name: str) -> None:
-    config = compose([f"experiment={name}"])
+    config = compose_settings([f"experiment={name}"])
     settings, trainee = parts(config)
     optimizer, schedules = make_optimizer(trainee, settings.optim)
     trained = [p for p in trainee.parameters() if p.requires_grad]
@@ -67,7 +67,7 @@ def test_every_experiment_can_be_built(name: str) -> None:
 @pytest.mark.parametrize("group", ["model", "optim", "loss", "aid", "trainer"])
 def test_every_choice_of_a_group_fits_its_settings(group: str) -> None:
     for choice in choices(group):
-        config = compose([f"{group}={choice}"])
+        config = compose_settings([f"{group}={choice}"])
         if group == "model":
             assert model_config(config["model"]).depth >= 4
         else:
@@ -75,7 +75,7 @@ def test_every_choice_of_a_group_fits_its_settings(group: str) -> None:
 
 
 def test_paper_trains_what_the_public_run_trained() -> None:
-    settings, trainee = parts(compose(["experiment=paper"]))
+    settings, trainee = parts(compose_settings(["experiment=paper"]))
     trained = {name for name, p in trainee.names().items() if p.requires_grad}
     blocks = {f"aggregator.{kind}_blocks.{i}." for kind in ("frame", "global") for i in range(10, 20)}
     expected = (*blocks, "aggregator.spatial_mask_head.")
@@ -91,7 +91,7 @@ def test_paper_trains_what_the_public_run_trained() -> None:
 
 
 def test_finetuning_trains_the_masked_pairs_only() -> None:
-    _, trainee = parts(compose(["experiment=tiny_finetune_mask"]))
+    _, trainee = parts(compose_settings(["experiment=tiny_finetune_mask"]))
     trained = {name for name, p in trainee.names().items() if p.requires_grad}
     pairs = trainee.model.config.masked_pairs
     blocks = {f"aggregator.{kind}_blocks.{i}." for kind in ("frame", "global") for i in pairs}
@@ -100,7 +100,7 @@ def test_finetuning_trains_the_masked_pairs_only() -> None:
 
 def test_mask_schedule_is_scaled_to_the_run() -> None:
     for name in ("paper", "tiny_finetune_mask"):
-        config = compose([f"experiment={name}"])
+        config = compose_settings([f"experiment={name}"])
         steps, model = config["trainer"]["max_steps"], config["model"]
         assert model["mask_hold_start"] / steps == pytest.approx(6000 / 32000, abs=0.01)
         assert model["mask_hold_end"] / steps == pytest.approx(10000 / 32000, abs=0.01)
@@ -118,7 +118,7 @@ def test_mask_schedule_is_scaled_to_the_run() -> None:
 )
 def test_wrong_key_names_near_ones(override: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=near):
-        compose(["experiment=smoke", override])
+        compose_settings(["experiment=smoke", override])
     assert main(["train", "experiment=smoke", override]) == 2
     assert near in capsys.readouterr().err
 
@@ -164,7 +164,7 @@ def test_wrong_key_names_near_ones(override: str, near: str, capsys: pytest.Capt
 )
 def test_wrong_value_is_refused_where_it_stands(tmp_path: Path, override: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        trainer_from(compose(["experiment=smoke", f"paths.root={tmp_path}", override]))
+        trainer_from(compose_settings(["experiment=smoke", f"paths.root={tmp_path}", override]))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_wrong_value_is_refused_where_it_stands(tmp_path: Path, override: str, c
 )
 def test_files_and_dataclasses_state_the_same_defaults(part: str, kind: type[Any]) -> None:
     """Hydra can only change what a file names, so defaults stand in both: every one, and equal."""
-    config = compose()[part]
+    config = compose_settings()[part]
     assert set(config) == {field.name for field in fields(kind)}
     assert build(kind, config, part) == kind()
 
@@ -181,12 +181,12 @@ def test_files_and_dataclasses_state_the_same_defaults(part: str, kind: type[Any
 def test_missing_dataset_folder_says_what_to_get(tmp_path: Path) -> None:
     overrides = ["experiment=paper", f"paths.data={tmp_path}/absent"]
     with pytest.raises(UserError, match=f"{tmp_path}/absent"):
-        data_from(compose(overrides)["data"])
+        data_from(compose_settings(overrides)["data"])
 
 
 @pytest.mark.parametrize("words", ["trainer.resume=2", "trainer.resume=auto"])
 def test_resume_takes_a_step_from_the_command_line(words: str) -> None:
-    config = compose(["experiment=smoke", words])
+    config = compose_settings(["experiment=smoke", words])
     assert str(build(Settings, {"trainer": config["trainer"]}, "config").trainer.resume) == words.partition("=")[2]
 
 
@@ -198,10 +198,10 @@ def test_show_and_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_keys_and_folder() -> None:
-    assert {"trainer", "trainer.seed", "paths.run"} <= set(keys_of(compose()))
+    assert {"trainer", "trainer.seed", "paths.run"} <= set(keys_of(compose_settings()))
     assert (conf_folder() / "experiment" / "smoke.yaml").is_file()
     with pytest.raises(UserError, match="no configuration 'absent'"):
-        compose(config_name="absent")
+        compose_settings(config_name="absent")
 
 
 def test_installed_package_finds_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,13 +19,13 @@ from writers import bonn, co3d, rlbench, waymo
 from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import FRAMES, outdoors, room
 
-from page4d.data.datasets import CO3D, DepthRule, RLBench, Selection, Waymo
+from page4d.data.datasets import CO3D, ClipSelection, DepthRule, RLBench, Waymo
 from page4d.data.datasets import rlbench as rlbench_loader
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.co3d import CO3DOptions
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.data.datasets.rlbench import RLBenchOptions
-from page4d.data.datasets.waymo import WaymoOptions, splat
+from page4d.data.datasets.waymo import WaymoOptions, splat_lidar
 from page4d.data.datasets.waymo_boxes import draw_boxes
 from page4d.geometry import invert, project, transform, world_points
 from page4d.schema import Clip, UserError
@@ -43,7 +43,7 @@ VIEW = "open_drawer/variation0/episode0/front"
 def test_co3d_gives_back_what_was_written(tmp_path: Path, kind: str) -> None:
     clip = outdoors(**SKEWED)
     co3d.write(tmp_path, {"apple/110_13051_23361": clip}, kind)
-    loaded = CO3D(tmp_path, Selection("all", min_frames=1)).load("apple/110_13051_23361", range(1, 9))
+    loaded = CO3D(tmp_path, ClipSelection("all", min_frames=1)).load("apple/110_13051_23361", range(1, 9))
     # Depth is stored over the scale and rounded to a half float: 2^-11 of it. Masked pixels are holes.
     assert_same_geometry(loaded, clip, relative=2**-11 * 1.001)
     assert (loaded.images - clip.images).abs().mean() < 0.01  # JPEG at quality 100
@@ -63,28 +63,28 @@ def test_a_pytorch3d_camera_worked_out_by_hand() -> None:
 
 def test_co3d_splits_are_those_of_the_set_list(tmp_path: Path) -> None:
     co3d.write(tmp_path, {"apple/1": room(), "car/2": room(4)})
-    assert CO3D(tmp_path, Selection("train", min_frames=1)).frame_numbers("apple/1") == [1, 2, 3, 4, 5, 6]
-    test = CO3D(tmp_path, Selection("test", min_frames=1))
+    assert CO3D(tmp_path, ClipSelection("train", min_frames=1)).frame_numbers("apple/1") == [1, 2, 3, 4, 5, 6]
+    test = CO3D(tmp_path, ClipSelection("test", min_frames=1))
     assert test.frame_numbers("car/2") == [7, 8]
-    assert CO3D(tmp_path, Selection("all", min_frames=1), CO3DOptions(categories=("car",))).sequences == ["car/2"]
+    assert CO3D(tmp_path, ClipSelection("all", min_frames=1), CO3DOptions(categories=("car",))).sequences == ["car/2"]
     with pytest.raises(UserError, match="no sequence with at least 24 frames"):
-        CO3D(tmp_path, Selection("train"))
+        CO3D(tmp_path, ClipSelection("train"))
     with pytest.raises(UserError, match=r"set_lists_manyview\.json is missing"):
-        CO3D(tmp_path, Selection("train"), CO3DOptions(subset="manyview"))
+        CO3D(tmp_path, ClipSelection("train"), CO3DOptions(subset="manyview"))
 
 
 def test_co3d_reads_the_annotations_published_with_vggt(tmp_path: Path) -> None:
     clip, root = room(), tmp_path / "images" / "co3d"  # a root that itself contains /images
     co3d.write(root, {"apple/1": clip})
     co3d.write_vggt_annotations(tmp_path / "anno", {"apple/1": clip})
-    dataset = CO3D(root, Selection("train", min_frames=1), CO3DOptions(annotations=str(tmp_path / "anno")))
+    dataset = CO3D(root, ClipSelection("train", min_frames=1), CO3DOptions(annotations=str(tmp_path / "anno")))
     loaded = dataset.load("apple/1", range(1, 9))
     torch.testing.assert_close(loaded.cam_from_world, clip.cam_from_world, atol=1e-6, rtol=0)
     torch.testing.assert_close(loaded.K, clip.K)
     # These files carry no scale, so depth is off by it: the reason to prefer the official annotations.
     torch.testing.assert_close(loaded.depth * co3d.SCALE, clip.depth, rtol=2**-10, atol=0)
     with pytest.raises(UserError, match=r"has no <category>_test\.jgz"):
-        CO3D(root, Selection("test"), CO3DOptions(annotations=str(tmp_path / "anno")))
+        CO3D(root, ClipSelection("test"), CO3DOptions(annotations=str(tmp_path / "anno")))
 
 
 def test_co3d_bad_files(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_co3d_bad_files(tmp_path: Path) -> None:
     (folder / "depth_masks/frame000001.png").unlink()
     Image.new("L", (10, 10)).save(folder / "depth_masks/frame000002.png")
     Image.new("L", (64, 48)).save(folder / "depths/frame000003.jpg.geometric.png")
-    dataset = CO3D(tmp_path, Selection("all", min_frames=1))
+    dataset = CO3D(tmp_path, ClipSelection("all", min_frames=1))
     for number, message in ((1, r"frame000001\.png is missing"), (2, "different sizes"), (3, "16-bit")):
         with pytest.raises(UserError, match=message):
             dataset.load("apple/1", [number])
@@ -110,7 +110,7 @@ def three(clip: Clip) -> Clip:
 def test_waymo_gives_back_what_was_written(tmp_path: Path) -> None:
     clip = three(outdoors(**SKEWED))
     waymo.write(tmp_path, {"segment-1": clip})
-    dataset = Waymo(tmp_path, Selection(min_frames=1))
+    dataset = Waymo(tmp_path, ClipSelection(min_frames=1))
     loaded = dataset.load("segment-1", range(3))
     assert (loaded.images - clip.images).abs().mean() < 0.01  # JPEG at quality 100
     torch.testing.assert_close(loaded.K, clip.K, atol=1e-5, rtol=0)
@@ -134,7 +134,7 @@ def test_waymo_both_lasers_hit_what_the_picture_shows(tmp_path: Path) -> None:
         waymo.write(root, {"s": clip})
         path = root / "training/lidar/s.parquet"
         pq.write_table(pq.read_table(path, filters=[("key.laser_name", "=", kept)]), path)
-        loaded = Waymo(root, Selection(min_frames=1)).load("s", [0, 2])
+        loaded = Waymo(root, ClipSelection(min_frames=1)).load("s", [0, 2])
         assert loaded.valid.float().mean() > 0.02
         truth = clip.depth[[0, 2]]
         torch.testing.assert_close(loaded.depth[loaded.valid], truth[loaded.valid], atol=1e-5, rtol=1e-6)
@@ -146,7 +146,7 @@ def test_waymo_image_and_depth_are_undistorted_alike(tmp_path: Path) -> None:
     K = wide.K[0].double().numpy()
     seen = bonn.through_the_lens(wide, K, np.array(bend))
     waymo.write(tmp_path, {"s": replace(wide, images=seen.images)}, bend)
-    loaded = Waymo(tmp_path, Selection(min_frames=1)).load("s", [0, 1, 2])
+    loaded = Waymo(tmp_path, ClipSelection(min_frames=1)).load("s", [0, 1, 2])
     calibration = Calibration(160, 120, K[0, 0], K[1, 1], K[0, 2], K[1, 2], bend)
     torch.testing.assert_close(loaded.K[0], torch.from_numpy(calibration.undistorted_matrix()).float())
     # Where the undistorted image's pixels are in the clip, a pinhole too: an affine map of pixels.
@@ -170,7 +170,7 @@ def test_waymo_image_and_depth_are_undistorted_alike(tmp_path: Path) -> None:
 def test_waymo_nearest_point_wins_at_a_pixel() -> None:
     lens = Calibration(4, 3, 2.0, 2.0, 1.5, 1.0)
     cloud = np.array([[0, 0, 9.0, 2, 1], [0, 0, 4.0, 2, 1], [0, 0, 7.0, 2, 1], [0, 0, -1.0, 0, 0], [0, 0, 5.0, 4, 0]])
-    depth = splat(cloud, np.eye(4), lens)
+    depth = splat_lidar(cloud, np.eye(4), lens)
     expected = np.zeros((3, 4), np.float32)
     expected[1, 2] = 4.0
     np.testing.assert_array_equal(depth, expected)
@@ -224,17 +224,17 @@ def test_waymo_missing_components(tmp_path: Path) -> None:
     training = tmp_path / "training"
     (training / "lidar_pose/s.parquet").unlink()
     with pytest.raises(UserError, match="download the component 'lidar_pose'"):
-        Waymo(tmp_path, Selection(min_frames=1)).load("s", [0])
-    assert not Waymo(tmp_path, Selection(min_frames=1, depth=DepthRule(load=False))).load("s", [0]).valid.any()
+        Waymo(tmp_path, ClipSelection(min_frames=1)).load("s", [0])
+    assert not Waymo(tmp_path, ClipSelection(min_frames=1, depth=DepthRule(load=False))).load("s", [0]).valid.any()
     with pytest.raises(UserError, match="no sequence with at least 8 frames"):
         Waymo(tmp_path)
     path = training / "camera_calibration/s.parquet"
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UserError, match="cannot be read as Parquet"):
-        Waymo(tmp_path, Selection(min_frames=1, depth=DepthRule(load=False))).load("s", [0])
+        Waymo(tmp_path, ClipSelection(min_frames=1, depth=DepthRule(load=False))).load("s", [0])
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(UserError, match="not a Waymo v2 component"):
-        Waymo(tmp_path, Selection(min_frames=1, depth=DepthRule(load=False))).load("s", [0])
+        Waymo(tmp_path, ClipSelection(min_frames=1, depth=DepthRule(load=False))).load("s", [0])
     with pytest.raises(UserError, match="choose one of FRONT"):
         Waymo(tmp_path, options=WaymoOptions(camera="BACK"))
 

@@ -14,7 +14,7 @@ from writers import bonn, dycheck, sintel, tum
 from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import images_u8, outdoors, room
 
-from page4d.data.datasets import TUM, Bonn, DepthRule, DyCheck, Selection, Sintel
+from page4d.data.datasets import TUM, Bonn, ClipSelection, DepthRule, DyCheck, Sintel
 from page4d.data.datasets.bonn import CALIBRATION, MARKER_FROM_SENSOR, BonnOptions
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.dycheck import DyCheckOptions
@@ -51,7 +51,7 @@ def test_sintel_gives_back_what_was_written(tmp_path: Path, archives: bool) -> N
 def test_sintel_takes_frames_by_number_in_any_order_and_repeated(tmp_path: Path) -> None:
     clip = room()
     sintel.write(tmp_path, {"alley_2": clip})
-    dataset = Sintel(tmp_path, Selection(sequences=("alley_2",)))
+    dataset = Sintel(tmp_path, ClipSelection(sequences=("alley_2",)))
     assert dataset.sequences == ["alley_2"]
     assert dataset.num_frames("alley_2") == 8
     loaded = dataset.load("alley_2", [7, 2, 2])
@@ -66,7 +66,7 @@ def test_sintel_without_depth_files_only_if_asked(tmp_path: Path) -> None:
     (tmp_path / "training/depth/alley_2/frame_0003.dpt").unlink()
     with pytest.raises(UserError, match=r"cannot read .*frame_0003\.dpt: No such file"):
         Sintel(tmp_path).load("alley_2", [2, 3])
-    assert not Sintel(tmp_path, Selection(depth=DepthRule(load=False))).load("alley_2", [2, 3]).valid.any()
+    assert not Sintel(tmp_path, ClipSelection(depth=DepthRule(load=False))).load("alley_2", [2, 3]).valid.any()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_missing_download_names_archive_and_size(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no training/final"):
         Sintel(tmp_path)
     with pytest.raises(UserError, match="no split 'train'"):
-        Sintel(tmp_path, Selection("train"))
+        Sintel(tmp_path, ClipSelection("train"))
 
 
 # --- TUM: depth in steps of 0.2 mm, pose text with seven digits ---

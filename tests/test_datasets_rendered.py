@@ -15,7 +15,7 @@ from writers import dynamic_replica, kubric, pointodyssey, spring
 from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import FRAMES, HEIGHT, WIDTH, outdoors, room, symmetric, tracked
 
-from page4d.data.datasets import DepthRule, DynamicReplica, Kubric, PointOdyssey, Selection, Spring
+from page4d.data.datasets import ClipSelection, DepthRule, DynamicReplica, Kubric, PointOdyssey, Spring
 from page4d.data.datasets.dynamic_replica import DynamicReplicaOptions
 from page4d.data.datasets.spring import SpringOptions
 from page4d.geometry import project, transform, world_points
@@ -78,14 +78,14 @@ def test_pointodyssey_has_no_camera_for_frames_beyond_the_annotation(tmp_path: P
 def test_pointodyssey_split_chooses_the_folder(tmp_path: Path) -> None:
     pointodyssey.write(tmp_path, {"a": room()}, "train")
     pointodyssey.write(tmp_path, {"b": room(4)}, "val")
-    assert PointOdyssey(tmp_path, Selection("val")).sequences == ["b"]
-    assert PointOdyssey(tmp_path / "train", Selection("train")).sequences == ["a"]
+    assert PointOdyssey(tmp_path, ClipSelection("val")).sequences == ["b"]
+    assert PointOdyssey(tmp_path / "train", ClipSelection("train")).sequences == ["a"]
     with pytest.raises(UserError, match="another split's folder"):
-        PointOdyssey(tmp_path / "train", Selection("val"))
+        PointOdyssey(tmp_path / "train", ClipSelection("val"))
     with pytest.raises(UserError, match=r"no usable sequence c .*GB"):
-        PointOdyssey(tmp_path, Selection(sequences=("c",)))
+        PointOdyssey(tmp_path, ClipSelection(sequences=("c",)))
     with pytest.raises(UserError, match="no sequence with at least 9 frames"):
-        PointOdyssey(tmp_path, Selection(min_frames=9))
+        PointOdyssey(tmp_path, ClipSelection(min_frames=9))
 
 
 def test_pointodyssey_bad_files(tmp_path: Path) -> None:
@@ -151,11 +151,11 @@ def test_dynamic_replica_finds_annotations_by_split_not_by_path(tmp_path: Path) 
     root = tmp_path / "my train data"  # the public code would choose the training annotation by this name
     dynamic_replica.write(root, {"a_obj": room()}, split="valid")
     dynamic_replica.write(root, {"real_000": room(4)}, split="test", camera="right")
-    assert DynamicReplica(root, Selection("valid")).sequences == ["a_obj_source_left"]
-    assert DynamicReplica(root, Selection("val")).sequences == ["a_obj_source_left"]
-    assert DynamicReplica(root, Selection("test")).sequences == ["real_000_source_right"]
+    assert DynamicReplica(root, ClipSelection("valid")).sequences == ["a_obj_source_left"]
+    assert DynamicReplica(root, ClipSelection("val")).sequences == ["a_obj_source_left"]
+    assert DynamicReplica(root, ClipSelection("test")).sequences == ["real_000_source_right"]
     with pytest.raises(UserError, match=r"no frame_annotations_train\.jgz.*1.8 TB, 106 GB or 328 GB"):
-        DynamicReplica(root, Selection("train"))
+        DynamicReplica(root, ClipSelection("train"))
 
 
 def test_dynamic_replica_camera_and_partial_download(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_dynamic_replica_camera_and_partial_download(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no sequence with at least 8 frames"):
         DynamicReplica(tmp_path, options=DynamicReplicaOptions(camera="left"))
     (tmp_path / "train/a_obj_source_right/images/a_obj_source_right-0007.png").unlink()
-    assert DynamicReplica(tmp_path, Selection(min_frames=1)).frame_numbers("a_obj_source_right") == list(range(7))
+    assert DynamicReplica(tmp_path, ClipSelection(min_frames=1)).frame_numbers("a_obj_source_right") == list(range(7))
 
 
 def test_dynamic_replica_damaged_annotation(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_spring_bad_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             dataset.load("0001", [number])
-    assert not Spring(tmp_path, Selection(depth=DepthRule(load=False))).load("0001", [3]).valid.any()
+    assert not Spring(tmp_path, ClipSelection(depth=DepthRule(load=False))).load("0001", [3]).valid.any()
     (folder / "disp1_left/disp1_left_0004.dsp5").unlink()
     with pytest.raises(UserError, match=r"0004\.dsp5 is missing"):
         dataset.load("0001", [4])

@@ -40,10 +40,10 @@ def test_frames_are_the_first_of_every_so_many(study):
 
 
 def test_one_command_makes_a_table_and_a_picture(study, tmp_path):
-    found = density.measure(study, micro(), "micro", Density((2, 4), (1, 2)))
+    found = density.measure_density(study, micro(), "micro", Density((2, 4), (1, 2)))
     assert list(found) == [(2, 1), (4, 1), (2, 2)]
     assert all(scores.sequences[0].notes["frames_in"] == frames for (frames, _), scores in found.items())
-    table = density.table(found)
+    table = density.density_table(found)
     assert table["frames"].tolist() == [2, 4, 2]
     assert table["AbsRel"].tolist() == [scores.mean["abs_rel"] for scores in found.values()]
     assert (table["AbsRel low"] <= table["AbsRel"]).all()

@@ -19,12 +19,13 @@ from PIL import Image
 
 from page4d.geometry import Similarity, invert, project, transform
 from page4d.io.depth_png import read_depth_png
+from page4d.io.safe_names import LONGEST_BYTES
 from page4d.io.trajectories import read_trajectory
 from page4d.io.video import write_video
 from page4d.result.cloud import CloudOptions, cloud_of, world_from_cam
 from page4d.result.exports import ExportOptions, export
 from page4d.result.exports.colmap import model_of
-from page4d.result.exports.names import LONGEST_BYTES, file_names, file_stems
+from page4d.result.exports.names import file_names, file_stems
 from page4d.result.metric_scale import scale_from_trajectory
 from page4d.result.placed import levelled, moved, without_far
 from page4d.schema import Prediction, UserError, atomic_write

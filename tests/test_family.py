@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from page4d.config import compose
+from page4d.config import compose_settings
 from page4d.model import PAGE4D
 from page4d.train.setup import trainer_from
 
@@ -71,6 +71,6 @@ def test_the_small_experiment_starts(tmp_path: Path) -> None:
         "trainer.progress=false",
         "trainer.device=cpu",
     ]  # fmt: skip
-    trainer = trainer_from(compose(words))
+    trainer = trainer_from(compose_settings(words))
     assert 18e6 < trainer.describe()["parameters"] < 25e6
     assert trainer.run().step == 2

@@ -16,10 +16,10 @@ from page4d.io.names import (
     frame_number,
     list_files,
     natural_key,
-    safe_stems,
     time_stamp_s,
     time_stamps_s,
 )
+from page4d.io.safe_names import safe_stems
 from page4d.schema import UserError
 
 
@@ -111,13 +111,13 @@ def test_a_checked_path_stays_below_its_folder(name: str) -> None:
 
 def test_names_of_files_are_safe_and_differ() -> None:
     assert safe_stems(["8.png", "a/9.b.png"]) == ["8", "9.b"]
-    assert safe_stems(["cam0/8.png", "cam1/8.png"]) == ["00000_8", "00001_8"]
+    assert safe_stems(["cam0/8.png", "cam1/8.png"]) == ["cam0_8", "cam1_8"]
     assert safe_stems(["A.png", "a.jpg"]) == ["00000_A", "00001_a"]
     assert safe_stems(['what is: "it"?.png', "caf\udce9.png", "NUL.png", "...png"]) == [
         "what_is_it_",
         "caf_",
         "_NUL",
-        "frame",
+        "png",
     ]
     (long,) = safe_stems([f"{'ü' * 120}17.png"])
     assert len(long.encode()) <= 180

@@ -11,12 +11,12 @@ from PIL import Image
 
 from page4d.cli import main
 from page4d.data.manifest import Manifest
-from page4d.prepare.bonn import BonnOptions, plan_sequence
+from page4d.prepare.bonn import BonnPlanOptions, plan_bonn
 from page4d.prepare.plans import write_plan
 from page4d.schema import UserError
 
-PUBLIC = BonnOptions(first=2, frames=4)
-BY_TIME = BonnOptions("time", first=2, frames=4)
+PUBLIC = BonnPlanOptions(first=2, frames=4)
+BY_TIME = BonnPlanOptions("time", first=2, frames=4)
 
 
 def write_sequence(folder: Path, pose_rate_hz: float = 10.0, images: int = 8) -> Path:
@@ -53,7 +53,7 @@ def sequence(tmp_path: Path) -> Path:
 
 
 def test_public_protocol_cuts_each_list_at_the_same_places(sequence: Path, tmp_path: Path) -> None:
-    write_plan(plan_sequence(sequence, tmp_path / "out", PUBLIC))
+    write_plan(plan_bonn(sequence, tmp_path / "out", PUBLIC))
     out = tmp_path / "out"
     assert sorted(p.name for p in (out / "rgb_4").iterdir()) == [f"100.{k}0000.png" for k in range(2, 6)]
     assert sorted(p.name for p in (out / "depth_4").iterdir()) == [f"100.{k}0700.png" for k in range(2, 6)]
@@ -65,7 +65,7 @@ def test_public_protocol_cuts_each_list_at_the_same_places(sequence: Path, tmp_p
 
 
 def test_time_protocol_gives_each_image_its_own_pose(sequence: Path, tmp_path: Path) -> None:
-    write_plan(plan_sequence(sequence, tmp_path / "out", BY_TIME))
+    write_plan(plan_bonn(sequence, tmp_path / "out", BY_TIME))
     rows = np.loadtxt(tmp_path / "out" / "groundtruth_4.txt")
     np.testing.assert_allclose(rows[:, 0], 100.2 + 0.1 * np.arange(4))
     manifest = Manifest.load(tmp_path / "out" / "manifest_4.json")
@@ -87,7 +87,7 @@ def test_the_offset_between_the_protocols_is_reported(
     tmp_path: Path, rate_hz: float, late: float, at_most: float, apart: float, protocol: str
 ) -> None:
     sequence = write_sequence(tmp_path / "s", rate_hz)
-    plan = plan_sequence(sequence, tmp_path / "out", BonnOptions(protocol, first=2, frames=4))  # type: ignore[arg-type]
+    plan = plan_bonn(sequence, tmp_path / "out", BonnPlanOptions(protocol, first=2, frames=4))  # type: ignore[arg-type]
     expected = (
         f"rows 2 to 5 of groundtruth.txt lie {late:+.3f} s (median; {at_most:.3f} s at most) from their images; "
         f"pairing by row instead of time stamp moves poses by {apart:.4f} m"
@@ -97,16 +97,16 @@ def test_the_offset_between_the_protocols_is_reported(
 
 def test_public_protocol_refuses_lists_that_cannot_be_paired(sequence: Path, tmp_path: Path) -> None:
     next(iter(sorted((sequence / "depth").iterdir()))).unlink()
-    options = BonnOptions(first=2, frames=6, allow_fewer=True)
+    options = BonnPlanOptions(first=2, frames=6, allow_fewer=True)
     with pytest.raises(UserError, match="6 colour images, 5 depth images and 6 poses"):
-        plan_sequence(sequence, tmp_path / "out", options)
-    plan = plan_sequence(sequence, tmp_path / "out", BonnOptions("time", first=2, frames=6))
+        plan_bonn(sequence, tmp_path / "out", options)
+    plan = plan_bonn(sequence, tmp_path / "out", BonnPlanOptions("time", first=2, frames=6))
     assert all(row.depth for row in plan.manifest.frames)
 
 
 def test_a_missing_depth_map_shifts_nothing_by_time(sequence: Path, tmp_path: Path) -> None:
     (sequence / "depth" / "100.30700.png").unlink()
-    plan = plan_sequence(sequence, tmp_path / "out", BY_TIME)
+    plan = plan_bonn(sequence, tmp_path / "out", BY_TIME)
     assert [row.depth for row in plan.manifest.frames] == [
         "depth_4/100.20700.png", None, "depth_4/100.40700.png", "depth_4/100.50700.png",
     ]  # fmt: skip
@@ -117,8 +117,8 @@ def test_images_without_a_pose(sequence: Path, tmp_path: Path) -> None:
     path = sequence / "groundtruth.txt"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("100.3")) + "\n")
     with pytest.raises(UserError, match=r"1 of 4 images have no pose within 0\.02 s, the first is 100\.30000\.png"):
-        plan_sequence(sequence, tmp_path / "out", BY_TIME)
-    fewer = plan_sequence(sequence, tmp_path / "out", BonnOptions("time", first=2, frames=4, allow_fewer=True))
+        plan_bonn(sequence, tmp_path / "out", BY_TIME)
+    fewer = plan_bonn(sequence, tmp_path / "out", BonnPlanOptions("time", first=2, frames=4, allow_fewer=True))
     assert [round(row.image_s, 1) for row in fewer.manifest.frames] == [100.2, 100.4, 100.5]
 
 
@@ -143,15 +143,15 @@ def test_bad_input(sequence: Path, tmp_path: Path, protocol: str, change: object
     assert callable(change)
     change(sequence)
     with pytest.raises(UserError, match=message):
-        plan_sequence(sequence, tmp_path / "out", BonnOptions(protocol, first=2, frames=4))  # type: ignore[arg-type]
+        plan_bonn(sequence, tmp_path / "out", BonnPlanOptions(protocol, first=2, frames=4))  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
 
 
 def test_impossible_options(sequence: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="choose public or time"):
-        plan_sequence(sequence, tmp_path, BonnOptions("rows"))  # type: ignore[arg-type]
+        plan_bonn(sequence, tmp_path, BonnPlanOptions("rows"))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="-1 to 2 were asked for"):
-        plan_sequence(sequence, tmp_path, BonnOptions(first=-1, frames=4))
+        plan_bonn(sequence, tmp_path, BonnPlanOptions(first=-1, frames=4))
 
 
 # --- the command ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import torch
 from writers import kubric
 
 from page4d.cli import main
-from page4d.data.datasets import Kubric, Selection
+from page4d.data.datasets import ClipSelection, Kubric
 from page4d.prepare.kubric_tracks import TrackOptions, plan_scene
 from page4d.prepare.plans import write_plan
 from page4d.schema import Clip, UserError
@@ -64,7 +64,7 @@ def test_tracks_equal_the_exact_ones(tmp_path: Path, seed: int) -> None:
 def test_the_loader_reads_them(tmp_path: Path) -> None:
     folder = write(tmp_path)
     write_plan(plan_scene(folder, folder))
-    clip = Kubric(tmp_path, Selection(min_frames=2)).load("scene_0001", [1, 3])
+    clip = Kubric(tmp_path, ClipSelection(min_frames=2)).load("scene_0001", [1, 3])
     assert clip.tracks is not None
     np.testing.assert_allclose(clip.tracks.numpy(), np.load(folder / "tracks.npy")[:, [1, 3]].swapaxes(0, 1), atol=1e-4)
 

@@ -17,11 +17,11 @@ from page4d.data.association import associate, nearest_within, read_index
 from page4d.data.manifest import Manifest
 from page4d.prepare import plans as publishing
 from page4d.prepare.plans import write_plan
-from page4d.prepare.tum import TumOptions, plan_sequence, sequences
+from page4d.prepare.tum import TUMPlanOptions, plan_tum, tum_sequences
 from page4d.schema import UserError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "tum_association.json").read_text())
-SMALL = TumOptions(frames=4, stride=2)
+SMALL = TUMPlanOptions(frames=4, stride=2)
 
 
 def greedy(first: list[float], second: list[float], reach: float) -> list[tuple[int, int]]:
@@ -138,7 +138,7 @@ def test_golden_selection(name: str, tmp_path: Path) -> None:
     pairs = associate([e.stamp_s for e in images], [e.stamp_s for e in poses])
     assert [[images[i].stamp_s, poses[j].stamp_s] for i, j in pairs] == case["matches_rgb_gt"]
 
-    plan = plan_sequence(source, tmp_path / "out", TumOptions(allow_fewer=True))
+    plan = plan_tum(source, tmp_path / "out", TUMPlanOptions(allow_fewer=True))
     assert write_plan(plan)
     out = tmp_path / "out"
     assert sorted(p.name for p in (out / "rgb_90").iterdir()) == case["rgb_90"]
@@ -156,7 +156,7 @@ def test_golden_selection(name: str, tmp_path: Path) -> None:
 def test_a_missing_depth_map_is_reported_and_shifts_nothing(tmp_path: Path) -> None:
     case = GOLDEN["case_b"]
     source = write_sequence(tmp_path / "b", case["rgb_txt"], case["depth_txt"], case["groundtruth_txt"])
-    plan = plan_sequence(source, tmp_path / "out", TumOptions(allow_fewer=True))
+    plan = plan_tum(source, tmp_path / "out", TUMPlanOptions(allow_fewer=True))
     assert plan.notes == ("1 of 19 frames have no depth map within 0.04 s",)
     gaps = [row.depth_s - row.image_s for row in plan.manifest.frames if row.depth_s is not None]
     assert len(gaps) == 18
@@ -167,10 +167,10 @@ def test_a_missing_depth_map_is_reported_and_shifts_nothing(tmp_path: Path) -> N
 
 
 def test_a_second_run_changes_nothing(sequence: Path) -> None:
-    assert write_plan(plan_sequence(sequence, sequence, SMALL))
+    assert write_plan(plan_tum(sequence, sequence, SMALL))
     first = tree(sequence)
     stamps = {p: (sequence / p).stat().st_mtime_ns for p in first}
-    assert not write_plan(plan_sequence(sequence, sequence, SMALL))
+    assert not write_plan(plan_tum(sequence, sequence, SMALL))
     assert tree(sequence) == first
     assert {p: (sequence / p).stat().st_mtime_ns for p in first} == stamps
     assert not list(sequence.glob(".*"))
@@ -178,9 +178,9 @@ def test_a_second_run_changes_nothing(sequence: Path) -> None:
 
 def test_other_options_replace_only_what_this_command_wrote(sequence: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_plan(plan_sequence(sequence, out, TumOptions(frames=3, stride=3)))
+    write_plan(plan_tum(sequence, out, TUMPlanOptions(frames=3, stride=3)))
     (out / "notes.txt").write_text("mine")
-    assert write_plan(plan_sequence(sequence, out, TumOptions(frames=3, stride=2)))
+    assert write_plan(plan_tum(sequence, out, TUMPlanOptions(frames=3, stride=2)))
     assert sorted(p.name for p in (out / "rgb_3").iterdir()) == ["100.0000.png", "100.2000.png", "100.4000.png"]
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -192,16 +192,16 @@ def test_files_of_others_are_never_touched(sequence: Path, tmp_path: Path, name:
     (out / name).write_bytes(b"somebody's work")
     before = tree(out)
     with pytest.raises(UserError, match=r"were not written by this command.*" + Path(name).name):
-        write_plan(plan_sequence(sequence, out, SMALL))
+        write_plan(plan_tum(sequence, out, SMALL))
     assert tree(out) == before
 
 
 def test_the_output_of_the_public_script_is_adopted(sequence: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    write_plan(plan_sequence(sequence, out, SMALL))
+    write_plan(plan_tum(sequence, out, SMALL))
     before = tree(out)
     (out / "manifest_4.json").unlink()
-    assert write_plan(plan_sequence(sequence, out, SMALL))
+    assert write_plan(plan_tum(sequence, out, SMALL))
     assert tree(out) == before
 
 
@@ -218,13 +218,13 @@ def test_an_interrupted_run_leaves_nothing_visible_and_continues(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_plan(plan_sequence(sequence, out, SMALL), interrupt)
+        write_plan(plan_tum(sequence, out, SMALL), interrupt)
     assert [p.name for p in out.iterdir()] == [".manifest_4.part"]
 
     copied: list[Any] = []
     copy = publishing.shutil.copyfileobj
     monkeypatch.setattr(publishing.shutil, "copyfileobj", lambda a, b: (copied.append(a.name), copy(a, b)))
-    assert write_plan(plan_sequence(sequence, out, SMALL))
+    assert write_plan(plan_tum(sequence, out, SMALL))
     assert len(copied) == 8 - 5
     assert len(list((out / "rgb_4").iterdir())) == len(list((out / "depth_4").iterdir())) == 4
     assert not list(out.glob(".*"))
@@ -233,7 +233,7 @@ def test_an_interrupted_run_leaves_nothing_visible_and_continues(
 def test_a_folder_that_cannot_be_written(sequence: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        write_plan(plan_sequence(sequence, tmp_path / "file" / "out", SMALL))
+        write_plan(plan_tum(sequence, tmp_path / "file" / "out", SMALL))
 
 
 # --- bad input --------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def break_line(path: Path, line: int, text: str) -> None:
 def test_bad_lines_are_named(sequence: Path, tmp_path: Path, file: str, line: int, text: str, message: str) -> None:
     break_line(sequence / file, line, text)
     with pytest.raises(UserError, match=message):
-        plan_sequence(sequence, tmp_path / "out", SMALL)
+        plan_tum(sequence, tmp_path / "out", SMALL)
     assert not (tmp_path / "out").exists()
 
 
@@ -284,10 +284,10 @@ def test_bad_lines_are_named(sequence: Path, tmp_path: Path, file: str, line: in
 def test_a_missing_or_empty_index_file(sequence: Path, tmp_path: Path, file: str) -> None:
     (sequence / file).write_text("# nothing\n\n")
     with pytest.raises(UserError, match=f"{file} has no entry"):
-        plan_sequence(sequence, tmp_path, SMALL)
+        plan_tum(sequence, tmp_path, SMALL)
     (sequence / file).unlink()
     with pytest.raises(UserError, match=f"{file} does not exist"):
-        plan_sequence(sequence, tmp_path, SMALL)
+        plan_tum(sequence, tmp_path, SMALL)
 
 
 def test_tolerant_reading_sorts_and_keeps_the_last(tmp_path: Path) -> None:
@@ -299,12 +299,12 @@ def test_tolerant_reading_sorts_and_keeps_the_last(tmp_path: Path) -> None:
 
 def test_no_match_and_too_few_frames(sequence: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="5 frames at stride 2, 90 were asked for"):
-        plan_sequence(sequence, tmp_path, TumOptions(stride=2))
-    assert len(plan_sequence(sequence, tmp_path, TumOptions(stride=2, allow_fewer=True)).manifest.frames) == 5
+        plan_tum(sequence, tmp_path, TUMPlanOptions(stride=2))
+    assert len(plan_tum(sequence, tmp_path, TUMPlanOptions(stride=2, allow_fewer=True)).manifest.frames) == 5
     poses = "".join(f"{900 + k} 0 0 0 0 0 0 1\n" for k in range(9))
     (sequence / "groundtruth.txt").write_text(poses)
     with pytest.raises(UserError, match=r"no RGB stamp has a pose within 0\.02 s"):
-        plan_sequence(sequence, tmp_path, SMALL)
+        plan_tum(sequence, tmp_path, SMALL)
 
 
 @pytest.mark.parametrize(
@@ -326,18 +326,18 @@ def test_unreadable_images_are_named_before_anything_is_written(
         shape, kind = ((3, 4), np.uint8) if content == "8bit" else ((6, 4), np.uint16)
         Image.fromarray(np.ones(shape, kind)).save(sequence / name)
     with pytest.raises(UserError, match=message):
-        plan_sequence(sequence, tmp_path / "out", SMALL)
+        plan_tum(sequence, tmp_path / "out", SMALL)
     assert not (tmp_path / "out").exists()
 
 
 def test_sequences_are_found_below_a_folder(sequence: Path) -> None:
     (sequence.parent / "not_a_sequence").mkdir()
-    assert list(sequences(sequence.parent)) == [sequence]
-    assert list(sequences(sequence)) == [sequence]
+    assert list(tum_sequences(sequence.parent)) == [sequence]
+    assert list(tum_sequences(sequence)) == [sequence]
     with pytest.raises(UserError, match="holds no TUM sequence"):
-        list(sequences(sequence.parent / "not_a_sequence"))
+        list(tum_sequences(sequence.parent / "not_a_sequence"))
     with pytest.raises(UserError, match="is not a folder"):
-        list(sequences(sequence / "rgb.txt"))
+        list(tum_sequences(sequence / "rgb.txt"))
 
 
 # --- manifest ---------------------------------------------------------------------------------------------------

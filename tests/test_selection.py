@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from page4d.io.selection import Due, Selection
+from page4d.io.selection import Due, FrameSelection
 from page4d.schema import UserError
 
 
@@ -42,21 +42,21 @@ def test_frames_are_never_closer_than_half_an_interval(fps: float, steps: list[f
 
 
 def test_indices() -> None:
-    assert Selection().indices(3) == [0, 1, 2]
-    assert Selection(every=3).indices(8) == [0, 3, 6]
-    assert Selection(every=2, max_frames=2).indices(8) == [0, 2]
-    assert Selection(spread=3).indices(9) == [0, 4, 8]
-    assert Selection(spread=1).indices(9) == [0]
-    assert Selection(spread=20).indices(4) == [0, 1, 2, 3]
+    assert FrameSelection().indices(3) == [0, 1, 2]
+    assert FrameSelection(every=3).indices(8) == [0, 3, 6]
+    assert FrameSelection(every=2, max_frames=2).indices(8) == [0, 2]
+    assert FrameSelection(spread=3).indices(9) == [0, 4, 8]
+    assert FrameSelection(spread=1).indices(9) == [0]
+    assert FrameSelection(spread=20).indices(4) == [0, 1, 2, 3]
     times = [10.0, 10.5, 11.0, 11.5, 12.0]
-    assert Selection(start_s=10.4, end_s=11.5).indices(5, times) == [1, 2, 3]
-    assert Selection(fps=1).indices(5, times) == [0, 2, 4]
-    assert Selection(start_s=10.4, spread=2).indices(5, times) == [1, 4]
+    assert FrameSelection(start_s=10.4, end_s=11.5).indices(5, times) == [1, 2, 3]
+    assert FrameSelection(fps=1).indices(5, times) == [0, 2, 4]
+    assert FrameSelection(start_s=10.4, spread=2).indices(5, times) == [1, 4]
 
 
 @given(count=st.integers(1, 500), spread=st.integers(1, 500))
 def test_spread_takes_both_ends_and_no_frame_twice(count: int, spread: int) -> None:
-    chosen = Selection(spread=spread).indices(count)
+    chosen = FrameSelection(spread=spread).indices(count)
     assert len(set(chosen)) == min(spread, count)
     assert chosen[0] == 0
     assert chosen[-1] == (0 if spread == 1 else count - 1)
@@ -76,9 +76,9 @@ def test_spread_takes_both_ends_and_no_frame_twice(count: int, spread: int) -> N
 )
 def test_what_means_nothing(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Selection(**options)
+        FrameSelection(**options)
 
 
 def test_nothing_left() -> None:
     with pytest.raises(UserError, match="none of 2 frames is left with start 5"):
-        Selection(start_s=5).indices(2, [0.0, 1.0])
+        FrameSelection(start_s=5).indices(2, [0.0, 1.0])

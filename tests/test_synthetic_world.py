@@ -14,7 +14,7 @@ from page4d.schema import UserError
 from page4d.world import WorldConfig, render_scenes, sample_scene
 from page4d.world.bodies import Body, Joint, Part, Path, Y, lowest, place_parts
 from page4d.world.cameras import Camera
-from page4d.world.draw import Array, Draw, rotate, turn
+from page4d.world.draw import Array, Draw, rotation_about, turn
 from page4d.world.figures import person
 from page4d.world.hits import rays
 from page4d.world.motions import Motion, travel
@@ -339,7 +339,7 @@ def test_draws() -> None:
     rotation = draw.rotation()
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(rotation) == pytest.approx(1.0)
-    np.testing.assert_allclose(rotate(Y[None], np.array([0.7]))[0], turn(Y, 0.7), atol=1e-15)
+    np.testing.assert_allclose(rotation_about(Y[None], np.array([0.7]))[0], turn(Y, 0.7), atol=1e-15)
     np.testing.assert_allclose(turn(Y, math.pi / 2) @ [0, 0, 1.0], [1.0, 0, 0], atol=1e-12)
     with pytest.raises(UserError, match="seed -1"):
         Draw(-1)

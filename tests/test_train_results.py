@@ -136,9 +136,9 @@ def test_examine_and_store_a_run(tmp_path: Path) -> None:
 
 
 def test_study_settings() -> None:
-    from page4d.config import compose
+    from page4d.config import compose_settings
 
-    study = build(StudyConfig, compose(config_name="study"), "study")
+    study = build(StudyConfig, compose_settings(config_name="study"), "study")
     arms = ["pretrained", "all", "middle", "mask", "mask_kept", "mask_taught", "true_mask", "true_mask_all_rows"]
     assert list(study.variants) == arms
     assert [name for name, arm in study.variants.items() if arm.true_mask] == arms[-2:]

@@ -13,7 +13,7 @@ from little_scene import little_prediction
 from page4d.geometry import Similarity, rotation_angle_deg, world_points
 from page4d.result.exact import prediction_from_clip
 from page4d.result.placed import moved
-from page4d.result.planted import PlantedErrors, plant
+from page4d.result.planted import PlantedErrors, plant_errors
 from page4d.schema import Prediction
 from page4d.viz import joins_figure
 from page4d.windows import Join, Joiner, Windows, join_of, join_windows
@@ -45,7 +45,7 @@ def test_scale_holds_over_a_thousand_frames(
     joiner, errors = Joiner(Windows(32, 4)), PlantedErrors(noise, outliers)
     ends = []
     for start in joiner.windows.starts(LONG):
-        part = plant(long_walk[start : start + 32], errors, rng)
+        part = plant_errors(long_walk[start : start + 32], errors, rng)
         new = joiner.add(part, start)
         end = start + len(part)
         ends.append(metre(new, long_walk[end - len(new) : end]))
@@ -57,7 +57,7 @@ def test_scale_holds_over_a_thousand_frames(
 def parts_of(exact: Prediction, windows: Windows, errors: PlantedErrors) -> tuple[list[Prediction], list[int]]:
     rng = np.random.default_rng(1)
     starts = windows.starts(len(exact))
-    return [plant(exact[i : i + windows.frames], errors, rng) for i in starts], starts
+    return [plant_errors(exact[i : i + windows.frames], errors, rng) for i in starts], starts
 
 
 def test_poses_and_points_agree_after_a_join() -> None:
@@ -107,7 +107,7 @@ def pair(scale: float = 0.5) -> tuple[Prediction, Prediction]:
     exact = little_prediction(2)
     exact.depth_conf[:] = 1 + np.linspace(0, 1, exact.depth.size, dtype=np.float32).reshape(exact.depth.shape)
     errors = PlantedErrors(0, 0, scales=(scale, scale))
-    return replace(exact, depth_conf=exact.depth_conf.copy()), plant(exact, errors, np.random.default_rng(0))
+    return replace(exact, depth_conf=exact.depth_conf.copy()), plant_errors(exact, errors, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("liar", [0, 1])

@@ -19,7 +19,7 @@ AT_MOST = 2
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """A chapter that has to run, with what it is given and the key that its record gets."""
 
     chapter: Chapter
@@ -34,7 +34,7 @@ def default_jobs(gpus: Sequence[int] = ()) -> int:
 
 
 def execute_all(
-    plans: Sequence[Plan], folder: Path, jobs: int, gpus: Sequence[int] = (), told: Callable[[str], None] = print
+    plans: Sequence[RunPlan], folder: Path, jobs: int, gpus: Sequence[int] = (), told: Callable[[str], None] = print
 ) -> dict[str, Execution]:
     """Run every plan, at most `jobs` at a time; returns the executions by the name of the chapter.
 
@@ -59,20 +59,20 @@ def execute_all(
     return found
 
 
-def longest_first(plans: Sequence[Plan]) -> list[Plan]:
+def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
     """The order to start in: what takes long first, the others as the book has them."""
     return sorted(plans, key=lambda plan: LONG.index(plan.chapter.name) if plan.chapter.name in LONG else len(LONG))
 
 
-def _counted(plans: Sequence[Plan]) -> enumerate[Plan]:
+def _counted(plans: Sequence[RunPlan]) -> enumerate[RunPlan]:
     return enumerate(plans, start=1)
 
 
-def _run(plan: Plan, folder: Path) -> Execution:
+def _run(plan: RunPlan, folder: Path) -> Execution:
     return execute(plan.chapter, plan.parameters, plan.key, folder, plan.profile)
 
 
-def _told(execution: Execution, number: int, plans: Sequence[Plan], told: Callable[[str], None]) -> Execution:
+def _told(execution: Execution, number: int, plans: Sequence[RunPlan], told: Callable[[str], None]) -> Execution:
     told(f"[{number}/{len(plans)}] {execution.chapter}, {execution.seconds:.0f} s")
     return execution
 

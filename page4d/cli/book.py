@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from page4d.book.chapters import Chapter, Execution
-    from page4d.book.runs import Plan
+    from page4d.book.runs import RunPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,17 +84,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _plans(
     args: argparse.Namespace, chapters: Sequence[Chapter], parameters: Mapping[str, Mapping[str, Any]], executed: Path
-) -> tuple[list[Plan], dict[str, Execution]]:
+) -> tuple[list[RunPlan], dict[str, Execution]]:
     """What has to run, and what ran before and is kept."""
     from page4d.book.chapters import execution_key, reusable
-    from page4d.book.runs import Plan
+    from page4d.book.runs import RunPlan
 
     plans, kept = [], {}
     for chapter in chapters:
         key = execution_key(chapter, parameters[chapter.name], args.root)
         execution = reusable(chapter, key, executed) if args.reuse else None
         if execution is None:
-            plans.append(Plan(chapter, parameters[chapter.name], key, args.profile))
+            plans.append(RunPlan(chapter, parameters[chapter.name], key, args.profile))
         else:
             _say(f"{chapter.name} (reused)")
             kept[chapter.name] = execution

@@ -59,13 +59,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """conf/evaluate.yaml with the overrides and flags of the command line."""
-    from page4d.config import compose
+    from page4d.config import compose_settings
     from page4d.evaluate.old_names import current_word
 
     flags = ["legacy_quaternion_order=true"] if args.legacy_quaternion_order else []
     today = [current_word(word) for word in args.overrides]
     words = [re.sub(r"^align=scale(&|_and_)shift$", "align='scale&shift'", word) for word in today]
-    return compose([*words, *flags], "evaluate")
+    return compose_settings([*words, *flags], "evaluate")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -116,10 +116,10 @@ def _density(study: Study, model: PAGE4D, label: str, wanted: Mapping[str, Any])
     from page4d.evaluate.tables import markdown
     from page4d.settings import build
 
-    found = density.measure(study, model, label, build(density.Density, wanted, "density"), _tell)
+    found = density.measure_density(study, model, label, build(density.Density, wanted, "density"), _tell)
     stem = study.out / "tables" / f"density-{study.benchmark.name}-{label}"
     paths = density.write(found, stem)
-    print(f"{markdown(density.table(found))}\n{', '.join(str(path) for path in paths)}")
+    print(f"{markdown(density.density_table(found))}\n{', '.join(str(path) for path in paths)}")
     return _failures(list(found.values()))
 
 

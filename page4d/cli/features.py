@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.features import feature_maps
-    from page4d.inference import products_dtype, provenance, resolve_device
-    from page4d.io.names import safe_stems
+    from page4d.inference import model_provenance, products_dtype, resolve_device
+    from page4d.io.safe_names import safe_stems
     from page4d.model import PAGE4D
     from page4d.model.precision import products_in
     from page4d.viz.feature_maps import write_feature_pictures
@@ -61,7 +61,12 @@ def run(args: argparse.Namespace) -> int:
     names = safe_stems(frames.names)
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         written = write_feature_pictures(maps.frame, maps.global_, names, folder)
-        record = {"weights": str(args.weights), "frames": names, "layers": maps.depth, **provenance(model, device)}
+        record = {
+            "weights": str(args.weights),
+            "frames": names,
+            "layers": maps.depth,
+            **model_provenance(model, device),
+        }
         (folder / MARKER).write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
     print(
         f"{args.out}: {len(written)} pictures, {len(names)} frames x {maps.depth} layers x frame and global attention"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from page4d.model import PAGE4D
     from page4d.result.cloud import Cloud
     from page4d.schema import Prediction
-    from page4d.stored import Part, StoredPrediction
+    from page4d.stored import StoredPart, StoredPrediction
     from page4d.windows import Windows
 
 MARKER = f"{FILM_FOLDER}/{FILM_FILE}"
@@ -57,7 +57,7 @@ def run_film(args: argparse.Namespace, network: PAGE4D | None, windows: Windows)
     check_film_out(args.out, args.overwrite)
     list_frames(args.inputs, frame_options(args))  # a typing mistake must not cost the download of weights
     film = _predicted(args, load_network(args) if network is None else network, windows)
-    points = write_outputs(film, args)
+    points = write_film_outputs(film, args)
     height, width = film[:1].size_hw
     print(f"{args.out}: {len(film)} frames of {height} x {width} px in {len(film.files)} parts, {points} points")
     return 0
@@ -110,12 +110,12 @@ def _say_memory(args: argparse.Namespace, model: PAGE4D, stream: FrameStream, wi
     print(memory_needed(one, device), flush=True)
 
 
-def write_outputs(film: StoredPrediction, args: argparse.Namespace) -> int:
+def write_film_outputs(film: StoredPrediction, args: argparse.Namespace) -> int:
     """Depth maps, moving masks and points.ply, in the memory of one window; returns the number of points."""
     from page4d.io.point_files import write_ply
+    from page4d.io.safe_names import safe_stems
     from page4d.result.cloud import joined_clouds
     from page4d.result.exports.frames import write_depth_map, write_depth_notes, write_mask
-    from page4d.result.exports.names import safe_stems
 
     out: Path = args.out
     depth, masks = out / "depth", out / "masks"
@@ -138,7 +138,7 @@ def write_outputs(film: StoredPrediction, args: argparse.Namespace) -> int:
 
 def _parts_with_moving(
     film: StoredPrediction, args: argparse.Namespace
-) -> Iterator[tuple[Part, Prediction, NDArray[np.bool_] | None]]:
+) -> Iterator[tuple[StoredPart, Prediction, NDArray[np.bool_] | None]]:
     """Every part with its moving mask: that of the whole film, for a mask asks no frame farther away than are read."""
     from page4d.cli.prediction_input import moving_of
     from page4d.result.motion import MotionOptions

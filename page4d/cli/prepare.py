@@ -47,10 +47,10 @@ def _tum(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_tum(args: argparse.Namespace) -> int:
-    from page4d.prepare.tum import TumOptions, plan_sequence, sequences
+    from page4d.prepare.tum import TUMPlanOptions, plan_tum, tum_sequences
 
-    options = TumOptions(args.frames, args.stride, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
-    return _write_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
+    options = TUMPlanOptions(args.frames, args.stride, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
+    return _write_all(plan_tum(s, _target(s, args.out), options) for s in tum_sequences(args.source))
 
 
 def _bonn(parser: argparse.ArgumentParser) -> None:
@@ -67,10 +67,12 @@ def _bonn(parser: argparse.ArgumentParser) -> None:
 
 
 def _prepare_bonn(args: argparse.Namespace) -> int:
-    from page4d.prepare.bonn import BonnOptions, plan_sequence, sequences
+    from page4d.prepare.bonn import BonnPlanOptions, bonn_sequences, plan_bonn
 
-    options = BonnOptions(args.protocol, args.first, args.frames, allow_fewer=args.allow_fewer, tolerant=args.tolerant)
-    return _write_all(plan_sequence(s, _target(s, args.out), options) for s in sequences(args.source))
+    options = BonnPlanOptions(
+        args.protocol, args.first, args.frames, allow_fewer=args.allow_fewer, tolerant=args.tolerant
+    )
+    return _write_all(plan_bonn(s, _target(s, args.out), options) for s in bonn_sequences(args.source))
 
 
 def _kubric(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.inference import resolve_device
     from page4d.io.frames import list_frames, load_frames
-    from page4d.io.names import safe_stems
+    from page4d.io.safe_names import safe_stems
     from page4d.io.video import write_video
     from page4d.model import PAGE4D
     from page4d.point_tracks import grid_points, track

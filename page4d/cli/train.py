@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compose, train, and say where the weights are; 143 if SIGTERM ended the run."""
-    from page4d.config import choices, compose
+    from page4d.config import choices, compose_settings
 
     if args.list:
         print("\n".join(choices("experiment")))
@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
     if args.publish:
         return _publish(*args.publish)
     if args.study:
-        return _study(compose(args.overrides, "study"))
+        return _study(compose_settings(args.overrides, "study"))
     if not args.overrides and not args.show:
         near = ", ".join(choices("experiment"))
         raise UserError(f"name an experiment, as in `page4d train experiment=smoke`; there are {near}")
-    config = compose(args.overrides)
+    config = compose_settings(args.overrides)
     if args.show:
         import yaml
 
@@ -105,12 +105,12 @@ def _study(values: dict[str, Any]) -> int:
 
 
 def _arm(study: StudyConfig, name: str, variant: Variant, seed: int) -> tuple[int, str]:
-    from page4d.config import compose
+    from page4d.config import compose_settings
 
     place = [f"paths.root={study.runs}", f"paths.name={name}-seed{seed}", f"trainer.seed={seed}"]
     # Another seed also sees other scenes.
     data = [f"data.first={seed * 10_000_000}"]
     words: Sequence[str] = (f"experiment={variant.experiment}", *variant.overrides, *study.train, *place, *data)
-    config = compose(words)
+    config = compose_settings(words)
     outcome = _train(config)
     return outcome.exit_code, str(config["paths"]["run"])

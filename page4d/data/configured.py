@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from page4d.data.datasets import DATASETS, DepthRule, SceneDataset, Selection, dataset_class
+from page4d.data.datasets import DATASETS, ClipSelection, DepthRule, SceneDataset, dataset_class
 from page4d.data.mixing import Ingredient, Mix, TrainingLook
 from page4d.data.sampling import ShapeRule, WindowRule
 from page4d.data.transforms import Framing
@@ -45,9 +45,9 @@ class DatasetSettings:
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def selection(self) -> Selection:
+    def selection(self) -> ClipSelection:
         """The part that is opened."""
-        return Selection(self.split, self.sequences, self.min_frames, self.depth)
+        return ClipSelection(self.split, self.sequences, self.min_frames, self.depth)
 
     def open(self, where: str = "data") -> SceneDataset[Any]:
         """Open the dataset.

@@ -64,7 +64,7 @@ def study_at(study: Study, frames: int, every: int, sequences: tuple[str, ...]) 
     return replace(study, benchmark=replace(thinned, left_out_by_public=()), root=study.folder())
 
 
-def measure(
+def measure_density(
     study: Study, model: PAGE4D, label: str, density: Density, report: Report | None = None
 ) -> dict[tuple[int, int], Scores]:
     """Both loops at every density; by (frames, every).
@@ -79,7 +79,7 @@ def measure(
     return found
 
 
-def table(found: Mapping[tuple[int, int], Scores]) -> pd.DataFrame:
+def density_table(found: Mapping[tuple[int, int], Scores]) -> pd.DataFrame:
     """One row for each density: every headline score with its interval, and what it cost."""
     rows = []
     for (frames, every), scores in found.items():
@@ -96,7 +96,7 @@ def table(found: Mapping[tuple[int, int], Scores]) -> pd.DataFrame:
 
 def write(found: Mapping[tuple[int, int], Scores], stem: Path) -> list[Path]:
     """The table as Markdown, CSV and LaTeX, and the picture `stem.png`."""
-    paths = write_tables(table(found), stem)
+    paths = write_tables(density_table(found), stem)
     first = next(iter(found.values()))
     metric = next(iter(first.better))
     panels: dict[str, list[Curve]] = {}

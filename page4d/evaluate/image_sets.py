@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets import Selection
+from page4d.data.datasets import ClipSelection
 from page4d.data.datasets.co3d import CO3D, CO3DOptions
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
@@ -29,7 +29,7 @@ def co3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalS
 
     Note:    named `<category>_<sequence>`; in the average over categories every category counts the same.
     """
-    selection = Selection(split="test", min_frames=benchmark.min_frames)
+    selection = ClipSelection(split="test", min_frames=benchmark.min_frames)
     dataset = CO3D(root, selection, CO3DOptions(subset=CO3D_SUBSET))
     of_category = Counter(name.split("/")[0] for name in dataset.sequences)
     for name in dataset.sequences:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from page4d.config import compose
+from page4d.config import compose_settings
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.harness import Study
 from page4d.evaluate.old_names import current_name
@@ -71,7 +71,7 @@ def open_study(
 
     Raises:  UserError for an unknown task, dataset or protocol.
     """
-    config = compose([f"benchmark={current_name(f'{task}-{dataset}')}", f"protocol={protocol}"], "evaluate")
+    config = compose_settings([f"benchmark={current_name(f'{task}-{dataset}')}", f"protocol={protocol}"], "evaluate")
     folder = str(out) or tempfile.mkdtemp(prefix="page4d-evaluation-")
     return study_of(config | {"align": align, "root": root or None, "out": folder})
 
@@ -81,7 +81,7 @@ def open_benchmark(name: str) -> Benchmark:
 
     Raises:  UserError naming near ones.
     """
-    return Benchmark.from_dict(compose([f"benchmark={current_name(name)}"], "evaluate")["benchmark"])
+    return Benchmark.from_dict(compose_settings([f"benchmark={current_name(name)}"], "evaluate")["benchmark"])
 
 
 def study_of(config: Mapping[str, Any]) -> Study:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from page4d.data.datasets import Selection
+from page4d.data.datasets import ClipSelection
 from page4d.data.datasets.dynamic_replica import DynamicReplica, DynamicReplicaOptions
 from page4d.data.datasets.kubric import Kubric, KubricOptions
 from page4d.data.datasets.pointodyssey import PointOdyssey, PointOdysseyOptions
@@ -41,7 +41,7 @@ def pointodyssey(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterab
 
     Note:    its masks tell bodies apart, not which of them move, so errors are not split into moving and still here.
     """
-    selection = Selection(split="test", min_frames=benchmark.min_frames)
+    selection = ClipSelection(split="test", min_frames=benchmark.min_frames)
     dataset = PointOdyssey(root, selection, PointOdysseyOptions(tracks=True))
     for sequence in _of(dataset):
         yield replace(sequence, read_tracks=partial(_released_tracks, dataset, sequence.name))
@@ -56,19 +56,22 @@ def _released_tracks(dataset: PointOdyssey, name: str, numbers: Sequence[int]) -
 
 def kubric(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """MOVi-F as `page4d prepare kubric` writes it, with tracks, split validation."""
-    selection = Selection(split="validation", min_frames=benchmark.min_frames)
+    selection = ClipSelection(split="validation", min_frames=benchmark.min_frames)
     return _of(Kubric(root, selection, KubricOptions(tracks=True)))
 
 
 def dynamic_replica(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """The release's own layout, split test, left camera."""
-    selection, options = Selection(split="test", min_frames=benchmark.min_frames), DynamicReplicaOptions(camera="left")
+    selection, options = (
+        ClipSelection(split="test", min_frames=benchmark.min_frames),
+        DynamicReplicaOptions(camera="left"),
+    )
     return _of(DynamicReplica(root, selection, options))
 
 
 def spring(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """The release's own layout, left eye; its test split has no public depth."""
-    dataset = Spring(root, Selection(min_frames=benchmark.min_frames))
+    dataset = Spring(root, ClipSelection(min_frames=benchmark.min_frames))
     return (replace(sequence, read_tracks=None) for sequence in _of(dataset))
 
 

@@ -24,7 +24,7 @@ from page4d.io.images import (
 from page4d.io.inputs import find_inputs, is_film
 from page4d.io.names import by_stem, list_files, read_times, time_stamps_s
 from page4d.io.pictures import ImageSource, Page
-from page4d.io.selection import Selection
+from page4d.io.selection import FrameSelection
 from page4d.io.suffixes import picture_suffixes
 from page4d.io.video import read_video
 from page4d.schema import UserError, notice
@@ -63,9 +63,9 @@ class FrameOptions:
         _ = self.selection
 
     @property
-    def selection(self) -> Selection:
+    def selection(self) -> FrameSelection:
         """Which frames are taken."""
-        return Selection(self.fps, self.max_frames, self.every, self.spread, self.start_s, self.end_s)
+        return FrameSelection(self.fps, self.max_frames, self.every, self.spread, self.start_s, self.end_s)
 
 
 @dataclass(frozen=True)

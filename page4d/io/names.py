@@ -19,10 +19,6 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # More digits than a double has count no frames and no seconds.
 _MAX_DIGITS = 18
-# Blanks and what some system gives a meaning; lone surrogates stand for bytes that are no UTF-8.
-_UNSAFE = re.compile(r"[\s<>:\"/\\|?*\x00-\x1f\x7f\ud800-\udfff]+")
-_RESERVED = frozenset({"CON", "PRN", "AUX", "NUL", *(f"{port}{i}" for port in ("COM", "LPT") for i in range(1, 10))})
-_STEM_BYTES = 180
 
 
 def natural_key(path: Path | str) -> tuple[object, ...]:
@@ -183,25 +179,3 @@ def _finite(word: str, place: str) -> float:
     if abs(value) == float("inf") or value != value:
         raise UserError(f"{place}: {word!r} is not a time; expected seconds, such as 1311868164.363181")
     return value
-
-
-def safe_stems(names: Sequence[str]) -> list[str]:
-    """A name for the files of each frame, without suffix: no two alike, short, and of characters that every system has.
-
-    Note:    where two frames, of different folders, have one name, all get their number in front; capital and small
-             letters are the same to some systems.
-    """
-    stems = [_safe(Path(name).stem) for name in names]
-    if len({stem.casefold() for stem in stems}) == len(stems):
-        return stems
-    return [f"{i:05d}_{stem}" for i, stem in enumerate(stems)]
-
-
-def _safe(stem: str) -> str:
-    clean = _UNSAFE.sub("_", stem).strip(". ") or "frame"
-    if clean.upper() in _RESERVED:
-        clean = f"_{clean}"
-    if len(clean.encode()) <= _STEM_BYTES:
-        return clean
-    # The end of a long name is what tells it from its neighbours.
-    return clean.encode()[-_STEM_BYTES:].decode(errors="ignore")

@@ -11,7 +11,7 @@ from page4d.schema import UserError
 
 
 @dataclass(frozen=True)
-class Selection:
+class FrameSelection:
     """Which frames are taken, in this order: between two times, every n-th, so many a second, and then at most so many.
 
     Units:   start_s and end_s in seconds of the frames' times, which a film counts from its first frame.

@@ -17,7 +17,7 @@ from PIL import Image
 
 from page4d.io.limits import check_pixels
 from page4d.io.pictures import check_file
-from page4d.io.selection import Due, Selection
+from page4d.io.selection import Due, FrameSelection
 from page4d.schema import UserError, atomic_write, notice
 
 # PyAV's names of what may be read. Playlists are not among them: they would open other files, or the network.
@@ -41,7 +41,7 @@ def read_video(
     path: os.PathLike[str] | str,
     fps: float | None = None,
     max_frames: int | None = None,
-    selection: Selection | None = None,
+    selection: FrameSelection | None = None,
 ) -> Iterator[VideoFrame]:
     """Decode a video, keeping what `selection` says, or at most `fps` frames a second and the first `max_frames`.
 
@@ -52,7 +52,7 @@ def read_video(
     Raises:  UserError if the file is missing, empty, no video, holds no frame or is damaged from the start, or if what
              was selected is not in it.
     """
-    selection = selection or Selection(fps=fps, max_frames=max_frames)
+    selection = selection or FrameSelection(fps=fps, max_frames=max_frames)
     path = Path(path)
     wanted = None if selection.spread is None else _spread(path, selection)
     kept = 0
@@ -67,7 +67,7 @@ def read_video(
         raise UserError(f"{path} has no frame of those asked for: {selection.words()}")
 
 
-def _timed_frames(path: Path, selection: Selection) -> Iterator[tuple[int, float, Any]]:
+def _timed_frames(path: Path, selection: FrameSelection) -> Iterator[tuple[int, float, Any]]:
     """Number, time and pixels of the frames between start and end that are due, before they are counted."""
     with _first_stream(path) as (container, stream):
         due = Due(selection.fps, float(stream.time_base or 0))
@@ -102,7 +102,7 @@ def _rate(stream: Any) -> float:
     return float(stream.average_rate or _USUAL_FPS)
 
 
-def _spread(path: Path, selection: Selection) -> set[int]:
+def _spread(path: Path, selection: FrameSelection) -> set[int]:
     """Numbers of the frames that are spread evenly over the film, from its packets, which are read without decoding."""
     with _first_stream(path) as (container, stream):
         stamps = [packet.pts for packet in container.demux(stream) if packet.pts is not None and packet.size]

@@ -36,7 +36,7 @@ Stamped = tuple[float, Path]
 
 
 @dataclass(frozen=True)
-class BonnOptions:
+class BonnPlanOptions:
     """Which frames and how they are paired; the defaults are the public benchmark's. Times in seconds."""
 
     protocol: Literal["public", "time"] = "public"
@@ -51,7 +51,7 @@ class BonnOptions:
         check_ranges(self)
 
 
-def _cut(name: str, count: int, options: BonnOptions) -> slice:
+def _cut(name: str, count: int, options: BonnPlanOptions) -> slice:
     last = options.first + options.frames
     if options.first < 0 or count <= options.first or (count < last and not options.allow_fewer):
         raise UserError(
@@ -62,7 +62,7 @@ def _cut(name: str, count: int, options: BonnOptions) -> slice:
 
 
 def _by_position(
-    sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions
+    sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnPlanOptions
 ) -> list[ChosenFrame]:
     depths = stamped_images(sequence / "depth")
     depths = depths[_cut(str(sequence / "depth"), len(depths), options)]
@@ -76,7 +76,9 @@ def _by_position(
     return chosen
 
 
-def _by_time(sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> list[ChosenFrame]:
+def _by_time(
+    sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnPlanOptions
+) -> list[ChosenFrame]:
     depths = stamped_images(sequence / "depth")
     images_s = [stamp for stamp, _ in images]
     depths_s = [stamp for stamp, _ in depths]
@@ -96,7 +98,7 @@ def _by_time(sequence: Path, images: list[Stamped], poses: list[IndexRow], optio
     return chosen
 
 
-def pairing_report(images: list[Stamped], poses: list[IndexRow], options: BonnOptions) -> str:
+def pairing_report(images: list[Stamped], poses: list[IndexRow], options: BonnPlanOptions) -> str:
     """How far apart the two protocols are on these images: time of the rows, and distance of the poses they give."""
     rows = poses[options.first : options.first + len(images)]
     if not rows:
@@ -127,12 +129,12 @@ def _format_rows(chosen: Sequence[ChosenFrame]) -> bytes:
     return stream.getvalue()
 
 
-def plan_sequence(sequence: Path, out: Path, options: BonnOptions | None = None) -> Plan:
+def plan_bonn(sequence: Path, out: Path, options: BonnPlanOptions | None = None) -> Plan:
     """Everything that preparing `sequence` will write into `out`; reads and checks all inputs, writes nothing.
 
     Raises:  UserError with file and line for whatever is wrong with the download.
     """
-    options = options or BonnOptions()
+    options = options or BonnPlanOptions()
     if options.protocol not in ("public", "time"):
         raise UserError(f"protocol {options.protocol!r} is not known; choose public or time")
     found = stamped_images(sequence / "rgb")
@@ -152,7 +154,7 @@ def plan_sequence(sequence: Path, out: Path, options: BonnOptions | None = None)
     return plan_frames(target, chosen, _format_rows(chosen), asdict(options), notes)
 
 
-def sequences(source: Path) -> Iterator[Path]:
+def bonn_sequences(source: Path) -> Iterator[Path]:
     """The sequences at `source`: itself, or those of its children that hold `rgb` and `groundtruth.txt`.
 
     Raises:  UserError if there is none.

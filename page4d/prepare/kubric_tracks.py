@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets import Selection
+from page4d.data.datasets import ClipSelection
 from page4d.data.datasets.formats import read_json
 from page4d.data.datasets.kubric import Kubric, KubricOptions, object_pose
 from page4d.data.manifest import Manifest
@@ -150,7 +150,7 @@ def plan_scene(scene: Path, out: Path, options: TrackOptions | None = None) -> P
     """
     options = options or TrackOptions()
     split = scene.parent.name if scene.parent.name in Kubric.splits else Kubric.splits[0]
-    selection = Selection(split, sequences=(scene.name,), min_frames=2)
+    selection = ClipSelection(split, sequences=(scene.name,), min_frames=2)
     dataset = Kubric(scene.parent, selection, KubricOptions(tracks=False))
     frames = dataset.frame_numbers(scene.name)
     clip = dataset.load(scene.name, frames)

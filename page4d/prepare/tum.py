@@ -31,7 +31,7 @@ INDEX_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")
 
 
 @dataclass(frozen=True)
-class TumOptions:
+class TUMPlanOptions:
     """How frames are chosen; the defaults are the public benchmark's. Times in seconds."""
 
     frames: Count = 90
@@ -55,7 +55,7 @@ class MatchedRows:
 
 
 def select(
-    images: list[IndexRow], depths: list[IndexRow], poses: list[IndexRow], options: TumOptions
+    images: list[IndexRow], depths: list[IndexRow], poses: list[IndexRow], options: TUMPlanOptions
 ) -> list[MatchedRows]:
     """Choose the frames of the benchmark from the three index files, in time order."""
     images_s, poses_s, depths_s = map(stamps, (images, poses, depths))
@@ -67,7 +67,7 @@ def select(
     return triples
 
 
-def _check_count(sequence: Path, triples: list[MatchedRows], options: TumOptions) -> None:
+def _check_count(sequence: Path, triples: list[MatchedRows], options: TUMPlanOptions) -> None:
     if not triples:
         raise UserError(
             f"{sequence}: no RGB stamp has a pose within {options.max_pose_difference_s} s; "
@@ -92,12 +92,12 @@ def _check_images(sequence: Path, triples: list[MatchedRows]) -> None:
             check_depth(_listed(sequence, triple.depth), triple.depth.place, size)
 
 
-def plan_sequence(sequence: Path, out: Path, options: TumOptions | None = None) -> Plan:
+def plan_tum(sequence: Path, out: Path, options: TUMPlanOptions | None = None) -> Plan:
     """Everything that preparing `sequence` will write into `out`; reads and checks all inputs, writes nothing.
 
     Raises:  UserError with file and line for whatever is wrong with the download, see `read_index`.
     """
-    options = options or TumOptions()
+    options = options or TUMPlanOptions()
     images = read_index(sequence / "rgb.txt", 1, options.tolerant)
     depths = read_index(sequence / "depth.txt", 1, options.tolerant)
     poses = read_index(sequence / "groundtruth.txt", 7, options.tolerant)
@@ -126,7 +126,7 @@ def _listed(sequence: Path, row: IndexRow) -> Path:
     return sequence / checked_relative(row.words[0], row.place)
 
 
-def sequences(source: Path) -> Iterator[Path]:
+def tum_sequences(source: Path) -> Iterator[Path]:
     """The sequences at `source`: itself, or those of its children that hold an index file.
 
     Raises:  UserError if there is none.

@@ -80,7 +80,7 @@ def shown_in_original(prediction: Prediction) -> NDArray[np.bool_]:
     return np.asarray(rows[:, :, None] & columns[:, None, :])
 
 
-def valid_pixels(prediction: Prediction) -> NDArray[np.bool_]:
+def usable_pixels(prediction: Prediction) -> NDArray[np.bool_]:
     """Pixels (S, H, W) with a usable depth: positive, and not padding.
 
     Raises:  UserError if a depth, pose or intrinsic is not finite (zero is how a missing depth is written), or if
@@ -214,7 +214,7 @@ def joined_clouds(clouds: Sequence[Cloud]) -> Cloud:
 
 def _kept_pixels(prediction: Prediction, options: CloudOptions) -> NDArray[np.bool_]:
     """Pixels (S, H, W) that are valid, finite, and not among the least confident."""
-    keep, confidence = valid_pixels(prediction), _confidence(prediction, options.source)
+    keep, confidence = usable_pixels(prediction), _confidence(prediction, options.source)
     keep &= confidence >= _least_confidence(confidence[keep], options.drop)
     if options.source == "points":
         keep &= np.isfinite(_head_points(prediction)).all(-1)

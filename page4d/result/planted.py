@@ -27,7 +27,7 @@ class PlantedErrors:
     scales: tuple[float, float] = (0.5, 2.0)
 
 
-def plant(exact: Prediction, errors: PlantedErrors, rng: np.random.Generator) -> Prediction:
+def plant_errors(exact: Prediction, errors: PlantedErrors, rng: np.random.Generator) -> Prediction:
     """A window as a network would say it that errs in this way: another world, another scale, noise on depth.
 
     Frame:   the world is the window's first camera, with the length of a metre drawn anew.

@@ -48,7 +48,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class CheckpointList:
     """All checkpoints of a run, oldest first."""
 
     entries: tuple[Entry, ...] = ()
@@ -83,14 +83,14 @@ class Checkpoints:
         self.folder = Path(run_folder) / "checkpoints"
         self.keep, self.max_shard_bytes = keep, max_shard_mb * 1_000_000
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> CheckpointList:
         """What is there.
 
         Raises:  UserError if the manifest is damaged or of another version.
         """
         path = self.folder / MANIFEST
         if not path.is_file():
-            return Manifest()
+            return CheckpointList()
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             known = stored["format"] == FORMAT
@@ -99,7 +99,7 @@ class Checkpoints:
             raise UserError(f"{path} is damaged ({error}); restore it, or start a new run folder") from error
         if not known:
             raise UserError(f"{path} has format {stored['format']}, this page4d reads {FORMAT}")
-        return Manifest(entries)
+        return CheckpointList(entries)
 
     def save(self, payload: dict[str, Any], step: int, metric: float | None = None, best: bool = False) -> Entry:
         """Write a checkpoint, list it, and remove those no longer kept.

@@ -72,9 +72,9 @@ def open_trainer(overrides: Sequence[str]) -> Trainer:
     Raises:  UserError naming the setting that is unknown or does not fit, with near names.
     """
     # A configuration that is composed already needs no Hydra, and a machine that only trains may lack it.
-    from page4d.config import compose
+    from page4d.config import compose_settings
 
-    return trainer_from(compose(overrides))
+    return trainer_from(compose_settings(overrides))
 
 
 def trainer_from(config: Mapping[str, Any]) -> Trainer:

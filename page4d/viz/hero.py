@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from page4d.geometry import camera_centres, world_points
-from page4d.result.cloud import check_moving, valid_pixels
+from page4d.result.cloud import check_moving, usable_pixels
 from page4d.schema import Prediction
 from page4d.viz.depth_colours import depth_colours, depth_span
 from page4d.viz.panels import pick_frames
@@ -77,7 +77,7 @@ def cloud_picture(
 
     Note:  what stands still comes from all frames, what moves as well, so that it leaves a trail.
     """
-    valid = valid_pixels(prediction)
+    valid = usable_pixels(prediction)
     unit = float(np.median(prediction.depth[valid]))
     seen: Floats = prediction.images[valid] / 255
     tint = TINT * check_moving(prediction, moving)[valid][:, None]

@@ -27,7 +27,7 @@ from page4d.result.cloud import (
     frustum_size,
     share_at_most,
     unit_of,
-    valid_pixels,
+    usable_pixels,
     world_from_cam,
 )
 from page4d.schema import Prediction, UserError
@@ -70,7 +70,7 @@ def viewer_data(prediction: Prediction, moving: NDArray[np.bool_] | None, option
 
     Raises:  UserError if there is no valid point or a depth, pose or intrinsic is not finite.
     """
-    valid, mask = valid_pixels(prediction), check_moving(prediction, moving)
+    valid, mask = usable_pixels(prediction), check_moving(prediction, moving)
     data: dict[str, Any] = {
         "fps": options.fps,
         "drop": options.drop,

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from page4d.world.draw import Array, rotate
+from page4d.world.draw import Array, rotation_about
 from page4d.world.solids import BOX, CAPSULE, CYLINDER
 
 ZERO = np.zeros(3)
@@ -139,7 +139,7 @@ def _hinges(parts: Sequence[tuple[Part, Body]], times: Array, level: int) -> tup
     angle = rest + turning * t + swing * np.sin(rate * t + phase)
     axis = np.stack([j.axis for j in joints])
     pivot = np.stack([j.pivot for j in joints])
-    return rotate(axis, angle), pivot
+    return rotation_about(axis, angle), pivot
 
 
 def _roots(parts: Sequence[tuple[Part, Body]], times: Array) -> tuple[Array, Array]:
@@ -150,9 +150,9 @@ def _roots(parts: Sequence[tuple[Part, Body]], times: Array) -> tuple[Array, Arr
     spin, roll, rate, phase, yaw = turns.T
     t = times[:, None]
     angle = spin * t + roll * np.sin(rate * t + phase)
-    about = rotate(np.stack([p.axis for p in paths]), angle)
+    about = rotation_about(np.stack([p.axis for p in paths]), angle)
     # The yaw comes last, so that the axis of a roll turns with the way.
-    linear = rotate(Y, yaw * t) @ about @ np.stack([p.start for p in paths])
+    linear = rotation_about(Y, yaw * t) @ about @ np.stack([p.start for p in paths])
     vectors = np.array([(p.place, p.velocity, p.sway, p.sway_rate, p.sway_phase) for p in paths])
     place, velocity, sway, sway_rate, sway_phase = vectors.transpose(1, 0, 2)
     t = t[..., None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from page4d.world.config import WorldConfig, as_range
-from page4d.world.draw import Array, Draw, rotate, turn
+from page4d.world.draw import Array, Draw, rotation_about, turn
 
 STEP_M = 0.75
 UP = np.array([0.0, -1.0, 0.0])
@@ -25,7 +25,7 @@ class Camera:
     times: Array
 
 
-def intrinsics(draw: Draw, config: WorldConfig) -> Array:
+def draw_intrinsics(draw: Draw, config: WorldConfig) -> Array:
     """A pinhole K in pixels."""
     fx = draw.within(config.focal) * config.width
     ratio = draw.uniform(-1, 1)
@@ -102,7 +102,7 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     steps = np.arange(config.frames, dtype=np.float64) - (config.frames - 1) / 2
     times: Array = steps * stride / config.frame_rate
     speed = draw.within(config.camera_speed) * (not draw.chance(config.tripod_chance))
-    K = intrinsics(draw, config)
+    K = draw_intrinsics(draw, config)
     # The middle of the clip is asked for too, so that what the camera looks at does not hang on the frames.
     way = _way(draw, config, speed, np.append(times, 0.0), low, high)
     positions, start = way[:-1], way[-1]
@@ -124,6 +124,6 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     angle = np.linalg.norm(sway, axis=-1)
     axis = sway / np.maximum(angle, 1e-12)[:, None]
     axis[angle < 1e-12] = (0.0, 1.0, 0.0)
-    rotation = turn(FORWARD, roll) @ rotate(axis, angle) @ look_at(forward)
+    rotation = turn(FORWARD, roll) @ rotation_about(axis, angle) @ look_at(forward)
     translation = -(rotation @ positions[..., None])
     return Camera(np.concatenate((rotation, translation), -1), K, positions, times)

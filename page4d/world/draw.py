@@ -90,7 +90,7 @@ def turn(axis: Array, angle: float) -> Array:
     return np.array(_rodrigues(x, y, z, math.sin(angle), math.cos(angle))).reshape(3, 3)
 
 
-def rotate(axis: Array, angle: float | Array) -> Array:
+def rotation_about(axis: Array, angle: float | Array) -> Array:
     """Rotation matrices about unit axes (*, 3) by angles (*)."""
     x, y, z = axis[..., 0], axis[..., 1], axis[..., 2]
     shape = np.broadcast_shapes(x.shape, np.shape(angle))

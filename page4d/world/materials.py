@@ -198,7 +198,7 @@ MATERIALS["paving"] = Material(
 )
 
 
-def near(draw: Draw, rgb: Sequence[float], spread: float) -> list[float]:
+def near_colour(draw: Draw, rgb: Sequence[float], spread: float) -> list[float]:
     """A colour about `rgb`: as a whole lighter or darker, each channel a little for itself."""
     light, own = draw.uniform(1 - spread, 1 + spread), 0.3 * spread
     return [min(1.0, channel * light * draw.uniform(1 - own, 1 + own)) for channel in rgb]
@@ -221,14 +221,14 @@ def dress(draw: Draw, part: Part, detail: float, flat: bool = False) -> Paint:
     if material is None:
         return draw_paint(draw, part.half, detail, surface=flat)
     if material.colours:
-        first = near(draw, draw.choice(material.colours), 0.15)
+        first = near_colour(draw, draw.choice(material.colours), 0.15)
     else:
         first = draw_colour(draw, *material.value, material.saturation)
     contrast = draw.uniform(*material.contrast)
-    second = [min(1.0, channel * contrast) for channel in near(draw, first, 0.1)]
+    second = [min(1.0, channel * contrast) for channel in near_colour(draw, first, 0.1)]
     if contrast < _OWN_COLOUR:
         second = draw_colour(draw, 0.5, 0.95, 1.0)
-    third = near(draw, first, 0.2)
+    third = near_colour(draw, first, 0.2)
     frequency = draw.uniform(*material.frequency) * detail
     half = part.half.tolist()
     matrix = _matrix(draw, half, frequency, flat, material.fitted)

@@ -16,7 +16,7 @@ from page4d.world.casting import cast
 from page4d.world.config import WorldConfig
 from page4d.world.draw import Array, Draw
 from page4d.world.furnishing import furnish
-from page4d.world.materials import dress, near
+from page4d.world.materials import dress, near_colour
 from page4d.world.placing import Place, Stage
 from page4d.world.solids import KINDS, PLANE
 from page4d.world.textures import Paint
@@ -143,14 +143,14 @@ def _weather(draw: Draw, config: WorldConfig, stage: Stage) -> Weather:
         ambient, diffuse, shadow = 1.0, 0.0, 0.0
     fog = draw.within(config.fog)
     zenith, haze = draw.choice(_SKIES)
-    haze_here = near(draw, haze, 0.05)
+    haze_here = near_colour(draw, haze, 0.05)
     warmth = draw.unit()
     tint = warmth * _WARM + (1 - warmth) * _COOL if config.lights else np.ones(3)
     air = np.array([ambient, diffuse, shadow, fog, *haze_here, *tint])
     matrix = np.zeros((3, 4))
     matrix[:, :3] = 3.0 * np.diag([1.0, 2.5, 1.0])
     matrix[:, 3] = draw.vector(0, 32)
-    blue = near(draw, zenith, 0.08)
+    blue = near_colour(draw, zenith, 0.08)
     colours = np.array([*blue, *haze_here, *blue])
     sky = Paint(matrix, colours, np.array([0.0, 0.0, 0.0, 1.0, 0.05, 3.0]))
     return Weather(_light(draw, config, stage), air, sky)

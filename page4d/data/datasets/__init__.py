@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from page4d.data.datasets.base import DepthRule, Download, SceneDataset, Selection
+from page4d.data.datasets.base import DepthRule, Download, SceneDataset, ClipSelection
 from page4d.data.datasets.bonn import Bonn
 from page4d.data.datasets.co3d import CO3D
 from page4d.data.datasets.dycheck import DyCheck
@@ -42,7 +42,7 @@ DATASETS: Mapping[str, type[SceneDataset[Any]]] = {
     "folder": Folder,
 }
 
-__all__ = ["DATASETS", "DepthRule", "Download", "Folder", "SceneDataset", "Selection", "dataset_class"]
+__all__ = ["DATASETS", "ClipSelection", "DepthRule", "Download", "Folder", "SceneDataset", "dataset_class"]
 
 
 def dataset_class(name: str) -> type[SceneDataset[Any]]:

@@ -61,14 +61,14 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Tracks:
+class ClipTracks:
     """Point tracks of a clip: xy float (S, N, 2) in pixels, visible bool (S, N)."""
 
     xy: NDArray[np.float32]
     visible: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, xy: NDArray[np.floating[Any]], seen: NDArray[Any]) -> Tracks:
+    def of(cls, xy: NDArray[np.floating[Any]], seen: NDArray[Any]) -> ClipTracks:
         """Tracks from stored arrays: coordinates that are not finite become 0 and invisible."""
         finite = np.isfinite(xy).all(-1)
         usable = np.where(finite[..., None], xy, 0).astype(np.float32)
@@ -106,7 +106,7 @@ class DepthRule:
 
 
 @dataclass(frozen=True)
-class Selection:
+class ClipSelection:
     """Which part of a download is opened and what is read of its frames; None is the dataset's own default.
 
     Note:    `sequences` narrows the index to these names; shorter ones than `min_frames` are left out.
@@ -141,9 +141,11 @@ class SceneDataset(ABC, Generic[Options]):
     min_frames: ClassVar[int] = 1
     metric: ClassVar[bool] = True
 
-    def __init__(self, root: Path | str, selection: Selection | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self, root: Path | str, selection: ClipSelection | None = None, options: Options | None = None
+    ) -> None:
         self.root = Path(root)
-        self.selection = selection or Selection()
+        self.selection = selection or ClipSelection()
         self.options: Options = self.options_kind() if options is None else options
         self._check_choices()
         self.split = self._known_split(self.selection.split)
@@ -163,7 +165,7 @@ class SceneDataset(ABC, Generic[Options]):
         """Decode several frames; loaders override it whose files hold many frames at once."""
         return {number: self._frame(sequence, number) for number in numbers}
 
-    def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
+    def _tracks(self, sequence: str, numbers: Sequence[int]) -> ClipTracks | None:
         """Point tracks over these frames, None where the dataset has none."""
         return None
 

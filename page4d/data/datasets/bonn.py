@@ -56,7 +56,7 @@ def nearest_rigid(transform: NDArray[np.float64]) -> NDArray[np.float64]:
 MARKER_FROM_SENSOR = nearest_rigid(PUBLISHED_MARKER_FROM_SENSOR)
 
 
-def world_from_cam(world_from_marker: NDArray[np.float64]) -> NDArray[np.float64]:
+def world_from_bonn_marker(world_from_marker: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pose of the depth camera (OpenCV axes) from a row of groundtruth.txt, both (4, 4)."""
     return np.asarray(rigid_inverse(ROS_AXES) @ world_from_marker @ ROS_AXES @ MARKER_FROM_SENSOR)
 
@@ -121,7 +121,7 @@ class Bonn(PairedSequences[BonnOptions]):
         for i, k, j in matches:
             if i in ranks:
                 marker = poses_from_rows(raw.rows[j].numbers(7)[None], raw.rows[j].place)[0]
-                files[i] = PairedFiles(raw.rgb[i][1], raw.depth[k][1], world_from_cam(marker))
+                files[i] = PairedFiles(raw.rgb[i][1], raw.depth[k][1], world_from_bonn_marker(marker))
         return files
 
 

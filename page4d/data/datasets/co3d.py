@@ -46,7 +46,7 @@ PUBLIC_CATEGORIES = (
 
 
 @dataclass(frozen=True)
-class AnnotatedFrame:
+class CO3DFrame:
     """One annotated frame; paths are relative to the root."""
 
     image: str
@@ -57,7 +57,7 @@ class AnnotatedFrame:
     K: NDArray[np.float64]
 
 
-Annotated = dict[str, dict[int, AnnotatedFrame]]
+Annotated = dict[str, dict[int, CO3DFrame]]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class CO3D(SceneDataset[CO3DOptions]):
         still = np.zeros(image.shape[:2], bool)
         return Frame(image, partial(self._read_depth, stored), stored.cam_from_world, stored.K, moving=still)
 
-    def _read_depth(self, stored: AnnotatedFrame) -> NDArray[np.float32]:
+    def _read_depth(self, stored: CO3DFrame) -> NDArray[np.float32]:
         depth = read_half_png(self.root / stored.depth) * np.float32(stored.depth_scale)
         reliable = read_mask(self.root / stored.mask)
         if reliable.shape != depth.shape:
@@ -202,7 +202,7 @@ def _read_official(path: Path) -> Annotated:
     return found
 
 
-def _official_frame(stored: dict[str, Any], place: str) -> AnnotatedFrame:
+def _official_frame(stored: dict[str, Any], place: str) -> CO3DFrame:
     image = checked_relative(str(stored["image"]["path"]), place)
     about: dict[str, Any] = stored.get("depth") or {}
     depth_beside, mask_beside = _beside(image)
@@ -210,7 +210,7 @@ def _official_frame(stored: dict[str, Any], place: str) -> AnnotatedFrame:
     mask = checked_relative(str(about.get("mask_path") or mask_beside), place)
     scale = float(about.get("scale_adjustment") or 1.0)
     pose, K = opencv_camera(stored["viewpoint"], stored["image"]["size"])
-    return AnnotatedFrame(image, depth, mask, scale, pose, K)
+    return CO3DFrame(image, depth, mask, scale, pose, K)
 
 
 def _read_vggt(path: Path) -> Annotated:
@@ -221,9 +221,9 @@ def _read_vggt(path: Path) -> Annotated:
     return found
 
 
-def _vggt_frame(stored: dict[str, Any], place: str) -> tuple[int, AnnotatedFrame]:
+def _vggt_frame(stored: dict[str, Any], place: str) -> tuple[int, CO3DFrame]:
     image = checked_relative(str(stored["filepath"]), place)
     pose, K = (np.array(stored[key], np.float64) for key in ("extri", "intri"))
     K[:2, 2] -= 0.5
     depth, mask = _beside(image)
-    return frame_number(image), AnnotatedFrame(image, depth, mask, 1.0, pose, K)
+    return frame_number(image), CO3DFrame(image, depth, mask, 1.0, pose, K)

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
+from page4d.data.datasets.base import ClipTracks, Download, Frame, SceneDataset
 from page4d.data.datasets.formats import annotating, read_half_png, read_json, read_mask, read_rgb, reading
 from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.io.names import checked_relative
@@ -41,7 +41,7 @@ from page4d.schema import UserError
 
 
 @dataclass(frozen=True)
-class AnnotatedFrame:
+class ReplicaFrame:
     """What an annotation says of one frame; paths are relative to the split's folder."""
 
     image: str
@@ -89,13 +89,13 @@ class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
         annotated = self._annotated[sequence]
         return {number: self.folder / annotated[number].image for number in self.frame_numbers(sequence)}
 
-    def _read_annotation(self) -> dict[str, dict[int, AnnotatedFrame]]:
+    def _read_annotation(self) -> dict[str, dict[int, ReplicaFrame]]:
         """Annotated frames by sequence and frame number."""
         file = f"frame_annotations_{self.split}.jgz"
         path = next((p for p in (self.folder / file, self.root / file) if p.is_file()), None)
         if path is None:
             raise self._missing(self.folder, f"no {file}")
-        found: dict[str, dict[int, AnnotatedFrame]] = {}
+        found: dict[str, dict[int, ReplicaFrame]] = {}
         with annotating(path):
             for stored in read_json(path):
                 if self.options.camera in ("both", stored.get("camera_name", "left")):
@@ -118,7 +118,7 @@ class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
         moving = read_mask(mask) if mask is not None and mask.is_file() else None
         return Frame(image, read_depth, pose, K, moving)
 
-    def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
+    def _tracks(self, sequence: str, numbers: Sequence[int]) -> ClipTracks | None:
         paths = [self._annotated[sequence][n].trajectories for n in numbers]
         files = [self.folder / path for path in paths if path is not None]
         if not self.options.tracks or len(files) < len(paths) or not all(file.is_file() for file in files):
@@ -130,14 +130,14 @@ class DynamicReplica(SceneDataset[DynamicReplicaOptions]):
                 f"{files[0].parent}: frames have {counts[0]} to {counts[-1]} points; they do not belong together"
             )
         xy, seen = zip(*stored, strict=True)
-        return Tracks.of(np.stack(xy), np.stack(seen))
+        return ClipTracks.of(np.stack(xy), np.stack(seen))
 
 
 def _read_depth(path: Path, scale: float) -> NDArray[np.float32]:
     return read_half_png(path) * np.float32(scale)
 
 
-def _annotated_frame(stored: Mapping[str, Any], path: Path) -> AnnotatedFrame:
+def _annotated_frame(stored: Mapping[str, Any], path: Path) -> ReplicaFrame:
     image = checked_relative(str(stored["image"]["path"]), str(path))
     height, width = stored["image"]["size"]
     about: Mapping[str, Any] = stored.get("depth") or {}
@@ -145,7 +145,7 @@ def _annotated_frame(stored: Mapping[str, Any], path: Path) -> AnnotatedFrame:
     scale = float(about.get("scale_adjustment") or 1.0)
     mask, trajectories = (_optional_path(stored, kind, path) for kind in ("mask", "trajectories"))
     size = int(height), int(width)
-    return AnnotatedFrame(image, size, depth, scale, stored["viewpoint"], mask, trajectories)
+    return ReplicaFrame(image, size, depth, scale, stored["viewpoint"], mask, trajectories)
 
 
 def _optional_path(stored: Mapping[str, Any], name: str, place: Path) -> str | None:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
+from page4d.data.datasets.base import ClipTracks, Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_json, read_labels, read_rgb, read_tiff
 from page4d.io.arrays import read_npy
 from page4d.io.names import by_number, list_files
@@ -70,14 +70,14 @@ class Kubric(SceneDataset[KubricOptions]):
         folder = self.folder / sequence
         metadata = _metadata(folder / "metadata.json")
         image = read_rgb(folder / f"rgba_{number:05d}.png")
-        K = intrinsics(metadata["camera"], *image.shape[:2])
+        K = kubric_intrinsics(metadata["camera"], *image.shape[:2])
         pose = cam_from_world(metadata["camera"], number, folder)
         read_depth = partial(_read_depth, folder / f"depth_{number:05d}.tiff", metadata, K)
         instances = _read_instances(folder / f"segmentation_{number:05d}.png")
         moving = None if instances is None else moving_instances(metadata, number, folder)[instances]
         return Frame(image, read_depth, pose, K, moving, instances)
 
-    def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
+    def _tracks(self, sequence: str, numbers: Sequence[int]) -> ClipTracks | None:
         folder = self.folder / sequence
         if not self.options.tracks or not (folder / "tracks.npy").is_file():
             return None
@@ -88,7 +88,7 @@ class Kubric(SceneDataset[KubricOptions]):
                 f"{folder}: tracks of {xy.shape[1]} frames, images of {len(known)}; prepare the tracks again"
             )
         at = [known.index(number) for number in numbers]
-        return Tracks.of(xy[:, at].swapaxes(0, 1), seen[:, at].swapaxes(0, 1))
+        return ClipTracks.of(xy[:, at].swapaxes(0, 1), seen[:, at].swapaxes(0, 1))
 
 
 def _read_depth(path: Path, metadata: Mapping[str, Any], K: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -113,7 +113,7 @@ def _metadata(path: Path) -> Mapping[str, Any]:
     return stored
 
 
-def intrinsics(camera: Mapping[str, Any], height: int, width: int) -> NDArray[np.float64]:
+def kubric_intrinsics(camera: Mapping[str, Any], height: int, width: int) -> NDArray[np.float64]:
     """K (3, 3) in pixels from the horizontal field of view; pixels are square, the axis meets the image's centre."""
     if "field_of_view" in camera:
         focal = width / 2 / np.tan(float(camera["field_of_view"]) / 2)

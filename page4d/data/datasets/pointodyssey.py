@@ -28,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.base import Download, Frame, SceneDataset, Tracks
+from page4d.data.datasets.base import ClipTracks, Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_labels, read_png16, read_rgb
 from page4d.io.arrays import holds_numbers, read_npz
 from page4d.io.names import by_number, list_files
@@ -111,11 +111,11 @@ class PointOdyssey(SceneDataset[PointOdysseyOptions]):
         instances = read_labels(mask) if mask.is_file() else None
         return Frame(image, read_depth, extrinsics[number], K[number], instances=instances)
 
-    def _tracks(self, sequence: str, numbers: Sequence[int]) -> Tracks | None:
+    def _tracks(self, sequence: str, numbers: Sequence[int]) -> ClipTracks | None:
         if not self.options.tracks:
             return None
         xy, valid, visible = (a[list(numbers)] for a in self._annotation(sequence, "trajs_2d", "valids", "visibs"))
-        return Tracks.of(xy, valid.astype(bool) & visible.astype(bool))
+        return ClipTracks.of(xy, valid.astype(bool) & visible.astype(bool))
 
     def world_tracks(self, sequence: str, numbers: Sequence[int]) -> NDArray[np.float64] | None:
         """The release's own 3-D tracks; None for a scene that has none.

@@ -157,7 +157,7 @@ class RLBench(SceneDataset[RLBenchOptions]):
         instances = read_labels(view.masks[number]) if number in view.masks else None
         return Frame(image, read_depth, camera.cam_from_world, camera.K, instances=instances)
 
-    def _demo_camera(self, view: View, number: int) -> Camera:
+    def _demo_camera(self, view: View, number: int) -> RLBenchCamera:
         if view.cameras not in self._demos:
             self._demos[view.cameras] = read_demo(view.cameras)
         demo = self._demos[view.cameras]
@@ -168,11 +168,11 @@ class RLBench(SceneDataset[RLBenchOptions]):
         if missing:
             raise UserError(f"{view.cameras}: observation {number} has no {', '.join(missing)}")
         extrinsics, intrinsics, near, far = (np.asarray(demo[number][name], np.float64) for name in names)
-        return opencv_camera(extrinsics, intrinsics, float(near), float(far))
+        return rlbench_camera(extrinsics, intrinsics, float(near), float(far))
 
 
 @dataclass(frozen=True)
-class Camera:
+class RLBenchCamera:
     """An OpenCV camera with the clipping planes its depth is scaled between."""
 
     cam_from_world: NDArray[np.float64]
@@ -181,12 +181,14 @@ class Camera:
     far_m: float = 1.0
 
 
-def opencv_camera(world_from_cam: NDArray[np.float64], K: NDArray[np.float64], near_m: float, far_m: float) -> Camera:
+def rlbench_camera(
+    world_from_cam: NDArray[np.float64], K: NDArray[np.float64], near_m: float, far_m: float
+) -> RLBenchCamera:
     """OpenCV camera from CoppeliaSim's: a negative focal length means that the image axis runs against the camera's."""
     signs = np.diag([np.sign(K[0, 0]), np.sign(K[1, 1]), 1.0])
     rotation = (world_from_cam[:3, :3] @ signs).T
     pose = np.hstack((rotation, -rotation @ world_from_cam[:3, 3:]))
-    return Camera(pose, from_corner(K @ signs), near_m, far_m)
+    return RLBenchCamera(pose, from_corner(K @ signs), near_m, far_m)
 
 
 def from_corner(K: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -207,7 +209,7 @@ def _exported_depth(path: Path) -> NDArray[np.float32]:
     return depth.astype(np.float32)
 
 
-def _exported_camera(view: View) -> Camera:
+def _exported_camera(view: View) -> RLBenchCamera:
     stored = read_json(view.cameras)
     try:
         extrinsic, intrinsic = (np.array(stored[view.camera][key], np.float64) for key in ("Extrinsic", "Intrinsic"))
@@ -218,4 +220,4 @@ def _exported_camera(view: View) -> Camera:
             f"{view.cameras}: {view.camera} has matrices {extrinsic.shape} and {intrinsic.shape}; "
             "expected Extrinsic (3 or 4, 4) and Intrinsic (3, 3)"
         )
-    return Camera(extrinsic[:3], from_corner(intrinsic))
+    return RLBenchCamera(extrinsic[:3], from_corner(intrinsic))

@@ -176,10 +176,12 @@ def _read_depth(
     cam_from_world: NDArray[np.float64],
     lens: Calibration,
 ) -> NDArray[np.float32]:
-    return splat(clouds()[stamp], cam_from_world, lens)
+    return splat_lidar(clouds()[stamp], cam_from_world, lens)
 
 
-def splat(cloud: NDArray[np.float64], cam_from_world: NDArray[np.float64], lens: Calibration) -> NDArray[np.float32]:
+def splat_lidar(
+    cloud: NDArray[np.float64], cam_from_world: NDArray[np.float64], lens: Calibration
+) -> NDArray[np.float32]:
     """Sparse z-depth (H, W) of the undistorted image; of several points at a pixel the nearest stays."""
     depth = np.full((lens.height, lens.width), np.inf, np.float32)
     z = cloud[:, :3] @ cam_from_world[2, :3] + cam_from_world[2, 3]

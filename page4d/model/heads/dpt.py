@@ -20,7 +20,7 @@ UV_BASE = 100.0
 OUTPUT_HIDDEN = 32  # at any feature width
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_maps(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear with aligned corners."""
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
@@ -93,7 +93,7 @@ class Fusion(nn.Module):
 
     def forward(self, path: Tensor | None, level: Tensor, size: tuple[int, int]) -> Tensor:
         x = level if path is None else path + self.resConfUnit1(level)
-        x = resize(self.resConfUnit2(x), size)
+        x = resize_maps(self.resConfUnit2(x), size)
         return self.out_conv(x)  # type: ignore[no-any-return]
 
 
@@ -206,8 +206,8 @@ class DPTTrunk(nn.Module):
             maps.append(bring(x if for_tracks else add_position(x, aspect)))
         fused = self.scratch.fuse(maps)
         if for_tracks:
-            return resize(fused, (size[0] // 2, size[1] // 2))
-        fused = add_position(resize(fused, size), aspect)
+            return resize_maps(fused, (size[0] // 2, size[1] // 2))
+        fused = add_position(resize_maps(fused, size), aspect)
         return self.scratch.output_conv2(fused)  # type: ignore[no-any-return]
 
 

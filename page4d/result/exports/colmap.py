@@ -27,7 +27,7 @@ _DEPTH_AGREES = 0.02
 
 
 @dataclass(frozen=True)
-class Sightings:
+class ColmapSightings:
     """Which image sees which point where.
 
     Shapes:  image and point indices (M,), pixels (M, 2), sorted by image.
@@ -68,7 +68,7 @@ class Model:
     lens: NDArray[np.float64]
     quaternion: NDArray[np.float64]
     translation: NDArray[np.float64]
-    sightings: Sightings
+    sightings: ColmapSightings
     cloud: Cloud
 
 
@@ -90,7 +90,7 @@ def model_of(prediction: Prediction, options: ExportOptions) -> Model:
     return Model(names, camera, size, lens, wxyz, translation, sightings, cloud)
 
 
-def _sightings(prediction: Prediction, cloud: Cloud, options: ExportOptions) -> Sightings:
+def _sightings(prediction: Prediction, cloud: Cloud, options: ExportOptions) -> ColmapSightings:
     """Every point in the frame it comes from, and in all frames that agree with it."""
     xyz = torch.from_numpy(cloud.xyz).double()
     images, points, pixels = [], [], []
@@ -106,7 +106,7 @@ def _sightings(prediction: Prediction, cloud: Cloud, options: ExportOptions) -> 
     image, place = np.concatenate(images), np.concatenate(pixels)
     if options.size == "original":
         place = PixelMap.of(prediction)[image].to_original(place)
-    return Sightings(image, np.concatenate(points), place + HALF_PIXEL)
+    return ColmapSightings(image, np.concatenate(points), place + HALF_PIXEL)
 
 
 def _sees(depth: NDArray[np.float32], pixels: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.bool_]:

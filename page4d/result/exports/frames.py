@@ -27,7 +27,7 @@ page4d.io.depth_png reads; share_beyond is the share of its pixels that are fart
 """
 
 
-def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+def export_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`trajectory.txt`, time and camera-to-world pose per line; frame numbers where a frame has no time."""
     path = folder / "trajectory.txt"
     times = prediction.timestamps_s
@@ -37,7 +37,7 @@ def write_tum(prediction: Prediction, folder: Path, options: ExportOptions) -> l
     return [path]
 
 
-def write_kitti(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+def export_kitti(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`poses_kitti.txt`: the camera-to-world matrix of every frame, 3 x 4 row by row on one line."""
     path = folder / "poses_kitti.txt"
     poses = trajectories.rigid_inverse(prediction.cam_from_world)
@@ -45,7 +45,7 @@ def write_kitti(prediction: Prediction, folder: Path, options: ExportOptions) ->
     return [path]
 
 
-def write_cameras(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+def export_cameras(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`cameras.json`: K and `cam_from_world` of every frame in our own convention, with unit and sizes."""
     pairs = zip(options.sizes(prediction), options.intrinsics(prediction), strict=True)
     rows = [_camera_row(prediction, i, size, K) for i, (size, K) in enumerate(pairs)]
@@ -68,7 +68,7 @@ def _camera_row(prediction: Prediction, i: int, size_hw: tuple[int, int], K: NDA
     return row | {"time_s": None if np.isnan(time_s) else time_s}
 
 
-def write_depth_png(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+def export_depth_png(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`depth/NAME.png`, 16 bits, each with the scale that suits it; `depth/scales.csv` says the scales, too.
 
     Note:    a far region must not leave the near scene a handful of levels: the scale gives it `NEAR_LEVELS` of them,
@@ -98,7 +98,7 @@ def write_depth_notes(target: Path, lines: Sequence[str], unit: str) -> list[Pat
     return [target / name for name in notes]
 
 
-def write_depth_npy(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+def export_depth_npy(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`depth_npy/NAME.npy`, float32 (H, W), 0 = no depth."""
 
     def encode(i: int) -> bytes:
@@ -109,7 +109,7 @@ def write_depth_npy(prediction: Prediction, folder: Path, options: ExportOptions
     return _each(prediction, subfolder(folder, "depth_npy"), "npy", encode)
 
 
-def write_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+def export_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`depth_exr/NAME.exr`, one float32 channel `Z`, 0 = no depth.
 
     Raises:  UserError if the optional package OpenEXR is not installed.
@@ -134,7 +134,7 @@ def write_depth_exr(prediction: Prediction, folder: Path, options: ExportOptions
     return _each(prediction, target, "exr", encode)
 
 
-def write_masks(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+def export_masks(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`masks/NAME.png`, 8 bits, 255 = moving. (COLMAP's own masks are the other way round: 0 = leave out.)"""
 
     target = subfolder(folder, "masks")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.result.cloud import Cloud, CloudOptions, check_moving, cloud_of, valid_pixels
+from page4d.result.cloud import Cloud, CloudOptions, check_moving, cloud_of, usable_pixels
 from page4d.result.original import depth_in_original, mask_in_original, with_intrinsics
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
@@ -55,7 +55,7 @@ class ExportOptions:
 
     def check(self, prediction: Prediction) -> None:
         """Refuse what no writer could use, before anything is written."""
-        valid_pixels(prediction)
+        usable_pixels(prediction)
         check_moving(prediction, self.moving)
 
     def static_cloud(self, prediction: Prediction) -> Cloud:

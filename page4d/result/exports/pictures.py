@@ -9,8 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from page4d.io.pictures import open_rgb
+from page4d.io.safe_names import stem_of
 from page4d.io.video import read_video
-from page4d.result.exports.names import file_names, stem_of
+from page4d.result.exports.names import file_names
 from page4d.result.exports.options import ExportOptions, subfolder
 from page4d.schema import Prediction, UserError, atomic_write
 
