@@ -37,7 +37,7 @@ from page4d.model import PAGE4D
 from page4d.schema import atomic_write
 from page4d.train import snapshot
 from page4d.train.loop import Trainer
-from page4d.train.setup import trainer_from
+from page4d.train.setup import compose_run, trainer_from
 from page4d.version import code_revision, provenance
 
 EXPERIMENTS = {
@@ -127,12 +127,12 @@ def compose_all() -> dict[str, Any]:
     """The configuration of every stage and arm as plain values."""
     from page4d.config import compose_settings
 
-    stages = {stage: compose_settings([f"experiment={name}"]) for stage, name in EXPERIMENTS.items()}
+    stages = {stage: compose_run([f"experiment={name}"]) for stage, name in EXPERIMENTS.items()}
     study = compose_settings(config_name="study")
     arms = {}
     for name, variant in study["variants"].items():
         if "experiment" in variant:
-            config = compose_settings([f"experiment={variant['experiment']}", *variant.get("overrides", [])])
+            config = compose_run([f"experiment={variant['experiment']}", *variant.get("overrides", [])])
             arms[name] = {"config": config, "true_mask": variant.get("true_mask", False)}
     return {"stages": stages, "arms": arms}
 

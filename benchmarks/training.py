@@ -22,7 +22,7 @@ import torch
 from page4d.train.batch import TrainBatch, targets_of
 from page4d.train.loop import Trainer
 from page4d.train.objective import dense_frames, objective
-from page4d.train.setup import trainer_from
+from page4d.train.setup import compose_run, trainer_from
 from page4d.version import provenance
 
 
@@ -107,10 +107,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    from page4d.config import compose_settings
 
     torch.set_num_threads(args.threads)
-    found = measure(compose_settings([*args.overrides, "start.weights=null", "trainer.workers=0"]), args.steps)
+    found = measure(compose_run([*args.overrides, "start.weights=null", "trainer.workers=0"]), args.steps)
     step = sum(ms for name, ms in found["ms"].items() if name != "whole")
     for name, ms in found["ms"].items():
         share = "" if name == "whole" else f"{100 * ms / step:5.1f} %"

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -28,11 +29,18 @@ def conf_folder() -> Path:
     return shipped("conf")
 
 
-def compose_settings(overrides: Sequence[str] = (), config_name: str = "config") -> dict[str, Any]:
+def compose_settings(
+    overrides: Sequence[str] = (), config_name: str = "config", defaults: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """The configuration as plain nested values, every interpolation resolved.
 
+    Note:    `defaults` are choices of a group that no file holds, by names such as `trainer/default`. Hydra changes
+             only what it knows, so whoever owns the settings hands over all of them with their values.
     Raises:  UserError naming the wrong key or choice and near ones.
     """
+    for place, settings in (defaults or {}).items():
+        group, _, name = place.rpartition("/")
+        ConfigStore.instance().store(name, dict(settings), group)
     if not (conf_folder() / f"{config_name}.yaml").is_file():
         raise UserError(f"no configuration {config_name!r} in {conf_folder()}")
     GlobalHydra.instance().clear()
@@ -75,8 +83,10 @@ def _quoted(override: str) -> str:
 
 
 def choices(group: str) -> list[str]:
-    """The files of a group, such as every experiment."""
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+    """What a group offers, such as every experiment: its files, and the defaults that were handed over."""
+    files = {path.stem for path in (conf_folder() / group).glob("*.yaml")}
+    handed_over = ConfigStore.instance().repo.get(group, {})
+    return sorted(files | {Path(name).stem for name in handed_over})
 
 
 def keys_of(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -93,16 +103,19 @@ def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> st
         key, _, value = override.lstrip("+~").partition("=")
         if "=" not in override and not override.startswith("~"):
             return f"{override!r} is no setting; write key=value, for example experiment=smoke or trainer.seed=1"
-        group = conf_folder() / key
-        if group.is_dir() and value not in choices(key) and value != "null":
+        if _is_group(key) and value not in choices(key) and value != "null":
             return f"{key}={value}: no such choice; near: {near(value, choices(key))}; all: {', '.join(choices(key))}"
-    groups = [o for o in overrides if (conf_folder() / o.lstrip("+~").partition("=")[0]).is_dir()]
+    groups = [o for o in overrides if _is_group(o.lstrip("+~").partition("=")[0])]
     known = _known_keys(groups, config_name)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if known and override not in groups and not override.startswith("+") and key not in known:
             return f"{key!r} is not a setting; near: {near(key, known)}"
     return f"{first} (in {' '.join(overrides) or config_name})"
+
+
+def _is_group(key: str) -> bool:
+    return "." not in key and bool(choices(key))
 
 
 def _known_keys(groups: Sequence[str], config_name: str) -> list[str]:

@@ -15,7 +15,7 @@ from writers.scene import room
 
 from page4d import config
 from page4d.cli import main
-from page4d.config import choices, compose_settings
+from page4d.config import choices
 from page4d.evaluate import open_benchmark, open_study
 from page4d.evaluate.harness import Study
 from page4d.evaluate.old_names import current_name, current_word, former_name, read_scores
@@ -24,6 +24,7 @@ from page4d.evaluate.tables import scores_table
 from page4d.evaluate.tasks import TASKS, Task
 from page4d.metrics import METRICS, Metric
 from page4d.schema import Scores, SequenceScore, UserError
+from page4d.train.setup import compose_run
 
 
 def test_every_score_of_a_task_is_in_the_one_table():
@@ -45,7 +46,7 @@ def test_a_benchmark_is_called_as_its_file(name):
 
 @pytest.mark.parametrize(("data", "count"), [("sintel", 14), ("bonn", 5), ("tum", 8)])
 def test_training_data_read_the_same_lists(data, count):
-    ours = compose_settings([f"data={data}"])["data"]["sequences"]
+    ours = compose_run([f"data={data}"])["data"]["sequences"]
     assert len(ours) == count
     key = "fourteen" if data == "sintel" else "sequences"
     assert [name.removeprefix("rgbd_bonn_") for name in ours] == config.names_of_dataset(data, key)

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from page4d.cli import COMMANDS, SHELLS, main
-from page4d.config import compose_settings
 from page4d.inference import resolve_device
 from page4d.schema import Prediction, UserError, atomic_write
+from page4d.train.setup import compose_run
 
 PREDICT = ["predict", "a.png", "--out", "o"]
 
@@ -113,11 +113,11 @@ FOLDERS = [
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_any_folder_can_be_named_in_a_setting(folder: str) -> None:
-    assert compose_settings([f"paths.data={folder}"])["paths"]["data"] == folder
+    assert compose_run([f"paths.data={folder}"])["paths"]["data"] == folder
 
 
 def test_hydras_own_quotes_and_values_keep_their_meaning() -> None:
-    config = compose_settings(["paths.data='a b'", "trainer.seed=3", "optim.betas=[0.5,0.6]", "+extra={a: 1}"])
+    config = compose_run(["paths.data='a b'", "trainer.seed=3", "optim.betas=[0.5,0.6]", "+extra={a: 1}"])
     assert config["paths"]["data"] == "a b"
     assert config["trainer"]["seed"] == 3
     assert config["optim"]["betas"] == [0.5, 0.6]

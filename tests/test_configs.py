@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import torch
 
 from page4d.cli import main
 from page4d.config import choices, compose_settings, conf_folder, keys_of
-from page4d.losses import LossConfig
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.settings import build
 from page4d.train.engine import Trainee, clip_groups, make_optimizer
 from page4d.train.patterns import freeze
-from page4d.train.settings import AidConfig, Settings, StartConfig, TrainerConfig
-from page4d.train.setup import SETTINGS, data_from, model_config, trainer_from
+from page4d.train.settings import Settings
+from page4d.train.setup import DEFAULTS, SETTINGS, compose_run, data_from, model_config, trainer_from
 
 EXPERIMENTS = (
     "paper",
@@ -46,7 +45,7 @@ def test_the_experiments_of_the_book_are_there() -> None:
 
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_every_experiment_can_be_built(name: str) -> None:
-    config = compose_settings([f"experiment={name}"])
+    config = compose_run([f"experiment={name}"])
     settings, trainee = parts(config)
     optimizer, schedules = make_optimizer(trainee, settings.optim)
     trained = [p for p in trainee.parameters() if p.requires_grad]
@@ -67,7 +66,7 @@ def test_every_experiment_can_be_built(name: str) -> None:
 @pytest.mark.parametrize("group", ["model", "optim", "loss", "aid", "trainer"])
 def test_every_choice_of_a_group_fits_its_settings(group: str) -> None:
     for choice in choices(group):
-        config = compose_settings([f"{group}={choice}"])
+        config = compose_run([f"{group}={choice}"])
         if group == "model":
             assert model_config(config["model"]).depth >= 4
         else:
@@ -75,7 +74,7 @@ def test_every_choice_of_a_group_fits_its_settings(group: str) -> None:
 
 
 def test_paper_trains_what_the_public_run_trained() -> None:
-    settings, trainee = parts(compose_settings(["experiment=paper"]))
+    settings, trainee = parts(compose_run(["experiment=paper"]))
     trained = {name for name, p in trainee.names().items() if p.requires_grad}
     blocks = {f"aggregator.{kind}_blocks.{i}." for kind in ("frame", "global") for i in range(10, 20)}
     expected = (*blocks, "aggregator.spatial_mask_head.")
@@ -91,7 +90,7 @@ def test_paper_trains_what_the_public_run_trained() -> None:
 
 
 def test_finetuning_trains_the_masked_pairs_only() -> None:
-    _, trainee = parts(compose_settings(["experiment=tiny_finetune_mask"]))
+    _, trainee = parts(compose_run(["experiment=tiny_finetune_mask"]))
     trained = {name for name, p in trainee.names().items() if p.requires_grad}
     pairs = trainee.model.config.masked_pairs
     blocks = {f"aggregator.{kind}_blocks.{i}." for kind in ("frame", "global") for i in pairs}
@@ -100,7 +99,7 @@ def test_finetuning_trains_the_masked_pairs_only() -> None:
 
 def test_mask_schedule_is_scaled_to_the_run() -> None:
     for name in ("paper", "tiny_finetune_mask"):
-        config = compose_settings([f"experiment={name}"])
+        config = compose_run([f"experiment={name}"])
         steps, model = config["trainer"]["max_steps"], config["model"]
         assert model["mask_hold_start"] / steps == pytest.approx(6000 / 32000, abs=0.01)
         assert model["mask_hold_end"] / steps == pytest.approx(10000 / 32000, abs=0.01)
@@ -118,7 +117,7 @@ def test_mask_schedule_is_scaled_to_the_run() -> None:
 )
 def test_wrong_key_names_near_ones(override: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=near):
-        compose_settings(["experiment=smoke", override])
+        compose_run(["experiment=smoke", override])
     assert main(["train", "experiment=smoke", override]) == 2
     assert near in capsys.readouterr().err
 
@@ -164,29 +163,26 @@ def test_wrong_key_names_near_ones(override: str, near: str, capsys: pytest.Capt
 )
 def test_wrong_value_is_refused_where_it_stands(tmp_path: Path, override: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
-        trainer_from(compose_settings(["experiment=smoke", f"paths.root={tmp_path}", override]))
+        trainer_from(compose_run(["experiment=smoke", f"paths.root={tmp_path}", override]))
 
 
-@pytest.mark.parametrize(
-    ("part", "kind"),
-    [("trainer", TrainerConfig), ("aid", AidConfig), ("start", StartConfig), ("loss", LossConfig)],
-)
-def test_files_and_dataclasses_state_the_same_defaults(part: str, kind: type[Any]) -> None:
-    """Hydra can only change what a file names, so defaults stand in both: every one, and equal."""
-    config = compose_settings()[part]
-    assert set(config) == {field.name for field in fields(kind)}
-    assert build(kind, config, part) == kind()
+@pytest.mark.parametrize("place", sorted(DEFAULTS))
+def test_defaults_stand_in_the_dataclass_alone(place: str) -> None:
+    part, _, name = place.partition("/")
+    assert build(DEFAULTS[place], compose_run()[part], part) == DEFAULTS[place]()
+    assert not (conf_folder() / f"{place}.yaml").exists()
+    assert name in choices(part)
 
 
 def test_missing_dataset_folder_says_what_to_get(tmp_path: Path) -> None:
     overrides = ["experiment=paper", f"paths.data={tmp_path}/absent"]
     with pytest.raises(UserError, match=f"{tmp_path}/absent"):
-        data_from(compose_settings(overrides)["data"])
+        data_from(compose_run(overrides)["data"])
 
 
 @pytest.mark.parametrize("words", ["trainer.resume=2", "trainer.resume=auto"])
 def test_resume_takes_a_step_from_the_command_line(words: str) -> None:
-    config = compose_settings(["experiment=smoke", words])
+    config = compose_run(["experiment=smoke", words])
     assert str(build(Settings, {"trainer": config["trainer"]}, "config").trainer.resume) == words.partition("=")[2]
 
 
@@ -198,7 +194,7 @@ def test_show_and_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_keys_and_folder() -> None:
-    assert {"trainer", "trainer.seed", "paths.run"} <= set(keys_of(compose_settings()))
+    assert {"trainer", "trainer.seed", "paths.run"} <= set(keys_of(compose_run()))
     assert (conf_folder() / "experiment" / "smoke.yaml").is_file()
     with pytest.raises(UserError, match="no configuration 'absent'"):
         compose_settings(config_name="absent")

@@ -31,7 +31,7 @@ from writers import (
 )
 from writers.scene import FRAMES, symmetric
 
-from page4d.config import choices, compose_settings
+from page4d.config import choices
 from page4d.data.configured import dataset_from, mix_from
 from page4d.data.datasets import DATASETS, ClipSelection, DepthRule, SceneDataset, dataset_class
 from page4d.data.datasets.bonn import Bonn
@@ -42,6 +42,7 @@ from page4d.data.sampling import ShapeRule
 from page4d.data.transforms import Framing, float_images
 from page4d.geometry import world_points
 from page4d.schema import Clip, UserError
+from page4d.train.setup import compose_run
 
 TUM_NAME = "rgbd_dataset_freiburg3_walking_xyz"
 
@@ -179,7 +180,7 @@ def test_loaders_travel_to_worker_processes(tmp_path: Path) -> None:
 
 def test_every_data_configuration_names_a_loader_and_its_options(tmp_path: Path) -> None:
     for name in DATASETS:
-        data = compose_settings([f"data={name}"])["data"]
+        data = compose_run([f"data={name}"])["data"]
         assert data["loader"] == name
         # All keys and values are accepted: what fails is only that the download is not there.
         with pytest.raises(UserError, match="no such folder"):
@@ -188,7 +189,7 @@ def test_every_data_configuration_names_a_loader_and_its_options(tmp_path: Path)
 
 
 def test_the_public_mix_has_its_nominal_shares() -> None:
-    entries = compose_settings(["data=mix/paper"])["data"]["datasets"]
+    entries = compose_run(["data=mix/paper"])["data"]["datasets"]
     weights: dict[str, float] = {}
     for entry in entries.values():
         weights[entry["loader"]] = weights.get(entry["loader"], 0) + entry["weight"]
@@ -201,14 +202,14 @@ def test_the_public_mix_has_its_nominal_shares() -> None:
 
 
 def test_the_held_out_mix_trains_on_no_validation_or_test_split() -> None:
-    data = compose_settings(["data=mix/held_out"])["data"]
+    data = compose_run(["data=mix/held_out"])["data"]
     used = [entry for entry in data["datasets"].values() if entry["weight"] > 0]
     assert {entry["split"] for entry in used} == {"train"}
     assert sum(entry["weight"] for entry in used) == 48_000
 
 
 def test_roots_stand_under_paths() -> None:
-    data = compose_settings(["data=mix/paper", "paths.waymo=/elsewhere"])["data"]["datasets"]
+    data = compose_run(["data=mix/paper", "paths.waymo=/elsewhere"])["data"]["datasets"]
     assert data["waymo"]["root"] == "/elsewhere"
     assert data["spring_left"]["root"] == "data/spring"
 

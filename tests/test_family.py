@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from page4d.config import compose_settings
 from page4d.model import PAGE4D
-from page4d.train.setup import trainer_from
+from page4d.train.setup import compose_run, trainer_from
 
 ROOT = Path(__file__).resolve().parent.parent
 DRIVER = ROOT / "benchmarks" / "family.py"
@@ -71,6 +70,6 @@ def test_the_small_experiment_starts(tmp_path: Path) -> None:
         "trainer.progress=false",
         "trainer.device=cpu",
     ]  # fmt: skip
-    trainer = trainer_from(compose_settings(words))
+    trainer = trainer_from(compose_run(words))
     assert 18e6 < trainer.describe()["parameters"] < 25e6
     assert trainer.run().step == 2

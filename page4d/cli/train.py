@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compose, train, and say where the weights are; 143 if SIGTERM ended the run."""
     from page4d.config import choices, compose_settings
+    from page4d.train.setup import compose_run
 
     if args.list:
         print("\n".join(choices("experiment")))
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.overrides and not args.show:
         near = ", ".join(choices("experiment"))
         raise UserError(f"name an experiment, as in `page4d train experiment=smoke`; there are {near}")
-    config = compose_settings(args.overrides)
+    config = compose_run(args.overrides)
     if args.show:
         import yaml
 
@@ -105,12 +106,12 @@ def _study(values: dict[str, Any]) -> int:
 
 
 def _arm(study: StudyConfig, name: str, variant: Variant, seed: int) -> tuple[int, str]:
-    from page4d.config import compose_settings
+    from page4d.train.setup import compose_run
 
     place = [f"paths.root={study.runs}", f"paths.name={name}-seed{seed}", f"trainer.seed={seed}"]
     # Another seed also sees other scenes.
     data = [f"data.first={seed * 10_000_000}"]
     words: Sequence[str] = (f"experiment={variant.experiment}", *variant.overrides, *study.train, *place, *data)
-    config = compose_settings(words)
+    config = compose_run(words)
     outcome = _train(config)
     return outcome.exit_code, str(config["paths"]["run"])

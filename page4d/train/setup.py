@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from page4d.data.configured import NetworkInput, mix_from
 from page4d.data.sampling import MAX_IMAGES, MAX_SIDE
+from page4d.losses import LossConfig
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
 from page4d.settings import Between, Count, CountOrZero, Share, Size, build, change, check_ranges
 from page4d.train.loop import Trainer
-from page4d.train.settings import Settings
+from page4d.train.settings import AidConfig, Settings, StartConfig, TrainerConfig
 from page4d.train.sources import Curriculum, Lengths, MixSource, Source, SplitMix, SyntheticSource
 from page4d.train.validation import Validation
 from page4d.world import WorldConfig, split_config
 
 SETTINGS = ("trainer", "optim", "loss", "aid", "start")
+# Choices of configuration groups that are the defaults of a dataclass and stand in no file.
+DEFAULTS: dict[str, type[TrainerConfig | LossConfig | AidConfig | StartConfig]] = {
+    "trainer/default": TrainerConfig,
+    "loss/corrected": LossConfig,
+    "aid/off": AidConfig,
+    "start/default": StartConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,18 @@ def open_trainer(overrides: Sequence[str]) -> Trainer:
 
     Raises:  UserError naming the setting that is unknown or does not fit, with near names.
     """
+    return trainer_from(compose_run(overrides))
+
+
+def compose_run(overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The configuration of a run as plain nested values: `conf/` says only what differs from the dataclasses.
+
+    Raises:  UserError naming the wrong key or choice and near ones.
+    """
     # A configuration that is composed already needs no Hydra, and a machine that only trains may lack it.
     from page4d.config import compose_settings
 
-    return trainer_from(compose_settings(overrides))
+    return compose_settings(overrides, defaults={place: asdict(kind()) for place, kind in DEFAULTS.items()})
 
 
 def trainer_from(config: Mapping[str, Any]) -> Trainer:
