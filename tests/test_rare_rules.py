@@ -48,6 +48,16 @@ def test_a_scale_never_falls_below_a_thousandth() -> None:
     assert irls_scale_fit(pred, pred * 0.25).scale == pytest.approx(0.25)
 
 
+def test_the_released_scale_starts_from_a_mean_of_the_type_that_arrives():
+    once = np.float32([0.1, 0.7, 0.3, 1.1, 0.9, 2.3, 1.7])
+    pred = np.concatenate((once, once))
+    # Half of the pixels ask for the scale 1, half for 3: between them every scale is as good, so the start stays.
+    gt = pred.astype(np.float64) * np.repeat([1.0, 3.0], len(once))
+    start = gt.mean() / float(torch.from_numpy(pred).mean())
+    assert abs(start - 2) > 1e-8  # 2 is what a mean in float64 would give
+    assert irls_scale_fit(pred, gt).scale == pytest.approx(start, rel=1e-10)
+
+
 def test_a_step_is_listed_once(tmp_path: Path) -> None:
     store = Checkpoints(tmp_path, keep=3)
     for step, best in ((1, False), (2, False), (2, True)):
