@@ -81,7 +81,7 @@ def lad_scipy_fit(pred: Vector, gt: Vector) -> Fit:
 
 
 def irls_scale_fit(pred: Vector, gt: Vector) -> Fit:
-    """Public `scale`: ten rounds of reweighted least squares towards least absolute error, scale at least 1e-3.
+    """Public `scale` (E24): ten rounds of reweighted least squares towards least absolute error, at least 1e-3.
 
     Note:    ten rounds are not convergence, and weights of 1e8 at a pixel that happens to be hit make the result
              depend on the last digit of the start: 1e-8 more moved a golden case by 0.2 %. To give the released
