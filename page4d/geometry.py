@@ -262,7 +262,7 @@ def fit_similarity(
 
     Shapes:  source, target (*, N, 3), N >= 3, weights (*, N) not negative or None for equal ones -> Similarity of (*).
     Raises:  ValueError if the shapes differ, N < 3, a coordinate is not finite, or the points lie on one line (then
-             the rotation is not determined).
+             the rotation is not determined), or weights are of another shape, negative, not finite or all 0.
     Note:    solved in float64 whatever comes in: in float32 a straight line would pass for a plane.
     Source:  Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
     """
@@ -274,6 +274,8 @@ def fit_similarity(
         raise ValueError(f"fit_similarity: got {source.shape[-2]} points, expected at least 3 points")
     if not bool(source.isfinite().all() & target.isfinite().all()):
         raise ValueError("fit_similarity: some coordinates are not finite; drop those points first")
+    if weights is not None:
+        _check_weights(weights, tuple(source.shape[:-1]))
     fit = _best_rotation(source.double(), target.double(), None if weights is None else weights.double())
     if bool((fit.stretch[..., 1] <= 1e-12 * fit.stretch[..., 0].clamp(min=1e-300)).any()):
         raise ValueError("fit_similarity: the points are all on one line or equal; give points that span a plane")
@@ -282,6 +284,17 @@ def fit_similarity(
     turned = (rotation @ fit.mean_source[..., None]).squeeze(-1)
     translation = fit.mean_target - scale[..., None] * turned
     return Similarity(scale.to(source.dtype), rotation.to(source.dtype), translation.to(source.dtype))
+
+
+def _check_weights(weights: Tensor, expected: tuple[int, ...]) -> None:
+    if tuple(weights.shape) != expected:
+        raise ValueError(f"fit_similarity: got weights {tuple(weights.shape)}, expected {expected}, one for each point")
+    usable = weights.isfinite().all() & (weights >= 0).all() & (weights.sum(-1) > 0).all()
+    if not bool(usable):
+        raise ValueError(
+            "fit_similarity: some weights are negative or not finite, or all of a set are 0; expected weights of 0 or "
+            "more, some above 0"
+        )
 
 
 def similarity_residual(source: Tensor, target: Tensor) -> Tensor:

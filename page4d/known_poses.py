@@ -13,7 +13,7 @@ from torch import Tensor
 from page4d.geometry import Similarity, fit_similarity
 from page4d.io.trajectories import Trajectory
 from page4d.result.cloud import world_from_cam
-from page4d.result.metric_scale import paired_frames
+from page4d.result.metric_scale import paired_frames, stands_still
 from page4d.result.placed import moved
 from page4d.schema import Prediction, UserError
 
@@ -60,7 +60,10 @@ def with_poses(prediction: Prediction, trajectory: Trajectory) -> tuple[Predicti
     Raises:  UserError if poses and frames do not pair up, or if a camera stands still, which gives no scale.
     """
     frames, poses = paired_frames(prediction, trajectory, least=2)
-    ours = torch.from_numpy(world_from_cam(prediction)[frames])
+    cameras = world_from_cam(prediction)[frames]
+    if stands_still(prediction, cameras[..., 3]):
+        raise UserError("the predicted camera stands still, which gives no scale; expected a film of a moving one")
+    ours = torch.from_numpy(cameras)
     theirs = torch.from_numpy(trajectory.world_from_camera[poses, :3])
     fit = robust_similarity(ours, theirs)
     away = (fit.apply(ours[..., 3]) - theirs[..., 3]).norm(dim=-1)

@@ -20,6 +20,7 @@ from page4d.evaluate import open_benchmark, open_study
 from page4d.evaluate.harness import Study
 from page4d.evaluate.old_names import current_name, current_word, former_name, read_scores
 from page4d.evaluate.planted import Planted, plant
+from page4d.evaluate.protocol import STANDARD, with_options
 from page4d.evaluate.tables import scores_table
 from page4d.evaluate.tasks import TASKS, Task
 from page4d.metrics import METRICS, Metric
@@ -149,3 +150,15 @@ def test_files_written_under_old_names_are_read(tmp_path):
     assert read.benchmark == "pose-synthetic"
     assert read.protocol["dycheck_camera"] == "0"
     assert scores_table([read, scores])["benchmark"].nunique() == 1
+
+
+def test_a_list_that_a_protocol_asks_for_is_run_or_refused(tmp_path):
+    root = tmp_path / "sintel"
+    root.mkdir()
+    WRITERS["sintel"](root, {name: room(3, frames=2) for name in ("one", "two")})
+    benchmark = replace(open_benchmark("videodepth-sintel"), sequences=("one", "two"), left_out_by_public=())
+    shorter = with_options(STANDARD, sequences="fourteen")
+    study = Study(replace(benchmark, fourteen=("two",)), shorter, root=root, out=tmp_path)
+    assert [sequence.name for sequence in study.sequences()] == ["two"]
+    with pytest.raises(UserError, match="no list `fourteen`, which sequences=fourteen asks for"):
+        Study(replace(benchmark, fourteen=()), shorter, root=root, out=tmp_path).sequences()

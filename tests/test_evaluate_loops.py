@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import torch
 from little_benchmarks import micro, small
+from PIL import Image
 
+from page4d.evaluate import open_benchmark
 from page4d.evaluate import predictions as loop
 from page4d.evaluate.external import ExternalFiles, convert
 from page4d.evaluate.harness import Study
 from page4d.evaluate.protocol import PUBLIC, STANDARD, with_options
+from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tables import failures, scores_table
 from page4d.io.trajectories import Trajectory, read_tum, write_tum
 from page4d.model import PAGE4D
-from page4d.schema import Scores, UserError
+from page4d.schema import Prediction, Scores, UserError
 
 
 @pytest.fixture
@@ -232,3 +235,22 @@ def read_rows(rows: np.ndarray) -> np.ndarray:
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3, :3], poses[:, :3, 3] = Rotation.from_quat(rows[:, 4:]).as_matrix(), rows[:, 1:4]
     return poses
+
+
+def test_foreign_depth_belongs_to_pictures_as_they_are_held(tmp_path):
+    paths = (tmp_path / "turned.jpg", tmp_path / "other.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held upright: a quarter turn
+    Image.new("RGB", (40, 24)).save(paths[0], exif=exif)
+    Image.new("RGB", (30, 20)).save(paths[1])
+    (tmp_path / "depth" / "s").mkdir(parents=True)
+    for path in paths:
+        np.save(tmp_path / "depth" / "s" / f"{path.stem}.npy", np.ones((8, 6)))
+    sequence = EvalSequence("s", paths, (0.0, 1.0))
+    convert([sequence], ExternalFiles("x", tmp_path / "depth"), tmp_path / "out", open_benchmark("monodepth-bonn"))
+    stored = Prediction.load(tmp_path / "out" / "s.npz")
+    assert stored.original_hw.tolist() == [[40, 24], [20, 30]]
+    assert stored.box_in_original.tolist() == [[0, 0, 24, 40], [0, 0, 30, 20]]
+    paths[1].write_text("no picture")
+    with pytest.raises(UserError, match=r"other.png is not an image"):
+        convert([sequence], ExternalFiles("x", tmp_path / "depth"), tmp_path / "x", open_benchmark("monodepth-bonn"))

@@ -383,3 +383,10 @@ def test_similarity_residual_of_straight_and_motionless_paths() -> None:
     spread = (line - line.mean(1, keepdim=True)).square().sum(-1).mean(-1).sqrt()
     assert g.similarity_residual(still, line).item() == pytest.approx(spread.item()), "one point can only be the middle"
     assert g.similarity_residual(line, still).item() == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("weights", [[-1.0, 1, 1, 1], [torch.nan, 1, 1, 1], [torch.inf, 1, 1, 1], [0.0] * 4, [1.0] * 3])
+def test_weights_that_cannot_weigh_are_refused(weights: list[float]) -> None:
+    points = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+    with pytest.raises(ValueError, match="weights"):
+        g.fit_similarity(points, points, weights=torch.tensor(weights))

@@ -10,6 +10,7 @@ from little_scene import little_prediction
 from scipy.spatial.transform import Rotation
 
 from page4d.io.trajectories import Trajectory, rigid_inverse
+from page4d.known_poses import with_poses
 from page4d.result.cloud import unit_of
 from page4d.result.metric_scale import (
     apply_scale,
@@ -124,3 +125,15 @@ def test_scale_is_stored_and_everything_grows() -> None:
     twice = apply_scale(scaled, scale_from_distance(scaled, 0, (3, 3), (40, 30), 1.0))
     grown = float(np.median(twice.depth / prediction.depth))
     assert twice.meta["scale"]["factor"] == pytest.approx(grown, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_rounding_of_a_still_camera_is_no_path(size: float) -> None:
+    prediction = little_prediction(6)
+    known = path(prediction)
+    poses = np.tile(np.eye(3, 4, dtype=np.float32), (6, 1, 1))
+    poses[:, :, 3] = np.random.default_rng(0).normal(0, 1e-7 * size, (6, 3))
+    still = replace(prediction, cam_from_world=poses, depth=prediction.depth * np.float32(size), points=None)
+    for scaled in (scale_from_trajectory, with_poses):
+        with pytest.raises(UserError, match="stands still"):
+            scaled(still, known)

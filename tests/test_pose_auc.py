@@ -80,6 +80,8 @@ def test_saying_nothing_is_never_right() -> None:
     broken = pair_errors(torch.full_like(true, torch.nan), true, 1e-6)
     assert broken.direction_deg.tolist() == [180] * 6
     assert broken.rotation_deg.tolist() == [180] * 6
+    free = pair_errors(torch.full_like(true, torch.nan), true, 1e-6, either_way=True)
+    assert free.direction_deg.tolist() == [180] * 6, "a free sign must not make nothing a perfect answer"
 
 
 def test_either_way_takes_the_opposite_for_right() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from page4d.evaluate.statistics import Effect, average_of, effect, interval, interval_of_means
+from page4d.evaluate.statistics import Effect, average_of, effect, interval, interval_of_means, table_of
 from page4d.schema import UserError
 
 
@@ -67,3 +67,10 @@ def test_the_direction_is_averaged_by_its_median_and_a_ratio_by_its_parts() -> N
     assert np.isnan(average_of({"direction": np.full(3, np.nan)}, "direction"))
     low, high = interval(table, "direction")
     assert 1 <= low <= 2 <= high <= 90
+
+
+def test_a_table_has_the_numbers_that_every_row_has() -> None:
+    rows = [{"name": "a", "x": 1.0, "moving": 2.0}, {"name": "b", "x": 3.0}, {"name": "c", "x": 5.0, "late": 1.0}]
+    table = table_of(rows)
+    assert list(table) == ["x"]
+    assert table["x"].tolist() == [1, 3, 5]

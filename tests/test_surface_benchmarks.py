@@ -11,11 +11,15 @@ from little_benchmarks import small
 from writers.benchmarks import WRITERS
 from writers.scene import room
 
-from page4d.evaluate import open_benchmark
+from page4d.evaluate import open_benchmark, surfaces_scoring
 from page4d.evaluate.harness import Study
 from page4d.evaluate.indoor_scenes import read_millimetres
 from page4d.evaluate.planted import Planted, plant
+from page4d.evaluate.points import score_points
+from page4d.evaluate.protocol import STANDARD, with_options
+from page4d.evaluate.rules import UnscorableError
 from page4d.evaluate.surfaces import surface_errors
+from page4d.evaluate.surfaces_scoring import score_surfaces
 from page4d.io.trajectories import read_matrix, read_matrix_blocks
 from page4d.schema import Prediction, UserError
 
@@ -101,3 +105,24 @@ def test_millimetres_without_a_measurement_or_beyond_ten_metres_are_none(tmp_pat
 
     Image.fromarray(np.array([[1500, 65535, 0, 10001]], np.uint16)).save(tmp_path / "d.png")
     assert read_millimetres(tmp_path / "d.png").tolist() == [[1.5, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("score", [score_points, score_surfaces])
+def test_one_sequence_without_any_measured_depth_is_no_end_of_the_benchmark(study, score):
+    plant(study, "exact", Planted())
+    (sequence,) = study.sequences()
+    prediction = Prediction.load(study.predictions("exact") / "scene_00.npz")
+    alone = replace(sequence, depths=(), depth_stamps=())
+    rules = replace(study.rules, protocol=with_options(STANDARD, unequal_lengths="ignore"))
+    with pytest.raises(UnscorableError, match="no image has a measured depth"):
+        score(alone, prediction, rules)
+
+
+def test_pairs_in_reach_on_one_line_end_one_sequence_alone(study, monkeypatch):
+    plant(study, "exact", Planted())
+    (sequence,) = study.sequences()
+    prediction = Prediction.load(study.predictions("exact") / "scene_00.npz")
+    line = np.linspace(0, 1, 50)[:, None] * [[1.0, 2.0, 3.0]]
+    monkeypatch.setattr(surfaces_scoring, "aligned_clouds", lambda pairs: (line, line + 0.001))
+    with pytest.raises(UnscorableError, match="on one line"):
+        score_surfaces(sequence, prediction, study.rules)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from page4d.data.datasets.formats import read_mask
 from page4d.evaluate.benchmark import Benchmark
@@ -19,6 +18,7 @@ from page4d.evaluate.tasks import task_of
 from page4d.evaluate.tracks3d_scoring import read_foreign_tracks, sought_tracks, tracks_file
 from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import read_depth_npy
+from page4d.io.pictures import upright_size
 from page4d.io.trajectories import read_tum, rigid_inverse
 from page4d.schema import Prediction, UserError, atomic_write
 
@@ -98,8 +98,7 @@ def _check_task(files: ExternalFiles, benchmark: Benchmark) -> None:
 
 def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
     s = len(sequence.images)
-    with Image.open(sequence.images[0]) as image:
-        width, height = image.size
+    sizes_hw = np.array([upright_size(path)[::-1] for path in sequence.images])
     depth = _depth(sequence, files.depth)
     poses = np.tile(np.eye(4), (s, 1, 1))
     if files.trajectories is not None:
@@ -115,7 +114,7 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
     digest = sha256_of(depth.tobytes() + poses.tobytes() + drawn + followed)
     meta = {"source": "external", "label": files.label, "weights_sha256": digest}
     K = _intrinsics(sequence, files.intrinsics)
-    return replace(prediction_of(sequence, depth, poses, K, (height, width)), mask=mask, meta=meta)
+    return replace(prediction_of(sequence, depth, poses, K, sizes_hw), mask=mask, meta=meta)
 
 
 def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.image_sets import co3d, drawn_frames, realestate10k
 from page4d.evaluate.indoor_scenes import nrgbd, seven_scenes
 from page4d.evaluate.motion_truth import davis_motion, exact_motion, sintel_motion
-from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.protocol import OPTIONS, Protocol
 from page4d.evaluate.sequence import Camera, EvalSequence
 from page4d.evaluate.track_layouts import dynamic_replica, kubric, pointodyssey, spring, synthetic_tracks, tapvid3d
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
@@ -46,8 +46,8 @@ NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
 def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -> list[EvalSequence]:
     """All sequences of a benchmark that a protocol runs, in order of their names.
 
-    Raises:  UserError if the root is missing (with what to download), if nothing is found, or if a wanted sequence
-             is absent.
+    Raises:  UserError if the root is missing (with what to download), if nothing is found, if a wanted sequence is
+             absent, or if the protocol asks for a list that the benchmark does not have.
     """
     root = Path(root)
     if not root.is_dir():
@@ -64,9 +64,12 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
 
 def _wanted(benchmark: Benchmark, protocol: Protocol, found: Iterable[str]) -> list[str]:
     names = list(benchmark.sequences) or sorted(found)
-    if benchmark.task != "videodepth" or not benchmark.left_out_by_public:
+    if not OPTIONS["sequences"].concerns(benchmark.task):
         return names
     if protocol.sequences == "fourteen":
+        # The protocol's name says it, so it must be what is run.
+        if not benchmark.fourteen:
+            raise UserError(f"{benchmark.name} has no list `fourteen`, which sequences=fourteen asks for; take all")
         return list(benchmark.fourteen)
     return [n for n in names if protocol.sequences == "all" or n not in benchmark.left_out_by_public]
 

@@ -155,7 +155,10 @@ class CorrespondingPoints:
 
 
 def corresponding_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> CorrespondingPoints:
-    """All pixels of all frames that have a measured depth."""
+    """All pixels of all frames that have a measured depth.
+
+    Raises:  UnscorableError if no frame has one.
+    """
     points = predicted_points(prediction)
     predicted, true, motion = [], [], []
     for i, j in pair_frames(sequence, sequence.depth_stamps, rules.protocol, "depth map"):
@@ -163,6 +166,8 @@ def corresponding_points(sequence: EvalSequence, prediction: Prediction, rules: 
         predicted.append(points[i][seen])
         true.append(gt[seen])
         motion.append(true_motion(sequence, sequence.images[i], prediction.size_hw, prediction, i)[seen])
+    if not true:
+        raise UnscorableError("no image has a measured depth map")
     return CorrespondingPoints(np.concatenate(predicted), np.concatenate(true), np.concatenate(motion))
 
 

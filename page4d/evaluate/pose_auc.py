@@ -86,9 +86,11 @@ def pair_errors(predicted: Tensor, true: Tensor, standing_still: float, either_w
     """
     turned = predicted[..., :3] @ true[..., :3].mT
     rotation = rotation_angle_deg(turned).nan_to_num(180.0)
-    angle = angle_between_deg(predicted[..., 3], true[..., 3]).nan_to_num(180.0)
+    angle = angle_between_deg(predicted[..., 3], true[..., 3])
     if either_way:
         angle = torch.minimum(angle, 180 - angle)
+    # Last, because a free sign would fold the 180 of what is not finite into a perfect 0.
+    angle = angle.nan_to_num(180.0)
     moved = true[..., 3].norm(dim=-1) > standing_still
     return PairErrors(rotation, angle.masked_fill(~moved, torch.nan))
 

@@ -223,18 +223,17 @@ def prediction_of(
     depth: NDArray[np.float32],
     cam_from_world: NDArray[np.float64],
     K: NDArray[np.float32],
-    original_hw: tuple[int, int],
+    original_hw: tuple[int, int] | NDArray[np.int_],
 ) -> Prediction:
     """Depth and cameras from elsewhere as a Prediction of the whole images, without pictures, points or mask.
 
-    Shapes:  depth (S, H, W), cam_from_world (S, 3 or 4, 4), K (S, 3, 3).
+    Shapes:  depth (S, H, W), cam_from_world (S, 3 or 4, 4), K (S, 3, 3); original_hw (S, 2), or one size for all.
     """
-    frames, (height, width) = len(depth), original_hw
+    sizes = np.broadcast_to(np.asarray(original_hw), (len(depth), 2)).copy()
     poses, certain = cam_from_world[:, :3].astype(np.float32), np.ones_like(depth)
     black = np.zeros((*depth.shape, 3), np.uint8)
-    names, stamps = tuple(path.name for path in sequence.images), np.full(frames, np.nan)
-    sizes = np.tile(np.array([[height, width]]), (frames, 1))
-    boxes = np.tile(np.array([[0.0, 0.0, width, height]]), (frames, 1))
+    names, stamps = tuple(path.name for path in sequence.images), np.full(len(depth), np.nan)
+    boxes = np.concatenate((np.zeros_like(sizes), sizes[:, ::-1]), 1).astype(np.float64)
     return Prediction(poses, K, depth, certain, None, None, None, black, names, stamps, sizes, boxes)
 
 

@@ -36,10 +36,11 @@ def weight_of(metric: str) -> str:
 
 def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The numbers of rows as columns; what is not a number in every row is left out."""
-    names = [name for name, value in rows[0].items() if isinstance(value, float)]
     columns = {}
-    for name in names:
-        columns[name] = np.array([row[name] for row in rows], dtype=np.float64)
+    for name in rows[0]:
+        column = [row.get(name) for row in rows]
+        if all(isinstance(value, float) for value in column):
+            columns[name] = np.array(column, dtype=np.float64)
     return columns
 
 

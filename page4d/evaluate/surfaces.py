@@ -84,6 +84,7 @@ def refine_by_icp(predicted: Points, true: Points, reach: float = ICP_REACH_M) -
     Shapes:  predicted (N, 3), true (M, 3) -> (N, 3).
     Note:    ends when a round moves no point by more than a millionth of `reach`, or after ICP_STEPS rounds; with
              fewer than three pairs in reach the cloud is returned as it came.
+    Raises:  ValueError if the pairs in reach lie on one line.
     Source:  Besl & McKay (1992).
     """
     tree = cKDTree(true)

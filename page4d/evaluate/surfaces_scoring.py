@@ -27,9 +27,9 @@ def score_surfaces(sequence: EvalSequence, prediction: Prediction, rules: Rules)
     if rules.icp not in ICPS:
         raise UserError(f"icp={rules.icp!r}; expected one of {', '.join(ICPS)}")
     predicted, true = aligned_clouds(corresponding_points(sequence, prediction, rules))
-    if rules.icp == "point_to_point":
-        predicted = refine_by_icp(predicted, true)
     try:
+        if rules.icp == "point_to_point":
+            predicted = refine_by_icp(predicted, true)
         found = surface_errors(predicted, true)
     except ValueError as error:
         raise UnscorableError(str(error)) from error

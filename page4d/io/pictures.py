@@ -110,6 +110,17 @@ def header_of(path: Path) -> tuple[tuple[int, int], str, int]:
         return image.size, image.mode, int(getattr(image, "n_frames", 1))
 
 
+def upright_size(path: Path) -> tuple[int, int]:
+    """Size (width, height) of a picture as `open_picture` gives it, held as the camera was.
+
+    Raises:  UserError as `open_picture`.
+    """
+    with opened(path) as image:
+        width, height = image.size
+        turn = image.getexif().get(_ORIENTATION, 1)
+    return (height, width) if turn in _LYING else (width, height)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """The file as PIL has it after the header, within our limits; whatever is wrong with it in one line."""

@@ -18,6 +18,8 @@ from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
 Pixel = tuple[float, float]
+# Of the median depth: some hundred roundings of float32, which is how a network and a file store cameras.
+STANDING_STILL = 1e-5
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_ga
     frames, poses = paired_frames(prediction, trajectory, max_gap_s)
     ours, theirs = world_from_cam(prediction)[frames, :, 3], trajectory.positions[poses]
     spread = [np.linalg.norm(c - c.mean(0), axis=1) for c in (ours, theirs)]
-    if min(s.max() for s in spread) < 1e-9:
+    if stands_still(prediction, ours) or spread[1].max() < 1e-9:
         raise UserError("a camera that stands still gives no scale; use a known distance or depth sensor frames")
     source = f"a trajectory of {len(ours)} paired poses"
     try:
@@ -129,6 +131,14 @@ def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_ga
     residual = float(np.sqrt(((fit.apply(torch.from_numpy(ours)).numpy() - theirs) ** 2).sum(1).mean()))
     placed = {"scale": float(fit.scale), "rotation": fit.rotation.tolist(), "translation": fit.translation.tolist()}
     return MetricScale(float(fit.scale), source, residual / float(np.sqrt((spread[1] ** 2).mean())), placed)
+
+
+def stands_still(prediction: Prediction, centres: NDArray[np.floating[Any]]) -> bool:
+    """Whether predicted camera centres (N, 3) leave their mean by no more than rounding, measured by the depth."""
+    away = np.linalg.norm(centres - centres.mean(0), axis=1).max()
+    seen = prediction.depth[prediction.depth > 0]
+    typical = float(np.median(seen)) if seen.size else 0.0
+    return bool(away <= STANDING_STILL * typical)
 
 
 def paired_frames(
