@@ -20,7 +20,7 @@ import yaml
 
 from page4d.book.chapters import Execution, toc_entries
 from page4d.book.reference import add_names_used, reference_page
-from page4d.book.weight import lighten
+from page4d.book.weight import drop_unread_files, give_icon, lighten, offer_downloads
 from page4d.evaluate.exam_results import read_result
 from page4d.evaluate.verdicts import standing_text
 from page4d.schema import atomic_write
@@ -54,6 +54,9 @@ def build_site(root: Path, out: Path, executions: Sequence[Execution]) -> Path:
     if problems:
         raise SiteError("the book would need a network:\n" + "\n".join(problems))
     lighten(finished)
+    offer_downloads(finished, root / "notebooks")
+    drop_unread_files(finished)
+    give_icon(finished)
     shutil.rmtree(html, ignore_errors=True)
     finished.rename(html)
     return html / "index.html"
@@ -141,8 +144,9 @@ def status_page(record: dict[str, Any]) -> str:
         lines.append(f"| {title} | {e['profile']} | {e['seconds']:.1f} | {when} | {parameters} |")
     total = sum(e["seconds"] for e in record["executions"])
     lines += ["", f"{len(record['executions'])} chapters in {total:.0f} s.", ""]
-    for heading, entries in (("Versions", record["versions"]), ("Machine", record["machine"])):
-        lines += [f"## {heading}", "", "| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in entries.items()), ""]
+    tables = (("Versions", "package", record["versions"]), ("Machine", "part", record["machine"]))
+    for heading, kind, entries in tables:
+        lines += [f"## {heading}", "", f"| {kind} | here |", "|---|---|", *(f"| {k} | {v} |" for k, v in entries.items()), ""]
     return "\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from docutils import nodes
+from PIL import Image
 
 from page4d.book.reference import docstring_in_rest, examples_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 MATHJAX = "tex-svg-full.js"  # SVG output carries its glyphs along: no font files to fetch
 DEFAULT_HEIGHT_PX = 480
+WIDE_PX = 800
 UNNAMED = "interactive figure"
 
 
@@ -48,7 +50,7 @@ def figure_html(figure: dict[str, Any]) -> str:
     # "</script>" inside a string would end the element; "<\/" is the same string in JSON.
     content = json.dumps({k: figure[k] for k in ("data", "layout") if k in figure}).replace("</", "<\\/")
     return (
-        f'<div class="page4d-plotly" role="img" aria-label="{label}" style="height:{height}px">'
+        f'<div class="page4d-plotly" role="figure" aria-label="{label}" style="height:{height}px">'
         f'<script type="application/json">{content}</script></div>'
     )
 
@@ -103,8 +105,15 @@ def _is_formula(node: nodes.Node) -> bool:
     return isinstance(node, nodes.math | nodes.math_block)
 
 
-def describe_pictures(_app: Sphinx, doctree: nodes.document) -> None:
-    """Give every picture the words of its caption, for those who do not see it: myst-nb gives it a file name."""
+def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Give every picture the words of its caption, for those who do not see it: myst-nb gives it a file name.
+
+    Wide pictures are marked, so that a narrow screen scrolls them instead of making their words unreadable.
+    """
+    for image in doctree.findall(nodes.image):
+        file = Path(app.srcdir) / image["uri"]
+        if file.suffix == ".png" and file.is_file() and Image.open(file).width > WIDE_PX:
+            image["classes"].append("page4d-wide")
     for figure in doctree.findall(nodes.figure):
         caption = next(iter(figure.findall(nodes.caption)), None)
         if caption is None:
@@ -114,6 +123,32 @@ def describe_pictures(_app: Sphinx, doctree: nodes.document) -> None:
             image["alt"] = words
         for raw in list(figure.findall(nodes.raw)):
             raw.parent.replace(raw, nodes.raw("", labelled(raw.astext(), words), **raw.attributes))
+
+
+def free_empty_heads(_app: Sphinx, doctree: nodes.document) -> None:
+    """Make the empty corner of a table a plain cell: a head without words tells a screen reader nothing."""
+    for raw in list(doctree.findall(nodes.raw)):
+        if raw.get("format") == "html" and "<th></th>" in raw.astext():
+            raw.parent.replace(raw, nodes.raw("", raw.astext().replace("<th></th>", "<td></td>"), **raw.attributes))
+
+
+def offer_script(
+    app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: nodes.document | None
+) -> None:
+    """Put the chapter's percent script beside its notebook in the menu of downloads."""
+    if not page.startswith("notebooks/"):
+        return
+    script = {
+        "type": "link",
+        "url": f"{context['pathto']('_sources/' + page + '.py', 1)}",
+        "text": ".py",
+        "tooltip": "Download the script of this chapter",
+        "icon": "fas fa-file-code",
+        "label": "download-script-button",
+    }
+    for group in context.get("header_buttons", ()):
+        if group.get("label") == "download-buttons":
+            group["buttons"].insert(1, script)
 
 
 def labelled(content: str, words: str) -> str:
@@ -127,6 +162,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", show_docstring)
     app.connect("build-finished", copy_scripts)
     app.connect("doctree-read", describe_pictures)
+    app.connect("doctree-read", free_empty_heads)
+    app.connect("html-page-context", offer_script, priority=900)
     app.connect("html-page-context", drop_live_code_scripts, priority=900)
     app.connect("html-page-context", drop_mathjax_without_formulas, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
+
+import jupytext
 
 ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
 SHOWN = re.compile(r"\bfa-([a-z0-9-]+)")
@@ -26,6 +29,30 @@ def keep_icons(script: str, wanted: set[str]) -> str:
         return match[0] if names & wanted else ""
 
     return ICON.sub(kept, script)
+
+
+def offer_downloads(html: Path, notebooks: Path) -> None:
+    """Beside each chapter its script and its notebook without outputs, which is what a reader runs, in place of the
+    executed copy, which weighs as much as the page."""
+    for page in sorted((html / "_sources" / "notebooks").glob("*.ipynb")):
+        source = notebooks / f"{page.stem}.py"
+        shutil.copy(source, page.with_suffix(".py"))
+        jupytext.write(jupytext.read(source), page)
+
+
+def drop_unread_files(html: Path) -> None:
+    """Take out what the theme carries along and no page of ours loads: maps for its developers, other languages."""
+    for unread in (html / "_static").rglob("*.map"):
+        unread.unlink()
+    shutil.rmtree(html / "_static" / "locales", ignore_errors=True)
+
+
+def give_icon(html: Path, icon: str = "_static/favicon.png") -> None:
+    """Name the book's icon on the page that only leads on: a browser asks for /favicon.ico otherwise."""
+    opening = html / "index.html"
+    text = opening.read_text(encoding="utf-8") if opening.is_file() else ""
+    if text and 'rel="icon"' not in text and (html / icon).is_file():
+        opening.write_text(f'<link rel="icon" href="{icon}"/>\n{text}', encoding="utf-8")
 
 
 def lighten(html: Path) -> None:
