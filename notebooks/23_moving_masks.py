@@ -18,8 +18,8 @@
 # %% [markdown]
 # # Moving masks
 #
-# The mask of PAGE-4D is said to tell what moves. DAVIS has a way to ask: how much of the true mask a predicted one
-# covers (J), and how well it follows the outline (F).
+# A mask of what moves can be judged like a segmentation: how much of the true mask it covers (J), and how well it
+# follows the outline (F). The mask inside PAGE-4D was made for another purpose, and this page measures both sides of it.
 #
 # **You will learn** what J and F count, how to score the network's mask, the geometric one and anybody else's, and why a
 # mask that helps the poses need not be a good segmentation.
@@ -52,6 +52,18 @@ page4d.check_parameters()
 # The network's own mask comes from its mask head: a number for each patch, below zero where pose tokens are told to
 # look away. The geometric mask needs no mask head: a pixel moves where depth and cameras contradict a still world. Both
 # are brought to the pixels of the truth; all moving things count as one.
+#
+# The two know different things. The network's mask is learned: it sees that something *looks like* a thing that moves,
+# in one frame and at one place, and it can be right about a person who stands still for a moment. It pays for that with
+# its grain, a patch of pixels at a time, and with the fact that nobody in the paper's training tells it what moves: the
+# mask is rewarded when the camera comes out right {cite}`zhou2025page4d`. What hinders the pose is pushed down, whether it
+# moves or is merely blank, shiny or far away. The geometric mask follows an argument. Take a pixel's depth, carry the
+# point into another frame with the two cameras, and look there: if that frame sees *through* the place where the point
+# should be, or if the picture there has moved in another way than the cameras explain, the point was not still. This
+# needs no training, but it needs depth and cameras, and every error in them looks like motion. It cannot see a thing
+# that moves along the line of sight slowly, and it says nothing about a single frame.
+#
+# So neither mask is "the" motion mask of the network, and a table has to say which one it scored.
 
 # %%
 from dataclasses import replace
@@ -67,8 +79,27 @@ for name in weights.split(","):
     results.append(replace(study, moving="model").score(name, model))
 
 # %% [markdown]
-# J mean is the intersection over the union, J recall the share of frames above one half, F mean the F-measure of the
-# outlines. A frame in which nothing moves and nothing is called moving scores one.
+# ## J and F
+#
+# Write $P$ for the set of pixels that a mask calls moving and $T$ for those that truly move. The region measure of a
+# frame is the intersection over the union {cite}`perazzi2016davis`,
+#
+# $$J = \frac{|P \cap T|}{|P \cup T|}.$$
+#
+# It is 1 for a perfect mask and 0 for one that misses everything, and it is harsh in between: a mask that finds all of
+# $T$ and as much again elsewhere has a $J$ of one half, and so has a mask that finds exactly half of $T$ and nothing
+# else. *J mean* is the mean over frames and sequences, *J recall* the share of frames whose $J$ is above one half. A
+# frame in which nothing moves and nothing is called moving scores one, for nothing was there to find.
+#
+# The outline measure asks where the edge runs. A pixel of the predicted outline counts as right if a pixel of the true
+# outline lies within 0.8 % of the image's diagonal; that share is the precision $p$. Asked the other way round it is
+# the recall $r$, and
+#
+# $$F = \frac{2\,p\,r}{p + r}.$$
+#
+# $J$ grows with area and hardly notices a lost hand; $F$ notices the hand and does not care how large the body is. On the
+# small pictures of this page the allowed distance is a pixel or two, so that a mask made of patches, whose edges run
+# along a grid, cannot have a good $F$ whatever it has understood.
 
 # %%
 scores_table(results).round(3)
@@ -78,12 +109,70 @@ print(measured_on(results))
 print("\n".join(failures(results)) or "no sequence failed")
 
 # %% [markdown]
+# ## Beside masks that know nothing
+#
+# A $J$ means nothing until one knows what a mask without any knowledge has. Three such masks cost no network. The first
+# calls everything moving: its $J$ is the share of pixels that move. The second calls nothing moving and scores only in
+# frames where nothing moves. The third is a disc in the middle of the picture as large as a quarter of it, because
+# people point cameras at what they care about. Where the disc does well, a data set is easy in a way that has nothing
+# to do with motion.
+
+# %%
+import numpy as np
+from page4d.result import iou
+
+
+def true_masks(sequence):
+    read = (sequence.read_motion(image) for image in sequence.images)
+    return [truth.moving & truth.known for truth in read if truth is not None]
+
+
+def answers(shape):
+    h, w = shape
+    y, x = np.mgrid[:h, :w]
+    far = ((y - h / 2) / h) ** 2 + ((x - w / 2) / w) ** 2
+    middle = far < 0.25 / np.pi
+    return {
+        "everything moves": np.full(shape, True),
+        "nothing moves": np.full(shape, False),
+        "a disc in the middle": middle,
+    }
+
+
+# %%
+import pandas as pd
+
+known_nothing = {}
+for sequence in study.sequences():
+    for mask in true_masks(sequence):
+        for name, answer in answers(mask.shape).items():
+            known_nothing.setdefault(name, []).append(iou(answer, mask))
+strongest = max(known_nothing, key=lambda name: np.mean(known_nothing[name]))
+pd.DataFrame({"J mean": {name: np.mean(v) for name, v in known_nothing.items()}}).round(
+    3
+)
+
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+floor = np.mean(known_nothing[strongest])
+ways = ("geometric", "model") * len(weights.split(","))
+told = []
+for way, scores in zip(ways, results, strict=True):
+    found = scores.mean["region_mean"]
+    side = "above" if found > floor else "not above"
+    told.append(f"- {scores.origin['label']}, {way} mask: J {found:.2f}, {side} it")
+Markdown(
+    f"The strongest of the three is *{strongest}* with a J of {floor:.2f}. Beside it:\n\n"
+    + "\n".join(told)
+)
+
+# %% [markdown]
 # ## What the numbers look like
 #
 # The picture shows one frame with the truth and both masks.
 
 # %%
-import numpy as np
 from page4d.result import model_score, moving_mask
 
 sequence, label = study.sequences()[0], weights.split(",")[-1]
@@ -111,6 +200,72 @@ for axis in axes:
 # rightly but never crosses zero has a J near zero and still steers the attention; its order is what the exams of the
 # built-in networks measure (*mask AUC*).
 #
+# ## Where to cut
+#
+# Zero is where the network turns from one to the other, but nothing makes zero the best place to cut for $J$. The next
+# figure moves the cut over all values that the mask takes in this sequence. On the left nothing is cut away and
+# everything moves, on the right nothing does. If the curve has its top far from zero, the mask has the right order and
+# the wrong zero; if it is low everywhere, it does not know what moves. The best cut was found by looking at the truth,
+# so it is an upper bound and never a result: a number reported at a cut that was tuned on the test set flatters.
+
+
+# %%
+def as_seen(mask, box, original):
+    """The truth at the pixels that the network saw."""
+    h, w = prediction.depth.shape[1:]
+    x0, y0, x1, y1 = box
+    scale = np.array(mask.shape) / original
+    rows = (y0 + (y1 - y0) * (np.arange(h) + 0.5) / h) * scale[0]
+    columns = (x0 + (x1 - x0) * (np.arange(w) + 0.5) / w) * scale[1]
+    return mask[np.ix_(rows.astype(int), columns.astype(int))]
+
+
+# %% mystnb={"figure": {"caption": "J of one sequence against the place where the network's mask is cut, the network's own zero, and everything called moving.", "name": "fig-mask-cut"}}
+boxes = zip(
+    true_masks(sequence),
+    prediction.box_in_original,
+    prediction.original_hw,
+    strict=True,
+)
+truths = np.stack([as_seen(*box) for box in boxes])
+score = model_score(prediction) if prediction.mask is not None else None
+figure, axis = plt.subplots(figsize=(6.4, 3), layout="constrained")
+if score is not None:
+    cuts = np.quantile(score, np.linspace(0, 1, 60))
+    overlaps = [
+        np.mean([iou(s > cut, m) for s, m in zip(score, truths, strict=True)])
+        for cut in cuts
+    ]
+    axis.plot(cuts, overlaps, label="the network's mask")
+    axis.axvline(0, color="gray", linestyle=":", label="its zero")
+axis.axhline(truths.mean(), color="tab:orange", label="everything moves")
+axis.set(xlabel="cut", ylabel="J", ylim=(0, 1))
+legend = axis.legend(fontsize=8)
+
+# %% tags=["remove-input"]
+if score is None:
+    words = "These weights have no mask, so there is nothing to cut."
+else:
+    best = int(np.argmax(overlaps))
+    at_zero = np.mean([iou(s > 0, m) for s, m in zip(score, truths, strict=True)])
+    words = f"At zero J is {at_zero:.2f}; the best cut, {cuts[best]:.2f}, would have {overlaps[best]:.2f}."
+Markdown(words)
+
+# %% [markdown]
+# ## Why a good mask for poses may be a bad segmentation
+#
+# The mask enters the attention of the camera tokens as a bias: a patch with a low value is looked at less
+# ([Inside the model II: the mask](04_inside_the_model_mask)). For the pose it does not matter whether the whole of a
+# walking person is marked. It matters that the patches that would mislead the camera lose weight, and that enough still
+# patches keep theirs. A mask that marks a man's legs, which move, and leaves his chest, which hardly does, is right for
+# the pose and has half a $J$. A mask that also marks the sky costs the pose nothing, because there is nothing in the sky
+# to hold on to, and it ruins $J$. The other way round, a perfect segmentation of everything that *can* move also takes
+# away parked cars, which are as good as houses to a camera.
+#
+# Therefore this page does not say whether the mask helps. [Does the mask help?](06_does_the_mask_help) asks that, with
+# poses; methods that take a mask out of such a network without training {cite}`chen2025easi3r` are judged with $J$ and
+# $F$, because there the mask is the result.
+#
 # ## Anybody else's mask
 #
 # Masks as pictures, bright where something moves, are scored in the same way:
@@ -120,3 +275,70 @@ for axis in axes:
 # page4d evaluate run benchmark=mask-davis-2017 root=data/DAVIS weights=external:RAFT moving=model
 # page4d evaluate run benchmark=mask-davis-2016 root=data/DAVIS-2016 weights=mask moving=model
 # ```
+#
+# DAVIS 2016 has one mask a frame for all that moves; DAVIS 2017 tells objects apart, and here they count as one. The
+# released scripts leave out the first and the last frame, which `page4d evaluate` does too on DAVIS.
+#
+# ## Recap
+#
+# - J measures covered area, F the outline; a patch mask loses F to its grid.
+# - The learned mask and the geometric one answer different questions, and a table says which it scored.
+# - A J stands beside that of a mask that knows nothing, and a cut chosen on the truth is an upper bound.
+# - The mask is there for the poses. Its J is not its success.
+#
+# ## Exercises
+#
+# **1.** A mask finds exactly half of what moves and nothing else. Another finds all of it and as many pixels besides.
+# Compute both $J$ before you run the cell.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+strip = np.arange(100) < 20
+half, twice = np.arange(100) < 10, np.arange(100) < 40
+print(f"half of it: {iou(half, strip):.2f}, twice of it: {iou(twice, strip):.2f}")
+# Both are one half: J does not tell a careful mask from a greedy one.
+
+# %% [markdown]
+# **2.** Shift the true masks of the first sequence sideways by 1, 2, 4 and 8 pixels. How fast does $J$ fall, and for what
+# sort of things would it fall faster?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+for step in (1, 2, 4, 8):
+    moved = np.roll(truths, step, axis=2)
+    overlap = np.mean([iou(a, b) for a, b in zip(moved, truths, strict=True)])
+    print(f"{step} px: J {overlap:.2f}")
+# What is lost is a rim of that width, so small and thin things lose most.
+
+# %% [markdown]
+# **3.** Make the true mask as coarse as the network's: a block of 8 x 8 pixels moves if half of it does. What is the best
+# $J$ that any mask of patches can have here?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+h, w = (8 * (n // 8) for n in truths.shape[1:])
+inside = truths[:, :h, :w]
+blocks = inside.reshape(len(inside), h // 8, 8, w // 8, 8).mean((2, 4)) >= 0.5
+coarse = blocks.repeat(8, 1).repeat(8, 2)
+overlap = np.mean([iou(a, b) for a, b in zip(coarse, inside, strict=True)])
+print(f"J of the truth in patches: {overlap:.2f}")
+# Close to the bound, not above it by much: half a block is a rule of thumb, not the best choice of blocks.
+
+# %% [markdown]
+# **4.** Does the network's mask see motion or things? Compare its mean value on pixels that move with that on pixels that
+# stand still, frame by frame. In which frame is the gap smallest?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+if score is not None:
+    gaps = [
+        s[m].mean() - s[~m].mean()
+        for s, m in zip(score, truths, strict=True)
+        if m.any() and not m.all()
+    ]
+    print("gap by frame:", np.round(gaps, 2))
+# A gap in every frame, the first too, means that the mask needs no earlier frame to tell.
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`perazzi2016davis` define J and F and say why both are needed. {cite:t}`chen2025easi3r` read moving masks out of
+# the attention of a network that was never trained for them, {cite:t}`zhang2025monst3r` get theirs from flow and geometry
+# as the geometric mask here does, and {cite:t}`bescos2018dynaslam` show what masks of things that can move do for a
+# tracker of cameras. {cite:t}`zhou2025page4d` introduce the mask of this book.

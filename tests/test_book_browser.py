@@ -161,6 +161,52 @@ def test_pages_work_from_a_server(small_book: Path, browser: Any) -> None:
     assert coloured_share(seen.figures[0]) > 0.005
 
 
+def violations(browser: Any, address: str, theme: str) -> list[str]:
+    """What axe-core finds wrong with a page: impact, rule, and the first place."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = browser.new_page(viewport={"width": 1300, "height": 1000}, color_scheme=theme)
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(address)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
+    )
+    found = Axe().run(page).response["violations"]
+    page.close()
+    return [f"{one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
+
+
+def test_the_accessibility_check_finds_a_picture_without_words(browser: Any, tmp_path: Path) -> None:
+    page = tmp_path / "bare.html"
+    page.write_text("<!doctype html><html lang=en><title>x</title><main><h1>x</h1><img src=x.png></main></html>")
+    (found,) = violations(browser, page.as_uri(), "light")
+    assert found.startswith("critical image-alt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_any_page(small_book: Path, browser: Any, theme: str) -> None:
+    pages = [*small_book.glob("*.html"), *small_book.glob("notebooks/*.html")]
+    assert len(pages) > 5
+    found = {path.name: violations(browser, path.as_uri(), theme) for path in pages if path.name != "index.html"}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_a_chapter_is_offered_as_script_and_as_notebook_without_outputs(small_book: Path) -> None:
+    page = (small_book / "notebooks" / "01_small.html").read_text()
+    for suffix in ("py", "ipynb"):
+        assert f'href="../_sources/notebooks/01_small.{suffix}"' in page
+    script = (small_book / "_sources" / "notebooks" / "01_small.py").read_text()
+    assert "go.Scatter3d" in script
+    notebook = json.loads((small_book / "_sources" / "notebooks" / "01_small.ipynb").read_text())
+    assert not any(cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_nothing_is_carried_that_no_page_loads(small_book: Path) -> None:
+    assert list((small_book / "_static").rglob("*.map")) == []
+    assert 'rel="icon"' in (small_book / "index.html").read_text()
+
+
 @pytest.mark.slow
 def test_every_page_of_the_built_book(browser: Any) -> None:
     html = ROOT / "build" / "book" / "html"

@@ -20,6 +20,7 @@ from page4d.book.reference import (
     names_used,
     public_names,
     reference_page,
+    registered,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -86,7 +87,13 @@ def test_a_chapter_ends_with_the_names_that_it_uses(tmp_path):
     add_names_used(path)
     last = json.loads(path.read_text())["cells"][-1]
     assert last["cell_type"] == "markdown"
-    assert "{py:obj}`page4d.evaluate.interval`, {py:obj}`page4d.predict`" in last["source"]
+    assert "{py:obj}`page4d.evaluate.interval <page4d.evaluate.interval>`, " in last["source"]
+    assert "{py:obj}`page4d.predict <page4d.predict>`" in last["source"]
+
+
+def test_a_name_of_two_doors_leads_to_the_one_that_is_registered():
+    assert registered("page4d.result.moving_mask") == "page4d.moving_mask"
+    assert registered("page4d.evaluate.interval") == "page4d.evaluate.interval"
 
 
 def test_the_doors_are_those_of_the_package():

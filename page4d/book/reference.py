@@ -124,6 +124,16 @@ def names_used(source: str) -> Iterator[str]:
                 yield name
 
 
+def registered(name: str) -> str:
+    """The name under which the reference holds a thing: that of the first door that offers it."""
+    door, _, last = name.rpartition(".")
+    value = getattr(importlib.import_module(door), last, None)
+    for first in DOORS:
+        if value is not None and last in public_names(first) and getattr(importlib.import_module(first), last) is value:
+            return f"{first}.{last}"
+    return name
+
+
 def add_names_used(notebook: Path) -> None:
     """End an executed chapter with links to the reference of every name that it uses."""
     stored = json.loads(notebook.read_text(encoding="utf-8"))
@@ -131,7 +141,7 @@ def add_names_used(notebook: Path) -> None:
     names = list(names_used("\n".join(code)))
     if not names:
         return
-    links = ", ".join(f"{{py:obj}}`{name}`" for name in names)
+    links = ", ".join(f"{{py:obj}}`{name} <{registered(name)}>`" for name in names)
     cell = {"cell_type": "markdown", "id": "names-used", "metadata": {}, "source": f"**Names used here:** {links}"}
     stored["cells"].append(cell)
     notebook.write_text(json.dumps(stored), encoding="utf-8")

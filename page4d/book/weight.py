@@ -1,4 +1,4 @@
-"""What makes pages light: scripts only where they are needed, and of the theme's icons only those that pages show."""
+"""The last touch on built pages: light, with downloads, and with landmarks where the theme forgot them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\
 SHOWN = re.compile(r"\bfa-([a-z0-9-]+)")
 # The theme's script draws these by name while a page is open.
 ALWAYS = frozenset({"circle-half-stroke", "moon", "sun", "xmark", "bars", "angle-right", "angle-left"})
+HOME = re.compile(r'<a class="navbar-brand logo".*?</a>', re.DOTALL)
 SCRIPT = "_static/scripts/fontawesome.js"
 
 
@@ -53,6 +54,13 @@ def give_icon(html: Path, icon: str = "_static/favicon.png") -> None:
     text = opening.read_text(encoding="utf-8") if opening.is_file() else ""
     if text and 'rel="icon"' not in text and (html / icon).is_file():
         opening.write_text(f'<link rel="icon" href="{icon}"/>\n{text}', encoding="utf-8")
+
+
+def mark_home(html: Path) -> None:
+    """Make the theme's link to the first page a landmark, as all else on a page stands in one."""
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(HOME.sub(r'<nav aria-label="Home">\g<0></nav>', text, count=1), encoding="utf-8")
 
 
 def lighten(html: Path) -> None:
