@@ -18,11 +18,11 @@
 # %% [markdown]
 # # Where the error sits
 #
-# A mean over all pixels hides where a network fails: on what moves, or everywhere. And a confidence is worth something
-# only if it is low where the error is high.
+# A mean over all pixels hides where a network fails. This page takes the depth error apart: into what moves and what
+# stands still, into trusted and distrusted pixels, and, on one pair of photographs, into a picture of the error.
 #
 # **You will learn** how the depth error splits into moving and still pixels, how a sparsification curve is read, and
-# what its area (AUSE) says.
+# what its area (AUSE) says; and how small networks that saw nothing but a synthetic world do on a photograph.
 #
 # **Needs**: 1 GB of memory and a minute on any computer for the built-in networks on synthetic scenes. On Sintel, flow,
 # depth and cameras together tell what moves:
@@ -32,7 +32,8 @@
 #     -p weights vggt,nomask,mask -p out evaluation -p device cuda
 # ```
 #
-# **The small run** uses rendered scenes with exact depth and masks. Nothing here was run on Sintel.
+# **The small run** uses rendered scenes with exact depth and masks, and the stereo pair that comes with scikit-image.
+# Nothing here was run on Sintel.
 
 # %% tags=["parameters"]
 weights = "vggt-tiny,tiny,page4d-tiny-mask"
@@ -50,7 +51,21 @@ page4d.check_parameters()
 # ## Moving and still
 #
 # All pixels of a sequence are aligned with one scale, and only then told apart: a network that is right about the room
-# and wrong about the people in it shows both. Weighed by their pixels, the two parts make up the whole.
+# and wrong about the people in it shows both. Weighed by their pixels, the two parts make up the whole. With $d_i$ the
+# predicted depth of pixel $i$, $\bar d_i$ the true one, $s$ the one scale of the sequence, and $M$ the pixels that move,
+#
+# $$\mathrm{AbsRel} = \frac{1}{n} \sum_i \frac{|s\,d_i - \bar d_i|}{\bar d_i}
+# = \frac{|M|}{n}\,\mathrm{AbsRel}_{M} + \Big(1 - \frac{|M|}{n}\Big)\,\mathrm{AbsRel}_{\text{still}}.$$
+#
+# The order of the two steps matters. If the moving part were aligned by a scale of its own, a person who floats a metre
+# before the place where he stands would come out right, for his shape is. Aligned with the room, he is wrong by that
+# metre, and this is the error that a robot or a film editor meets. On the other hand the scale follows the majority, so
+# in a picture that is mostly a moving thing, the *still* part carries the error of a scale that was fitted to the other.
+#
+# That moving things are harder is plausible: multi-view geometry says nothing about them
+# ([Why moving scenes break poses](18_why_moving_scenes_break_poses)), so that a network has to fall back on how such a
+# thing looks in a single picture. Plausible is not measured. Things that move here are also nearer, smaller, and have
+# more edge for their area, and each of these alone makes a relative error larger.
 
 # %%
 from page4d.evaluate import failures, measured_on, open_study, scores_table
@@ -65,6 +80,17 @@ for name in weights.split(","):
 columns = ("abs_rel", "abs_rel_still", "abs_rel_moving", "ause")
 scores_table(results, columns).round(3)
 
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+told = []
+for scores in results:
+    moving, still = scores.mean["abs_rel_moving"], scores.mean["abs_rel_still"]
+    told.append(
+        f"- {scores.origin['label']}: the error on what moves is {moving / still:.2f} times that on what stands still"
+    )
+Markdown("\n".join(told))
+
 # %% tags=["hide-input"]
 print(measured_on(results))
 print("\n".join(failures(results)) or "no sequence failed")
@@ -72,9 +98,17 @@ print("\n".join(failures(results)) or "no sequence failed")
 # %% [markdown]
 # ## Does the confidence know?
 #
+# The network gives each depth a confidence $c \geq 1$. It was trained with it: the loss multiplies each pixel's error by
+# its confidence and takes $\alpha \log c$ off as a reward ([Losses, with formulas](20_losses_with_formulas)), so that the
+# best $c$ for a pixel is inversely proportional to the error that the network has to expect there
+# {cite}`kendall2017uncertainties`. Whether it learned to expect its errors is a question of its own. No scale of $c$ is
+# comparable between networks, so only the order is asked for.
+#
 # Take the least trusted pixels away, share by share, and look at the mean error of the rest. Under an oracle, which
 # takes the worst pixels first, it falls fastest; under a confidence that knows nothing it stays where it is. AUSE is the
-# area between the curve and the oracle's, zero for a confidence that orders pixels as their errors do.
+# area between the curve and the oracle's, zero for a confidence that orders pixels as their errors do. A confidence can
+# also be worse than none: if it trusts most where it is most wrong, its curve rises above one. Pixels of equal confidence
+# are taken away together on average, so that the order in which they are stored cannot help.
 
 # %%
 import numpy as np
@@ -117,7 +151,133 @@ glue("chance", curve.ause_of_chance, display=False)
 
 # %% [markdown]
 # In this sequence the area is {glue:text}`ause:.2f`, where a confidence without any knowledge has
-# {glue:text}`chance:.2f`.
+# {glue:text}`chance:.2f`. The absolute area says little, because it depends on how unequal the errors are: where all
+# pixels are equally wrong, nothing can be ordered and every confidence is as good as any other. Read it beside the area
+# of chance.
+#
+# ## Where in the picture
+#
+# Numbers say how much, a map says where. The next figure shows the relative error of one frame beside the confidence
+# with which the network gave it. Three places to look at first: edges, where half a pixel of misplacement is a whole step
+# of depth; what is far, where little parallax is left; and what moves.
+
+# %% mystnb={"figure": {"caption": "One frame: the picture, the relative error of its depth (bright is wrong, cut at 0.5), the logarithm of its confidence (bright is sure), and what truly moves.", "name": "fig-error-map"}}
+frame = frames[len(frames) // 2]
+known = frame.gt > 0
+error = np.abs(scale * frame.pred - frame.gt) / np.where(known, frame.gt, 1)
+shown = {
+    "relative error": (np.where(known, error, np.nan), "inferno", 0.5),
+    "log confidence": (np.log(frame.confidence), "viridis", None),
+}
+if frame.motion is not None:
+    shown["moves"] = (frame.motion.moving, "gray", 1)
+figure, axes = plt.subplots(1, 1 + len(shown), figsize=(9, 2.6), layout="constrained")
+axes[0].imshow(prediction.images[len(frames) // 2])
+axes[0].set_title("frame")
+for axis, (name, (values, colours, most)) in zip(axes[1:], shown.items(), strict=True):
+    axis.imshow(values, cmap=colours, vmin=0, vmax=most)
+    axis.set_title(name)
+for axis in axes:
+    done = axis.set_axis_off()
+
+# %% [markdown]
+# ## Near and far
+#
+# A relative error weighs a centimetre at arm's length like ten centimetres at ten arms' lengths. Split by true depth it
+# shows whether a network is wrong by a *share* everywhere, which a wrong scale would do, or at one end of the room.
+
+# %%
+import itertools
+
+import pandas as pd
+
+gt = np.concatenate([f.gt[f.gt > 0] for f in frames])
+wrong = np.concatenate(errors)
+ends = np.quantile(gt, [0, 0.25, 0.5, 0.75, 1])
+bands = {}
+for nearest, farthest in itertools.pairwise(ends):
+    inside = (gt >= nearest) & (gt <= farthest)
+    bands[f"{nearest:.2f} to {farthest:.2f}"] = {
+        "mean relative error": wrong[inside].mean()
+    }
+by_depth = pd.DataFrame(bands).T.rename_axis("true depth")
+by_depth.round(3)
+
+# %% tags=["remove-input"]
+worst = by_depth["mean relative error"].idxmax()
+spread = by_depth["mean relative error"].max() / by_depth["mean relative error"].min()
+Markdown(
+    f"The quarter of pixels with depth {worst} is the worst; its error is {spread:.1f} times that of the best quarter."
+)
+
+# %% [markdown]
+# ## A photograph
+#
+# Everything so far was rendered. "Motorcycle" is a pair of photographs from the Middlebury stereo data of 2014
+# {cite}`scharstein2014middlebury`, with depth measured by structured light; scikit-image carries it at a quarter of its
+# size. The two cameras look the same way, 19 centimetres apart. Depth is given for the left picture.
+#
+# The small networks never saw a photograph. So this is no benchmark but a single pair, shown because it is easy to fool
+# oneself in a world that one made oneself. Each network stands beside a constant: the same depth everywhere, with the
+# scale that suits it best.
+
+# %%
+from page4d.evaluate import stereo_pair
+
+photographs = {}
+for name in weights.split(","):
+    model = page4d.PAGE4D.from_pretrained(name, device=device)
+    clip = stereo_pair().at(model.config.img_size, model.config.patch_size)
+    photographs[name] = page4d.predict(model, clip.images)
+true_depth = clip.depth[0].numpy()
+measured = true_depth > 0
+
+
+def off(depth):
+    """Relative error where depth was measured, after one scale, the ratio of the medians."""
+    ours, true = depth[measured], true_depth[measured]
+    return np.abs(ours * np.median(true) / np.median(ours) - true) / true
+
+
+# %%
+real = {name: off(found.depth[0]).mean() for name, found in photographs.items()}
+real["one depth everywhere"] = off(np.ones_like(true_depth)).mean()
+pd.DataFrame({"mean relative error": real}).round(3)
+
+# %% tags=["remove-input"]
+constant = real["one depth everywhere"]
+told = []
+for name in photographs:
+    change = 1 - real[name] / constant
+    size = (
+        "no difference worth the name"
+        if abs(change) < 0.02
+        else f"{abs(change):.0%} {'better' if change > 0 else 'worse'}"
+    )
+    told.append(f"- {name} beside the constant: {size}")
+Markdown(
+    "\n".join(told)
+    + "\n\nOne pair has no interval: this is what happened on this picture, not how networks do on photographs."
+)
+
+# %% mystnb={"figure": {"caption": "The left photograph, its measured depth (white: not measured), and what the last network makes of it after one scale. One colour scale for both depths.", "name": "fig-motorcycle"}}
+found = photographs[weights.split(",")[-1]].depth[0]
+scaled = found * np.median(true_depth[measured]) / np.median(found[measured])
+low, high = np.quantile(true_depth[measured], [0.02, 0.98])
+figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+axes[0].imshow(clip.images[0].permute(1, 2, 0))
+for axis, depth in zip(
+    axes[1:], (np.where(measured, true_depth, np.nan), scaled), strict=True
+):
+    drawn = axis.imshow(depth, cmap="turbo_r", vmin=low, vmax=high)
+figure.colorbar(drawn, ax=axes[1:], label="z (m)")
+for axis, title in zip(axes, ("photograph", "measured", "predicted"), strict=True):
+    axis.set_title(title)
+    done = axis.set_axis_off()
+
+# %% [markdown]
+# What the networks say of the two cameras of this pair, beside a camera that never moves and beside classical matching of
+# points, stands on their model cards.
 #
 # ## What it costs
 #
@@ -130,3 +290,61 @@ glue("chance", curve.ause_of_chance, display=False)
 # ```
 #
 # The second prints every model beside one, paired over sequences, with intervals and a verdict in words.
+#
+# ## Recap
+#
+# - One scale for the whole picture first, then parts: moving and still, near and far.
+# - A confidence is judged by the order in which it puts pixels, beside the oracle's and beside chance.
+# - An error map finds in a second what no table says.
+# - A photograph is another world than a rendered one. A network stands beside a constant in both.
+#
+# ## Exercises
+#
+# **1.** Check that the two parts make up the whole, on the frame of the error map.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+if frame.motion is not None:
+    moving = frame.motion.moving[known]
+    share = moving.mean()
+    parts = (
+        share * error[known][moving].mean() + (1 - share) * error[known][~moving].mean()
+    )
+    print(f"whole {error[known].mean():.4f}, parts together {parts:.4f}")
+
+# %% [markdown]
+# **2.** Replace the confidence by nearness: trust what is predicted to be near. Is its area smaller than that of the
+# network's own confidence?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+nearness = np.concatenate([-f.pred[f.gt > 0] for f in frames])
+plain = sparsification(np.concatenate(errors), nearness)
+print(f"AUSE by nearness {plain.ause:.2f}, by confidence {curve.ause:.2f}")
+# A rule without learning is the baseline that a learned confidence has to beat.
+
+# %% [markdown]
+# **3.** Any growing function of the confidence orders pixels alike. Show that the area does not change under a logarithm,
+# and turns over under a change of sign.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+order = np.concatenate(trust)
+for name, values in {"c": order, "log c": np.log(order), "-c": -order}.items():
+    print(f"{name:>6}: {sparsification(np.concatenate(errors), values).ause:.3f}")
+
+# %% [markdown]
+# **4.** How much of the error sits on edges of depth? Compare pixels whose depth differs from a neighbour's by more than
+# 5 % with the others.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+steps = np.abs(np.diff(frame.gt, axis=1, append=frame.gt[:, -1:]))
+steps = np.maximum(steps, np.abs(np.diff(frame.gt, axis=0, append=frame.gt[-1:])))
+edge = (steps > 0.05 * frame.gt)[known]
+print(
+    f"{edge.mean():.0%} of the pixels are edges and hold {error[known][edge].sum() / error[known].sum():.0%} of the error"
+)
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`kendall2017uncertainties` for a confidence that a network learns, {cite:t}`eigen2014depth` for depth errors and
+# the scale in them, {cite:t}`butler2012sintel` for the film with exact depth, {cite:t}`scharstein2014middlebury` for the
+# photographs, {cite:t}`zhou2025page4d` for a network that treats moving pixels apart.

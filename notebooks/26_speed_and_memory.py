@@ -40,6 +40,7 @@ import page4d
 page4d.check_parameters()
 
 # %%
+import itertools
 import json
 
 import matplotlib.pyplot as plt
@@ -62,7 +63,20 @@ print(f"stored: {', '.join(stored) or 'nothing'}")
 # What a pass needs follows from the code, so it can be told without running it: weights, pictures, and what the fuller of
 # the two stages, the attention blocks and the dense heads, holds at its fullest moment. `page4d predict` tells it before
 # it begins. Attention over all frames makes the *time* grow with the square of their number; the memory grows with the
-# number itself, because fused attention never writes its matrix down.
+# number itself, because fused attention never writes its matrix down {cite}`dao2022flashattention`.
+#
+# The two growths are worth keeping apart, for they end in different ways. Let a frame have $P$ tokens and the clip $S$
+# frames. A frame block compares tokens within each frame, $S P^2$ comparisons; a global block compares all with all,
+# $(S P)^2$. Their ratio is $S$: with ten frames the global blocks do ten times the comparisons of the frame blocks, with two
+# hundred two hundred times. Memory on the other hand is held by *activations*, the tokens of the blocks being computed and
+# those that the heads will read, and there are $S P$ of them. So too many frames first make a pass slow and then, at some
+# number, impossible. The first is noticed, the second is an error after minutes of waiting, which is why the package
+# tells it beforehand.
+#
+# Which of the two stages is fuller depends on the number of frames. The dense heads work on a fixed number of frames at
+# a time, so they cost a constant sum however long the clip is; the tokens cost a sum per frame. For few frames the
+# constant decides and the curve below is flat, for many the tokens do and it becomes a straight line of slope one, on
+# axes that are both logarithmic.
 
 # %%
 config = PAGE4DConfig()
@@ -112,10 +126,49 @@ for row in rows:
     )
 
 # %% [markdown]
+# ## How long it takes
+#
+# The same measurements carry seconds. If a pass were all global attention, its time would grow with the square of its
+# frames; if it were all frame blocks and heads, with the number itself. Between two measured lengths the exponent says
+# where the pass is: $\\log(t_2/t_1) / \\log(S_2/S_1)$.
+
+# %%
+spans = []
+for shorter, longer in itertools.pairwise(rows):
+    time = np.log(longer["seconds"] / shorter["seconds"])
+    more = np.log(longer["frames"] / shorter["frames"])
+    per_frame = longer["seconds"] / longer["frames"]
+    span = f"{shorter['frames']} to {longer['frames']}"
+    spans.append(
+        {"frames": span, "exponent": time / more, "s a frame at the end": per_frame}
+    )
+pd.DataFrame(spans, columns=["frames", "exponent", "s a frame at the end"]).round(3)
+
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+words = "No pass was measured here."
+if spans:
+    last = spans[-1]["exponent"]
+    near = (
+        "nearer to two than to one: attention over all frames decides"
+        if last > 1.5
+        else "nearer to one than to two: work that grows with the frames alone decides"
+    )
+    words = f"At the long end the exponent is {last:.2f}, {near}."
+Markdown(words)
+
+# %% [markdown]
+# A practical reading: twice the frames in one pass cost up to four times the time, in two passes twice. Windows are
+# therefore not only for small cards. What they cost is the join, of which the end of this page speaks, and frames that
+# could have seen each other and do not. Methods that make the global blocks themselves cheaper, by merging tokens
+# {cite}`shen2025fastvggt` or by working along the film {cite}`deng2025vggtlong`, stand between the two.
+#
 # ## What fits on which card
 #
 # With a gigabyte for CUDA itself and a twentieth for gaps between blocks of memory. What does not fit in one pass goes in
-# windows: `page4d predict --window`.
+# windows: `page4d predict --window`. Half the precision takes less than half the memory away, for the weights of some
+# parts and the sums of the heads stay in float32.
 
 # %% mystnb={"figure": {"caption": "The most frames of one pass, by the card's memory.", "name": "tab-cards"}}
 cards = {8: "8 GB", 12: "12 GB", 16: "16 GB", 24: "24 GB", 48: "48 GB", 80: "80 GB"}
@@ -129,6 +182,13 @@ pd.DataFrame(table, index=list(cards.values()))
 #
 # In windows a film is decoded, predicted and written part by part. The figures are of the small network on one core, for
 # films that differ in nothing but their length; a straight level line is what was promised.
+#
+# This is easier to promise than to keep. A decoder that hands out the whole film, a list that collects predictions until
+# the end, a file that has to be closed before it can be read: any of them makes memory grow with the film, slowly enough
+# that ten seconds look fine and ten minutes do not. So the test is not that a film passes, but that a film of many times
+# the length passes with the same peak. What is allowed to grow is the disk. And a run that takes an hour will be killed
+# some day; each window is written as soon as it is done, and a second start goes on after the last whole one. The row
+# below says whether a film that was killed and started again has the same bits as one that was not.
 
 # %% mystnb={"figure": {"caption": "Peak memory and processor time of films of three lengths, and what they store.", "name": "tab-films"}}
 films = stored.get("films", {})
@@ -157,6 +217,18 @@ else:
 # Every window has a scale of its own. Exact geometry of a 1,000-frame walk was cut into windows, and each was given another
 # world, another scale, noise on depth, and pixels five times too far. Least squares divides by the variance of its noisy
 # source, so that the scale shrinks at every join; the median of depth ratios and a reweighted rigid fit do not.
+#
+# The reason is old and worth seeing once. Two windows share frames, and in them every pixel has a point in both. Their
+# relation is a similarity, and the textbook answer for its scale is least squares {cite}`umeyama1991`,
+#
+# $$\hat s = \frac{\sum_i \langle \mathbf{y}_i, R\,\mathbf{x}_i \rangle}{\sum_i \|\mathbf{x}_i\|^2}$$
+#
+# for centred points. Noise on $\mathbf{y}$ averages out of the numerator. Noise of variance $\sigma^2$ on
+# $\mathbf{x}$ does not average out of the denominator: it adds $\sigma^2$ to every term, so that $\hat s$ comes out too
+# small by about $1 / (1 + \sigma^2 / \operatorname{var}\mathbf{x})$. One per cent at a join is invisible. After a hundred
+# joins it is $0.99^{100}$, and a third of the walk's size is left. Wrong pixels make it worse, because a point five times
+# too far counts twenty-five times in the denominator. A *ratio* of depths, pixel by pixel, has no such sum, and its
+# median does not care how far off the wrong pixels are, as long as they are fewer than half.
 
 # %% mystnb={"figure": {"caption": "Scale and place at the end of a walk whose windows were joined by least squares and as page4d does it.", "name": "fig-joins"}}
 joins = stored.get("joins", {}).get("rows", [])
@@ -181,13 +253,63 @@ for level in ((0.02, 0.01), (0.1, 0.05)):
         )
 
 # %% [markdown]
-# :::{admonition} Exercise
-# :class: tip
-# A card has 24 GB and a clip 300 frames of 518 x 336 px. In how many windows with an overlap of 4 does it go?
-# :::
+# ## Recap
 #
-# :::{admonition} Solution
-# :class: dropdown
-# Take the most frames that fit, $n$, from the table above. The first window holds $n$ frames, each further one adds
-# $n - 4$, so it takes $1 + \lceil (300 - n) / (n - 4) \rceil$ windows if $n < 300$, and one pass otherwise.
-# :::
+# - Time grows with the square of the frames of a pass, memory with their number.
+# - The memory of a pass is computed before it starts; dots on the card say how far the account is off.
+# - A film in windows has the peak of one window, whatever its length.
+# - A join by least squares shrinks the scale at every step; a median of ratios does not.
+#
+# ## Exercises
+#
+# **1.** A card has 24 GB and a clip 1,500 frames of this size. In how many windows with an overlap of 4 does it go, in
+# each precision?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+for name, one in {"bfloat16": half, "float32": single}.items():
+    most = frames_that_fit(one, cuda, 24 * 10**9)
+    windows = 1 + max(0, -(-(1500 - most) // (most - 4)))
+    print(f"{name}: {most} frames fit, so {windows} windows")
+# The first window holds all that fits, each further one adds all but the overlap.
+
+# %% [markdown]
+# **2.** How many frames fit into 24 GB if pictures are half as wide and half as high? Four times as many?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+patch = config.patch_size
+lower = [side // 2 // patch * patch for side in (height, width)]
+smaller = ForwardPass(config, 1, *lower, torch.bfloat16, torch.bfloat16)
+both = [frames_that_fit(one, cuda, 24 * 10**9) for one in (half, smaller)]
+print(
+    f"{both[0]} at full size, {both[1]} at {lower[0]} x {lower[1]} px: {both[1] / both[0]:.1f} times"
+)
+# Not exactly four: sides are cut to whole patches, and the weights are the same.
+
+# %% [markdown]
+# **3.** Fit a scale by least squares to points with noise and watch the bias: draw 100,000 points, scale them by 2, add
+# noise of a tenth of their spread to the *source*, and fit. How much is left after fifty such joins?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+rng = np.random.default_rng(0)
+x = rng.normal(size=100_000)
+y = 2 * x
+noisy = x + rng.normal(0, 0.1, x.shape)
+fitted = (noisy * y).sum() / (noisy**2).sum()
+print(
+    f"fitted {fitted:.4f} in place of 2; after fifty joins {(fitted / 2) ** 50:.2f} of the size is left"
+)
+
+# %% [markdown]
+# **4.** Do the same with the median of the ratios, and with one point in twenty made five times as large.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+spoilt = np.where(rng.random(x.shape) < 0.05, 5 * noisy, noisy)
+squares = (spoilt * y).sum() / (spoilt**2).sum()
+print(f"least squares {squares:.3f}, median of ratios {np.median(y / spoilt):.3f}")
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`dao2022flashattention` for attention that never writes its matrix, {cite:t}`wang2025vggt` for the quoted
+# memory, {cite:t}`deng2025vggtlong` and {cite:t}`shen2025fastvggt` for long films, {cite:t}`umeyama1991` for the fit
+# that shrinks, {cite:t}`fischler1981ransac` for the idea that wrong points should not vote.

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         differences as differences,
         one_at_a_time as one_at_a_time,
     )
+    from page4d.evaluate.real_pictures import stereo_pair as stereo_pair
     from page4d.evaluate.rules import Rules as Rules
     from page4d.evaluate.statistics import (
         Effect as Effect,
