@@ -130,7 +130,7 @@ for row in rows:
 #
 # The same measurements carry seconds. If a pass were all global attention, its time would grow with the square of its
 # frames; if it were all frame blocks and heads, with the number itself. Between two measured lengths the exponent says
-# where the pass is: $\\log(t_2/t_1) / \\log(S_2/S_1)$.
+# where the pass is: $\log(t_2/t_1) / \log(S_2/S_1)$.
 
 # %%
 spans = []
@@ -167,8 +167,7 @@ Markdown(words)
 # ## What fits on which card
 #
 # With a gigabyte for CUDA itself and a twentieth for gaps between blocks of memory. What does not fit in one pass goes in
-# windows: `page4d predict --window`. Half the precision takes less than half the memory away, for the weights of some
-# parts and the sums of the heads stay in float32.
+# windows: `page4d predict --window`.
 
 # %% mystnb={"figure": {"caption": "The most frames of one pass, by the card's memory.", "name": "tab-cards"}}
 cards = {8: "8 GB", 12: "12 GB", 16: "16 GB", 24: "24 GB", 48: "48 GB", 80: "80 GB"}

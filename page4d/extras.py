@@ -29,8 +29,10 @@ EXTRAS_OF = {
     "papermill": ("book",),
     "pillow_heif": ("heic",),
     "plotly": ("view",),
+    "playwright": ("pdf",),
     "pyarrow": ("data",),
     "pycolmap": ("colmap",),
+    "pypdf": ("pdf",),
     "rerun": ("rerun",),
     "tensorboard": ("train",),
 }

@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,8 @@ import pytest
 from book_project import ROOT, write_project
 from PIL import Image
 
+from page4d.book.pdf import print_book
+from page4d.book.site import pages_of
 from page4d.book.sphinx import MATHJAX
 from page4d.book.weight import SCRIPT
 from page4d.cli import main
@@ -91,6 +94,12 @@ def visit(browser: Any, address: str) -> Visit:
     seen.formulas = page.locator("mjx-container svg").count()
     page.close()
     return seen
+
+
+def printed_beside(html: Path, target: Path) -> int:
+    """Print a book; Playwright runs once in a thread, and the tests' own browser is open in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(print_book, html, pages_of(html.parent), target).result()
 
 
 def coloured_share(picture: Image.Image) -> float:
@@ -200,6 +209,18 @@ def test_a_chapter_is_offered_as_script_and_as_notebook_without_outputs(small_bo
     assert "go.Scatter3d" in script
     notebook = json.loads((small_book / "_sources" / "notebooks" / "01_small.ipynb").read_text())
     assert not any(cell.get("outputs") for cell in notebook["cells"])
+
+
+def test_the_book_goes_on_paper_with_stills(small_book: Path, browser: Any, tmp_path: Path) -> None:
+    from pypdf import PdfReader
+
+    sheets = printed_beside(small_book, tmp_path / "book.pdf")
+    printed = PdfReader(tmp_path / "book.pdf")
+    assert len(printed.pages) == sheets >= 4
+    assert [item.title for item in printed.outline][:2] == ["A small book", "1. A small chapter"]
+    pages = [page for page in printed.pages if "Points on a spiral." in page.extract_text()]
+    assert any(coloured_share(Image.open(io.BytesIO(i.data))) > 0.003 for page in pages for i in page.images)
+    assert b"file://" not in (tmp_path / "book.pdf").read_bytes()
 
 
 def test_nothing_is_carried_that_no_page_loads(small_book: Path) -> None:

@@ -85,6 +85,12 @@ def stage(root: Path, source: Path, executed: Path, executions: Sequence[Executi
     (source / "status.md").write_text(status_page(record), encoding="utf-8")
 
 
+def pages_of(out: Path) -> list[str]:
+    """The pages of a book that was built in `out`, in the order of its table of contents."""
+    toc = yaml.safe_load((out / "source" / "_toc.yml").read_text(encoding="utf-8"))
+    return [toc["root"], *(entry["file"] for entry in toc_entries(toc))]
+
+
 def only_chapters(toc: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The table of contents without the chapters that were not executed and without parts left empty."""
     wanted = {f"notebooks/{name}" for name in names}

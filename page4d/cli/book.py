@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="YAML with the folders that a profile asks for, one `name: path` a line",
     )
     parser.add_argument(
+        "--pdf", action="store_true", help="print the pages into one PDF, too: page4d.pdf in the folder of the book"
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="say what would run and what is missing (weights, data, memory), and stop",
@@ -79,7 +82,18 @@ def run(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     print(f"the book: {page.resolve().as_uri()}")
+    if args.pdf:
+        _say(f"on paper: {_printed(page.parent, args.out)}")
     return 0
+
+
+def _printed(html: Path, out: Path) -> str:
+    from page4d.book.pdf import print_book
+    from page4d.book.site import pages_of
+
+    target = out / "page4d.pdf"
+    sheets = print_book(html, pages_of(out), target)
+    return f"{target} with {sheets} sheets"
 
 
 def _plans(
