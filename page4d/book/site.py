@@ -20,7 +20,7 @@ import yaml
 
 from page4d.book.chapters import Execution, toc_entries
 from page4d.book.reference import add_names_used, reference_page
-from page4d.book.weight import drop_unread_files, give_icon, lighten, mark_home, offer_downloads
+from page4d.book.weight import drop_unread_files, give_icon, lighten, mend_roles, offer_downloads
 from page4d.evaluate.exam_results import read_result
 from page4d.evaluate.verdicts import standing_text
 from page4d.schema import atomic_write
@@ -57,7 +57,7 @@ def build_site(root: Path, out: Path, executions: Sequence[Execution]) -> Path:
     offer_downloads(finished, root / "notebooks")
     drop_unread_files(finished)
     give_icon(finished)
-    mark_home(finished)
+    mend_roles(finished)
     shutil.rmtree(html, ignore_errors=True)
     finished.rename(html)
     return html / "index.html"

@@ -56,11 +56,16 @@ def give_icon(html: Path, icon: str = "_static/favicon.png") -> None:
         opening.write_text(f'<link rel="icon" href="{icon}"/>\n{text}', encoding="utf-8")
 
 
-def mark_home(html: Path) -> None:
-    """Make the theme's link to the first page a landmark, as all else on a page stands in one."""
+def mend_roles(html: Path) -> None:
+    """Say what the theme and docutils leave unsaid or say in words that are no longer read.
+
+    The link to the first page becomes a landmark, as all else on a page stands in one; the works of a bibliography
+    become items of its list.
+    """
     for page in html.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        page.write_text(HOME.sub(r'<nav aria-label="Home">\g<0></nav>', text, count=1), encoding="utf-8")
+        text = HOME.sub(r'<nav aria-label="Home">\g<0></nav>', text, count=1)
+        page.write_text(text.replace('role="doc-biblioentry"', 'role="listitem"'), encoding="utf-8")
 
 
 def lighten(html: Path) -> None:
