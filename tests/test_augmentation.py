@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from page4d.data import augmentation
 from page4d.data.augmentation import ColourAugmentation, turn_hue
+from page4d.model.weights import _fresh_mask_head
 from page4d.schema import UserError
 
 STILL = ColourAugmentation(0, 0, 0, 0, grey=0.0)
@@ -106,3 +109,14 @@ def test_impossible_settings_are_refused() -> None:
     for bad in ({"jitter": 1.5}, {"co_jitter": -0.1}, {"grey": 2.0}, {"hue": 0.6}, {"contrast": -1.0}):
         with pytest.raises(UserError, match="augmentation"):
             ColourAugmentation(**bad)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [lambda: ColourAugmentation(blur=0.5)(pictures(), np.random.default_rng(1)), lambda: _fresh_mask_head(16)],
+)
+def test_the_generators_of_gpus_are_left_alone(draw: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    draw()
+    assert seeded == []

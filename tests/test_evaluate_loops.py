@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -254,3 +255,33 @@ def test_foreign_depth_belongs_to_pictures_as_they_are_held(tmp_path):
     paths[1].write_text("no picture")
     with pytest.raises(UserError, match=r"other.png is not an image"):
         convert([sequence], ExternalFiles("x", tmp_path / "depth"), tmp_path / "x", open_benchmark("monodepth-bonn"))
+
+
+def test_transparent_pictures_of_a_benchmark_are_squashed_with_what_they_leave_out(tmp_path):
+    pixels = np.full((24, 40, 4), 255, np.uint8)
+    pixels[:, :20, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    sequence = EvalSequence("s", (tmp_path / "a.png",), (0.0,))
+    frames = loop.load_inputs(sequence, {"portrait": "crop", "input_shape": "squash"}, micro())
+    assert frames.kept is not None
+    assert frames.kept.shape == (1, 32, 32) == (1, *frames.size_hw)
+    assert not frames.kept[:, :, :16].any()
+    assert frames.kept[:, :, 16:].all()
+
+
+def test_tracks_that_do_not_fit_into_memory_fail_their_sequence_and_are_tried_again(tmp_path, monkeypatch):
+    study = Study(small("videodepth", sequences=2), STANDARD, out=tmp_path)
+    origin = loop.origin_of(micro(), "m", study.benchmark, STANDARD)
+    monkeypatch.setattr(loop, "run_sequence", lambda *args: SimpleNamespace(save=lambda path: path.write_text("made")))
+    full: list[int] = []
+
+    def short_of_memory(model, sequence, origin, path):
+        assert not path.exists(), "the prediction says that all is there"
+        if full.append(1) or len(full) == 1:
+            raise UserError("too many points") from torch.OutOfMemoryError("no")
+
+    monkeypatch.setattr(loop, "save_tracks", short_of_memory)
+    model, task = SimpleNamespace(track_head=1), SimpleNamespace(with_tracks=True)
+    said = list(loop.predict_benchmark(model, study.sequences(), tmp_path / "p", origin, task))
+    assert [outcome for _, outcome in said] == ["failed", "done"]
+    assert sorted(path.name for path in (tmp_path / "p").glob("scene*")) == ["scene_00.failed.json", "scene_01.npz"]

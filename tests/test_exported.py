@@ -104,3 +104,19 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(OSError, match="No space left"):
         save_exported(little_model(), tmp_path / "net.pt2", 32, 64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_is_exported_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes: list[OneScene] = []
+    monkeypatch.setattr(torch.export, "export", lambda scene, *args, **options: scenes.append(scene))
+    network = little_model().train()
+    network.aggregator.mask_step = 3
+    exported.export_program(network, 32, 64)
+    assert network.training
+    assert network.depth_head is not None
+    assert network.depth_head.training
+    (scene,) = scenes
+    assert not scene.network.training
+    assert scene.network.aggregator.mask_step == 3
+    ours, theirs = network.state_dict(), scene.network.state_dict()
+    assert all(ours[name].data_ptr() == theirs[name].data_ptr() for name in ours), "no second copy"

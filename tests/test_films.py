@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from little_model import little_model
+from PIL import Image
 
 from page4d.films import cut_images, frames_at_hand, predict_film, windows_of
 from page4d.inference import as_frames, predict
@@ -23,7 +24,7 @@ from page4d.io.frame_stream import FrameStream
 from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
 from page4d.io.video import write_video
-from page4d.schema import Prediction, UserError
+from page4d.schema import Notice, Prediction, UserError
 from page4d.stored import FILM_FILE, StoredPrediction
 from page4d.windows import Windows
 
@@ -262,3 +263,24 @@ def test_a_stream_of_pictures(tmp_path: Path, video: Path) -> None:
     batches = list(FrameStream(pictures, options)(3))
     assert torch.equal(torch.cat([batch.images for batch in batches]), whole.images[3:])
     assert len(next(frames_at_hand(whole)(4))) == 6
+
+
+def test_a_stream_takes_the_masks_that_are_there(video: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    half = np.full((48, 64), 255, np.uint8)
+    half[:, :32] = 0
+    Image.fromarray(half).save(masks / "v_000010.png")
+    options = FrameOptions("crop", 64, 16, mask_folder=masks)
+    with pytest.warns(Notice, match="20 of 21 frames have no mask"):
+        whole = load_frames(video, options)
+    with pytest.warns(Notice, match="20 of 21 frames have no mask"):
+        batches = list(FrameStream(video, options)())
+    assert [batch.kept is None for batch in batches] == [True, False, True]
+    assert whole.kept is not None
+    np.testing.assert_array_equal(batches[1].kept, whole.kept[8:16])
+    assert not whole.kept[10, :, :32].any()
+    (masks / "v_000010.png").rename(masks / "other.png")
+    for read in (lambda: load_frames(video, options), lambda: next(FrameStream(video, options)())):
+        with pytest.raises(UserError, match=r"no mask is named like a frame; expected v_000000\.png"):
+            read()

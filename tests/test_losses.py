@@ -371,6 +371,9 @@ def test_wrong_settings_are_refused_by_name() -> None:
         CameraLossConfig(kind="huber")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="grad_conf"):
         DenseLossConfig(shape_term="gradient")
+    for term in ("normal", "normal_conf"):
+        with pytest.raises(UserError, match=r"loss\.depth\.shape_term .* expected grad, grad_conf or none"):
+            LossConfig(depth=DenseLossConfig(shape_term=term))
     with pytest.raises(UserError, match="'exact'"):
         LossConfig(behaviour="exact")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no tracks"):

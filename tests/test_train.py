@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 from training import MICRO, ClipSource, clips, make_trainer, settings
 
 from page4d.data.loader import BatchShare, make_ahead
-from page4d.losses import LOSS_NAMES
+from page4d.losses import LOSS_NAMES, TERMS_OF_HEAD
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.batch import TrainBatch, stack, targets_of
 from page4d.train.record import read_scalars
 from page4d.train.settings import OptimConfig, Settings, StartConfig
 from page4d.train.sources import Curriculum, SyntheticSource
+from page4d.train.terms import TermSums
 
 
 class Broken:
@@ -112,17 +112,17 @@ def test_accumulation_equals_one_large_batch(tmp_path: Path) -> None:
     """T18: no sequence is dropped; the mean over micro-batches is what steps."""
     whole = make_trainer(tmp_path / "a", settings(accumulate=2, max_steps=2))
     parts = [whole.source.batch(i, 0) for i in range(2)]
-    sums: dict[str, Tensor] = {}
+    sums = TermSums(whole.terms, 2)
     for part in parts:
         whole._micro_batch(part, sums)
     expected = [p.grad.clone() for p in whole.trainee.parameters() if p.grad is not None]
     objectives = []
     for part in parts:
         alone = make_trainer(tmp_path / "b", settings(max_steps=2))
-        terms: dict[str, Tensor] = {}
+        terms = TermSums(alone.terms)
         alone._micro_batch(part, terms)
-        objectives.append((terms["objective"], [p.grad for p in alone.trainee.parameters() if p.grad is not None]))
-    assert sums["objective"].item() == pytest.approx(sum(o.item() for o, _ in objectives) / 2, rel=1e-6)
+        objectives.append((terms.sums["objective"], [p.grad for p in alone.trainee.parameters() if p.grad is not None]))
+    assert sums.sums["objective"].item() == pytest.approx(sum(o.item() for o, _ in objectives) / 2, rel=1e-6)
     for i, gradient in enumerate(expected):
         torch.testing.assert_close(gradient, (objectives[0][1][i] + objectives[1][1][i]) / 2, rtol=1e-4, atol=1e-6)
 
@@ -323,4 +323,4 @@ def test_loss_names_are_those_that_are_logged(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     values = trainer.iteration(iter([trainer.source.batch(0, 0)]))
     assert values is not None
-    assert set(LOSS_NAMES) - {"loss_track"} == {name for name in values if name.startswith("loss_")}
+    assert set(LOSS_NAMES) - set(TERMS_OF_HEAD["track"]) == {name for name in values if name.startswith("loss_")}

@@ -50,7 +50,8 @@ class ColourAugmentation:
         """
         grey, blur = rng.random() < self.grey, rng.random() < self.blur
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**62)))
+            # Not torch.manual_seed, which reseeds the GPUs as well.
+            torch.default_generator.manual_seed(int(rng.integers(2**62)))
             images = self._jittered(images, together=rng.random() < self.co_jitter, rng=rng)
             if grey:
                 images = v2.functional.rgb_to_grayscale(images, num_output_channels=3)

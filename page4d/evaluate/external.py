@@ -71,12 +71,13 @@ def convert(sequences: Sequence[EvalSequence], files: ExternalFiles, folder: Pat
     digest = sha256_of("".join(p.meta["weights_sha256"] for _, p in made).encode())
     origin = Origin(benchmark.name, benchmark.version, files.label, "external", "external", digest, None)
     origin.save(folder)
-    for name, prediction in made:
-        prediction.meta.update(config_sha256="external", weights_sha256=digest)
-        prediction.save(folder / f"{name}.npz")
+    # Tracks first: a prediction's file says that its sequence is whole.
     for name, arrays in followed.items():
         with atomic_write(tracks_file(folder, name)) as stream:
             np.savez(stream, **arrays)
+    for name, prediction in made:
+        prediction.meta.update(config_sha256="external", weights_sha256=digest)
+        prediction.save(folder / f"{name}.npz")
     empty = sum(int((prediction.depth <= 0).sum()) for _, prediction in made)
     pixels = sum(prediction.depth.size for _, prediction in made)
     return Converted(len(made), empty / pixels)

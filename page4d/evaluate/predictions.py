@@ -135,6 +135,9 @@ def predict_benchmark(
             continue
         try:
             prediction = run_sequence(model, sequence, origin, task)
+            if task.with_tracks and model.track_head is not None:
+                # Before the prediction, whose file says that the sequence is done.
+                save_tracks(model, sequence, origin, path)
         except UserError as error:
             if not ran_out_of_memory(error):
                 raise
@@ -143,8 +146,6 @@ def predict_benchmark(
             yield sequence.name, "failed"
             continue
         prediction.save(path)
-        if task.with_tracks and model.track_head is not None:
-            save_tracks(model, sequence, origin, path)
         failed.unlink(missing_ok=True)
         yield sequence.name, "done"
 
@@ -191,7 +192,15 @@ def load_inputs(sequence: EvalSequence, inputs: dict[str, Any], model: PAGE4D) -
         return frames
     # As the released launchers: bilinear without antialiasing, after the resize to whole patches.
     square = F.interpolate(frames.images, size=(size, size), mode="bilinear", align_corners=False)
-    return replace(frames, images=square)
+    return replace(frames, images=square, kept=_squashed(frames.kept, size))
+
+
+def _squashed(kept: NDArray[np.bool_] | None, size: int) -> NDArray[np.bool_] | None:
+    """Which pixels count (S, H, W), in a square: each takes the word of the one under its centre."""
+    if kept is None:
+        return None
+    counts = torch.from_numpy(kept)[:, None].float()
+    return F.interpolate(counts, size=(size, size), mode="nearest-exact")[:, 0].numpy() > 0
 
 
 def _portrait(sequence: EvalSequence) -> bool:

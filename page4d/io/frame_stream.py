@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from page4d.io.fitting import FittedImage, fit_image
-from page4d.io.frames import FrameOptions, Inputs, list_frames, masks_of
+from page4d.io.frames import FrameOptions, Inputs, frame_name, list_frames, tell_unmasked
 from page4d.io.images import LoadedImages, Reading, collate, frame_names, left_out_by, read_pictures
 from page4d.io.pictures import ImageSource
 from page4d.io.video import VideoFrame, read_video
@@ -63,10 +63,13 @@ class FrameStream:
 
     def _of_film(self, path: Path, first: int) -> Iterator[LoadedImages]:
         fitted, names, times = [], [], []
+        total = unmasked = 0
         for i, frame in enumerate(read_video(path, selection=self.options.selection)):
             if i < first:
                 continue
-            name = f"{path.stem}_{frame.number:06d}"
+            name = frame_name(path, frame.number)
+            total += 1
+            unmasked += name not in self.inputs.masks
             fitted.append(self._fitted(frame, name))
             names.append(name)
             times.append(self._time_s(frame))
@@ -75,12 +78,11 @@ class FrameStream:
                 fitted, names, times = [], [], []
         if fitted:
             yield collate(fitted, names, times)
+        tell_unmasked(unmasked, total, self.options)
 
     def _fitted(self, frame: VideoFrame, name: str) -> FittedImage:
         fitted = fit_image(frame.image, self.options.mode, self.options.size, self.options.patch)
-        if self.options.mask_folder is None:
-            return fitted
-        mask = masks_of([name], self.options).get(name)
+        mask = self.inputs.masks.get(name)
         return fitted if mask is None else fitted.without(left_out_by(mask))
 
     def _time_s(self, frame: VideoFrame) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class FrameOptions:
 class Inputs:
     """The one film, or the pictures that were selected, with a name and perhaps a time for each; nothing is decoded.
 
-    Note:    of a film the times file says the time of each of its frames.
+    Note:    of a film the times file says the time of each of its frames, and masks are all that are named like one.
     """
 
     sources: tuple[ImageSource | Page, ...]
@@ -112,8 +113,7 @@ def list_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOption
     if is_film(found[0]):
         film = Path(str(found[0]))
         times = None if options.times is None else tuple(read_times(options.times))
-        _masks(options)
-        return Inputs((film,), film, (film.name,), times, {})
+        return Inputs((film,), film, (film.name,), times, _masks_of_film(film, options))
     sources: list[ImageSource | Page] = expand_pages(found) if options.pages == "all" else list(found)
     names = frame_names(sources)
     times_s = _times(names, options)
@@ -159,9 +159,34 @@ def masks_of(names: Sequence[str], options: FrameOptions) -> dict[str, Path]:
         raise UserError(
             f"{options.mask_folder}: no mask is named like a frame; expected {Path(names[0]).stem}.png for {names[0]}"
         )
-    if stored and len(masks) < len(names):
-        notice(f"{len(names) - len(masks)} of {len(names)} frames have no mask in {options.mask_folder}; all is kept")
+    tell_unmasked(len(names) - len(masks), len(names), options)
     return masks
+
+
+def frame_name(film: Path, number: int) -> str:
+    """The name of a film's frame, counted from 0."""
+    return f"{film.stem}_{number:06d}"
+
+
+def _masks_of_film(film: Path, options: FrameOptions) -> dict[str, Path]:
+    """The masks that are named like a frame of a film, known before the first one is decoded.
+
+    Raises:  UserError if no mask is.
+    """
+    stored = _masks(options)
+    of_a_frame = re.compile(re.escape(film.stem) + r"_\d{6,}")
+    masks = {name: path for name, path in stored.items() if of_a_frame.fullmatch(name)}
+    if stored and not masks:
+        raise UserError(
+            f"{options.mask_folder}: no mask is named like a frame; expected {frame_name(film, 0)}.png for the first"
+        )
+    return masks
+
+
+def tell_unmasked(count: int, total: int, options: FrameOptions) -> None:
+    """Tell of frames that are whole because they have no mask, where masks were given."""
+    if options.mask_folder is not None and count:
+        notice(f"{count} of {total} frames have no mask in {options.mask_folder}; all is kept")
 
 
 def _load_film(path: Path, inputs: Inputs, options: FrameOptions) -> LoadedImages:
@@ -171,10 +196,11 @@ def _load_film(path: Path, inputs: Inputs, options: FrameOptions) -> LoadedImage
         fitted.append(fit_image(frame.image, options.mode, options.size, options.patch))
         numbers.append(frame.number)
         times.append(frame.time_s)
-    names = [f"{path.stem}_{number:06d}" for number in numbers]
-    for name, mask in masks_of(names, options).items():
-        i = names.index(name)
-        fitted[i] = fitted[i].without(left_out_by(mask))
+    names = [frame_name(path, number) for number in numbers]
+    masked = [i for i, name in enumerate(names) if name in inputs.masks]
+    for i in masked:
+        fitted[i] = fitted[i].without(left_out_by(inputs.masks[names[i]]))
+    tell_unmasked(len(names) - len(masked), len(names), options)
     _tell_cut(path, fitted[0], options.mode)
     return collate(fitted, names, times if inputs.times_s is None else _film_times(inputs.times_s, numbers, options))
 

@@ -29,15 +29,21 @@ from page4d.model import ALL_FRAMES
 from page4d.schema import UserError
 
 __all__ = [
-    "LOSS_NAMES", "PUBLIC_DEPTH", "PUBLIC_POINT", "Behaviour", "CameraLoss", "CameraLossConfig", "DenseLoss",
-    "DenseLossConfig", "LossConfig", "Losses", "Targets", "TrackLoss", "TrackLossConfig", "TrackPrediction",
-    "camera_loss", "depth_loss", "gradient_loss", "normal_loss", "point_loss", "total_loss", "track_loss",
+    "LOSS_NAMES", "PUBLIC_DEPTH", "PUBLIC_POINT", "TERMS_OF_HEAD", "Behaviour", "CameraLoss", "CameraLossConfig",
+    "DenseLoss", "DenseLossConfig", "LossConfig", "Losses", "Targets", "TrackLoss", "TrackLossConfig",
+    "TrackPrediction", "camera_loss", "depth_loss", "gradient_loss", "normal_loss", "point_loss", "total_loss",
+    "track_loss",
 ]  # fmt: skip
 
-LOSS_NAMES = (
-    "loss_camera", "loss_T", "loss_R", "loss_FL", "loss_conf_depth", "loss_reg_depth", "loss_grad_depth",
-    "loss_conf_point", "loss_reg_point", "loss_grad_point", "loss_track",
-)  # fmt: skip
+TERMS_OF_HEAD = {
+    "camera": ("loss_camera", "loss_T", "loss_R", "loss_FL"),
+    "depth": ("loss_conf_depth", "loss_reg_depth", "loss_grad_depth"),
+    "point": ("loss_conf_point", "loss_reg_point", "loss_grad_point"),
+    "track": ("loss_track", "loss_coord_track", "loss_vis_track", "loss_conf_track"),
+}
+"""What each head's prediction is told, by the names that terms are logged under."""
+
+LOSS_NAMES = tuple(name for names in TERMS_OF_HEAD.values() for name in names)
 """Every term by the name that it is logged under."""
 
 
@@ -53,6 +59,11 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_behaviour(self.behaviour)
+        if self.depth.shape_term.startswith("normal"):
+            raise UserError(
+                f"loss.depth.shape_term is {self.depth.shape_term!r}; depth has no normals of its own, expected grad, "
+                "grad_conf or none (normals are for loss.point)"
+            )
 
 
 @dataclass(frozen=True)
@@ -76,31 +87,25 @@ def total_loss(
     weighted: list[Tensor] = []
     if "pose_enc_list" in predictions:
         camera = camera_loss(predictions["pose_enc_list"], targets, config.camera, config.behaviour)
-        names = ("loss_camera", "loss_T", "loss_R", "loss_FL")
-        terms |= dict(zip(names, camera, strict=True))
+        terms |= dict(zip(TERMS_OF_HEAD["camera"], camera, strict=True))
         weighted.append(config.camera.weight * camera.total)
     # Dense maps may be made of some frames only, to save memory; poses and tracks are always those of all.
     dense = targets if dense_frames == ALL_FRAMES else targets.at_frames(dense_frames)
     if "depth" in predictions:
         depth = depth_loss(predictions["depth"], predictions["depth_conf"], dense, config.depth, config.behaviour)
-        terms |= _named(depth, "depth")
+        terms |= dict(zip(TERMS_OF_HEAD["depth"], depth, strict=True))
         weighted.append(config.depth.weight * depth.total)
     if "world_points" in predictions:
         confidence = predictions["world_points_conf"]
         point = point_loss(predictions["world_points"], confidence, dense, config.point, config.behaviour)
-        terms |= _named(point, "point")
+        terms |= dict(zip(TERMS_OF_HEAD["point"], point, strict=True))
         weighted.append(config.point.weight * point.total)
     if "track" in predictions or "track_list" in predictions:
         stages = predictions["track_list"] if "track_list" in predictions else [predictions["track"]]
         predicted = TrackPrediction(stages, predictions.get("vis"), predictions.get("conf"))
         track = track_loss(predicted, targets, config.track, config.behaviour)
-        names = ("loss_track", "loss_coord_track", "loss_vis_track", "loss_conf_track")
-        terms |= dict(zip(names, track, strict=True))
+        terms |= dict(zip(TERMS_OF_HEAD["track"], track, strict=True))
         weighted.append(config.track.weight * track.total)
     if not weighted:
         raise UserError(f"no loss applies to the predictions {sorted(predictions)}; enable a head of the model")
     return Losses(sum(weighted[1:], start=weighted[0]), terms)
-
-
-def _named(loss: DenseLoss, what: str) -> dict[str, Tensor]:
-    return {f"loss_conf_{what}": loss.confidence, f"loss_reg_{what}": loss.regression, f"loss_grad_{what}": loss.shape}

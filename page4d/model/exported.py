@@ -20,6 +20,7 @@ from page4d.model.fingerprint import weights_sha256
 from page4d.model.heads import Seen
 from page4d.model.heads.head import ALL_FRAMES
 from page4d.model.network import PAGE4D
+from page4d.model.weights import place
 from page4d.schema import UserError
 
 INPUT = "images"
@@ -52,7 +53,8 @@ class OneScene(nn.Module):
 def export_program(network: PAGE4D, height: int, width: int) -> torch.export.ExportedProgram:
     """The network as a program of torch.export, for one scene of two or more frames of one size.
 
-    Note:    float32 on the CPU; load it with `torch.export.load(path).module()`.
+    Note:    float32 on the CPU; load it with `torch.export.load(path).module()`. The network itself stays as it is,
+             on its device and in its mode.
     Raises:  ValueError for sides that are no multiples of the patch size; UserError for a network that holds bfloat16.
     """
     dtypes = {str(weight.dtype).removeprefix("torch.") for weight in network.parameters()}
@@ -60,9 +62,18 @@ def export_program(network: PAGE4D, height: int, width: int) -> torch.export.Exp
         raise UserError(f"the network holds {', '.join(sorted(dtypes))}, expected float32: load it without precision=")
     images = network.aggregator.check_images(torch.zeros(TRACED_FRAMES, 3, height, width))
     frames = torch.export.Dim("frames", min=LEAST_FRAMES)
-    scene = OneScene(network.cpu()).eval()
+    scene = OneScene(_on_cpu(network)).eval()
     with torch.no_grad():
         return torch.export.export(scene, (images,), dynamic_shapes=({1: frames},))
+
+
+def _on_cpu(network: PAGE4D) -> PAGE4D:
+    """The same network on the CPU, without a second copy of weights that are there already."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        twin = PAGE4D(network.config)
+    place(twin, network.state_dict(), "cpu")
+    twin.aggregator.mask_step = network.aggregator.mask_step
+    return twin
 
 
 def save_exported(network: PAGE4D, path: os.PathLike[str] | str, height: int, width: int) -> list[str]:

@@ -178,8 +178,9 @@ def _heads(one: ForwardPass) -> int:
     config = one.config
     kept = 2 * one.products.itemsize * len(config.pairs_read()) * config.embed_dim * one.tokens
     channels = 2 * config.enable_depth + 4 * config.enable_point
-    # All that is done, and the last head's chunks once more while they are put together.
-    maps = one.frames * (channels + 4 * config.enable_point)
+    # All that is done, and the larger head's chunks once more while they are put together.
+    together = 4 if config.enable_point else 2 * config.enable_depth
+    maps = one.frames * (channels + together)
     chunk = min(INFERENCE_CHUNK, one.frames)
     half = config.dpt_features // 2
     # The finest fused map has 8 of every `patch_size` pixels a side; then come the map itself, its sum with the

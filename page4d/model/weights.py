@@ -263,5 +263,6 @@ def _has_mask_head(tensors: Iterable[str]) -> bool:
 def _fresh_mask_head(width: int) -> dict[str, Tensor]:
     """PyTorch's default initialization, from a fixed seed so that equal files give equal networks."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(0)
+        # The CPU's generator alone: torch.manual_seed would reseed every GPU, and nothing would put them back.
+        torch.default_generator.manual_seed(0)
         return {MASK_PREFIX + name: t for name, t in SpatialMaskHead(width).state_dict().items()}

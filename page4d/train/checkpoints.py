@@ -143,9 +143,14 @@ class Checkpoints:
         with torch.serialization.safe_globals([TorchVersion]):
             return dict(torch.load(whole, map_location="cpu", weights_only=True))
 
-    def rewind(self, step: int) -> None:
-        """Forget the checkpoints after a step, for a run that goes on from it."""
+    def rewind(self, step: int, metric: float | None = None) -> None:
+        """Forget the checkpoints after a step, for a run that goes on from it.
+
+        Note:    the one of `metric`, the best value up to there, is the best again, where it was kept.
+        """
         entries = [e for e in self.manifest().entries if e.step <= step]
+        if metric is not None:
+            entries = [replace(e, best=e.metric == metric) for e in entries]
         self._write_manifest(entries)
 
     def _write(self, payload: dict[str, Any], name: str) -> tuple[StoredFile, ...]:

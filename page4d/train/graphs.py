@@ -13,9 +13,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
+from page4d.schema import UserError
 from page4d.train.batch import TrainBatch
+from page4d.train.settings import Settings
 
 WARM_UP = 3
 """Steps before the first recording: libraries choose their kernels and allocate their workspaces in them."""
@@ -40,6 +43,30 @@ class RecordedStep:
         for parameter, gradient in self.gradients:
             parameter.grad = gradient
         return self.terms
+
+
+def can_record(settings: Settings, accelerator: Accelerator) -> bool:
+    """Whether steps are recorded as CUDA graphs: where that is asked for.
+
+    Raises:  UserError where it is asked for and cannot be.
+    """
+    trainer, loss = settings.trainer, settings.loss
+    if not trainer.cuda_graphs:
+        return False
+    one_gpu = accelerator.device.type == "cuda" and accelerator.num_processes == 1
+    if not (one_gpu and trainer.accumulate == 1 and not trainer.gradient_checkpointing):
+        raise UserError(
+            f"trainer.cuda_graphs with device {accelerator.device}, {accelerator.num_processes} processes, accumulate "
+            f"{trainer.accumulate}, gradient_checkpointing {trainer.gradient_checkpointing}: expected one process on a "
+            "GPU, accumulate 1 and no checkpointing; set trainer.cuda_graphs=false"
+        )
+    if loss.behaviour == "public" or loss.track.weight > 0:
+        # Both ask the device how many pixels or points count, and a recording may not wait for an answer.
+        raise UserError(
+            f"trainer.cuda_graphs with loss.behaviour {loss.behaviour} and loss.track.weight {loss.track.weight}: "
+            "expected corrected and 0, the losses that can be recorded; set trainer.cuda_graphs=false"
+        )
+    return True
 
 
 class StepGraphs:

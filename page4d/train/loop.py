@@ -34,8 +34,8 @@ from page4d.train.engine import (
     out_of_memory,
     set_rates,
 )
-from page4d.train.graphs import StepGraphs
-from page4d.train.objective import dense_frames, objective, query_points_of
+from page4d.train.graphs import StepGraphs, can_record
+from page4d.train.objective import dense_frames, objective, query_points_of, term_names
 from page4d.train.panel import training_panel
 from page4d.train.patterns import freeze
 from page4d.train.record import Record, memory_gb, open_trackers, progress_bar, resumptions, write_run_file
@@ -43,6 +43,7 @@ from page4d.train.schedules import ramp
 from page4d.train.settings import Settings
 from page4d.train.sources import Delivery, Source
 from page4d.train.start import begin
+from page4d.train.terms import TermSums
 from page4d.train.validation import Validation, check_metric, validate
 from page4d.version import code_revision, provenance
 
@@ -98,29 +99,13 @@ class Trainer:
         self.panel: NDArray[np.uint8] | None = None
         # A tensor and no number, because a recorded step would keep the number that it was recorded with.
         self.aid_weight = torch.zeros((), device=self.accelerator.device)
-        self.graphs = StepGraphs(self.trainee.parameters()) if self._can_record() else None
+        self.graphs = StepGraphs(self.trainee.parameters()) if can_record(settings, self.accelerator) else None
         self.batch_shape = ""
         self.batch_names: tuple[str, ...] = ()
-        check_metric(trainer.metric, validations)
+        self.terms = term_names(settings, model)
+        check_metric(trainer.metric, validations, model)
         if trainer.max_seconds and self.accelerator.num_processes > 1:
             raise UserError("trainer.max_seconds needs one process: the clocks of several do not agree")
-
-    def _can_record(self) -> bool:
-        """Whether steps are recorded as CUDA graphs: where that is asked for.
-
-        Raises:  UserError where it is asked for and cannot be.
-        """
-        trainer, one = self.settings.trainer, self.accelerator.num_processes == 1
-        if not trainer.cuda_graphs:
-            return False
-        on_gpu = self.accelerator.device.type == "cuda"
-        if not (on_gpu and one and trainer.accumulate == 1 and not trainer.gradient_checkpointing):
-            raise UserError(
-                f"trainer.cuda_graphs with device {self.accelerator.device}, {self.accelerator.num_processes} "
-                f"processes, accumulate {trainer.accumulate}, gradient_checkpointing {trainer.gradient_checkpointing}: "
-                "expected one process on a GPU, accumulate 1 and no checkpointing; set trainer.cuda_graphs=false"
-            )
-        return True
 
     @property
     def where(self) -> float:
@@ -169,6 +154,9 @@ class Trainer:
                         self._after_step(values, bar)
             if self.terminated:
                 self._save()
+            elif self.checkpoints.manifest().find(self.position.step) is None:
+                # The clock ran out in an iteration that was left out, so no step was the last one.
+                self._save(best=self._validate())
         finally:
             bar.close()
             if self.record is not None:
@@ -200,9 +188,24 @@ class Trainer:
             raise UserError(f"trainer.resume is {wanted!r}; choose auto, never or the step of a checkpoint")
         payload = self.checkpoints.load(None if wanted == "auto" else int(wanted))
         self.position = snapshot.restore(self.accelerator, self.module, self.optimizer, payload)
+        undone = manifest.best is not None and manifest.best.step > self.position.step
         if self.accelerator.is_main_process:
-            self.checkpoints.rewind(self.position.step)
+            self.checkpoints.rewind(self.position.step, self.position.best_metric)
+            if undone:
+                self._restore_best()
         self.accelerator.wait_for_everyone()
+        if self.checkpoints.manifest().best is None:
+            # Nothing is left of the network that had this value.
+            self.position.best_metric = None
+
+    def _restore_best(self) -> None:
+        """The exported network of the best checkpoint that is left, in the place of one that was undone."""
+        best = self.checkpoints.manifest().best
+        if best is None:
+            (self.folder / snapshot.BEST).unlink(missing_ok=True)
+            return
+        # Chosen with the mask as it is at the end, or it would not have been the best.
+        self._export(self.checkpoints.load(best.step)["model"], best.step, self.settings.trainer.max_steps)
 
     def _iteration_or_explain(self, batches: Iterator[Delivery]) -> dict[str, float] | None:
         try:
@@ -223,13 +226,14 @@ class Trainer:
         rates = set_rates(self.optimizer, self.schedules, self.where)
         self.trainee.model.aggregator.mask_step = self.mask_step
         self.optimizer.zero_grad(set_to_none=True)
-        sums: dict[str, Tensor] = {}
+        sums = TermSums(self.terms, trainer.accumulate)
         for part in range(trainer.accumulate):
             last = part == trainer.accumulate - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 self._micro_batch(next(batches), sums, position.iteration * trainer.accumulate + part)
-        norms = self._clip()
-        means, fine = self._agree(sums, norms)
+        norms = {f"grad_norm/{name}": norm for name, norm in self._clip().items()}
+        means, fine, stop = sums.agree(self.accelerator, norms, self.terminated)
+        self.terminated = self.terminated or stop
         position.iteration += 1
         if not fine:
             self._skip(means)
@@ -240,7 +244,7 @@ class Trainer:
         alpha = self.trainee.model.aggregator.alpha
         return means | {f"lr/{name}": rate for name, rate in rates.items()} | {"mask_alpha": alpha}
 
-    def _micro_batch(self, delivery: Delivery, sums: dict[str, Tensor], number: int = 0) -> None:
+    def _micro_batch(self, delivery: Delivery, sums: TermSums, number: int = 0) -> None:
         self.batch_names = delivery.names
         batch = delivery.to(self.accelerator.device)
         self.batch_shape = batch.describe()
@@ -254,10 +258,7 @@ class Trainer:
             terms, predictions = self._forward_backward(batch, dense)
             if shown and self.accelerator.is_main_process:
                 self.panel = training_panel(batch.at_frames(dense), predictions)
-        # One stack, not a kernel for each of some twenty numbers.
-        values = torch.stack([value.float() for value in terms.values()]) / self.settings.trainer.accumulate
-        for name, value in zip(terms, values.unbind(), strict=True):
-            sums[name] = sums[name] + value if name in sums else value
+        sums.add(terms)
 
     def _forward_backward(self, batch: TrainBatch, dense: slice) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Gradients of one batch are added to the parameters; returns the terms of the loss and the predictions."""
@@ -283,23 +284,6 @@ class Trainer:
             norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
             norms[name] = norm.full_tensor() if isinstance(norm, DTensor) else norm
         return norms
-
-    def _agree(self, sums: dict[str, Tensor], norms: dict[str, Tensor]) -> tuple[dict[str, float], bool]:
-        """Mean terms and gradient norms over processes, and whether all is finite on all of them.
-
-        Note:  this is the step's one wait for the device; a SIGTERM travels with it to all processes.
-        """
-        device = self.accelerator.device
-        found = {f"grad_norm/{name}": norm.to(device).float() for name, norm in norms.items()}
-        fine = torch.stack([*found.values(), sums["objective"]]).isfinite().all()
-        found = {name: sums[name] for name in sorted(sums)} | found
-        names = list(found)
-        stopping = torch.full((), float(self.terminated), device=device)
-        flags = torch.stack([(~fine).float(), stopping])
-        vector = self.accelerator.reduce(torch.cat((flags, torch.stack(list(found.values())))), "sum")
-        broken, stop, *values = vector.double().tolist()
-        self.terminated = self.terminated or stop > 0
-        return {n: v / self.accelerator.num_processes for n, v in zip(names, values, strict=True)}, broken == 0
 
     def _skip(self, means: dict[str, float]) -> None:
         position = self.position
@@ -372,21 +356,21 @@ class Trainer:
         payload = snapshot.take(self.accelerator, self.module, self.optimizer, self.position, self.config)
         if self.accelerator.is_main_process:
             if best:
-                self._export(payload["model"])
+                self._export(payload["model"], step, self.mask_step)
             self.checkpoints.save(payload, step, self.position.best_metric if best else None, best)
         self.accelerator.wait_for_everyone()
 
-    def _export(self, weights: Mapping[str, Tensor]) -> None:
+    def _export(self, weights: Mapping[str, Tensor], step: int, mask_step: int) -> None:
         path = self.folder / snapshot.BEST
-        about = {"step": str(self.position.step), "code_revision": code_revision(), "run": self.folder.name}
-        snapshot.export_weights(weights, self.trainee.model.config, self.mask_step, path, about)
+        about = {"step": str(step), "code_revision": code_revision(), "run": self.folder.name}
+        snapshot.export_weights(weights, self.trainee.model.config, mask_step, path, about)
 
     def _finish(self) -> Outcome:
         position = self.position
         if self.accelerator.is_main_process:
             if not self.terminated and self.checkpoints.manifest().best is None:
                 # Nothing to choose by: the last network is the best one.
-                self._export(self.checkpoints.load()["model"])
+                self._export(self.checkpoints.load()["model"], position.step, self.mask_step)
             ending = {"step": position.step, "seconds": position.seconds, "best_metric": position.best_metric}
             write_run_file(self.folder, self.describe() | {"ended": ending})
         self.accelerator.wait_for_everyone()

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from page4d.losses import LossConfig, Targets, total_loss
-from page4d.model import ALL_FRAMES
+from page4d.losses import TERMS_OF_HEAD, LossConfig, Targets, total_loss
+from page4d.model import ALL_FRAMES, PAGE4DConfig
+from page4d.model.heads import switch
 from page4d.train.aid import aid_loss, mask_loss
 from page4d.train.batch import TrainBatch
 from page4d.train.settings import Settings
 
 DENSE_SEED = 1999
+AID_TERMS = ("loss_network", "aid_matching", "aid_flow", "aid_accuracy", "aid_flow_ratio")
 
 
 def dense_frames(number: int, every: int, frames: int) -> slice:
@@ -27,6 +29,19 @@ def dense_frames(number: int, every: int, frames: int) -> slice:
 def query_points_of(batch: TrainBatch, loss: LossConfig) -> Tensor | None:
     """The first frame's track points, if the track loss counts at all."""
     return batch.tracks[:, 0] if batch.tracks is not None and loss.track.weight > 0 else None
+
+
+def term_names(settings: Settings, model: PAGE4DConfig) -> tuple[str, ...]:
+    """Every term that `objective` can give in a run, whatever a batch holds, in one order."""
+    names = {"objective"}
+    for head, terms in TERMS_OF_HEAD.items():
+        if getattr(model, switch(head)):
+            names.update(terms)
+    if settings.aid.enabled:
+        names.update(AID_TERMS)
+    if settings.aid.mask_weight > 0:
+        names.add("aid_mask")
+    return tuple(sorted(names))
 
 
 def objective(
@@ -49,8 +64,8 @@ def objective(
     if aided is not None:
         aid = aid_loss(aided, batch, patch, settings.aid)
         total = total + aid_weight * aid.objective
-        terms |= {"loss_network": losses.objective, "aid_matching": aid.matching, "aid_flow": aid.flow}
-        terms |= {"aid_accuracy": aid.accuracy, "aid_flow_ratio": aid.flow_ratio}
+        values = (losses.objective, aid.matching, aid.flow, aid.accuracy, aid.flow_ratio)
+        terms |= dict(zip(AID_TERMS, values, strict=True))
     if settings.aid.mask_weight > 0 and "mask" in predictions and batch.moving is not None:
         terms["aid_mask"] = mask_loss(predictions["mask"], batch.moving, patch)
         total = total + settings.aid.mask_weight * terms["aid_mask"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from page4d.evaluate.exam import Exam, examine
 from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
+from page4d.model.mask import mask_alpha
 from page4d.schema import atomic_write
 from page4d.train.results import finished_run
 
@@ -76,7 +77,8 @@ def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any
 
 def _what_it_is(run: Mapping[str, Any]) -> list[str]:
     model = run["config"]["model"]
-    kept = model["mask_hold_start"] > run["config"]["trainer"]["max_steps"]
+    # As `snapshot.inference_config` has it at the end: a mask that is still fading is on.
+    kept = mask_alpha(run["config"]["trainer"]["max_steps"], model["mask_hold_start"], model["mask_hold_end"]) > 0
     return [
         f"{run['parameters']:,} parameters, stored as float16. {model['img_size']} px, patch {model['patch_size']}, "
         f"width {model['embed_dim']}, {model['depth']} pairs; otherwise the architecture of the released network. "

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from page4d.evaluate.exact_scores import SCORE_NAMES, score_sequences
 from page4d.evaluate.exam_results import summarize
 from page4d.evaluate.statistics import RATIOS
-from page4d.losses import LOSS_NAMES, LossConfig, total_loss
+from page4d.losses import TERMS_OF_HEAD, LossConfig, total_loss
+from page4d.model import PAGE4DConfig
+from page4d.model.heads import switch
 from page4d.schema import UserError
 from page4d.settings import near
 from page4d.train.batch import TrainBatch, targets_of
@@ -74,14 +76,22 @@ def validate(
     return mean | summarize([sequence for _, _, sequences in gathered for sequence in sequences])
 
 
-def check_metric(metric: str, validations: Sequence[Validation]) -> None:
+def check_metric(metric: str, validations: Sequence[Validation], model: PAGE4DConfig) -> None:
     """Refuse a metric that no validation will give, before hours are spent.
 
     Raises:  UserError with near names.
     """
     if not validations:
         return
-    per_set = ["objective", *SCORE_NAMES, *RATIOS, *LOSS_NAMES]
+    # Validation gives no query points, so nothing is said of tracks; nor of what has no head.
+    heads = [name for name in TERMS_OF_HEAD if name != "track" and getattr(model, switch(name))]
+    losses = [term for name in heads for term in TERMS_OF_HEAD[name]]
+    scored = [*SCORE_NAMES, *RATIOS]
+    if not model.enable_depth:
+        scored = [name for name in scored if not name.startswith("abs_rel")]
+    if not model.enable_camera:
+        scored = [name for name in scored if name.startswith("abs_rel")]
+    per_set = ["objective", *scored, *losses]
     sets = [validation.source.name for validation in validations]
     known = ["val/objective", *(f"val/{one}/{name}" for one in sets for name in per_set)]
     if metric not in known:
