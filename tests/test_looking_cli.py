@@ -99,7 +99,7 @@ def test_export_with_known_lens_and_scale(stored: Path, tmp_path: Path, capsys: 
 
 
 def test_format_names_are_the_writers() -> None:
-    assert tuple(FORMATS) == FORMAT_NAMES
+    assert tuple(FORMATS) == FORMAT_NAMES, "name the new format in FORMAT_NAMES of page4d/cli/export.py, too"
 
 
 def test_scale_from_files(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

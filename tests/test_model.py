@@ -215,6 +215,9 @@ def test_a_given_mask_acts_in_place_of_the_learned_one() -> None:
     torch.testing.assert_close(same["pose_enc"], learned["pose_enc"])
     assert torch.equal(other["mask"], learned["mask"]), "what the head says is returned all the same"
     assert not torch.allclose(other["pose_enc"], learned["pose_enc"], atol=1e-7)
+    for mask in (learned["mask"][:, :1], learned["mask"].flatten(2)):
+        with pytest.raises(ValueError, match=r"given_mask has shape .*, expected \(1, 2, "):
+            model(images, given_mask=mask)
 
 
 def test_rope_is_relative_and_leaves_special_tokens() -> None:

@@ -13,7 +13,10 @@ from page4d.io.trajectories import (
     read_dycheck_camera,
     read_dycheck_cameras,
     read_matrices,
+    read_matrix,
+    read_matrix_blocks,
     read_sintel_cameras,
+    read_trajectory,
     read_tum,
     rigid_inverse,
     write_tum,
@@ -138,3 +141,35 @@ def test_missing_and_foreign_files_are_named(tmp_path):
         read_dycheck_cameras(tmp_path)
     with pytest.raises(ValueError, match="poses for"):
         Trajectory(np.zeros((2, 3, 4)), np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda pose: pose.T, "its last row is not 0 0 0 1"),
+        (lambda pose: pose * [[2], [2], [2], [1]], "its first three columns are no rotation"),
+        (lambda pose: pose * [[1], [1], [-1], [1]], "its first three columns are no rotation"),
+    ],
+)
+def test_matrices_that_are_not_rigid_are_refused_in_every_form(change, message, tmp_path):
+    poses = np.stack([GT.world_from_camera[0], change(GT.world_from_camera[1])])
+    np.savetxt(tmp_path / "rows.txt", poses.reshape(-1, 16))
+    np.savetxt(tmp_path / "blocks.txt", poses.reshape(-1, 4))
+    np.savetxt(tmp_path / "one.txt", poses[1])
+    for read, name, number in (
+        (read_matrices, "rows", 1),
+        (read_trajectory, "rows", 1),
+        (read_matrix_blocks, "blocks", 1),
+        (read_matrix, "one", 0),
+    ):
+        with pytest.raises(UserError, match=f"{name}.txt: pose {number} is not rigid, {message}"):
+            read(tmp_path / f"{name}.txt")
+
+
+def test_a_frame_without_a_pose_is_not_taken_for_a_wrong_one(tmp_path):
+    poses = GT.world_from_camera[:3].copy()
+    poses[1] = -np.inf
+    np.savetxt(tmp_path / "rows.txt", poses.reshape(-1, 16))
+    read = read_matrices(tmp_path / "rows.txt", gaps=True).world_from_camera
+    assert np.isnan(read[1]).all()
+    np.testing.assert_allclose(read[[0, 2]], poses[[0, 2]])

@@ -20,8 +20,9 @@ class Benchmark:
     Note:    source is whose data it is and download what to fetch; `stride` takes every so many-th frame, of images
              and ground truth alike, `first` so many of these, and `frames` so many drawn at random with `seed` (None =
              all); CO3D leaves sequences shorter than `min_frames` out; `sequences` are the names to run, empty = all
-             folders found; `fourteen` is the shorter list where the dataset has one; `settings` are those of the
-             synthetic world; `variant` tells benchmarks of one task and dataset apart.
+             folders found; `fourteen` are the fourteen of Sintel's sequences whose poses publications score
+             (the cameras of the others stand still or go straight), empty for other datasets; `settings` are those of
+             the synthetic world; `variant` tells benchmarks of one task and dataset apart.
     """
 
     task: str

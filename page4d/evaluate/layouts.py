@@ -164,7 +164,11 @@ def _from_prepared(prepared: PreparedSequence, name: str) -> EvalSequence:
 
 
 def bonn(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
-    """`rgbd_bonn_<sequence>/{rgb_110,depth_110,groundtruth_110.txt}`; poses are those of the marker, as published."""
+    """`rgbd_bonn_<sequence>/{rgb_110,depth_110,groundtruth_110.txt}`; poses are those of the marker, as published.
+
+    Note:    the prepared folders of published evaluations: distorted pictures, marker poses. What training reads is
+             another thing, `page4d.data.datasets.bonn`: the raw archives, undistorted, with poses of the camera.
+    """
     for name, prepared in list_prepared(root, 110).items():
         yield _from_prepared(prepared, name.removeprefix("rgbd_bonn_"))
 

@@ -2,6 +2,8 @@
 
 `PUBLIC` reproduces the released PAGE-4D scripts, quirks included; `STANDARD` is what the field does (CUT3R, MonST3R)
 with the defects mended. A table can switch one option at a time: `with_options(STANDARD, depth_source="world_z")`.
+What belongs to a dataset is no option: limits of depth such as Sintel's 70 (max_depth, post_clip_max) stand in
+conf/benchmark/*-sintel.yaml, and its lists of sequences in conf/dataset/sintel.yaml.
 """
 
 from __future__ import annotations

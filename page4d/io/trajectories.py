@@ -21,6 +21,8 @@ from page4d.io.names import by_number, list_files
 from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
+# How far columns of a rotation may be from length 1 and right angles: files hold as few as three digits.
+ROTATION_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,26 @@ def _rows(path: Path, columns: tuple[int, ...], finite: bool = True, titled: boo
     return np.array(rows)
 
 
+def check_rigid(poses: Array, path: Path | str) -> None:
+    """Look at matrices (N, 3 or 4, 4) from a file: a scaled, mirrored or transposed one would be inverted silently.
+
+    Note:    a matrix with a number that is not finite says that its frame has no pose, and is passed over.
+    Raises:  UserError naming the first pose that is not rigid.
+    """
+    known = np.asarray(np.isfinite(poses).all((-2, -1)))
+    checked = np.where(known[:, None, None], poses, np.eye(4)[: poses.shape[1]])
+    rotation = checked[:, :3, :3]
+    gram = rotation @ rotation.transpose(0, 2, 1)
+    uneven = np.abs(gram - np.eye(3)).max((1, 2)) > ROTATION_TOLERANCE
+    mirrored = np.linalg.det(rotation) < 0
+    last: NDArray[np.bool_] = (np.abs(checked[:, 3:] - [0, 0, 0, 1]) > ROTATION_TOLERANCE).any((1, 2))
+    wrong = uneven | mirrored | last
+    if wrong.any():
+        i = int(wrong.argmax())
+        why = "its last row is not 0 0 0 1" if last[i] else "its first three columns are no rotation"
+        raise UserError(f"{path}: pose {i} is not rigid, {why}; expected camera to world as [R | t], row by row")
+
+
 def read_tum(path: Path | str) -> Trajectory:
     """Read `stamp tx ty tz qx qy qz qw` rows (camera-to-world).
 
@@ -99,14 +121,23 @@ def read_tum(path: Path | str) -> Trajectory:
 def read_trajectory(path: Path | str) -> Trajectory:
     """Read camera-to-world poses of a TUM file, or of 12 or 16 numbers a row (KITTI, Replica), whose stamps are NaN.
 
-    Raises:  UserError with the line for another number of columns, text, NaN or a zero quaternion.
+    Raises:  UserError with the line for another number of columns, text, NaN or a zero quaternion, and for a matrix
+             that is not rigid.
     """
     rows = _rows(Path(path), (8, 12, 16))
     if rows.shape[1] == 8:
         return Trajectory(poses_from_rows(rows[:, 1:], str(path)), rows[:, 0])
+    return Trajectory(_rigid_rows(rows, path), np.full(len(rows), np.nan))
+
+
+def _rigid_rows(rows: NDArray[np.float64], path: Path | str) -> NDArray[np.float64]:
+    """Poses (N, 4, 4) of rows of 12 or 16 numbers; NaN where a number of a row is not finite."""
+    stored = rows.reshape(len(rows), -1, 4)
+    check_rigid(stored, path)
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    poses[:, :3] = rows[:, :12].reshape(-1, 3, 4)
-    return Trajectory(poses, np.full(len(rows), np.nan))
+    poses[:, :3] = stored[:, :3]
+    poses[~np.isfinite(rows).all(1)] = np.nan
+    return poses
 
 
 def read_realestate(path: Path | str) -> Trajectory:
@@ -114,33 +145,38 @@ def read_realestate(path: Path | str) -> Trajectory:
 
     Units:   stamps in microseconds, positions in a scale of the clip's own.
     Note:    a row is stamp, fx, fy, cx, cy as shares of the image, two zeros, and camera from world (3, 4) row by row.
-    Raises:  UserError with the line for another number of columns, text or NaN.
+    Raises:  UserError with the line for another number of columns, text or NaN, and for a pose that is not rigid.
     """
     rows = _rows(Path(path), (19,), titled=True)
     cam_from_world = rows[:, 7:].reshape(-1, 3, 4)
+    check_rigid(cam_from_world, path)
     return Trajectory(rigid_inverse(cam_from_world), rows[:, 0])
 
 
 def read_matrix(path: Path | str) -> NDArray[np.float64]:
-    """Read one matrix (4, 4), four numbers a line.
+    """Read one rigid transform (4, 4), four numbers a line.
 
-    Raises:  UserError with the line for text or NaN, or another number of rows or columns.
+    Raises:  UserError with the line for text or NaN, another number of rows or columns, or a matrix that is not rigid.
     """
     rows = _rows(Path(path), (4,))
     if len(rows) != 4:
         raise UserError(f"{path} has {len(rows)} rows of 4 numbers, expected 4 rows")
+    check_rigid(rows[None], path)
     return rows
 
 
 def read_matrix_blocks(path: Path | str) -> NDArray[np.float64]:
-    """Read matrices (N, 4, 4) below each other, four numbers a line; NaN says that a frame has no pose.
+    """Read rigid transforms (N, 4, 4) below each other, four numbers a line; NaN says that a frame has no pose.
 
-    Raises:  UserError with the line for text, or a number of rows that is no multiple of four.
+    Raises:  UserError with the line for text, a number of rows that is no multiple of four, or a matrix that is not
+             rigid.
     """
     rows = _rows(Path(path), (4,), finite=False)
     if len(rows) % 4:
         raise UserError(f"{path} has {len(rows)} rows of 4 numbers, expected a multiple of 4")
-    return rows.reshape(-1, 4, 4)
+    poses = rows.reshape(-1, 4, 4)
+    check_rigid(poses, path)
+    return poses
 
 
 def poses_from_rows(rows: Array, place: str) -> NDArray[np.float64]:
@@ -185,10 +221,7 @@ def read_matrices(path: Path | str, gaps: bool = False) -> Trajectory:
     gaps: a row with a number that is not finite says that its frame has no pose, as in ScanNet; it comes back as NaN.
     """
     rows = _rows(Path(path), (12, 16), finite=not gaps)
-    poses = np.tile(np.eye(4), (len(rows), 1, 1))
-    poses[:, :3] = rows[:, :12].reshape(-1, 3, 4)
-    poses[~np.isfinite(rows).all(1)] = np.nan
-    return Trajectory(poses, np.arange(len(rows), dtype=np.float64))
+    return Trajectory(_rigid_rows(rows, path), np.arange(len(rows), dtype=np.float64))
 
 
 def read_sintel_cameras(folder: Path | str) -> tuple[Trajectory, NDArray[np.float64]]:
@@ -197,7 +230,9 @@ def read_sintel_cameras(folder: Path | str) -> tuple[Trajectory, NDArray[np.floa
     if not paths:
         raise UserError(f"{folder} holds no .cam file; expected MPI Sintel's camdata_left/<sequence>")
     pairs = [read_cam(path) for path in paths.values()]
-    poses = rigid_inverse(np.stack([pose for _, pose in pairs]))
+    cam_from_world = np.stack([pose for _, pose in pairs])
+    check_rigid(cam_from_world, folder)
+    poses = rigid_inverse(cam_from_world)
     return Trajectory(poses, np.array(list(paths), np.float64)), np.stack([k for k, _ in pairs])
 
 
@@ -219,7 +254,7 @@ class DyCheckCamera:
 def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
     """Read one DyCheck camera.
 
-    Raises:  UserError if the file is missing, no JSON, or lacks a field.
+    Raises:  UserError if the file is missing, no JSON, or lacks a field, or if its pose is not rigid.
     Source:  KAIR-BAIR/dycheck, dycheck/geometry/camera.py.
     """
     path = Path(path)
@@ -249,6 +284,7 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
         raise UserError(
             f"{path} is not a DyCheck camera ({kind}); expected orientation, position, focal_length"
         ) from error
+    check_rigid(pose[None], path)
     return DyCheckCamera(pose, K, size, bent)
 
 

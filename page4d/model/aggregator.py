@@ -1,4 +1,7 @@
-"""Alternating attention: every frame by itself, then all frames together, `depth` times."""
+"""Alternating attention: every frame by itself, then all frames together, `depth` times.
+
+A frame block and the global block after it are a pair; pairs are counted from 0, and heads read the outputs of some.
+"""
 
 from __future__ import annotations
 
@@ -89,9 +92,16 @@ class Aggregator(nn.Module):
     ) -> AggregatorOutput:
         """As `forward`, but keeps only the pairs named (None = all), and returns the mask as well.
 
-        Note:    given_mask (B, S, h, w) acts in place of the learned m, which is returned all the same. Without
-                 gradients kept pairs and turned q and k have the type of the products, bfloat16 under autocast.
+        Note:    given_mask (B, S, h, w) acts in place of the learned m, which is returned all the same; while alpha is
+                 0 neither acts. Without gradients kept pairs and turned q and k have the type of the products,
+                 bfloat16 under autocast.
+        Raises:  ValueError for a given mask of another shape than the patches.
         """
+        patches = (*images.shape[:2], *(side // self.config.patch_size for side in images.shape[3:]))
+        if given_mask is not None and tuple(given_mask.shape) != patches:
+            raise ValueError(
+                f"given_mask has shape {tuple(given_mask.shape)}, expected {patches}, one value for a patch"
+            )
         device_type = images.device.type
         dtype = working_dtype(self, device_type)
         lean = dtype != torch.float32 and not torch.is_grad_enabled()

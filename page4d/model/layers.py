@@ -125,13 +125,13 @@ class Attention(nn.Module):
 def special_rows_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, frames: int) -> Tensor:
     """Attention whose special rows see `bias` (B, 1, 1, keys) and whose patch rows do not.
 
-    Note:    all rows go through the plain kernel; the NUM_SPECIAL of P rows per frame that are bent are computed once
-             more by the slower biased one and put in their places. Cutting the patch rows out would copy all of q.
+    Note:    all rows go through the plain kernel; the NUM_SPECIAL of P rows per frame that are biased are computed
+             once more by the slower biased one and put in their places. Cutting the patch rows out would copy all of q.
     """
     plain = F.scaled_dot_product_attention(q, k, v).unflatten(2, (frames, -1))
     special = q.unflatten(2, (frames, -1))[:, :, :, :NUM_SPECIAL].flatten(2, 3)
-    bent = F.scaled_dot_product_attention(special, k, v, attn_mask=bias).unflatten(2, (frames, -1))
-    return torch.slice_scatter(plain, bent, dim=3, end=NUM_SPECIAL).flatten(2, 3)
+    biased = F.scaled_dot_product_attention(special, k, v, attn_mask=bias).unflatten(2, (frames, -1))
+    return torch.slice_scatter(plain, biased, dim=3, end=NUM_SPECIAL).flatten(2, 3)
 
 
 class Block(nn.Module):

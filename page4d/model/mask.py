@@ -1,5 +1,10 @@
 """The dynamics-aware mask: which patches the pose tokens should not look at.
 
+A patch's score m is negative where it moves and positive where it stands still. In the pairs of `masked_pairs` (a pair
+is a frame block and the global block after it) the global attention adds `key_bias` of m to the logits of its biased
+rows: those of the camera and register tokens, or all with mask_rows="all". So these tokens look away from what moves.
+The adding itself is done in `layers.special_rows_biased`.
+
 The paper writes the mask as -alpha * sigmoid(-m / tau) with learned alpha and tau; the released code and weights are
 what stands here: m = sigmoid(...) - 0.5, times the constant 64 and a scheduled alpha.
 """
@@ -34,7 +39,7 @@ def mask_alpha(step: int, hold_start: int, hold_end: int) -> float:
 
 
 class SpatialMaskHead(nn.Module):
-    """One value m in (-0.5, 0.5) per patch from patch tokens: (B * S, N, C) -> (B * S, N)."""
+    """One score m in (-0.5, 0.5) per patch, negative where it moves: patch tokens (B * S, N, C) -> (B * S, N)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,7 +60,7 @@ class SpatialMaskHead(nn.Module):
 
 
 def key_bias(m: Tensor, alpha: float) -> Tensor:
-    """What bent rows' logits gain per key: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
+    """What biased rows' logits gain per key: m (B, S, N) -> (B, S * (NUM_SPECIAL + N)), 0 at special keys."""
     # Camera and register tokens stand for whole frames; they are neither moving nor still.
     padded = torch.nn.functional.pad(m, (NUM_SPECIAL, 0))
     return (MASK_STRENGTH * alpha * padded).flatten(1)

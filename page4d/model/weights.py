@@ -2,7 +2,16 @@
 
 Names equal those of the released files, letter by letter and misspellings included: nothing is renamed on the way in or
 out. The network is built on the meta device, where tensors have shapes but no memory, and the file's tensors are
-assigned to it, each cast and moved once.
+assigned to it, each cast and moved once. What the names stand for, one of each:
+
+    aggregator.patch_embed.blocks.0.attn.qkv.weight    encoder.DinoEncoder (small networks: PatchConv)
+    aggregator.frame_blocks.0.attn.q_norm.weight       layers.Block, every frame by itself
+    aggregator.global_blocks.0.mlp.fc1.weight          layers.Block, all frames together
+    aggregator.camera_token, .register_token           aggregator.Aggregator, the special tokens
+    aggregator.spatial_mask_head.head0.0.weight        mask.SpatialMaskHead; VGGT's files have none
+    camera_head.trunk.0.attn.qkv.weight                heads.camera.CameraHead
+    depth_head.scratch.layer1_rn.weight                heads.dpt.DepthHead; point_head.* heads.dpt.PointHead
+    track_head.tracker.corr_mlp.fc1.weight             heads.track.TrackHead; VGGT's files alone have it
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ moves.
 Differs from the public loader: the published marker-to-sensor matrix is a rotation times 1.0593, which the public
 code inverts by transposing, so that world points come out 0.891 times their size; here its 3 x 3 block is projected
 onto SO(3). Images, depth and poses are paired by time stamp; the public code takes entries 30 to 139 of each list.
+Benchmarks do not read this but prepared folders, as published evaluations do: distorted pictures and poses of the
+marker (`bonn` in `page4d.evaluate.layouts`).
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ These archives say nothing about what moves; the rigidity maps that circulate ar
 
 Differs from the public loader: it lists `<root>/training/final` but reads the images from another tree and crashes if
 the first is not there; a missing depth file crashes its pipeline. Here every modality is looked up where it is.
+Depth is not limited here: how far it is scored (max_depth, post_clip_max) stands in conf/benchmark/*-sintel.yaml, and
+the lists of sequences, `fourteen` among them, in conf/dataset/sintel.yaml.
 """
 
 from __future__ import annotations
