@@ -74,6 +74,14 @@ def test_arguments_are_parsed_before_torch_is_imported(command: str) -> None:
     assert done.stdout == "2 []\n"
 
 
+def test_lists_and_missing_words_do_not_wait_for_torch() -> None:
+    asked = (["train"], ["train", "--list"], ["evaluate"], ["evaluate", "--list"])
+    code = f"import sys; from page4d.cli import main; codes = [main(words) for words in {asked}]; "
+    code += "print(codes, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[2, 0, 2, 0] False"
+
+
 def test_a_device_that_does_not_compute_is_refused_in_python_too() -> None:
     with pytest.raises(UserError, match="meta is not a device to compute on; give cpu"):
         resolve_device("meta")

@@ -71,8 +71,6 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
     from page4d.config import choices
-    from page4d.evaluate.opening import EvaluationSettings
-    from page4d.settings import build
 
     if args.list:
         print("\n".join(choices("benchmark")))
@@ -81,6 +79,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"nothing to do; choose one of {', '.join(ACTIONS)}, or --list to name the benchmarks")
     if args.action == "exact":
         return _exact(args.overrides)
+    # torch comes with it, so it waits until there is something to do.
+    from page4d.evaluate.opening import EvaluationSettings
+    from page4d.settings import build
+
     chosen = build(EvaluationSettings, settings(args), "evaluate")
     if args.action == "table":
         return _table(Path(chosen.out), chosen.against)
