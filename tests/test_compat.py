@@ -85,6 +85,10 @@ def test_points_of_a_depth_map(K: Tensor, poses: Tensor) -> None:
     np.testing.assert_array_equal(again, in_camera)
     np.testing.assert_allclose(in_world, (expected - pose[:, 3]) @ pose[:, :3], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(valid, depth > 1e-8)
+    for kind in (np.float32, np.float64):
+        found, *_ = compat.depth_to_world_coords_points(depth, pose.astype(kind), k)
+        assert found is not None
+        assert found.dtype == kind
     assert compat.depth_to_world_coords_points(None, pose, k) == (None, None, None)
     with pytest.raises(ValueError, match="without skew"):
         compat.depth_to_cam_coords_points(depth, k + np.array([[0, 1, 0], [0, 0, 0], [0, 0, 0]]))
