@@ -78,6 +78,12 @@ def near(name: str, names: Iterable[str], n: int = 4) -> str:
     return ", ".join(close) or "none"
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The rest of a sentence that refused a name: the one that comes near, if there is any."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """Make a dataclass from plain values, going into nested ones.
 

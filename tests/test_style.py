@@ -48,6 +48,7 @@ def test_ruff_would_format_nothing() -> None:
     run("ruff", "format", "--check", "--quiet")
 
 
+@pytest.mark.slow  # a minute and more where nothing is cached; the hook of pre-commit asks the same of each commit
 def test_types_are_strict() -> None:
     run("mypy")
 

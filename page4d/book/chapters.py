@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
-from page4d.book.parameters import did_you_mean
 from page4d.schema import UserError, atomic_write
+from page4d.settings import did_you_mean
 
 KERNEL = "python3"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from page4d.schema import UserError
+from page4d.settings import did_you_mean
 
 INJECTED = "# Parameters\n"  # how papermill begins the cell that it puts after a chapter's own parameters
 
@@ -35,12 +35,6 @@ def check_cells(cells: Sequence[str]) -> None:
             if name not in own:
                 hint = did_you_mean(name, own)
                 raise UserError(f"this chapter has no parameter {name!r}{hint} It has: {', '.join(own)}")
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """The rest of a sentence that refused a name: the one that comes near, if there is any."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _assigned(cell: str) -> list[str]:

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 from page4d.book.chapters import Chapter
-from page4d.book.parameters import did_you_mean
 from page4d.io.weight_files import RELEASED, find_weights
 from page4d.schema import UserError
+from page4d.settings import did_you_mean
 
 CI = "ci"
 PLACE = re.compile(r"\{(\w+)\}")
