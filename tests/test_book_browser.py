@@ -27,6 +27,9 @@ from page4d.book.sphinx import MATHJAX
 from page4d.book.weight import SCRIPT
 from page4d.cli import main
 
+# A build and a browser: minutes together.
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 OPENING_BYTES = 1_500_000
@@ -192,7 +195,6 @@ def test_the_accessibility_check_finds_a_picture_without_words(browser: Any, tmp
     assert found.startswith("critical image-alt")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_wrong_with_any_page(small_book: Path, browser: Any, theme: str) -> None:
     pages = [*small_book.glob("*.html"), *small_book.glob("notebooks/*.html")]
@@ -228,7 +230,6 @@ def test_nothing_is_carried_that_no_page_loads(small_book: Path) -> None:
     assert 'rel="icon"' in (small_book / "index.html").read_text()
 
 
-@pytest.mark.slow
 def test_every_page_of_the_built_book(browser: Any) -> None:
     html = ROOT / "build" / "book" / "html"
     if not html.is_dir():

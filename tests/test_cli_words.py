@@ -87,6 +87,7 @@ def test_a_device_that_does_not_compute_is_refused_in_python_too() -> None:
         resolve_device("meta")
 
 
+@pytest.mark.slow
 def test_a_name_that_the_console_cannot_show_does_not_lose_the_result(tmp_path: Path) -> None:
     picture, out = tmp_path / "a.png", tmp_path / "结果"
     Image.new("RGB", (64, 48), (90, 120, 30)).save(picture)

@@ -142,7 +142,13 @@ def protocols_of(name: str) -> tuple[Protocol, ...]:
 PAIRS = [(n, p) for n in SCORED for p in protocols_of(n)]
 
 
-@pytest.mark.parametrize(("name", "protocol"), PAIRS, ids=[f"{n}-{p.name}" for n, p in PAIRS])
+PERFECT = [
+    pytest.param(n, p, id=f"{n}-{p.name}", marks=[pytest.mark.slow] if p is PUBLIC and "synthetic" not in n else [])
+    for n, p in PAIRS
+]
+
+
+@pytest.mark.parametrize(("name", "protocol"), PERFECT)
 def test_perfect_predictions_score_zero(name, protocol, tmp_path):
     task = benchmark(name).task
     if task == "videodepth":
@@ -336,7 +342,12 @@ def test_mixed_cameras_of_dycheck_go_wrong_in_public_and_not_in_standard(tmp_pat
         by_name.score("truth")
 
 
-@pytest.mark.parametrize("name", NAMES)
+# One benchmark of each task always, the others with the slow tests.
+FIRST_OF_TASK = {benchmark(name).task: name for name in reversed(NAMES)}.values()
+RUN_THROUGH = [n if n in FIRST_OF_TASK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+
+
+@pytest.mark.parametrize("name", RUN_THROUGH)
 def test_a_network_runs_end_to_end_through_every_benchmark(name, tmp_path):
     model = micro()
     protocols = [STANDARD] if benchmark(name).task == "features" else protocols_of(name)

@@ -146,7 +146,7 @@ def test_a_missing_part_is_told(tmp_path: Path) -> None:
 # --- a run that ends early ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parts", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("parts", [0, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3, 4))])
 def test_going_on_gives_the_same_bits(tmp_path: Path, parts: int) -> None:
     model, frames, windows = MODEL, film_of(12), Windows(5, 2)
     whole = predict_film(model, frames, tmp_path / "whole", windows)

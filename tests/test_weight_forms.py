@@ -39,8 +39,13 @@ def same(a: PAGE4D, b: PAGE4D) -> None:
         torch.testing.assert_close(b.state_dict()[name], tensor, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("before", ["module.", "_orig_mod.", "module._orig_mod.", "model."])
-@pytest.mark.parametrize("wrapper", [None, "model", "state_dict"])
+@pytest.mark.parametrize(
+    ("before", "wrapper"),
+    [
+        ("module.", None), ("_orig_mod.", "model"), ("module._orig_mod.", "state_dict"), ("model.", None),
+        ("model.", "model"), ("module.", "state_dict"),
+    ],
+)  # fmt: skip
 def test_prefixes_and_wrappers_come_off(tmp_path: Path, before: str, wrapper: str | None) -> None:
     model = little_model()
     state: Any = {before + name: t for name, t in model.state_dict().items()}

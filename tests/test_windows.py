@@ -36,7 +36,13 @@ def metre(part: Prediction, exact: Prediction) -> float:
     return float(np.median(part.depth[seen] / exact.depth[seen]))
 
 
-@pytest.mark.parametrize(("noise", "outliers", "within"), [(0.0, 0.0, 1e-4), (0.02, 0.01, 0.01), (0.1, 0.05, 0.03)])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("noise", "outliers", "within"),
+    [pytest.param(0.0, 0.0, 1e-4, marks=SLOW), (0.02, 0.01, 0.01), pytest.param(0.1, 0.05, 0.03, marks=SLOW)],
+)
 def test_scale_holds_over_a_thousand_frames(
     long_walk: Prediction, noise: float, outliers: float, within: float
 ) -> None:
