@@ -52,6 +52,7 @@ def test_size_card_and_exam_belong_together(name: str) -> None:
             assert score not in found["mean"] or f"{found['mean'][score]:.3f}" in card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_exam_can_be_repeated(name: str) -> None:
     model = PAGE4D.from_pretrained(name)

@@ -102,8 +102,18 @@ def test_training_pass_stays_on_the_device() -> None:
         assert not stray([weight.grad for weight in model.parameters()])
 
 
-@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
-@pytest.mark.parametrize("half", [False, True], ids=["float32", "bf16 autocast"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("mask", "half"),
+    [
+        pytest.param(False, False, id="mask off, float32", marks=SLOW),
+        pytest.param(True, False, id="mask on, float32", marks=SLOW),
+        pytest.param(False, True, id="mask off, bf16 autocast", marks=SLOW),
+        pytest.param(True, True, id="mask on, bf16 autocast"),
+    ],
+)
 def test_training_step_stays_on_the_device(mask: bool, half: bool) -> None:
     aid = AidConfig(enabled=True, width=8, mask_weight=1.0, true_mask=mask)
     chosen = Settings(aid=aid)
@@ -140,7 +150,7 @@ class FromHost(TorchDispatchMode):
         return out
 
 
-@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
+@pytest.mark.parametrize("mask", [pytest.param(False, id="mask off", marks=SLOW), pytest.param(True, id="mask on")])
 def test_a_training_step_copies_nothing_from_the_host(mask: bool) -> None:
     aid = AidConfig(enabled=True, width=8, mask_weight=1.0, true_mask=mask)
     trainee = Trainee(little_model(mask_hold_start=int(mask), mask_hold_end=int(mask)).train(), aid).train()
