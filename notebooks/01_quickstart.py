@@ -64,6 +64,18 @@ moving = page4d.moving_mask(prediction)
 # A `Prediction` holds plain numpy arrays, `S` frames of `H` x `W` pixels. It also remembers which weights, which
 # configuration and which version of the code made it, and it saves to one file. The moving mask is computed from it:
 # what does not fit a still world, judged by the predicted depth and cameras, so it is no better than they are.
+#
+# It is worth saying what did *not* happen in those lines. No points were matched, no pair of pictures was chosen to begin
+# with, and nothing was optimized until it converged. Classical reconstruction does all of that for every clip anew
+# {cite}`schoenberger2016colmap`; here it was done once, in training, and what was learned is applied in one pass. Hence
+# the speed, and hence the price: where the clip is unlike anything seen in training, nothing in the pass notices.
+#
+# Three things in the table surprise most readers. The **first camera is the world**: its pose is near identity, and all
+# other poses say how to come from it. It is near and not at identity because it is predicted like the others. The
+# **unit is the network's own**: two clips of one room may come out in different units, and no number in a prediction is
+# in metres until somebody says how long one thing is. And **depth and points are two answers**, from two heads: lifting
+# the depth with the camera gives points too, and the distance between the two sets is a first sign of how consistent a
+# prediction is. The scene below shows the lifted ones.
 
 # %% tags=["hide-input"]
 import pandas as pd

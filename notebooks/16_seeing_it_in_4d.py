@@ -47,6 +47,13 @@ page4d.check_parameters()
 # The clip is rendered from a synthetic world at a larger size than the small network reads, and its exact depth and
 # cameras take the place of a prediction. Press play, drag, scroll. *Static background + moving parts* gathers what
 # stands still from all frames and adds what moves frame by frame.
+#
+# Why this one is the default: drawn frame by frame, a scene flickers, because each frame sees another part of the room
+# and leaves holes elsewhere. Drawn all at once, everything that moves is smeared along its way, a person as a row of
+# persons. Only the mixture, the still parts of all frames and the moving parts of one, looks like a place in which
+# something happens. It needs to know what moves, and every fault of that mask is seen at once: a still wall that is
+# called moving blinks, a moving arm that is called still leaves a trail. Blinking walls and trails are therefore the two
+# things to look for in a prediction of your own.
 
 # %%
 from page4d.result import prediction_from_clip
@@ -81,6 +88,11 @@ notebook_viewer(exact, clip.moving.numpy())
 # **The model's mask.** Networks with the dynamics-aware mask say for each patch how much the pose should look away.
 # Its sign is read as moving or still. The paper trains it through the poses alone; the small network's was also taught by
 # true motion.
+#
+# The first answer compares, the second recognizes. Comparing needs at least two frames that see the same place, and it
+# goes wrong where they do not: at the edge of the picture, behind something that passes, in a stretch of wall without
+# texture, where a wrong depth fits as well as the right one. Recognizing needs no second frame and is not bothered by
+# any of this, but it can only find what looks like the moving things it was taught by.
 
 # %%
 import page4d

@@ -188,6 +188,12 @@ pd.DataFrame(
 # %% [markdown]
 # Twice the frames: twice the memory, four times the time in global attention.
 #
+# Before you buy a larger card, ask whether the frames say anything new. Neighbouring frames of a slow walk are nearly
+# the same picture; they cost as much as any other and add hardly any parallax. What helps is a larger *step between
+# frames* up to the point where neighbours still share most of what they see. Beyond that the network has to guess how
+# two rooms hang together. For a film that is longer than one pass can take, windows that overlap are joined afterwards
+# ([Speed and memory](26_speed_and_memory) measures what the joins cost).
+#
 # ## When it fails
 #
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A

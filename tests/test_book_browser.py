@@ -213,6 +213,7 @@ def test_a_chapter_is_offered_as_script_and_as_notebook_without_outputs(small_bo
     assert not any(cell.get("outputs") for cell in notebook["cells"])
 
 
+@pytest.mark.slow
 def test_the_book_goes_on_paper_with_stills(small_book: Path, browser: Any, tmp_path: Path) -> None:
     from pypdf import PdfReader
 
