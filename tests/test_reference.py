@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from page4d.book.reference import (
     DOORS,
     add_names_used,
     docstring_in_rest,
+    examples_in,
     examples_of,
     names_used,
     public_names,
@@ -24,8 +26,9 @@ from page4d.book.reference import (
 )
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = examples_of((ROOT / "book" / "examples.md").read_text(encoding="utf-8"))
-FEWEST_EXAMPLES = 30
+FOLDER = ROOT / "book" / "examples"
+EXAMPLES = examples_in(FOLDER)
+SERVED = {code: [name for name in EXAMPLES if EXAMPLES[name] == code] for code in EXAMPLES.values()}
 
 
 def test_every_public_name_has_a_directive():
@@ -38,22 +41,43 @@ def test_every_public_name_has_a_directive():
     assert not any(line.endswith(":: page4d.evaluate") for line in lines), "rooms have sections, not directives"
 
 
-def test_examples_are_of_public_names():
+def test_every_public_name_has_an_example():
     offered = {f"{door}.{name}" for door in DOORS for name in public_names(door)}
     assert sorted(EXAMPLES.keys() - offered) == []
-    assert len(EXAMPLES) >= FEWEST_EXAMPLES
-    text = (ROOT / "book" / "examples.md").read_text(encoding="utf-8")
-    assert text.count("\n## ") == len(EXAMPLES) == text.count("```python"), "an example that is not read"
+    assert sorted(offered - EXAMPLES.keys()) == [], "public names without an example in book/examples"
 
 
-@pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_an_example_does_what_it_says(name):
-    test = doctest.DocTestParser().get_doctest(EXAMPLES[name], {}, name, "book/examples.md", 0)
-    assert test.examples
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
+def test_every_section_of_examples_is_read(path):
+    text = path.read_text(encoding="utf-8")
+    headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert text.count("```python") == len(headings)
+    names = ", ".join(headings).split(", ")
+    assert sorted(names) == sorted(examples_of(text)), "a name twice, or an example that is not read"
+
+
+@pytest.mark.parametrize("code", SERVED, ids=lambda code: SERVED[code][0])
+def test_an_example_does_what_it_says(code):
+    import matplotlib.pyplot as plt
+
+    test = doctest.DocTestParser().get_doctest(code, {}, SERVED[code][0], "book/examples", 0)
+    assert any(example.want for example in test.examples) or "check_parameters" in code
     told: list[str] = []
     doctest.DocTestRunner().run(test, out=told.append)
+    plt.close("all")
     assert told == []
-    assert name.rpartition(".")[2] in EXAMPLES[name]
+    words = set(re.findall(r"\w+", code))
+    assert [name for name in SERVED[code] if name.rpartition(".")[2] not in words] == []
+
+
+def test_an_example_serves_every_name_of_its_heading_and_a_value_has_it_on_the_page():
+    code = ">>> from page4d.world import SPLITS\n>>> len(SPLITS)\n12\n"
+    found = examples_of(f"## page4d.world.SPLITS, page4d.world.Batch\n\n```python\n{code}```\n")
+    assert found == {"page4d.world.SPLITS": code, "page4d.world.Batch": code}
+    lines = reference_page(found).splitlines()
+    start = lines.index(".. py:data:: page4d.world.SPLITS")
+    assert "   >>> len(SPLITS)" in lines[start : start + 8]
+    assert sum(line.endswith(">>> len(SPLITS)") for line in lines) == 1, "Batch has a docstring for it"
 
 
 def test_labels_become_fields_and_signs_stay_signs():
@@ -106,20 +130,22 @@ def test_the_page_is_built_without_a_warning(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     extensions = ["myst_parser", "page4d.book.sphinx"]
-    settings = {"project": "x", "extensions": extensions, "html_theme": "basic", "exclude_patterns": ["examples.md"]}
+    settings = {"project": "x", "extensions": extensions, "html_theme": "basic", "exclude_patterns": ["examples/*"]}
     settings["myst_enable_extensions"] = ["dollarmath"]
     lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
     (source / "conf.py").write_text("".join(lines), encoding="utf-8")
     (source / "index.md").write_text(
         "# Start\n\n```{toctree}\nreference\ndifferences\n```\n\n{py:obj}`page4d.predict`\n"
     )
-    (source / "reference.md").write_text(reference_page(), encoding="utf-8")
-    for name in ("examples.md", "differences.md"):
-        shutil.copy(ROOT / "book" / name, source)
+    (source / "reference.md").write_text(reference_page(EXAMPLES), encoding="utf-8")
+    shutil.copytree(FOLDER, source / "examples")
+    shutil.copy(ROOT / "book" / "differences.md", source)
     command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", str(source), str(tmp_path / "html")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     warnings = [line for line in done.stderr.splitlines() if "notebooks/" not in line]
     assert (done.returncode, warnings) == (0, [])
     page = (tmp_path / "html" / "reference.html").read_text(encoding="utf-8")
     assert 'id="page4d.predict"' in page
+    shown = page.count("&gt;&gt;&gt; ") or page.count(">>> ")
+    assert shown >= sum(code.count(">>> ") for code in EXAMPLES.values()), "an example is shown at each of its names"
     assert 'href="reference.html#page4d.predict"' in (tmp_path / "html" / "index.html").read_text(encoding="utf-8")

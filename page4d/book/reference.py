@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOMS = (
@@ -17,7 +17,7 @@ ROOMS = (
 DOORS = ("page4d", *(f"page4d.{room}" for room in ROOMS))
 LABEL = re.compile(r"^(Shapes|Units|Frame|Note|Raises|Source): +")
 CODE = re.compile(r"(?<![\w.'-])([ET][1-9]\d?)(?![\w.'-])")
-EXAMPLE = re.compile(r"^## (page4d[\w.]*)\n+```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EXAMPLE = re.compile(r"^## (page4d[\w., ]*)\n+```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def public_names(door: str) -> list[str]:
@@ -27,12 +27,27 @@ def public_names(door: str) -> list[str]:
 
 
 def examples_of(text: str) -> dict[str, str]:
-    """Public name to its example, from the text of `book/examples.md`."""
-    return dict(EXAMPLE.findall(text))
+    """Public name to its example, from a text of `book/examples`; one example may serve all names of its heading."""
+    found = {}
+    for heading, code in EXAMPLE.findall(text):
+        found |= dict.fromkeys(heading.split(", "), code)
+    return found
 
 
-def reference_page() -> str:
-    """The page in MyST Markdown: a section per door, a directive per name."""
+def examples_in(folder: Path) -> dict[str, str]:
+    """Public name to its example, from every file of `book/examples`; none where there is no such folder."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("*.md")):
+        found |= examples_of(path.read_text(encoding="utf-8"))
+    return found
+
+
+def reference_page(examples: Mapping[str, str] | None = None) -> str:
+    """The page in MyST Markdown: a section per door, a directive per name.
+
+    Note:    examples of values stand in the page itself, for they have no docstring; `show_docstring` adds the others.
+    """
+    examples = examples or {}
     lines = ["# Reference", ""]
     lines += ["Every name that the package offers, by the door that it is imported from. Made of the docstrings.", ""]
     shown: set[int] = set()
@@ -44,18 +59,19 @@ def reference_page() -> str:
             # Sphinx wants each thing once; at a second door it is shown again but not registered.
             again = ["   :no-index:"] if id(value) in shown else []
             shown.add(id(value))
-            lines += _directive(f"{door}.{name}", value, again)
+            lines += _directive(f"{door}.{name}", value, again, examples.get(f"{door}.{name}", ""))
         lines += ["```", ""]
     return "\n".join(lines)
 
 
-def _directive(name: str, value: object, options: Sequence[str]) -> list[str]:
+def _directive(name: str, value: object, options: Sequence[str], example: str) -> list[str]:
     if inspect.isclass(value):
         return [f".. autoclass:: {name}", "   :members:", *options, ""]
     if callable(value):
         return [f".. autofunction:: {name}", *options, ""]
     # The value of a table may be a page long, and its docstring that of its class.
-    return [f".. py:data:: {name}", *options, "", f"   {type(value).__name__}.", ""]
+    shown = [f"   {line}".rstrip() for line in example.splitlines()]
+    return [f".. py:data:: {name}", *options, "", f"   {type(value).__name__}.", "", *shown, ""]
 
 
 def docstring_in_rest(lines: Sequence[str], example: str = "") -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import yaml
 
 from page4d.book.chapters import Execution, toc_entries
-from page4d.book.reference import add_names_used, reference_page
+from page4d.book.reference import add_names_used, examples_in, reference_page
 from page4d.book.weight import drop_unread_files, give_icon, lighten, mend_roles, offer_downloads
 from page4d.evaluate.exam_results import read_result
 from page4d.evaluate.verdicts import standing_text
@@ -73,7 +73,8 @@ def stage(root: Path, source: Path, executed: Path, executions: Sequence[Executi
         shutil.copy(executed / f"{name}.ipynb", source / "notebooks")
     toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
     if any(entry["file"] == "reference" for entry in toc_entries(toc)):
-        (source / "reference.md").write_text(reference_page(), encoding="utf-8")
+        page = reference_page(examples_in(source / "examples"))
+        (source / "reference.md").write_text(page, encoding="utf-8")
         for name in names:
             add_names_used(source / "notebooks" / f"{name}.ipynb")
     shorter = only_chapters(toc, names)

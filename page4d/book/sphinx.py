@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from docutils import nodes
 from PIL import Image
 
-from page4d.book.reference import docstring_in_rest, examples_of
+from page4d.book.reference import docstring_in_rest, examples_in
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -86,8 +86,7 @@ def drop_live_code_scripts(
 
 def show_docstring(app: Sphinx, _what: str, name: str, _value: object, _options: object, lines: list[str]) -> None:
     """Turn a docstring of this house into what Sphinx reads, with the example of its name behind it."""
-    path = Path(app.srcdir) / "examples.md"
-    examples = examples_of(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    examples = examples_in(Path(app.srcdir) / "examples")
     lines[:] = docstring_in_rest(lines, examples.get(name, ""))
 
 
