@@ -104,7 +104,10 @@ def valid_pixels(pred: Array, gt: Array, options: DepthOptions) -> NDArray[np.bo
 
 
 def align_depth(pred: Array, gt: Array, options: DepthOptions) -> tuple[Array, Fit]:
-    """Valid predictions clipped, aligned to gt, turned from disparity to depth and clipped again."""
+    """Valid predictions clipped, aligned to gt, turned from disparity to depth and clipped again.
+
+    Shapes:  pred, gt (N,), of the valid pixels alone -> (N,) and the fit.
+    """
     pred = _clip(pred, options.pre_clip)
     target = 1.0 / (gt + 1e-8) if options.disparity else gt
     if options.alignment == "lad2_video":

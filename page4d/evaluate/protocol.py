@@ -201,6 +201,9 @@ def differences(task: str, first: Protocol = PUBLIC, second: Protocol = STANDARD
 
 
 def one_at_a_time(task: str, base: Protocol = STANDARD, other: Protocol = PUBLIC) -> dict[str, Protocol]:
-    """The base, then the base with each differing option of a task taken from the other, then the other whole."""
+    """The base, then the base with each differing option of a task taken from the other, then the other whole.
+
+    The switched ones go by the name of their option, the two ends by their own.
+    """
     switched = {name: with_options(base, **{name: pair[1]}) for name, pair in differences(task, base, other).items()}
     return {base.name: base} | switched | {other.name: other}
