@@ -60,8 +60,9 @@ def test_every_section_of_examples_is_read(path):
 def test_an_example_does_what_it_says(code):
     import matplotlib.pyplot as plt
 
-    if "pycolmap" in code:
-        pytest.importorskip("pycolmap")
+    for words, module in (("needs pycolmap", "pycolmap"), ("needs scikit-image", "skimage")):
+        if words in code:
+            pytest.importorskip(module)
     test = doctest.DocTestParser().get_doctest(code, {}, SERVED[code][0], "book/examples", 0)
     assert any(example.want for example in test.examples) or "check_parameters" in code
     told: list[str] = []
