@@ -28,7 +28,7 @@ def public_names(door: str) -> list[str]:
 
 def examples_of(text: str) -> dict[str, str]:
     """Public name to its example, from a text of `book/examples`; one example may serve all names of its heading."""
-    found = {}
+    found: dict[str, str] = {}
     for heading, code in EXAMPLE.findall(text):
         found |= dict.fromkeys(heading.split(", "), code)
     return found
