@@ -20,8 +20,9 @@
 #
 # A recording becomes training and test data once its images, depth and cameras stand in one folder and agree.
 #
-# **You will learn** which files to write, how to see in a minute whether axes, units and pairing are right, how to
-# train on the result, and how to write a loader when the files already exist in another layout.
+# **You will learn** which files to write, what the four conventions look like on a drawing, how to see in a minute whether
+# axes, units and pairing are right, how to train on the result, and how to write a loader when the files already exist in
+# another layout.
 #
 # **Needs**: half an hour of yours, seconds of any computer. For your own recording:
 #
@@ -56,7 +57,9 @@ page4d.check_parameters()
 #   moving/000000.png       optional: white where something moves
 # ```
 #
-# Four conventions decide whether it works:
+# There is no file that describes the folder, on purpose: whoever finds it in five years needs no documentation but this
+# list. Numbers in names pair image, depth, mask and pose, so a gap stays a gap. Four conventions decide whether it works,
+# and {numref}`fig-own-dataset-conventions` draws the first three:
 #
 # - Depth is **z**, along the camera's axis, not the length of the ray.
 # - A pose is **world from camera**: it takes points of the camera to the world, so its translation is where the camera
@@ -79,6 +82,28 @@ page4d.check_parameters()
 # echo "518 519 325.5 253.5" > intrinsics.txt
 # ```
 
+# %% mystnb={"figure": {"caption": "A camera from above, at (1.0, 0.5) in a world whose x and z are drawn. Its pose is where it stands and where its axes point. Depth z of the star is measured along the viewing axis; the ray is longer.", "name": "fig-own-dataset-conventions"}} tags=["hide-input"]
+import matplotlib.pyplot as plt
+import numpy as np
+
+a = np.radians(25)
+right_, ahead = np.array([np.cos(a), -np.sin(a)]), np.array([np.sin(a), np.cos(a)])
+stands, star = np.array([1.0, 0.5]), np.array([1.6, 2.9])
+z = (star - stands) @ ahead
+figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
+for arrow, name in ((right_, "x: right"), (ahead, "z: forward")):
+    tip = stands + 0.6 * arrow
+    axis.annotate("", tip, stands, arrowprops={"arrowstyle": "->", "lw": 2})
+    axis.annotate(name, tip, (4, 2), textcoords="offset points", color="0.4")
+for end, name, style in ((stands + z * ahead, "depth", "-"), (star, "ray", ":")):
+    axis.plot(*zip(stands, end, strict=True), style, color="#2b62c4", zorder=0)
+    length = np.linalg.norm(end - stands)
+    axis.annotate(f"{name} {length:.2f}", 0.35 * stands + 0.65 * end, color="#2b62c4")
+axis.plot(*zip(star, stands + z * ahead, strict=True), "0.7", lw=1)
+axis.plot(*star, "*", color="black", ms=12)
+axis.plot(*stands, "o", color="black")
+_ = axis.set(xlabel="world x (m)", ylabel="world z (m)", aspect="equal", ylim=(0, 3.3))
+
 # %% [markdown]
 # ## Writing them
 #
@@ -88,7 +113,6 @@ page4d.check_parameters()
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from page4d.data import write_depth_png
 from page4d.world import split_clip
 from PIL import Image
@@ -126,7 +150,9 @@ if filmed:
 # %% [markdown]
 # ## Reading them back
 #
-# The loader is named `folder`. What it refuses, it says with the file and the line.
+# The loader is named `folder`. What it refuses, it says with the file and the line: an image that has no depth, a depth
+# map of another size, a row of poses with seven numbers, a time that comes twice. A file with a mistake should not
+# become a tensor, since from there on nobody knows which file it was.
 
 # %%
 from page4d.data import dataset_from
@@ -146,9 +172,11 @@ sheet = clip_sheet(loaded)
 # %% [markdown]
 # ## Do the frames agree?
 #
-# A wrong axis or unit shows as soon as points of one frame are carried into another. `page4d check-data` does this for
-# whole datasets; here are its measurements of one clip. `reprojection_px` is how far a still pixel misses itself after
-# going to another frame and back by the depth found there: about half a pixel or less is right.
+# The sheet of {numref}`fig-own-dataset-frames` shows what one frame can show: that depth follows the picture, that holes are
+# empty, that the mask lies on what moves. It cannot show a pose. A wrong axis or unit shows as soon as points of one frame
+# are carried into another; [](08_looking_at_the_data) explains how and `page4d check-data` does it for whole datasets.
+# Here are its measurements of one clip. `reprojection_px` is how far a still pixel misses itself after going to another
+# frame and back by the depth found there: about half a pixel or less is right.
 
 # %%
 from page4d.check import diagnose, judge, measure, verdict
@@ -161,7 +189,8 @@ print(f"relative error of depth {numbers_found.depth_error_relative:.4f}")
 print(f"share of pixels with depth {numbers_found.valid_share:.2f}")
 
 # %% [markdown]
-# Now the four usual mistakes, planted on purpose into the same clip. Each line is what the check answers.
+# Now the four usual mistakes, planted on purpose into the same clip. Each line is what the check answers. Every one of them
+# would have trained without a complaint.
 
 # %%
 from dataclasses import replace
@@ -181,6 +210,18 @@ for name, wrong in mistakes.items():
     print(f"{name}: {verdict(worst)}\n   {failed[0] if failed else 'not found'}")
 
 # %% [markdown]
+# ## How much is enough?
+#
+# For a check, a second of film. For fine-tuning, the *number of different scenes* counts and not the number of frames:
+# a network that sees one kitchen from ten thousand places learns the kitchen. What teaches poses is a camera that moves
+# sideways and not only turns; what teaches depth under motion is people and things that move while the camera does. And
+# what hurts more than anything is depth that is wrong where the sensor was unsure, at edges, on glass, in the sky. Leave
+# it out: 0 costs nothing, a wrong metre costs a gradient.
+#
+# Poses may come from anywhere: motion capture, the tracking of a phone, or COLMAP {cite}`schoenberger2016colmap`, whose scale
+# is arbitrary. Then depth and poses disagree by one factor, which the check names; multiply the translations by it. If
+# depth is a laser's and poses are a motion capture's, clocks come in ([](07_preparing_tum_and_bonn)).
+#
 # ## Training on it
 #
 # A dataset is an entry of a mix: weight, strides, crops. On the command line the same entry is `data=folder`:
@@ -190,6 +231,9 @@ for name, wrong in mistakes.items():
 # page4d train data=folder paths.folder=my/recordings start.weights=tiny
 # page4d train data=mix/held_out +data.datasets.kitchen='{loader: folder, root: my/recordings, weight: 5000}'
 # ```
+#
+# The last line puts your recording beside the others. Fine-tuning on one small data set alone makes a network forget; a
+# share of old data in every batch keeps what it knew.
 #
 # In Python the mix gives batches by number. Batch 7 is the same today, tomorrow, and on any number of workers.
 
@@ -237,3 +281,81 @@ Code(inspect.getsource(Folder), language="python")
 #
 # Datasets with tracks override `_tracks`, those with flow `_flow`; `page4d/data/datasets/kubric.py` and `sintel.py` show
 # how.
+#
+# ## Recap
+#
+# - Images, depth in millimetres, intrinsics, poses, with one number in each name: no more is needed.
+# - Depth is z and not the ray; poses are world from camera with OpenCV axes; pixels are counted from a centre; 0 is a hole.
+# - A picture cannot show a wrong pose. Carry pixels from frame to frame before training.
+# - A loader has three answers: which sequences, one frame, where to get them.
+#
+# ## Exercises
+#
+# **1.** Your tool writes Blender's cameras: world from camera, with x right, y *up* and z *backward*. Make the row of
+# `poses.txt`'s rotation for the camera of {numref}`fig-own-dataset-conventions` and check it.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+opencv = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+blender = opencv @ np.diag([1, -1, -1])  # what such a tool would hand you
+mended = blender.copy()
+mended[:, 1:] *= -1
+print(
+    "looks along", mended[:, 2].round(3).tolist(), "expected", ahead.round(3).tolist()
+)
+print("determinant", round(float(np.linalg.det(mended))), "so it is a rotation")
+
+# %% [markdown]
+# **2.** How coarse is depth in millimetres? Compare the relative error of rounding with what is left between frames of
+# this clip, and say up to which distance 16 bits reach.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+deep = loaded.depth[loaded.depth > 0]
+rounding = (
+    0.25 / depth_per_unit / deep
+).mean()  # mean of |error| of rounding: a quarter step
+print(
+    f"rounding {rounding:.1e}, between frames {numbers_found.depth_error_relative:.1e}"
+)
+print(
+    f"16 bits reach {65535 / depth_per_unit:.1f} m; 5,000 steps a metre {65535 / 5000:.1f} m"
+)
+
+# %% [markdown]
+# **3.** Holes: set the depth of a tenth of the pixels to 100 m instead of 0. What happens to the mean distance by which
+# training divides every length?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+from page4d.train import stack, targets_of
+
+torch.manual_seed(0)
+hole = torch.rand(loaded.depth.shape) < 0.1
+for name, value in (("holes are 0", 0.0), ("holes are 100 m", 100.0)):
+    clip_ = replace(loaded, depth=loaded.depth.masked_fill(hole, value))
+    scaled = targets_of(stack([clip_]), "corrected").depth[0]
+    unit = (clip_.depth / scaled)[~hole & (loaded.depth > 0)].median()
+    print(f"{name}: one unit is {unit:.2f} m")
+# Every true length becomes several times too short, and the loss never says so.
+
+# %% [markdown]
+# **4.** The recording has a gap: remove frame 3's image, depth and row, and read again. What do the frames say?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+import shutil
+
+gap = Path(tempfile.mkdtemp()) / "recordings"
+shutil.copytree(folder, gap / sequence)
+third = dataset.frame_numbers(sequence)[3]
+table = (gap / sequence / "poses.txt").read_text().splitlines()
+kept = [row for row in table if row[:1] == "#" or int(float(row.split()[0])) != third]
+(gap / sequence / "poses.txt").write_text("\n".join(kept) + "\n")
+again = dataset_from({**entry, "root": str(gap)})
+print("numbers", again.frame_numbers(sequence)[:7])
+# The gap stays a gap, and every other frame keeps its depth.
+
+# %% [markdown]
+# ## Further reading
+#
+# {cite:t}`gebru2021datasheets` for the questions that a data set should answer about itself;
+# {cite:t}`schoenberger2016colmap` for poses from pictures; {cite:t}`reizenstein2021co3d`, {cite:t}`greff2022kubric` and
+# {cite:t}`zheng2023pointodyssey` for three ways to come by depth and poses, filmed, simulated and rendered;
+# {cite:t}`hartley2004multiview`, chapter 6, for the camera behind the conventions.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,20 +18,23 @@ from book_project import CHAPTER, ROOT, write_project
 from papermill.exceptions import PapermillExecutionError
 
 from page4d.book.chapters import (
+    ChapterError,
     Execution,
     assign_parameters,
+    execute,
     execution_key,
     find_chapters,
+    places_named,
     read_chapter,
     reusable,
     toc_entries,
 )
-from page4d.book.parameters import check_cells, check_parameters
+from page4d.book.parameters import check_cells, check_parameters, in_one_line
 from page4d.book.site import external_references, only_chapters, status_page
 from page4d.book.sphinx import figure_html, labelled
 from page4d.book.weight import icons_of, keep_icons
 from page4d.cli import main
-from page4d.schema import UserError
+from page4d.schema import Notice, UserError
 
 
 @pytest.fixture
@@ -106,6 +110,33 @@ def test_a_chapter_refuses_a_mistyped_parameter() -> None:
         check_cells(["", OWN, "# Parameters\nweigths = 'mask'", "page4d.check_parameters()"])
 
 
+def test_a_warning_in_a_chapter_names_no_place() -> None:
+    told = warnings.WarningMessage("mode 'crop' cuts 26 %", Notice, __file__, 7, line="told.tell()")
+    shown = in_one_line(told.message, told.category, told.filename, told.lineno, line=told.line)
+    assert shown == "Notice: mode 'crop' cuts 26 %\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "found"),
+    [
+        ({"name": "stderr", "text": f"{ROOT}/page4d/io/images.py:112: Notice: cut\n"}, 1),
+        ({"name": "stdout", "text": "fine\n/x/lib/python3.11/site-packages/tqdm/auto.py:21: TqdmWarning: no\n"}, 1),
+        ({"data": {"text/html": "<p>cell of /tmp/ipykernel_20544/3272239062.py</p>"}}, 1),
+        ({"data": {"text/plain": "page4d/io/images.py", "image/png": f"{ROOT}/page4d/"}}, 0),
+    ],
+)
+def test_what_a_chapter_shows_is_searched_for_places_on_this_machine(output: dict[str, Any], found: int) -> None:
+    assert len(places_named([{"source": "no outputs"}, {"outputs": [output]}])) == found
+
+
+def test_a_chapter_that_names_a_place_on_this_machine_does_not_become_a_page(tmp_path: Path) -> None:
+    naming = CHAPTER.replace("from myst_nb", "import page4d\n\nprint(page4d.__file__)\nfrom myst_nb", 1)
+    project = write_project(tmp_path / "project", naming)
+    (chapter,) = find_chapters(project)
+    with pytest.raises(ChapterError, match=r"outputs name places on this machine(.|\n)*page4d/__init__\.py"):
+        execute(chapter, {}, "key", tmp_path)
+
+
 def test_every_chapter_checks_its_parameters_before_anything_else() -> None:
     for chapter in find_chapters(ROOT):
         code = [cell for cell in jupytext.read(chapter.path).cells if cell.cell_type == "code"]
@@ -151,7 +182,9 @@ def test_the_real_book_lists_every_chapter_once_in_parts() -> None:
 
 def test_every_chapter_opens_as_the_house_style_asks() -> None:
     for chapter in find_chapters(ROOT):
-        opening = jupytext.read(chapter.path).cells[0].source
+        # A chapter whose first sentence is computed has the rest of its opening after that sentence.
+        texts = [cell.source for cell in jupytext.read(chapter.path).cells if cell.cell_type == "markdown"]
+        opening = "\n".join(texts[:2])
         for words in ("**You will learn**", "**Needs**", "**The small run**"):
             assert words in opening, f"{chapter.name}: the opening cell lacks {words}"
 

@@ -19,7 +19,7 @@ from plane_clip import plane_clip
 from torch import Tensor
 
 from page4d.check import CheckSettings, consistency, diagnose, inspect, judge, verdict, write_report
-from page4d.check.consistency import frame_pairs, scores, shift_gain
+from page4d.check.consistency import Gain, frame_pairs, scores, shift_gain
 from page4d.check.entries import SyntheticSequences, ingredients_from
 from page4d.check.hypotheses import ORDERS, Hypothesis, reorder, steps_of
 from page4d.check.inspect import draw_clips
@@ -207,6 +207,11 @@ def test_a_slight_shift_is_worth_a_look_if_it_is_sure(value: float, error: float
     findings = judge(measure(clean()), found)
     assert verdict(findings) == level
     assert ("poses stand 1 frame late" in findings[0].text) == (level == "warn")
+
+
+def test_no_more_than_all_pixels_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("page4d.check.verdict.shift_gain", lambda clips, one: Gain(0.9, 0.0))
+    assert {value for _, value in diagnose(clean()[:1]).shifts} == {1.0}
 
 
 def test_a_shift_is_measured_in_frames_of_the_dataset() -> None:

@@ -24,6 +24,8 @@ from page4d.schema import UserError, atomic_write
 from page4d.settings import did_you_mean
 
 KERNEL = "python3"
+# What a published page must not name: where the package, its libraries and the kernel's cells lie on this machine.
+HERE = re.compile(re.escape(f"{Path(__file__).parent.parent}{os.sep}") + r"|/site-packages/|ipykernel_\d+")
 
 
 class ChapterError(Exception):
@@ -177,7 +179,8 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
 
     Paths in parameters are relative to the current working folder, as on any command line.
 
-    Raises:  ChapterError at the first cell that fails; the notebook up to there stays as `<name>.failed.ipynb`.
+    Raises:  ChapterError at the first cell that fails, or if an output names a place on this machine; the notebook
+             up to there stays as `<name>.failed.ipynb`.
     """
     import jupytext
     import papermill
@@ -189,7 +192,7 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     start = time.monotonic()
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
-        papermill.execute_notebook(
+        executed = papermill.execute_notebook(
             notebook,
             str(failed),
             dict(parameters),
@@ -202,6 +205,9 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
         raise ChapterError(_describe(chapter, error, failed)) from error
     except DeadKernelError as error:
         raise ChapterError(f"{chapter.path}: the kernel died ({error}), perhaps for want of memory") from error
+    if places := places_named(executed.cells):
+        told = "\n".join(f"    {line}" for line in places)
+        raise ChapterError(f"{chapter.path}: outputs name places on this machine; print names instead:\n{told}")
     failed.replace(done)
     seconds = round(time.monotonic() - start, 1)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
@@ -210,6 +216,15 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
         json.dump(asdict(execution), stream, indent=1)
     return execution
+
+
+def places_named(cells: Sequence[Any]) -> list[str]:
+    """The lines of cells' outputs that name a place where this machine keeps the package, a library or a kernel."""
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    shown = [{"text": output.get("text", ""), **output.get("data", {})} for output in outputs]
+    texts = [text for data in shown for kind, text in data.items() if kind.startswith("text") and isinstance(text, str)]
+    lines = [line for text in texts for line in text.splitlines()]
+    return [line[:200] for line in lines if HERE.search(line)]
 
 
 def _title(cells: Sequence[Any]) -> str:

@@ -1,8 +1,12 @@
-"""A chapter's check of the parameters that it was given: papermill itself only warns of a name that no cell assigns."""
+"""What a chapter does before anything else: check the parameters that it was given, and tell warnings in plain words.
+
+papermill itself only warns of a name that no cell assigns.
+"""
 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,12 +19,20 @@ INJECTED = "# Parameters\n"  # how papermill begins the cell that it puts after 
 def check_parameters() -> None:
     """Refuse a parameter that this chapter does not have; stands right after its parameters cell.
 
-    Note:    reads the cells that ran before, so that outside a notebook there is nothing to check.
+    Note:    reads the cells that ran before, so that outside a notebook there is nothing to check. From there on the
+             notebook's warnings are one line each, without the place in the code: a page that anybody reads would
+             name folders of the machine that built it.
     Raises:  UserError naming the parameter, what comes near and all that there are.
     """
     shell = _shell()
     if shell is not None:
+        warnings.formatwarning = in_one_line
         check_cells(shell.user_ns.get("In", ()))
+
+
+def in_one_line(message: Warning | str, category: type[Warning], *_place: Any, **_more: Any) -> str:
+    """A warning as a reader needs it: its kind and its words."""
+    return f"{category.__name__}: {message}\n"
 
 
 def check_cells(cells: Sequence[str]) -> None:

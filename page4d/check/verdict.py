@@ -60,7 +60,8 @@ def diagnose(clips: Sequence[Clip]) -> Diagnosis:
         scales += _finer(usable, _best(scales)[0].depth_scale)
     tried = ((one, shift_gain(usable, one)) for one in (*DEPTH_SHIFTS, *POSE_SHIFTS))
     gains = {one: gain for one, gain in tried if gain is not None}
-    shifts = tuple((one, as_is + gain.more) for one, gain in gains.items())
+    # The gain is measured on fewer frames than the score it is added to: together they could exceed all pixels.
+    shifts = tuple((one, min(1.0, as_is + gain.more)) for one, gain in gains.items())
     longest = max((len(clip) for clip in usable), default=0)
     edges = {k: edge_alignment(usable, k) for k in (0, *EDGE_SHIFTS) if longest > abs(k) + 1}
     return Diagnosis(as_is, poses, scales, shifts, edges, {one: gain.error for one, gain in gains.items()})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from page4d.io.weight_files import find_weights
+from page4d.io.weight_files import WeightsFile, builtin_file, find_weights
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.heads import HEADS, prefix, switch
 from page4d.model.stored import read_weights
@@ -52,9 +52,14 @@ def load_into(model: PAGE4D, weights: str, fresh: Sequence[str] = ()) -> str:
     model.load_state_dict(used, strict=False)
     new = sorted({_part(name) for name in model.state_dict().keys() - used.keys()})
     dropped = sorted({name.split(".")[0] for name in tensors if name.startswith(tuple(absent))})
-    report = f"{found.name}: {len(used)} of {len(model.state_dict())} tensors loaded from {found.path}"
+    report = f"{found.name}: {len(used)} of {len(model.state_dict())} tensors loaded from {_place(found)}"
     report += f"; newly initialised: {', '.join(new)}" if new else ""
     return report + (f"; in the file but not in this network: {', '.join(dropped)}" if dropped else "")
+
+
+def _place(found: WeightsFile) -> str:
+    """Where weights lie, in words that are the same on every machine for those that come with the package."""
+    return "the package" if found.path == builtin_file(found.name) else str(found.path)
 
 
 def _part(name: str) -> str:
