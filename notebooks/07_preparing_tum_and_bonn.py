@@ -232,10 +232,10 @@ if not bonn:
     np.savetxt(sequence / "groundtruth.txt", dense, fmt="%.6f")
 folder = Path(bonn) if bonn else sequence
 for protocol in ("public", "time"):
-    chosen = prepare_bonn.BonnOptions(
+    chosen = prepare_bonn.BonnPlanOptions(
         protocol, bonn_first, bonn_frames, allow_fewer=True
     )
-    plan = prepare_bonn.plan_sequence(folder, work / protocol, chosen)
+    plan = prepare_bonn.plan_bonn(folder, work / protocol, chosen)
     write_plan(plan)
     print(f"{protocol}: {len(plan.manifest.frames)} frames")
 print(plan.notes[0])
