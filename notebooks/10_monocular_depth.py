@@ -292,7 +292,8 @@ sheet = contact_sheet(rows, titles=[title], width_in=5)
 # ## On the command line
 #
 # ```bash
-# page4d evaluate run benchmark=monodepth-sintel root=data/sintel weights=nomask protocol=public out=evaluation
+# page4d evaluate run benchmark=monodepth-sintel root=data/sintel weights=nomask \
+#     protocol=public out=evaluation
 # page4d evaluate run benchmark=monodepth-sintel root=data/sintel weights=vggt out=evaluation
 # page4d evaluate table out=evaluation
 # ```

@@ -100,9 +100,9 @@ pd.DataFrame(columns).round(4)
 
 # %% [markdown]
 # The steady network is forgiven everything, as it should be. The other two pay, and {numref}`fig-video-flicker` tells them
-# apart by their shape, not by their size: the best single scale of a drift is right in the middle of the clip and wrong
-# at both ends, that of a flicker is wrong everywhere. Keep the two shapes in mind for the curve of the real networks
-# below.
+# apart by their shape, not by their size: the best single scale of a drift is right somewhere inside the clip and wrong
+# at both ends; that of a flicker sides with every other frame and leaves the whole error to the rest. Keep the two shapes
+# in mind for the curve of the real networks below.
 #
 # How can a network keep its scale at all? Nothing in a single frame fixes it. A network like VGGT sees all frames at
 # once, its global attention compares them, and training has normalized every sequence to one mean distance

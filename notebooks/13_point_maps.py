@@ -101,9 +101,9 @@ label = axes[0].set(ylabel="z (m)")
 
 # %% [markdown]
 # Each panel of {numref}`fig-points-rooms` is a lesson. *Half of it* has perfect accuracy: whoever predicts only what is
-# certain, and drops the rest, wins that column. Completeness tells on it. *Noise* costs both a little. *A clump* has an
-# accuracy that does not look hopeless, because in a small room nothing is far from some wall; completeness tells again.
-# *Strays* leave both medians where they were and move the mean of the accuracy only. So a mean beside its median says
+# certain, and drops the rest, wins that column. Completeness tells on it. *Noise* costs both a little. In a small
+# room nothing is far from some wall, so the accuracy of *a clump* has a ceiling, and its completeness goes beyond it.
+# *Strays* leave both medians where they were and move the mean of the accuracy. So a mean beside its median says
 # whether an error is everywhere or in few places, and the two columns must always be read together. The idea is that
 # of {cite:t}`seitz2006comparison`, who compared multi-view stereo with laser scans; later benchmarks count the shares below a
 # distance instead, as precision and recall {cite}`knapitsch2017tanks`.
@@ -112,9 +112,10 @@ label = axes[0].set(ylabel="z (m)")
 #
 # For predicted points $P$, already moved onto the truth, and true points $G$:
 #
-# $$ \text{acc} = \operatorname{mean}_{\mathbf{X} \in P} \; \min_{\mathbf{Y} \in G} \lVert \mathbf{X} - \mathbf{Y} \rVert , \qquad
-#    \text{compl} = \operatorname{mean}_{\mathbf{Y} \in G} \; \min_{\mathbf{X} \in P} \lVert \mathbf{X} - \mathbf{Y} \rVert ,
-#    \qquad \text{overall} = \tfrac12 (\text{acc} + \text{compl}) , $$
+# $$ \begin{aligned}
+#    \text{acc} &= \operatorname{mean}_{\mathbf{X} \in P} \; \min_{\mathbf{Y} \in G} \lVert \mathbf{X} - \mathbf{Y} \rVert , \\
+#    \text{compl} &= \operatorname{mean}_{\mathbf{Y} \in G} \; \min_{\mathbf{X} \in P} \lVert \mathbf{X} - \mathbf{Y} \rVert , \\
+#    \text{overall} &= \tfrac12 (\text{acc} + \text{compl}) , \end{aligned} $$
 #
 # and the same with medians. They are lengths, in the unit of the truth: an average over rooms of different sizes is an
 # average of metres, and the largest room has the loudest voice.
@@ -165,7 +166,7 @@ Markdown("\n".join(told) or "One network only, nothing to compare.")
 # %% [markdown]
 # The published rows, for orientation; *unchecked*: not yet compared with the paper's own PDF. Their unit is metres if
 # DyCheck's is, but which of its frames, at which stride, after which alignment and with which points left out is written
-# nowhere, and a factor of two hides in each of these choices.
+# nowhere, and each of these choices moves such a number.
 
 # %%
 quoted_table(quoted_rows("points")).round(3)
