@@ -110,7 +110,7 @@ middle = len(clocks["colour"]) // 2
 begin = clocks["colour"][middle] - 0.25
 
 # %% mystnb={"figure": {"caption": "Half a second of the recording. Each mark is one line of an index file. A line joins a colour image with the depth map that is nearest to it, unless that is more than 40 ms away.", "name": "fig-prepare-clocks"}} tags=["hide-input"]
-figure, axis = plt.subplots(figsize=(8, 2.6), layout="constrained")
+figure, axis = plt.subplots(figsize=(5.6, 2.6), layout="constrained")
 for row, (kind, stamps) in enumerate(clocks.items()):
     near = stamps[(stamps > begin) & (stamps < begin + 0.5)]
     axis.plot(1000 * (near - begin), np.full(len(near), row), "|", ms=16)

@@ -119,10 +119,11 @@ clip = good[0]
 shown = {"the last frame": clip.images[-1].permute(1, 2, 0)}
 shown["first frame, carried"] = painted(clip, 0, -1)
 shown |= {name: painted(plant(clip), 0, -1) for name, plant in planted.items()}
-figure, axes = plt.subplots(1, len(shown), figsize=(11, 2.4), layout="constrained")
-for axis, (name, picture) in zip(axes, shown.items(), strict=True):
+figure, axes = plt.subplots(3, 2, figsize=(5.4, 6), layout="constrained")
+for axis in axes.flat:
+    axis.set_axis_off()
+for axis, (name, picture) in zip(axes.flat, shown.items(), strict=False):
     axis.imshow(picture)
-    axis.set(xticks=[], yticks=[])
     axis.set_title(name, fontsize=10)
 
 # %% [markdown]

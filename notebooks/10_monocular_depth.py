@@ -88,7 +88,7 @@ seen = {name: depth_errors(guess, truth, options) for name, guess in spoiled.ite
 import matplotlib.pyplot as plt
 from page4d.evaluate import align_depth, error_map
 
-figure, axes = plt.subplots(2, 2, figsize=(7, 5.6), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(5.4, 4.6), layout="constrained")
 for axis, (name, guess) in zip(axes.flat, spoiled.items(), strict=True):
     _, fit = align_depth(guess[known], truth[known], options)
     shown = axis.imshow(
@@ -98,7 +98,7 @@ for axis, (name, guess) in zip(axes.flat, spoiled.items(), strict=True):
         vmax=0.5,
     )
     axis.set_axis_off()
-    axis.set_title(f"{name}\nAbsRel {seen[name].abs_rel:.3f}", fontsize=10)
+    axis.set_title(f"{name}\nAbsRel {seen[name].abs_rel:.3f}", fontsize=9)
 colours = figure.colorbar(shown, ax=axes, shrink=0.7, label="relative error")
 
 # %% [markdown]
@@ -114,9 +114,10 @@ colours = figure.colorbar(shown, ax=axes, shrink=0.7, label="relative error")
 # Let $p$ be the prediction and $g$ the measured depth of a pixel, both distances along the viewing axis, and let $M$ be
 # the pixels that have a measurement below the benchmark's largest depth. For every image alone:
 #
-# $$ s = \frac{\operatorname{median}_M\, g}{\operatorname{median}_M\, p}, \qquad
-#    \text{AbsRel} = \frac{1}{|M|} \sum_M \frac{|s\,p - g|}{g}, \qquad
-#    \delta_{1.25} = \frac{1}{|M|}\, \Big|\big\{ \max\big(\tfrac{s\,p}{g}, \tfrac{g}{s\,p}\big) < 1.25 \big\}\Big| . $$
+# $$ \begin{aligned}
+#    s &= \frac{\operatorname{median}_M\, g}{\operatorname{median}_M\, p}, \qquad
+#    \text{AbsRel} = \frac{1}{|M|} \sum_M \frac{|s\,p - g|}{g}, \\
+#    \delta_{1.25} &= \frac{1}{|M|}\, \Big|\big\{ \max\big(\tfrac{s\,p}{g}, \tfrac{g}{s\,p}\big) < 1.25 \big\}\Big| . \end{aligned} $$
 #
 # Why *relative* errors? Stereo, structured light and human eyes all measure far things less well than near ones, and
 # a centimetre matters on a cup and not on a mountain; {cite:t}`eigen2014depth` already report the relative error

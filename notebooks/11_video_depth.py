@@ -73,8 +73,8 @@ factors = {
     "drifts by 20 %": 1 + 0.1 * time,
 }
 
-# %% mystnb={"figure": {"caption": "Depth that is exact up to a factor of its own in every frame. Left: the factor. Right: AbsRel of each frame under one scale for the clip (lines), where one scale for each frame would leave no error at all.", "name": "fig-video-flicker"}} tags=["hide-input"]
-figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+# %% mystnb={"figure": {"caption": "Depth that is exact up to a factor of its own in every frame. Above: the factor. Below: AbsRel of each frame under one scale for the clip, where one scale for each frame would leave no error at all.", "name": "fig-video-flicker"}} tags=["hide-input"]
+figure, (upper, lower) = plt.subplots(2, 1, figsize=(5, 5), layout="constrained")
 under_one, under_each = {}, {}
 for name, factor in factors.items():
     guess = truth * factor[:, None, None].astype(truth.dtype)
@@ -86,11 +86,11 @@ for name, factor in factors.items():
         for g, t in zip(guess, truth, strict=True)
     ]
     under_each[name] = np.mean(each)
-    left.plot(factor, marker="o", label=name)
-    right.plot(per_frame, marker="o")
-left.set(xlabel="frame", ylabel="predicted / true depth", ylim=(0, None))
-right.set(xlabel="frame", ylabel="AbsRel", ylim=(-0.005, None))
-legend = left.legend(fontsize=8)
+    upper.plot(factor, marker="o", label=name)
+    lower.plot(per_frame, marker="o")
+upper.set(xlabel="frame", ylabel="predicted / true depth", ylim=(0, None))
+lower.set(xlabel="frame", ylabel="AbsRel", ylim=(-0.005, None))
+legend = upper.legend(fontsize=8)
 
 # %%
 import pandas as pd
@@ -183,7 +183,7 @@ legend = axis.legend()
 #
 # ## Along the sequence
 #
-# One scale serves all frames, so a drift of scale shows as error that differs from frame to frame, as in the right half
+# One scale serves all frames, so a drift of scale shows as error that differs from frame to frame, as in the lower half
 # of {numref}`fig-video-flicker`. {numref}`fig-video-time` is the same plot for the networks. The first frame has a special
 # place in VGGT, because it is the world; whether it is easier is for the curve to say. With clips as short as here a
 # drift has little time to grow. On 110 frames of Bonn this is the plot to look at before any mean.

@@ -89,15 +89,15 @@ def both_ways(predicted, true):
 # %% mystnb={"figure": {"caption": "A room (grey) and four answers to it (blue), with the mean and the median of accuracy and of completeness in metres. Strays lie partly outside the panel.", "name": "fig-points-rooms"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 
-figure, axes = plt.subplots(1, 4, figsize=(10, 3.1), layout="constrained")
-for axis, (name, answer) in zip(axes, rooms.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(5.4, 5.8), layout="constrained")
+for axis, (name, answer) in zip(axes.flat, rooms.items(), strict=True):
     acc, com = both_ways(answer, room)
     axis.plot(*room.T, ".", color="0.6", ms=5)
     axis.plot(*answer.T, ".", color="#2b62c4", ms=2)
     told = [f"{np.mean(x):.2f} / {np.median(x):.2f}" for x in (acc, com)]
     axis.set_title(f"{name}\nacc. {told[0]}\ncompl. {told[1]}", fontsize=9)
     axis.set(xlim=(-1, 5), ylim=(-1, 4), aspect="equal", xlabel="x (m)")
-label = axes[0].set(ylabel="z (m)")
+    axis.set(ylabel="z (m)")
 
 # %% [markdown]
 # Each panel of {numref}`fig-points-rooms` is a lesson. *Half of it* has perfect accuracy: whoever predicts only what is

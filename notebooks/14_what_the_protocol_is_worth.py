@@ -56,7 +56,7 @@ import numpy as np
 
 steps, turn = np.linspace(0, 2, 4), np.radians([0, 8, 16, 24])
 wall, point = 4.0, np.array([0.6, 4.0])
-figure, axis = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
 axis.plot([-1.6, 3.2], [wall, wall], color="0.4", lw=4)
 for number, (at, a) in enumerate(zip(steps, turn, strict=True)):
     camera, ahead = np.array([0.35 * at, at]), np.array([np.sin(a), np.cos(a)])
