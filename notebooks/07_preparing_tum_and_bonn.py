@@ -307,7 +307,7 @@ for name, shift in (("before", 0.0), ("after", delay)):
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 from scipy.spatial.transform import Rotation
 
-first = np.loadtxt(work / "tum" / f"groundtruth_{len(rows)}.txt")
+first = np.loadtxt(work / "tum" / f"groundtruth_{frames}.txt")
 seconds = np.diff(first[:, 0])
 metres = np.linalg.norm(np.diff(first[:, 1:4], axis=0), axis=1)
 turns = Rotation.from_quat(first[:, 4:])

@@ -291,8 +291,8 @@ Code(inspect.getsource(Folder), language="python")
 #
 # ## Exercises
 #
-# **1.** Your tool writes Blender's cameras: world from camera, with x right, y *up* and z *backward*. Make the row of
-# `poses.txt`'s rotation for the camera of {numref}`fig-own-dataset-conventions` and check it.
+# **1.** Your tool writes Blender's cameras: world from camera, with x right, y *up* and z *backward*. Make the rotation
+# that `poses.txt` wants, for the camera of {numref}`fig-own-dataset-conventions`, and check it.
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 opencv = np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
@@ -334,10 +334,11 @@ for name, value in (("holes are 0", 0.0), ("holes are 100 m", 100.0)):
     scaled = targets_of(stack([clip_]), "corrected").depth[0]
     unit = (clip_.depth / scaled)[~hole & (loaded.depth > 0)].median()
     print(f"{name}: one unit is {unit:.2f} m")
-# Every true length becomes several times too short, and the loss never says so.
+# All true lengths are divided by too much, and the loss never says so.
 
 # %% [markdown]
-# **4.** The recording has a gap: remove frame 3's image, depth and row, and read again. What do the frames say?
+# **4.** The recording has a gap: the motion capture lost one frame. Remove its row and read again. Which numbers do the
+# frames have?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 import shutil
@@ -348,7 +349,9 @@ third = dataset.frame_numbers(sequence)[3]
 table = (gap / sequence / "poses.txt").read_text().splitlines()
 kept = [row for row in table if row[:1] == "#" or int(float(row.split()[0])) != third]
 (gap / sequence / "poses.txt").write_text("\n".join(kept) + "\n")
-again = dataset_from({**entry, "root": str(gap)})
+again = dataset_from(
+    {"loader": "folder", "root": str(gap), "options": entry["options"]}
+)
 print("numbers", again.frame_numbers(sequence)[:7])
 # The gap stays a gap, and every other frame keeps its depth.
 

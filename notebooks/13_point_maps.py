@@ -347,4 +347,4 @@ for count in (len(surface) // 2, 4000, 1000, 250):
 # {cite:t}`seitz2006comparison` for accuracy and completeness, {cite:t}`knapitsch2017tanks` for a benchmark that turns them
 # into precision and recall at a threshold; {cite:t}`umeyama1991` for the alignment in closed form and
 # {cite:t}`besl1992icp` for the iterated one. {cite:t}`wang2024dust3r` made point maps the output of a network, and
-# {cite:t}`azinovic2022nrgbd` and {cite:t}`shotton2013scenes` filmed the rooms on which they are usually compared.
+# {cite:t}`azinovic2022nrgbd` and {cite:t}`shotton2013scenes` made the rooms on which they are usually compared.
