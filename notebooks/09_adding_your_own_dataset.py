@@ -82,7 +82,7 @@ page4d.check_parameters()
 # echo "518 519 325.5 253.5" > intrinsics.txt
 # ```
 
-# %% mystnb={"figure": {"caption": "A camera from above, at (1.0, 0.5) in a world whose x and z are drawn. Its pose is where it stands and where its axes point. Depth z of the star is measured along the viewing axis; the ray is longer.", "name": "fig-own-dataset-conventions"}} tags=["hide-input"]
+# %%
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -90,19 +90,25 @@ a = np.radians(25)
 right_, ahead = np.array([np.cos(a), -np.sin(a)]), np.array([np.sin(a), np.cos(a)])
 stands, star = np.array([1.0, 0.5]), np.array([1.6, 2.9])
 z = (star - stands) @ ahead
+
+# %% mystnb={"figure": {"caption": "A camera from above, at (1.0, 0.5) in a world whose x and z are drawn. Its pose is where it stands and where its axes point. Depth z of the star is measured along the viewing axis; the ray is longer.", "name": "fig-own-dataset-conventions"}} tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
 for arrow, name in ((right_, "x: right"), (ahead, "z: forward")):
     tip = stands + 0.6 * arrow
     axis.annotate("", tip, stands, arrowprops={"arrowstyle": "->", "lw": 2})
     axis.annotate(name, tip, (4, 2), textcoords="offset points", color="0.4")
-for end, name, style in ((stands + z * ahead, "depth", "-"), (star, "ray", ":")):
+ends = {"depth": (stands + z * ahead, "-", "left"), "ray": (star, ":", "right")}
+for name, (end, style, side) in ends.items():
     axis.plot(*zip(stands, end, strict=True), style, color="#2b62c4", zorder=0)
     length = np.linalg.norm(end - stands)
-    axis.annotate(f"{name} {length:.2f}", 0.35 * stands + 0.65 * end, color="#2b62c4")
+    gap = 8 if side == "left" else -8
+    look = {"ha": side, "textcoords": "offset points", "color": "#2b62c4"}
+    axis.annotate(f"{name} {length:.2f}", (stands + end) / 2, (gap, 0), **look)
 axis.plot(*zip(star, stands + z * ahead, strict=True), "0.7", lw=1)
 axis.plot(*star, "*", color="black", ms=12)
 axis.plot(*stands, "o", color="black")
-_ = axis.set(xlabel="world x (m)", ylabel="world z (m)", aspect="equal", ylim=(0, 3.3))
+_ = axis.set(xlabel="world x (m)", ylabel="world z (m)", aspect="equal")
+_ = axis.set(xlim=(0, 3), ylim=(0, 3.3))
 
 # %% [markdown]
 # ## Writing them

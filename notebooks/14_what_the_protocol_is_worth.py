@@ -57,17 +57,17 @@ import numpy as np
 steps, turn = np.linspace(0, 2, 4), np.radians([0, 8, 16, 24])
 wall, point = 4.0, np.array([0.6, 4.0])
 figure, axis = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
-axis.plot([-1.6, 3.2], [wall, wall], color="0.4", lw=4)
+axis.plot([-0.8, 4.8], [wall, wall], color="0.4", lw=4)
 for number, (at, a) in enumerate(zip(steps, turn, strict=True)):
     camera, ahead = np.array([0.35 * at, at]), np.array([np.sin(a), np.cos(a)])
     own = (point - camera) @ ahead
     axis.annotate("", camera + 0.7 * ahead, camera, arrowprops={"arrowstyle": "->"})
     axis.plot(*camera, "o", color="black")
     text = f"frame {number}: own {own:.2f}"
-    axis.text(1.2, at, text, color="#2b62c4", va="center")
-    axis.text(2.5, at, f"world {wall:.2f}", color="#c43c2b", va="center")
+    axis.text(1.3, at, text, color="#2b62c4", va="center", size=9)
+    axis.text(3.4, at, f"world {wall:.2f}", color="#c43c2b", va="center", size=9)
 axis.plot(*point, "*", color="black", ms=12)
-_ = axis.set(xlabel="x (m)", ylabel="z (m)", xlim=(-1.6, 3.4), aspect="equal")
+_ = axis.set(xlabel="x (m)", ylabel="z (m)", xlim=(-0.8, 4.8), aspect="equal")
 
 # %% [markdown]
 # No single factor turns the red numbers of {numref}`fig-protocol-wall` into the blue ones, and one factor for the whole
