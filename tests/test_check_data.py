@@ -211,9 +211,8 @@ def test_a_slight_shift_is_worth_a_look_if_it_is_sure(value: float, error: float
 
 
 def test_no_more_than_all_pixels_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("page4d.check.verdict")  # its front door has a function of that name
-    monkeypatch.setattr(module, "shift_gain", lambda clips, one: Gain(0.9, 0.0))
-    assert {value for _, value in diagnose(clean()[:1]).shifts} == {1.0}
+    monkeypatch.setattr(importlib.import_module("page4d.check.verdict"), "shift_gain", lambda *_: Gain(0.9, 0.0))
+    assert max(value for _, value in diagnose(clean()[:1]).shifts) == 1
 
 
 def test_a_shift_is_measured_in_frames_of_the_dataset() -> None:
