@@ -14,7 +14,7 @@ book: $(STAMP)
 	$(BIN)/page4d book
 
 slow: $(STAMP)
-	$(BIN)/python -m pytest -m "slow and not long"
+	$(BIN)/python -m pytest -m "slow and not long" --numprocesses=auto --maxprocesses=2 --dist=loadfile
 
 long: $(STAMP)
 	$(BIN)/python -m pytest -m long
