@@ -97,7 +97,7 @@ for name in weights.split(","):
 #
 # $$F = \frac{2\,p\,r}{p + r}.$$
 #
-# $J$ grows with area and hardly notices a lost hand; $F$ notices the hand and does not care how large the body is. On the
+# $J$ counts area, of which a lost hand is a small part; $F$ notices the hand and does not care how large the body is. On the
 # small pictures of this page the allowed distance is a pixel or two, so that a mask made of patches, whose edges run
 # along a grid, cannot have a good $F$ whatever it has understood.
 

@@ -262,7 +262,7 @@ def test_rlbench_moving_camera_has_a_pose_for_each_frame(tmp_path: Path) -> None
 def test_rlbench_centre_of_the_simulator_is_half_a_pixel_less_here() -> None:
     """A centred camera of 64 x 48 pixels has its centre at 32, 24 there, between the pixels 31 and 32: at 31.5."""
     K = np.array([[-50.0, 0, 32], [0, -50, 24], [0, 0, 1]])
-    camera = rlbench_loader.opencv_camera(np.eye(4), K, 0.1, 1.0)
+    camera = rlbench_loader.rlbench_camera(np.eye(4), K, 0.1, 1.0)
     np.testing.assert_array_equal(camera.K, [[50, 0, 31.5], [0, 50, 23.5], [0, 0, 1]])
 
 

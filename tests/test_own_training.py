@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from page4d import config as composing
 from page4d.check import consistency
 from page4d.cli import main
 from page4d.data.configured import settings_of
 from page4d.data.datasets import Folder
+from page4d.train import setup
 
 CHAPTER = Path(__file__).parent.parent / "notebooks" / "09_adding_your_own_dataset.py"
 FRAMES, HEIGHT, WIDTH, FOCAL, CENTRE = 5, 480, 640, (518.0, 519.0), (325.5, 253.5)
@@ -78,15 +78,15 @@ def test_the_printed_commands_check_and_train(
     assert main(check) == 0
     assert "1 sequence, 5 frames" in capsys.readouterr().out
     short = {"max_steps": 2, "workers": 0, "device": "cpu", "progress": False}
-    whole = composing.compose
+    whole = setup.compose_run
 
-    def compose(words: Any = (), name: str = "config") -> dict[str, Any]:
-        made = whole(words, name)
+    def compose(words: Any = ()) -> dict[str, Any]:
+        made = whole(words)
         made["trainer"] |= short
         made["data"]["shapes"] = {"images_per_batch": 2, "frames": [2, 2]}
         return made
 
-    monkeypatch.setattr(composing, "compose", compose)
+    monkeypatch.setattr(setup, "compose_run", compose)
     assert main(train) == 0
     assert "done at step 2" in capsys.readouterr().out
     # The mix needs the public downloads; without them its command says which one to get, and nothing else.

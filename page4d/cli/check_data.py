@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check every dataset of the configuration; 1 if one of them is wrong."""
     from page4d.cli.outfolder import check_out, whole_folder
-    from page4d.config import compose_settings
+    from page4d.train.setup import compose_run
 
-    data = compose_settings(args.overrides)["data"]  # a wrong word is told first, and before the slow imports
+    data = compose_run(args.overrides)["data"]  # a wrong word is told first
     check_out(args.out, args.overwrite, MARKER)
     from tqdm import tqdm
 
