@@ -18,11 +18,12 @@
 # %% [markdown]
 # # Point maps
 #
-# Accuracy asks how far predicted points lie from the true surface, completeness how much of the true surface was
-# found; neither alone says whether a reconstruction is good.
+# Accuracy asks how far predicted points lie from the true surface, completeness how far each true point is from the
+# nearest predicted one; both are distances, and neither alone says whether a reconstruction is good.
 #
 # **You will learn** what each of the two does not see, how two clouds are brought together, what mean and median tell
-# apart, how kind a nearest neighbour is, what a sheet of cardboard would score, and why these numbers stand alone.
+# apart, how lenient a nearest neighbour is, what a sheet of cardboard would score, and why these numbers cannot be compared
+# with the paper's.
 #
 # **Needs**: 1 GB of memory and a minute on any computer for the built-in network on synthetic scenes. The real
 # benchmark needs its data set, a GPU, and the released weights:
@@ -37,7 +38,7 @@
 # **The small run** uses rendered scenes, whose points are exact.
 #
 # ```{warning}
-# No public script exists for this task. The paper's table is quoted below, but which frames, which alignment and
+# PAGE-4D published no script for this table. It is quoted below, but which frames, which alignment and
 # which clean-up it used is not known. **Our numbers are not comparable with it.**
 # ```
 
@@ -57,7 +58,7 @@ page4d.check_parameters()
 # ## Four rooms, before any formula
 #
 # Here is the floor plan of a room, as 400 points on its walls, and four answers to it: half of the room, exactly right;
-# all of it, with noise; a clump in the middle; and the right room with a few stray points far outside.
+# all of it, with noise; a clump in the middle; and the right room with 20 of its points replaced by random ones.
 
 # %%
 import numpy as np
@@ -101,12 +102,13 @@ for axis, (name, answer) in zip(axes.flat, rooms.items(), strict=True):
 
 # %% [markdown]
 # Each panel of {numref}`fig-points-rooms` is a lesson. *Half of it* has perfect accuracy: whoever predicts only what is
-# certain, and drops the rest, wins that column. Completeness tells on it. *Noise* costs both a little. In a small
-# room nothing is far from some wall, so the accuracy of *a clump* has a ceiling, and its completeness goes beyond it.
+# certain, and drops the rest, wins that column. The mean of its completeness gives it away; the median hardly can, for
+# half of the true points lie where they should. *Noise* costs both a little. In a small room nothing is far from some
+# wall, so *a clump* is never far off in accuracy; its completeness is worse.
 # *Strays* leave both medians where they were and move the mean of the accuracy. So a mean beside its median says
-# whether an error is everywhere or in few places, and the two columns must always be read together. The idea is that
-# of {cite:t}`seitz2006comparison`, who compared multi-view stereo with laser scans; later benchmarks count the shares below a
-# distance instead, as precision and recall {cite}`knapitsch2017tanks`.
+# whether an error is everywhere or in few places, and the two columns must always be read together. The pair of questions
+# is that of {cite:t}`seitz2006comparison`, who compared multi-view stereo with laser scans; other benchmarks count the shares
+# below a distance instead, as precision and recall {cite}`knapitsch2017tanks`.
 #
 # ## Formulas
 #
@@ -131,8 +133,9 @@ for axis, (name, answer) in zip(axes.flat, rooms.items(), strict=True):
 #
 # One choice is left: VGGT predicts points twice. Its point head gives them directly; its depth and cameras give them by
 # unprojection, and the authors found the second to be the better one {cite}`wang2025vggt`. Here the point head is taken
-# where a network has one. All frames share one similarity, so a wrong camera moves the points of its whole frame, and a
-# point map is an examination of depth and poses at once. Moving things take part with the place they have in each frame.
+# where a network has one, as the built-in networks do: neither their depth nor their cameras enter. Only for networks
+# without one the score tests depth and cameras at once. All frames share one similarity, so a frame whose points lie in
+# the wrong place cannot be moved by itself. Moving things take part with the place they have in each frame.
 
 # %%
 import page4d
@@ -165,8 +168,8 @@ Markdown("\n".join(told) or "One network only, nothing to compare.")
 
 # %% [markdown]
 # The published rows, for orientation; *unchecked*: not yet compared with the paper's own PDF. Their unit is metres if
-# DyCheck's is, but which of its frames, at which stride, after which alignment and with which points left out is written
-# nowhere, and each of these choices moves such a number.
+# DyCheck's is, but which of its frames, at which stride, after which alignment and with which points left out we did not
+# find, and each of these choices moves such a number.
 
 # %%
 quoted_table(quoted_rows("points")).round(3)
@@ -179,7 +182,7 @@ print("\n".join(failures(results)) or "no sequence failed")
 # ## Nearest is kind
 #
 # A nearest neighbour is rarely the right one. The distance between points *of the same pixel* is never smaller; how
-# much larger it is says how kind the measure is. On a wall, a point that slid along the wall by half a metre has no error
+# much larger it is says how lenient the measure is. On a wall, a point that slid along the wall by half a metre has no error
 # at all: it is still a point of the wall. That is a virtue if one wants surfaces, and a blind eye if one wants to know
 # whether a network understood which pixel is where.
 
@@ -222,13 +225,13 @@ legend = axis.legend()
 
 # %% [markdown]
 # {numref}`fig-points-distances` is read from left to right: at a distance $x$, a curve says which share of the points is at
-# most that far off. The gap between *same pixel* and *accuracy* is the kindness of the nearest neighbour. The median of a
-# curve is where it passes one half; its mean is the area above it. Where accuracy and completeness part, the prediction
-# is either too compact or too scattered.
+# most that far off. The gap between *same pixel* and *accuracy* is what the nearest neighbour forgives. The median of a
+# curve is where it passes one half; its mean is the area above it, of which the axis cuts off the far end. Where
+# accuracy is the better of the two, the prediction may be too compact or incomplete; where completeness is, it has strays.
 #
 # ## What would a sheet of cardboard score?
 #
-# An answer without a network again: every pixel of every frame lies on one flat sheet in front of a camera that never
+# An answer without a network: every pixel of every frame lies on one flat sheet in front of a camera that never
 # moves, and the similarity puts that sheet where it fits best.
 
 # %%
@@ -269,14 +272,15 @@ Markdown(
 # %% [markdown]
 # ## What goes wrong in practice
 #
-# - **Clean-up.** Nearly everybody drops points of low confidence before scoring, and papers differ in how many. By
-#   the first panel of {numref}`fig-points-rooms` that improves accuracy for free. Here nothing is dropped.
+# - **Clean-up.** Points of low confidence may be dropped before scoring. By the first panel of
+#   {numref}`fig-points-rooms` that improves accuracy and costs completeness, and a table that shows only the first
+#   hides it. Here nothing is dropped.
 # - **Density.** A nearest distance depends on how many points there are (exercise 4). Compare clouds of equal counts; ours
 #   are those of the same pixels.
-# - **Holes in the truth.** A depth camera does not see glass and hair. Predicted points there are compared with the
-#   nearest thing that it did see, and are punished for being right. Only pixels with a measurement take part here.
+# - **Holes in the truth.** A depth camera does not see glass and hair. Predicted points there would be compared with
+#   the nearest thing that it did see, and punished for being right. Only pixels with a measurement take part here.
 # - **Far things.** A point at fifty metres has a large error in metres however good it is. A depth camera measures nothing
-#   there, so it takes no part; in a rendered data set it does, and may be the whole mean.
+#   there, so such points have no truth and are skipped; in rendered data they count, and can dominate the mean.
 #
 # ```bash
 # page4d evaluate run benchmark=points-dycheck root=data/dycheck weights=nomask out=evaluation
@@ -288,9 +292,9 @@ Markdown(
 # ## Recap
 #
 # - Accuracy forgives what is missing, completeness forgives what is too much. Read both, and the median beside the mean.
-# - The alignment may use pixels that are known to belong together; a nearest-neighbour alignment helps wrong shapes.
-# - Nearest is kind: distances of the same pixel show how kind.
-# - Nobody's table of point maps compares with another's unless the protocol does.
+# - The alignment may use pixels that are known to belong together; a nearest-neighbour alignment can flatter.
+# - Nearest is lenient: distances of the same pixel show how lenient.
+# - Tables of point maps compare only under the same protocol.
 #
 # ## Exercises
 #
@@ -304,7 +308,7 @@ for name, cloud in (("all points", moved), ("the nearest half", sure)):
     print(f"{name}: accuracy {acc.mean():.3f}, completeness {com.mean():.3f}")
 
 # %% [markdown]
-# **2.** Throw one point in fifty five metres away in a random direction. Which of mean and median notices?
+# **2.** Move every fiftieth point by five metres in a random direction. Which of mean and median notices?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 thrown = moved.copy()
@@ -328,8 +332,8 @@ for step in range(11):
         print(f"step {step}: accuracy {off.mean():.3f}, same pixel {same:.3f}")
     pair = [torch.from_numpy(x) for x in (cloud, aims[nearest])]
     cloud = fit_similarity(*pair).apply(pair[0]).numpy()
-# The reported number falls, and the points are farther from where they belong: our similarity had
-# made the second number as small as a similarity can.
+# ICP may lower the first number only by moving points away from where they belong: over all points our
+# similarity has made the second one as small as a similarity can.
 
 # %% [markdown]
 # **4.** What would a *perfect* network score if its cloud and the truth were sampled at other places of the same

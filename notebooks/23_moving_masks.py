@@ -18,8 +18,8 @@
 # %% [markdown]
 # # Moving masks
 #
-# A mask of what moves can be judged like a segmentation: how much of the true mask it covers (J), and how well it
-# follows the outline (F). The mask inside PAGE-4D was made for another purpose, and this page measures both sides of it.
+# A mask of what moves can be judged like a segmentation: by its overlap with the true mask (J), which also counts what
+# is marked too much, and by how well it follows the outline (F). The mask inside PAGE-4D was made for another purpose.
 #
 # **You will learn** what J and F count, how to score the network's mask, the geometric one and anybody else's, and why a
 # mask that helps the poses need not be a good segmentation.
@@ -28,11 +28,13 @@
 # benchmark needs DAVIS, a GPU, and the released weights:
 #
 # ```bash
-# papermill notebooks/23_moving_masks.ipynb mine.ipynb -p benchmark davis-2016 -p root data/DAVIS \
+# papermill notebooks/23_moving_masks.ipynb mine.ipynb -p benchmark davis-2016 -p root data/DAVIS-2016 \
 #     -p weights mask -p out evaluation -p device cuda
 # ```
 #
-# **The small run** uses rendered scenes, in which what moves is known exactly. Nothing here was run on DAVIS.
+# **The small run** uses rendered scenes, in which what moves is known exactly. Nothing here was run on DAVIS. The
+# network `page4d-tiny-mask` was *taught* its mask by true motion, which the paper does not do: its J is no measure of the
+# paper's training.
 
 # %% tags=["parameters"]
 weights = "page4d-tiny-mask"
@@ -53,15 +55,15 @@ page4d.check_parameters()
 # look away. The geometric mask needs no mask head: a pixel moves where depth and cameras contradict a still world. Both
 # are brought to the pixels of the truth; all moving things count as one.
 #
-# The two know different things. The network's mask is learned: it sees that something *looks like* a thing that moves,
-# in one frame and at one place, and it can be right about a person who stands still for a moment. It pays for that with
-# its grain, a patch of pixels at a time, and with the fact that nobody in the paper's training tells it what moves: the
-# mask is rewarded when the camera comes out right {cite}`zhou2025page4d`. What hinders the pose is pushed down, whether it
-# moves or is merely blank, shiny or far away. The geometric mask follows an argument. Take a pixel's depth, carry the
+# The two know different things. The network's mask is learned: it may go by what something *looks like*, and can then
+# be right about a person who stands still for a moment. It pays for that with its grain, a patch of pixels at a time, and
+# with the fact that nobody in the paper's training tells it what moves: the mask is rewarded when the camera comes out
+# right {cite}`zhou2025page4d`. What hinders the pose may be pushed down for any reason. (The built-in network that this
+# page scores by default is an exception: it was told.) The geometric mask follows an argument. Take a pixel's depth, carry the
 # point into another frame with the two cameras, and look there: if that frame sees *through* the place where the point
 # should be, or if the picture there has moved in another way than the cameras explain, the point was not still. This
 # needs no training, but it needs depth and cameras, and every error in them looks like motion. It cannot see a thing
-# that moves along the line of sight slowly, and it says nothing about a single frame.
+# that moves slowly along the line of sight, and it says nothing about a single frame.
 #
 # So neither mask is "the" motion mask of the network, and a table has to say which one it scored.
 
@@ -92,14 +94,14 @@ for name in weights.split(","):
 # frame in which nothing moves and nothing is called moving scores one, for nothing was there to find.
 #
 # The outline measure asks where the edge runs. A pixel of the predicted outline counts as right if a pixel of the true
-# outline lies within 0.8 % of the image's diagonal; that share is the precision $p$. Asked the other way round it is
+# outline lies within 0.8 % of the image's diagonal, rounded up to whole pixels; that share is the precision $p$. Asked the other way round it is
 # the recall $r$, and
 #
 # $$F = \frac{2\,p\,r}{p + r}.$$
 #
-# $J$ counts area, of which a lost hand is a small part; $F$ notices the hand and does not care how large the body is. On the
-# small pictures of this page the allowed distance is a pixel or two, so that a mask made of patches, whose edges run
-# along a grid, cannot have a good $F$ whatever it has understood.
+# For the same error along its edge a larger object has a higher $J$; $F$ counts pixels of the outline. On the small
+# pictures of this page the allowed distance is a single pixel, which asks much of a mask that knows one number for each
+# patch, however smoothly it is drawn between them.
 
 # %%
 scores_table(results).round(3)
@@ -111,10 +113,10 @@ print("\n".join(failures(results)) or "no sequence failed")
 # %% [markdown]
 # ## Beside masks that know nothing
 #
-# A $J$ means nothing until one knows what a mask without any knowledge has. Three such masks cost no network. The first
+# A $J$ means nothing until one knows what a mask without any knowledge scores. Three such masks need no network. The first
 # calls everything moving: its $J$ is the share of pixels that move. The second calls nothing moving and scores only in
-# frames where nothing moves. The third is a disc in the middle of the picture as large as a quarter of it, because
-# people point cameras at what they care about. Where the disc does well, a data set is easy in a way that has nothing
+# frames where nothing moves. The third is an ellipse in the middle, a quarter of the picture's area, because
+# people point cameras at what they care about. Where the ellipse does well, a data set is easy in a way that has nothing
 # to do with motion.
 
 # %%
@@ -135,7 +137,7 @@ def answers(shape):
     return {
         "everything moves": np.full(shape, True),
         "nothing moves": np.full(shape, False),
-        "a disc in the middle": middle,
+        "an ellipse in the middle": middle,
     }
 
 
@@ -196,16 +198,16 @@ for axis in axes:
     done = axis.set_axis_off()
 
 # %% [markdown]
-# A mask is cut at zero here, because that is where it turns from looking at to looking away. A mask that orders pixels
-# rightly but never crosses zero has a J near zero and still steers the attention; its order is what the exams of the
-# built-in networks measure (*mask AUC*).
+# The score is the network's mask with its sign turned, so that high means moving. It is cut at zero here, because that
+# is where the network turns from looking at a patch to looking away. A mask that orders pixels rightly but never crosses
+# zero has a J near zero and still steers the attention; the exams of the built-in networks measure that order (*mask AUC*).
 #
 # ## Where to cut
 #
-# Zero is where the network turns from one to the other, but nothing makes zero the best place to cut for $J$. The next
+# Zero is where the network turns away, but nothing makes zero the best place to cut for $J$. The next
 # figure moves the cut over all values that the mask takes in this sequence. On the left nothing is cut away and
-# everything moves, on the right nothing does. If the curve has its top far from zero, the mask has the right order and
-# the wrong zero; if it is low everywhere, it does not know what moves. The best cut was found by looking at the truth,
+# everything moves, on the right nothing does. If the curve has a top far from zero, and well above what everything moving
+# scores, the mask has the right order and the wrong zero; if it is low everywhere, it does not know what moves. The best cut was found by looking at the truth,
 # so it is an upper bound and never a result: a number reported at a cut that was tuned on the test set flatters.
 
 
@@ -258,30 +260,30 @@ Markdown(words)
 # ([Inside the model II: the mask](04_inside_the_model_mask)). For the pose it does not matter whether the whole of a
 # walking person is marked. It matters that the patches that would mislead the camera lose weight, and that enough still
 # patches keep theirs. A mask that marks a man's legs, which move, and leaves his chest, which hardly does, is right for
-# the pose and has half a $J$. A mask that also marks the sky costs the pose nothing, because there is nothing in the sky
-# to hold on to, and it ruins $J$. The other way round, a perfect segmentation of everything that *can* move also takes
+# the pose and has a $J$ of about one half, if legs are half of him. A mask that also marks a blank sky may cost the pose
+# little and ruins $J$. The other way round, a perfect segmentation of everything that *can* move also takes
 # away parked cars, which are as good as houses to a camera.
 #
 # Therefore this page does not say whether the mask helps. [Does the mask help?](06_does_the_mask_help) asks that, with
-# poses; methods that take a mask out of such a network without training {cite}`chen2025easi3r` are judged with $J$ and
-# $F$, because there the mask is the result.
+# poses; methods that take a mask out of such a network without training {cite}`chen2025easi3r` are judged by the mask
+# itself, because there it is the result.
 #
 # ## Anybody else's mask
 #
 # Masks as pictures, bright where something moves, are scored in the same way:
 #
 # ```bash
-# page4d evaluate convert benchmark=mask-davis-2017 root=data/DAVIS label=RAFT --masks results/raft
-# page4d evaluate run benchmark=mask-davis-2017 root=data/DAVIS weights=external:RAFT moving=model
+# page4d evaluate convert benchmark=mask-davis-2017 root=data/DAVIS label=other --masks results/other
+# page4d evaluate run benchmark=mask-davis-2017 root=data/DAVIS weights=external:other moving=model
 # page4d evaluate run benchmark=mask-davis-2016 root=data/DAVIS-2016 weights=mask moving=model
 # ```
 #
-# DAVIS 2016 has one mask a frame for all that moves; DAVIS 2017 tells objects apart, and here they count as one. The
-# released scripts leave out the first and the last frame, which `page4d evaluate` does too on DAVIS.
+# DAVIS 2016 has one mask a frame for all that moves; DAVIS 2017 tells objects apart, and here they count as one. DAVIS's
+# own scripts leave out the first and the last frame, which `page4d evaluate` does too on DAVIS.
 #
 # ## Recap
 #
-# - J measures covered area, F the outline; a patch mask loses F to its grid.
+# - J measures overlap, F the outline.
 # - The learned mask and the geometric one answer different questions, and a table says which it scored.
 # - A J stands beside that of a mask that knows nothing, and a cut chosen on the truth is an upper bound.
 # - The mask is there for the poses. Its J is not its success.
@@ -319,7 +321,8 @@ blocks = inside.reshape(len(inside), h // 8, 8, w // 8, 8).mean((2, 4)) >= 0.5
 coarse = blocks.repeat(8, 1).repeat(8, 2)
 overlap = np.mean([iou(a, b) for a, b in zip(coarse, inside, strict=True)])
 print(f"J of the truth in patches: {overlap:.2f}")
-# Close to the bound, not above it by much: half a block is a rule of thumb, not the best choice of blocks.
+# A little below the bound: half a block is a rule of thumb, not the best choice of blocks. The scored mask is drawn
+# smoothly between patches, so it may come above this.
 
 # %% [markdown]
 # **4.** Does the network's mask see motion or things? Compare its mean value on pixels that move with that on pixels that
@@ -333,7 +336,8 @@ if score is not None:
         if m.any() and not m.all()
     ]
     print("gap by frame:", np.round(gaps, 2))
-# A gap in every frame, the first too, means that the mask needs no earlier frame to tell.
+# All frames pass through the network together, so a gap in the first frame does not decide it. A test would be one
+# frame by itself, or the same frame repeated.
 
 # %% [markdown]
 # ## Further reading

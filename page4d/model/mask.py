@@ -6,7 +6,8 @@ rows: those of the camera and register tokens, or all with mask_rows="all". So t
 The adding itself is done in `layers.special_rows_biased`.
 
 The paper writes the mask as -alpha * sigmoid(-m / tau) with learned alpha and tau; the released code and weights are
-what stands here: m = sigmoid(...) - 0.5, times the constant 64 and a scheduled alpha.
+what stands here: m = sigmoid(...) - 0.5, times the constant 64 and a scheduled alpha. So the bias lies between -32 and
+32 and raises still patches where it lowers moving ones; the paper's form can only lower.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class SpatialMaskHead(nn.Module):
         mean = tokens.mean((2, 3), keepdim=True)
         deviation = tokens.std((2, 3), keepdim=True).clamp(min=1e-6)
         z = (tokens - mean) / deviation
-        # The paper's Figure 2: the plain channel mean already shows what moves; the head learns what it lacks.
+        # The paper's Figure 2: the plain channel mean already shows what moves, by low values; the head learns what it lacks.
         logits = self.head0(z) + z.mean(1, keepdim=True)
         return torch.sigmoid(logits).flatten(1) - 0.5
 

@@ -1,6 +1,6 @@
 """Weights into a network and out of it, in the network's own size of memory and never by halves.
 
-Names equal those of the released files, letter by letter and misspellings included: nothing is renamed on the way in or
+Names equal those of the released files, letter by letter: nothing is renamed on the way in or
 out. The network is built on the meta device, where tensors have shapes but no memory, and the file's tensors are
 assigned to it, each cast and moved once. What the names stand for, one of each:
 
