@@ -55,7 +55,7 @@ class SpatialMaskHead(nn.Module):
         mean = tokens.mean((2, 3), keepdim=True)
         deviation = tokens.std((2, 3), keepdim=True).clamp(min=1e-6)
         z = (tokens - mean) / deviation
-        # The paper's Figure 2: the plain channel mean already shows what moves, by low values; the head learns what it lacks.
+        # The paper's Figure 2: the channel mean already shows what moves, as low values. The head learns the rest.
         logits = self.head0(z) + z.mean(1, keepdim=True)
         return torch.sigmoid(logits).flatten(1) - 0.5
 
