@@ -24,8 +24,9 @@ from page4d.train.objective import objective
 from page4d.train.settings import AidConfig, OptimConfig, Settings
 
 
-@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
-@pytest.mark.parametrize("half", [False, True], ids=["float32", "bf16 autocast"])
+@pytest.mark.parametrize(
+    ("mask", "half"), [(False, False), (True, True)], ids=["mask off, float32", "mask on, bf16 autocast"]
+)
 def test_forward_stays_on_the_device(mask: bool, half: bool) -> None:
     model = little_model(mask_hold_start=int(mask), mask_hold_end=int(mask))
     with fake_cuda() as device, torch.inference_mode():
@@ -36,8 +37,11 @@ def test_forward_stays_on_the_device(mask: bool, half: bool) -> None:
     assert not stray(out)
 
 
-@pytest.mark.parametrize("mask", [False, True], ids=["mask off", "mask on"])
-@pytest.mark.parametrize("held", [torch.float32, torch.bfloat16], ids=["autocast", "held"])
+@pytest.mark.parametrize(
+    ("mask", "held"),
+    [(False, torch.bfloat16), (True, torch.float32)],
+    ids=["mask off, held", "mask on, autocast"],
+)
 def test_predictions_are_made_on_the_device(mask: bool, held: torch.dtype) -> None:
     model = little_model(mask_hold_start=int(mask), mask_hold_end=int(mask)).hold_matrices(held)
     nothing = np.zeros((2, 4))
@@ -83,6 +87,7 @@ def test_a_network_is_built_on_the_device_of_the_context() -> None:
     assert not stray(model.state_dict())
 
 
+@pytest.mark.slow
 def test_tracks_stay_on_the_device() -> None:
     model = little_model(enable_track=True, patch_size=14, img_size=140)
     with fake_cuda() as device, torch.inference_mode():

@@ -383,6 +383,7 @@ def test_demo_without_gradio(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "page4d[demo]" in fails(["demo"], capsys)
 
 
+@pytest.mark.slow
 def test_demo_page_builds(model: PAGE4D, tmp_path: Path) -> None:
     gradio = pytest.importorskip("gradio", reason="the page itself needs the extra 'demo'")
     page = build_page(gradio, model, DemoSettings(), tmp_path)

@@ -119,6 +119,7 @@ def test_stored_result_comes_back(tmp_path: Path) -> None:
         read_result(tmp_path / "absent.json")
 
 
+@pytest.mark.slow
 def test_examine_and_store_a_run(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path / "run", settings(max_steps=2, validate_every=2))
     with pytest.raises(UserError, match="no finished run"):
