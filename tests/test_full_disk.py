@@ -14,8 +14,8 @@ from little_scene import little_prediction
 from PIL import Image
 
 from page4d.cli import main
-from page4d.cli.export import FORMAT_NAMES
 from page4d.model.weights import save_weights
+from page4d.result.formats import WRITERS
 
 SMALL_FORMATS = {"tum", "cameras", "masks", "rerun"}  # shorter than any limit, or written by another's library
 
@@ -50,7 +50,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FORMAT_NAMES if kind not in SMALL_FORMATS])
+@pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind not in SMALL_FORMATS])
 def test_export(kind: str, prediction: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if kind == "depth-exr":
         pytest.importorskip("OpenEXR")

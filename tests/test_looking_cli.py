@@ -23,7 +23,6 @@ from PIL import Image
 from page4d.cli import main
 from page4d.cli.demo import build_page, launch_options
 from page4d.cli.demo_jobs import DemoSettings, check_upload, run_job
-from page4d.cli.export import FORMAT_NAMES
 from page4d.cli.features import numbered
 from page4d.cli.prediction_input import parse_intrinsics
 from page4d.io.images import load_images
@@ -31,7 +30,6 @@ from page4d.io.video import write_video
 from page4d.model import PAGE4D
 from page4d.model.weights import save_weights
 from page4d.point_tracks import grid_points, track
-from page4d.result.exports import FORMATS
 from page4d.schema import UserError
 from page4d.viz.tracks import draw_tracks
 
@@ -96,10 +94,6 @@ def test_export_with_known_lens_and_scale(stored: Path, tmp_path: Path, capsys: 
     assert record["scale"]["factor"] > 0
     assert "already holds" in fails(words, capsys)
     assert main([*words, "--overwrite"]) == 0
-
-
-def test_format_names_are_the_writers() -> None:
-    assert tuple(FORMATS) == FORMAT_NAMES, "name the new format in FORMAT_NAMES of page4d/cli/export.py, too"
 
 
 def test_scale_from_files(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from page4d.cli.prediction_input import add_prediction_arguments
 from page4d.cli.values import whole
+from page4d.result.formats import WRITERS
 from page4d.schema import Prediction, UserError
 
 if TYPE_CHECKING:
@@ -16,18 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MARKER = "export.json"
-# Said here and not imported, so that `--help` answers without numpy; a test holds it to the table of writers.
-FORMAT_NAMES = (
-    "ply", "glb", "colmap", "colmap-bin", "nerfstudio", "tum", "kitti", "cameras", "depth-png", "depth-npy",
-    "depth-exr", "masks", "rerun",
-)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d export`."""
     add_prediction_arguments(parser)
     add = parser.add_argument
-    add("--format", nargs="+", required=True, choices=FORMAT_NAMES, metavar="FORMAT", help=", ".join(FORMAT_NAMES))
+    add("--format", nargs="+", required=True, choices=WRITERS, metavar="FORMAT", help=", ".join(WRITERS))
     add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
     add("--overwrite", action="store_true", help="replace an earlier export in --out")
     add(

@@ -1,13 +1,14 @@
-"""The table of export formats, and the one function that writes any of them."""
+"""The export formats with their writers, and the one function that writes any of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from page4d.result.exports import colmap, frames, gltf, nerfstudio, points, rerun_log
 from page4d.result.exports.options import ExportOptions
+from page4d.result.formats import WRITERS, WriterPlace
 from page4d.schema import Prediction, UserError
 
 __all__ = ["FORMATS", "ExportOptions", "export"]
@@ -22,22 +23,13 @@ class Format(NamedTuple):
     about: str
 
 
-_TABLE = {
-    "ply": (points.write, "coloured points, all and still ones (MeshLab, CloudCompare)"),
-    "glb": (gltf.write, "points, cameras and their frusta (Blender, browsers)"),
-    "colmap": (colmap.write_text, "COLMAP text model (Gaussian splatting, NeRF tools)"),
-    "colmap-bin": (colmap.write_binary, "COLMAP binary model"),
-    "nerfstudio": (nerfstudio.write, "transforms.json with points, masks and pictures (nerfstudio)"),
-    "tum": (frames.export_tum, "camera path as a TUM trajectory (evo)"),
-    "kitti": (frames.export_kitti, "camera path as KITTI poses, 12 numbers a line (evo)"),
-    "cameras": (frames.export_cameras, "K and pose of every frame as JSON"),
-    "depth-png": (frames.export_depth_png, "depth maps, 16-bit PNG with their scale"),
-    "depth-npy": (frames.export_depth_npy, "depth maps, float32 NumPy arrays"),
-    "depth-exr": (frames.export_depth_exr, "depth maps, float32 OpenEXR (extra: exr)"),
-    "masks": (frames.export_masks, "moving masks, PNG, white = moving"),
-    "rerun": (rerun_log.write, "a .rrd recording (extra: rerun)"),
-}
-FORMATS = {name: Format(write, about) for name, (write, about) in _TABLE.items()}
+def _format(place: WriterPlace) -> Format:
+    module = import_module(f"page4d.result.exports.{place.module}")
+    write: Writer = getattr(module, place.function)
+    return Format(write, place.about)
+
+
+FORMATS = {name: _format(place) for name, place in WRITERS.items()}
 
 
 def export(
