@@ -13,18 +13,19 @@ class WriterPlace(NamedTuple):
     about: str
 
 
-WRITERS = {
-    "ply": WriterPlace("points", "write", "coloured points, all and still ones (MeshLab, CloudCompare)"),
-    "glb": WriterPlace("gltf", "write", "points, cameras and their frusta (Blender, browsers)"),
-    "colmap": WriterPlace("colmap", "write_text", "COLMAP text model (Gaussian splatting, NeRF tools)"),
-    "colmap-bin": WriterPlace("colmap", "write_binary", "COLMAP binary model"),
-    "nerfstudio": WriterPlace("nerfstudio", "write", "transforms.json with points, masks and pictures (nerfstudio)"),
-    "tum": WriterPlace("frames", "export_tum", "camera path as a TUM trajectory (evo)"),
-    "kitti": WriterPlace("frames", "export_kitti", "camera path as KITTI poses, 12 numbers a line (evo)"),
-    "cameras": WriterPlace("frames", "export_cameras", "K and pose of every frame as JSON"),
-    "depth-png": WriterPlace("frames", "export_depth_png", "depth maps, 16-bit PNG with their scale"),
-    "depth-npy": WriterPlace("frames", "export_depth_npy", "depth maps, float32 NumPy arrays"),
-    "depth-exr": WriterPlace("frames", "export_depth_exr", "depth maps, float32 OpenEXR (extra: exr)"),
-    "masks": WriterPlace("frames", "export_masks", "moving masks, PNG, white = moving"),
-    "rerun": WriterPlace("rerun_log", "write", "a .rrd recording (extra: rerun)"),
+_TABLE = {
+    "ply": ("points", "write", "coloured points, all and still ones (MeshLab, CloudCompare)"),
+    "glb": ("gltf", "write", "points, cameras and their frusta (Blender, browsers)"),
+    "colmap": ("colmap", "write_text", "COLMAP text model (Gaussian splatting, NeRF tools)"),
+    "colmap-bin": ("colmap", "write_binary", "COLMAP binary model"),
+    "nerfstudio": ("nerfstudio", "write", "transforms.json with points, masks and pictures (nerfstudio)"),
+    "tum": ("frames", "export_tum", "camera path as a TUM trajectory (evo)"),
+    "kitti": ("frames", "export_kitti", "camera path as KITTI poses, 12 numbers a line (evo)"),
+    "cameras": ("frames", "export_cameras", "K and pose of every frame as JSON"),
+    "depth-png": ("frames", "export_depth_png", "depth maps, 16-bit PNG with their scale"),
+    "depth-npy": ("frames", "export_depth_npy", "depth maps, float32 NumPy arrays"),
+    "depth-exr": ("frames", "export_depth_exr", "depth maps, float32 OpenEXR (extra: exr)"),
+    "masks": ("frames", "export_masks", "moving masks, PNG, white = moving"),
+    "rerun": ("rerun_log", "write", "a .rrd recording (extra: rerun)"),
 }
+WRITERS = {name: WriterPlace(*row) for name, row in _TABLE.items()}
