@@ -26,6 +26,7 @@ import numpy as np
 import plotly.graph_objects as go
 from playwright.sync_api import Page, sync_playwright
 
+from page4d.book.pdf import FLAGS
 from page4d.result.cloud import CloudOptions, cloud_of
 from page4d.result.exact import prediction_from_clip
 from page4d.schema import Prediction
@@ -33,7 +34,6 @@ from page4d.viz.viewer import write_viewer
 from page4d.viz.viewer_data import ViewerOptions
 from page4d.world import split_clip
 
-FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 WINDOWS = {"window_1280": (1280, 860), "window_640": (640, 640)}
 SIZE = (392, 518)  # 203,056 pixels, the network's own size for a 4:3 clip
 CHANGE_FRAMES = """async ([mode, processor]) => {
@@ -153,7 +153,7 @@ def main() -> None:
     found: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores, software rendering"}
     found |= {"load_average": os.getloadavg()[0], "points_a_frame": SIZE[0] * SIZE[1], "frames": args.frames}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         page = browser.new_page()
         target = Path(folder) / "viewer.html"
         write_viewer(target, prediction, clip.moving.numpy(), ViewerOptions(max_points=SIZE[0] * SIZE[1]))

@@ -21,7 +21,7 @@ import pytest
 from book_project import ROOT, write_project
 from PIL import Image
 
-from page4d.book.pdf import print_book
+from page4d.book.pdf import FLAGS, print_book
 from page4d.book.site import pages_of
 from page4d.book.sphinx import MATHJAX
 from page4d.book.weight import SCRIPT
@@ -31,7 +31,6 @@ from page4d.cli import main
 pytestmark = pytest.mark.slow
 
 CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 OPENING_BYTES = 1_500_000
 PATIENCE_MS = 150_000  # software rendering on a busy machine
 
@@ -71,7 +70,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield opened
         opened.close()
 

@@ -18,6 +18,7 @@ import pytest
 from book_project import CHAPTER, ROOT, write_project
 
 from page4d.book.lab import KERNELSPEC, strip, strip_files, strip_outputs
+from page4d.book.pdf import FLAGS
 
 CHROMIUM = shutil.which("chromium")
 TOKEN = "t0ken"
@@ -180,9 +181,8 @@ def test_a_chapter_opens_runs_and_saves_in_the_browser(checkout: Path, server: s
         pytest.skip("no chromium on PATH; apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
-    flags = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
         page.set_default_timeout(1000 * PATIENCE_S)
         page.goto(f"{server}/lab?token={TOKEN}&reset")

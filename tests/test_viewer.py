@@ -17,6 +17,7 @@ import pytest
 from little_scene import little_clip, little_prediction
 from PIL import Image
 
+from page4d.book.pdf import FLAGS
 from page4d.schema import UserError
 from page4d.viz.panels import Row, clip_sheet, contact_sheet, prediction_sheet
 from page4d.viz.scene import scene_figure
@@ -169,7 +170,6 @@ READ_PIXELS = """() => {
   for (let i = 0; i < p.length; i += 8192) text += String.fromCharCode(...p.subarray(i, i + 8192));
   return [page4d.renderer.domElement.width, btoa(text)];
 }"""
-FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     assert clip.moving is not None
     write_viewer(path, prediction, clip.moving.numpy(), ViewerOptions(fps=30, drop=0.0))
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         opened = browser.new_page(viewport={"width": 640, "height": 640})
         opened.set_default_timeout(60_000)
         opened.problems = []
