@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from page4d.data.association import POSE_WITHIN_S, associate
 from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import (
-    OpaquePicture,
+    MaskedPicture,
     read_mask,
     read_pgm16,
     read_picture,
@@ -77,7 +77,7 @@ class Folder(SceneDataset[FolderOptions]):
         read_depth = partial(self._read_depth, recording, number, picture)
         return Frame(picture.rgb, read_depth, cam_from_world, K, moving=recording.read_mask("moving", number))
 
-    def _read_depth(self, recording: Recording, number: int, picture: OpaquePicture) -> NDArray[np.float32]:
+    def _read_depth(self, recording: Recording, number: int, picture: MaskedPicture) -> NDArray[np.float32]:
         depth = read_own_depth(recording.depth_of(number), self.options.depth_per_unit)
         for name, counts in (("image", picture.opaque), ("mask", recording.read_mask("masks", number))):
             if counts is not None and counts.shape != depth.shape:

@@ -63,7 +63,7 @@ def annotating(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class OpaquePicture:
+class MaskedPicture:
     """An 8-bit colour image (H, W, 3) RGB; `opaque` is bool (H, W), None where nothing shows through.
 
     Note:    transparent pixels are white, as everywhere that a network is shown pictures.
@@ -73,7 +73,7 @@ class OpaquePicture:
     opaque: NDArray[np.bool_] | None = None
 
 
-def read_picture(path: Path) -> OpaquePicture:
+def read_picture(path: Path) -> MaskedPicture:
     """An 8-bit colour image of any kind that PIL reads; EXIF rotation is not applied (K is of the file).
 
     Raises:  UserError also for 16-bit and float pixels: such a file may be a depth map.
@@ -82,21 +82,21 @@ def read_picture(path: Path) -> OpaquePicture:
         data = path.read_bytes()
         pixels = decode_rgb(data, str(path))
         if pixels is not None:
-            return OpaquePicture(pixels)
+            return MaskedPicture(pixels)
         with open_checked(data, str(path)) as image:
             if image.mode[0] in "IF":
                 raise UserError(f"{path} has mode {image.mode}, expected an 8-bit picture; it may be a depth map")
             return _on_white(image)
 
 
-def _on_white(image: Image.Image) -> OpaquePicture:
+def _on_white(image: Image.Image) -> MaskedPicture:
     if not image.has_transparency_data:
-        return OpaquePicture(np.asarray(image.convert("RGB")))
+        return MaskedPicture(np.asarray(image.convert("RGB")))
     layers = image.convert("RGBA")
     white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
     opaque = np.asarray(layers.getchannel("A")) > 127
     shown = Image.alpha_composite(white, layers).convert("RGB")
-    return OpaquePicture(np.asarray(shown), None if opaque.all() else opaque)
+    return MaskedPicture(np.asarray(shown), None if opaque.all() else opaque)
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
