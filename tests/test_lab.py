@@ -22,7 +22,7 @@ from page4d.book.pdf import FLAGS
 
 CHROMIUM = shutil.which("chromium")
 TOKEN = "t0ken"
-PATIENCE_S = 120
+PATIENCE_S = 240  # a machine with other work
 
 
 def executed() -> dict[str, Any]:
@@ -151,6 +151,20 @@ def ask(address: str, method: str = "GET", body: Any = None) -> Any:
         return json.load(answer)
 
 
+def wait_for_kernel(server: str) -> None:
+    """Until the opened chapter has a kernel at rest that the page listens to.
+
+    The page's own light says idle before there is a kernel, and cells that are run then are silently left out.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        kernels = [session["kernel"] for session in ask(f"{server}/api/sessions")]
+        if any(kernel["execution_state"] == "idle" and kernel["connections"] > 0 for kernel in kernels):
+            return
+        time.sleep(0.5)
+    raise AssertionError("the chapter's kernel did not start")
+
+
 @pytest.mark.slow
 def test_saving_through_the_server_changes_nothing_that_git_tracks(checkout: Path, server: str) -> None:
     address = f"{server}/api/contents/01_small.ipynb"
@@ -188,6 +202,7 @@ def test_a_chapter_opens_runs_and_saves_in_the_browser(checkout: Path, server: s
         page.goto(f"{server}/lab?token={TOKEN}&reset")
         page.get_by_text("01_small.ipynb", exact=True).dblclick()
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        wait_for_kernel(server)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", state="attached")
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
@@ -197,7 +212,7 @@ def test_a_chapter_opens_runs_and_saves_in_the_browser(checkout: Path, server: s
         while page.locator(".jp-OutputArea canvas").count() == 0 and time.monotonic() < end:
             page.evaluate(to_the_end)
             page.wait_for_timeout(1000)
-        assert page.locator(".jp-OutputArea canvas").count() > 0
+        assert page.locator(".jp-OutputArea canvas").count() > 0, page.locator(".jp-Notebook").inner_text()
         assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
         page.keyboard.press("Control+s")
         page.wait_for_timeout(3000)
