@@ -21,10 +21,18 @@ from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.settings import build
 from page4d.train.batch import stack, targets_of
-from page4d.train.results import store_run
+from page4d.train.results import pictures_seen, store_run
 from page4d.train.study import StudyConfig
 from page4d.version import code_revision
-from page4d.viz.training import binned_figure, curve, curves_figure, estimates_figure, schedule_figure, smooth
+from page4d.viz.training import (
+    binned_figure,
+    curve,
+    curves_figure,
+    estimates_figure,
+    progress_figure,
+    schedule_figure,
+    smooth,
+)
 
 
 def test_a_perfect_prediction_scores_zero_and_the_identity_one() -> None:
@@ -168,3 +176,21 @@ def test_figures() -> None:
     assert figure.axes[1].get_ylabel() == "alpha"
     figure = binned_figure([0.1, 0.1, 0.9], {"a": [1.0, 3.0, np.nan]}, [0, 0.5, 1.0], "share", "error")
     assert figure.axes[0].get_xticklabels()[0].get_text().endswith("n=2")
+
+
+def test_progress_counts_the_pictures_of_every_stage_before() -> None:
+    def stage(batch: int, frames: int, steps: int, errors: dict[int, float]) -> dict[str, object]:
+        data = {"batch_size": batch, "world": {"frames": frames}}
+        records = [{"phase": "val", "step": step, "error": error} for step, error in errors.items()]
+        config = {"data": data, "trainer": {"accumulate": 2}}
+        return {"run": {"config": config, "ended": {"step": steps}}, "records": records}
+
+    records = pictures_seen([stage(4, 2, 10, {5: 0.4, 10: 0.3}), stage(8, 4, 3, {3: 0.2})])
+    seen, errors = curve(records, "error", "val", over="pictures")
+    assert seen.tolist() == [80, 160, 160 + 3 * 64]
+    assert errors.tolist() == [0.4, 0.3, 0.2]
+    (axis,) = progress_figure(records, {"error": "the error"}, {"error": 0.1}).axes
+    line, aim = axis.lines
+    assert np.asarray(line.get_xdata()).tolist() == seen.tolist()
+    assert np.asarray(aim.get_ydata()).tolist() == [0.1, 0.1]
+    assert len(progress_figure(records, {"error": "the error"}, {}).axes[0].lines) == 1, "no aim, no line"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from page4d.evaluate.exam import Exam as Exam, examine as examine
     from page4d.evaluate.exam_results import (
+        AIMS as AIMS,
         outcomes as outcomes,
         parts as parts,
         read_result as read_result,

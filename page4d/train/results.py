@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,19 @@ def store_run(run_folder: Path | str, path: Path | str, points: int = 200) -> di
     with atomic_write(path, "w") as stream:
         json.dump(document, stream, separators=(",", ":"))
     return document
+
+
+def pictures_seen(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Records of stored runs that go on from one another, each with the `pictures` seen since the first began.
+
+    Note:    a batch of clips of several lengths holds as many pictures as one of the length that its world states. A
+             picture that is used in two steps (`trainer.reuse`) counts twice.
+    """
+    records = []
+    before = 0
+    for stage in stages:
+        data = stage["run"]["config"]["data"]
+        a_step = data["batch_size"] * data["world"]["frames"] * stage["run"]["config"]["trainer"]["accumulate"]
+        records += [record | {"pictures": before + record["step"] * a_step} for record in stage["records"]]
+        before += stage["run"]["ended"]["step"] * a_step
+    return records

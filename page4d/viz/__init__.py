@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         binned_figure as binned_figure,
         curves_figure as curves_figure,
         estimates_figure as estimates_figure,
+        progress_figure as progress_figure,
         schedule_figure as schedule_figure,
     )
     from page4d.viz.viewer import notebook_viewer as notebook_viewer, view as view, write_viewer as write_viewer

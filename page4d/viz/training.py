@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator
 from numpy.typing import ArrayLike, NDArray
 
 from page4d.schema import UserError
@@ -27,9 +28,11 @@ def schedule_figure(steps: ArrayLike, rates: Mapping[str, ArrayLike], alpha: Arr
     return figure
 
 
-def curve(records: Sequence[Mapping[str, Any]], name: str, phase: str = "train") -> tuple[Curve, Curve]:
-    """Steps and values of one logged scalar; empty where it was never logged."""
-    picked = [(r["step"], r[name]) for r in records if r["phase"] == phase and r.get(name) is not None]
+def curve(
+    records: Sequence[Mapping[str, Any]], name: str, phase: str = "train", over: str = "step"
+) -> tuple[Curve, Curve]:
+    """Steps (or what else `over` names) and values of one logged scalar; empty where it was never logged."""
+    picked = [(r[over], r[name]) for r in records if r["phase"] == phase and r.get(name) is not None]
     steps, values = np.array(picked, dtype=np.float64).reshape(-1, 2).T
     return steps, values
 
@@ -69,6 +72,32 @@ def curves_figure(
         axis.set_xlabel("optimizer step")
     if len(runs) > 1:
         axes[0, 0].legend(fontsize=7)
+    return figure
+
+
+def progress_figure(
+    records: Sequence[Mapping[str, Any]], names: Mapping[str, str], aims: Mapping[str, float], phase: str = "val"
+) -> Figure:
+    """Small panels, one a scalar (`names`: logged name -> title), over the pictures seen; dashed lines are the aims.
+
+    Note:    `records` are those of `page4d.train.pictures_seen`. Both axes are logarithmic, as learning curves are
+             read: on them a power law is a straight line.
+    """
+    size = (2.9 * len(names), 2.6)
+    figure, axes = plt.subplots(1, len(names), figsize=size, squeeze=False, layout="constrained")
+    for axis, (name, title) in zip(axes.flat, names.items(), strict=True):
+        pictures, values = curve(records, name, phase, over="pictures")
+        axis.loglog(pictures, values, "o-", markersize=4)
+        if name in aims:
+            axis.axhline(aims[name], color="tab:green", linestyle="--", linewidth=1)
+        axis.yaxis.set_major_formatter("{x:.2g}")
+        axis.yaxis.set_minor_formatter("{x:.2g}")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.xaxis.set_minor_formatter("")
+        axis.tick_params(which="both", labelsize=8)
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel("pictures seen", fontsize=8)
     return figure
 
 
