@@ -127,7 +127,7 @@ def _run_track_head(
         batch = model.aggregator.check_images(images)
         out = model.aggregator.run(batch, keep=model.pairs_read())
         picked = torch.from_numpy(queries)[None].to(device)
-        with torch.autocast(device.type, enabled=False):
+        with heads_in_float32(device.type):
             tracks, visible, confidence = head(out.tokens, batch, out.patch_start, query_points=picked)
     last = tracks[-1][0], visible[0], confidence[0]
     first, second, third = (values.float().cpu().numpy() for values in last)

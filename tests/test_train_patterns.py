@@ -12,7 +12,7 @@ from training import MICRO, make_trainer, settings
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.engine import Trainee, clip_groups, make_optimizer, set_rates
-from page4d.train.patterns import Share, divide, expand, freeze
+from page4d.train.patterns import NamedPatterns, divide, expand, freeze
 from page4d.train.settings import AidConfig, ClipConfig, GroupConfig, OptimConfig, RateConfig
 
 
@@ -41,13 +41,13 @@ def test_unmatched_pattern_lists_near_names() -> None:
 def test_divide_refuses_gaps_and_overlaps() -> None:
     names = dict(network().named_parameters())
     with pytest.raises(UserError, match=r"no entry takes blocks\.0"):
-        divide(names, [Share("head", ("head.*",))], "groups")
+        divide(names, [NamedPatterns("head", ("head.*",))], "groups")
     with pytest.raises(UserError, match="in both 'a' and 'b'"):
-        divide(names, [Share("a", ("head.*",)), Share("b", ("*.bias",))], "groups")
+        divide(names, [NamedPatterns("a", ("head.*",)), NamedPatterns("b", ("*.bias",))], "groups")
     with pytest.raises(UserError, match="both take the rest"):
-        divide(names, [Share("a", None), Share("b", None)], "groups")
+        divide(names, [NamedPatterns("a", None), NamedPatterns("b", None)], "groups")
     with pytest.raises(UserError, match=r"near names: .*head"):
-        divide(names, [Share("a", ("heads.*",))], "groups")
+        divide(names, [NamedPatterns("a", ("heads.*",))], "groups")
 
 
 def test_groups_rates_and_decay() -> None:

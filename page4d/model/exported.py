@@ -10,15 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from page4d.extras import extras_named
 from page4d.model.fingerprint import weights_sha256
-from page4d.model.heads import Seen
-from page4d.model.heads.head import ALL_FRAMES
 from page4d.model.network import PAGE4D
 from page4d.model.weights import place
 from page4d.schema import UserError
@@ -40,14 +37,10 @@ class OneScene(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        aggregator = self.network.aggregator
-        out = aggregator.run(images, keep=self.network.pairs_read())
+        out = self.network.aggregator.run(images, keep=self.network.pairs_read())
         # No chunks: a program would hold their number as a constant.
-        seen = Seen(out.tokens, images, out.patch_start, None, ALL_FRAMES, None)
-        found: dict[str, Any] = {} if out.mask is None else {"mask": out.mask}
-        for head in self.network.heads.values():
-            found |= head.outputs(seen)
-        return {name: value for name, value in found.items() if isinstance(value, Tensor)}
+        found = self.network.read_heads(out, images, chunked=False)
+        return {name: value for name, value in found.items() if isinstance(value, Tensor) and name != INPUT}
 
 
 def export_program(network: PAGE4D, height: int, width: int) -> torch.export.ExportedProgram:

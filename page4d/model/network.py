@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,7 @@ from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import same_weights
 from page4d.model.heads import HEADS, CameraHead, DepthHead, Head, PointHead, Seen, TrackHead, switch
 from page4d.model.heads.head import ALL_FRAMES, INFERENCE_CHUNK, TRAINING_CHUNK
-from page4d.model.precision import hold_matrices
+from page4d.model.precision import heads_in_float32, hold_matrices
 from page4d.model.weights import MASK_PREFIX, load_pretrained, save_folder
 
 
@@ -107,10 +107,24 @@ class PAGE4D(nn.Module):
         images = self.aggregator.check_images(images)
         if query_points is not None and self.track_head is None:
             raise ValueError("query points were given, but this network has no track head; VGGT's weights have one")
-        out = self.aggregator.run(images, keep=self.pairs_read(), given_mask=given_mask)
-        # Heads stay in float32: what they give is read to the pixel and to a fraction of a degree.
-        with torch.autocast(images.device.type, enabled=False):
-            return self.read_heads(out, images, query_points)
+        return self.run(images, query_points, given_mask)[1]
+
+    def run(
+        self,
+        images: Tensor,
+        query_points: Tensor | None = None,
+        given_mask: Tensor | None = None,
+        dense_frames: slice = ALL_FRAMES,
+        also_keep: Collection[int] = (),
+    ) -> tuple[AggregatorOutput, dict[str, Any]]:
+        """As `forward`, with the tokens behind the predictions: of the pairs that heads read and of those in `also_keep`.
+
+        Shapes:  images (B, S, 3, H, W), the rest as `forward` takes it.
+        Note:    depth and points are those of `dense_frames` alone.
+        """
+        out = self.aggregator.run(images, keep=self.pairs_read() | set(also_keep), given_mask=given_mask)
+        with heads_in_float32(images.device.type):
+            return out, self.read_heads(out, images, query_points, dense_frames)
 
     def read_heads(
         self,
@@ -118,10 +132,15 @@ class PAGE4D(nn.Module):
         images: Tensor,
         query_points: Tensor | None = None,
         dense_frames: slice = ALL_FRAMES,
+        chunked: bool = True,
     ) -> dict[str, Any]:
-        """Run every head that is switched on over the aggregator's output; depth and points of `dense_frames` only."""
+        """Run every head that is switched on over the aggregator's output; depth and points of `dense_frames` only.
+
+        Note:    dense maps are made of a few frames at a time, which bounds memory, or of all at once if not `chunked`.
+        """
         queries = query_points[None] if query_points is not None and query_points.ndim == 2 else query_points
-        chunk = TRAINING_CHUNK if torch.is_grad_enabled() else INFERENCE_CHUNK
+        usual_chunk = TRAINING_CHUNK if torch.is_grad_enabled() else INFERENCE_CHUNK
+        chunk = usual_chunk if chunked else None
         seen = Seen(out.tokens, images, out.patch_start, queries, dense_frames, chunk)
         predictions: dict[str, Any] = {} if out.mask is None else {"mask": out.mask}
         for head in self.heads.values():

@@ -78,6 +78,11 @@ def tf32_convolutions(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
+def heads_in_float32(device_type: str) -> torch.autocast:
+    """No autocast inside: what heads give is read to the pixel and to a fraction of a degree."""
+    return torch.autocast(device_type, enabled=False)
+
+
 @contextmanager
 def products_in(dtype: torch.dtype, device_type: str) -> Iterator[None]:
     """Autocast to `dtype`, off for float32.

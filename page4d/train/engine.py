@@ -18,9 +18,10 @@ from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataPara
 from torch import Tensor, nn
 
 from page4d.model import ALL_FRAMES, PAGE4D
+from page4d.model.precision import heads_in_float32
 from page4d.schema import UserError
 from page4d.train.aid import MatchingAid
-from page4d.train.patterns import Share, divide
+from page4d.train.patterns import NamedPatterns, divide
 from page4d.train.schedules import Schedule
 from page4d.train.settings import AidConfig, OptimConfig, Settings, TrainerConfig
 
@@ -87,13 +88,12 @@ class Trainee(nn.Module):
         given_mask: Tensor | None = None,
         dense_frames: slice = ALL_FRAMES,
     ) -> dict[str, Any]:
-        aggregator = self.model.aggregator
-        pairs = self.model.pairs_read() | ({self.aid_pair} if self.aid is not None else set())
-        out = aggregator.run(aggregator.check_images(images), keep=pairs, given_mask=given_mask)
-        with torch.autocast(images.device.type, enabled=False):
-            predictions = self.model.read_heads(out, images, query_points, dense_frames)
-            tokens = out.tokens[self.aid_pair]
-            if self.aid is not None and self.training and tokens is not None:
+        images = self.model.aggregator.check_images(images)
+        aid_pairs = () if self.aid is None else (self.aid_pair,)
+        out, predictions = self.model.run(images, query_points, given_mask, dense_frames, aid_pairs)
+        tokens = out.tokens[self.aid_pair]
+        if self.aid is not None and self.training and tokens is not None:
+            with heads_in_float32(images.device.type):
                 predictions["aid"] = self.aid(tokens, out.patch_start)
         return predictions
 
@@ -111,8 +111,8 @@ def make_optimizer(
 
     Raises:  UserError if a pattern matches nothing or a parameter has no group or two, or nothing trains.
     """
-    shares = [Share(name, group.patterns) for name, group in config.groups.items()]
-    members = divide(trainee.names(), shares, "optim.groups")
+    wanted = [NamedPatterns(name, group.patterns) for name, group in config.groups.items()]
+    members = divide(trainee.names(), wanted, "optim.groups")
     if not members:
         raise UserError("optim.freeze leaves nothing to train")
     groups: list[dict[str, Any]] = []
@@ -133,9 +133,9 @@ def clip_groups(trainee: Trainee, config: OptimConfig) -> dict[str, tuple[list[n
 
     Raises:  UserError if a parameter is in no group or in two.
     """
-    shares = [Share(name, clip.patterns) for name, clip in config.clip.items()]
+    wanted = [NamedPatterns(name, clip.patterns) for name, clip in config.clip.items()]
     limits = {name: float("inf") if c.max_norm is None else c.max_norm for name, c in config.clip.items()}
-    members = divide(trainee.names(), shares, "optim.clip")
+    members = divide(trainee.names(), wanted, "optim.clip")
     return {name: (parameters, limits[name]) for name, parameters in members.items()}
 
 

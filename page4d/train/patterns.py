@@ -67,29 +67,29 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Share:
-    """A named share of the trainable parameters. `patterns` None takes what no other share names."""
+class NamedPatterns:
+    """A group of the trainable parameters by name. `patterns` None takes what no other group names."""
 
     name: str
     patterns: tuple[str, ...] | None
 
 
-def divide(everything: Mapping[str, nn.Parameter], shares: Sequence[Share], what: str) -> dict[str, list[nn.Parameter]]:
-    """Give every trainable parameter to exactly one share.
+def divide(everything: Mapping[str, nn.Parameter], groups: Sequence[NamedPatterns], what: str) -> dict[str, list[nn.Parameter]]:
+    """Give every trainable parameter to exactly one group.
 
     Raises:  UserError if a pattern matches nothing, a parameter is named twice or by nobody.
-    Note:    a pattern may match frozen parameters only; that share is then empty and left out.
+    Note:    a pattern may match frozen parameters only; that group is then empty and left out.
     """
     owner: dict[str, str] = {}
-    rest = [share.name for share in shares if share.patterns is None]
+    rest = [group.name for group in groups if group.patterns is None]
     if len(rest) > 1:
         raise UserError(f"{what}: {' and '.join(rest)} both take the rest; give patterns to all but one")
-    for share in shares:
-        for pattern in share.patterns or ():
+    for group in groups:
+        for pattern in group.patterns or ():
             for name in matching(pattern, list(everything), "parameter"):
-                if owner.setdefault(name, share.name) != share.name:
-                    raise UserError(f"{what}: {name} is in both {owner[name]!r} and {share.name!r}; keep one pattern")
-    divided: dict[str, list[nn.Parameter]] = {share.name: [] for share in shares}
+                if owner.setdefault(name, group.name) != group.name:
+                    raise UserError(f"{what}: {name} is in both {owner[name]!r} and {group.name!r}; keep one pattern")
+    divided: dict[str, list[nn.Parameter]] = {group.name: [] for group in groups}
     left: list[str] = []
     for name, parameter in everything.items():
         if not parameter.requires_grad:
