@@ -24,6 +24,7 @@ from page4d.inference import (
 from page4d.io.fitting import Mode
 from page4d.io.images import LoadedImages
 from page4d.model import PAGE4D
+from page4d.model.precision import heads_in_float32
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import UserError, atomic_write
 

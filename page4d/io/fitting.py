@@ -20,6 +20,7 @@ from page4d.schema import UserError
 
 Mode = Literal["crop", "pad", "square"]
 MODES: tuple[Mode, ...] = ("crop", "pad", "square")
+CUT_TOLD = 0.02  # a smaller share of the height goes with every fit to whole patches
 _STANDING = 64  # a picture so many times as high as wide is a line, and would be resized to no end
 Box = tuple[float, float, float, float]
 
@@ -35,6 +36,13 @@ class FittedImage:
     original_hw: tuple[int, int]
     box: Box
     kept: NDArray[np.bool_] | None = None
+
+    @property
+    def cut_share(self) -> float:
+        """The share of the original's height that is not shown."""
+        height = self.original_hw[0]
+        shown = min(self.box[3], height) - max(self.box[1], 0)
+        return 1 - shown / height
 
     def grown(self, height: int, width: int) -> FittedImage:
         """The same image in the middle of a larger white one; an odd pixel goes to the bottom and the right."""
@@ -56,13 +64,13 @@ class FittedImage:
         """The same image, less the pixels of the original that are left out; (h, w) of any size, over all of it."""
         height, width = self.pixels.shape[:2]
         x0, y0, x1, y1 = self.box
-        rows = _nearest(y0, y1, height, self.original_hw[0], left_out.shape[0])
-        columns = _nearest(x0, x1, width, self.original_hw[1], left_out.shape[1])
+        rows = _lines_under(y0, y1, height, self.original_hw[0], left_out.shape[0])
+        columns = _lines_under(x0, x1, width, self.original_hw[1], left_out.shape[1])
         kept = ~left_out[rows][:, columns]
         return replace(self, kept=kept if self.kept is None else kept & self.kept)
 
 
-def _nearest(begin: float, end: float, count: int, original: int, stored: int) -> NDArray[np.int64]:
+def _lines_under(begin: float, end: float, count: int, original: int, stored: int) -> NDArray[np.int64]:
     """Which of `stored` rows over an original of so many lies under the centre of each of `count` fitted ones."""
     centres = begin + (np.arange(count) + 0.5) * (end - begin) / count
     return np.clip(np.floor(centres * stored / original), 0, stored - 1).astype(np.int64)

@@ -9,12 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from page4d.io.fitting import FittedImage, fit_image
-from page4d.io.frames import FrameOptions, Inputs, frame_name, list_frames, tell_unmasked
-from page4d.io.images import LoadedImages, Reading, collate, frame_names, left_out_by, read_pictures
+from page4d.io.frames import FrameOptions, Inputs, film_time, fit_film, list_frames
+from page4d.io.images import LoadedImages, Reading, collate, frame_names, read_pictures
 from page4d.io.pictures import ImageSource
-from page4d.io.video import VideoFrame, read_video
-from page4d.schema import UserError
 
 AT_ONCE = 8
 
@@ -63,35 +60,12 @@ class FrameStream:
 
     def _of_film(self, path: Path, first: int) -> Iterator[LoadedImages]:
         fitted, names, times = [], [], []
-        total = unmasked = 0
-        for i, frame in enumerate(read_video(path, selection=self.options.selection)):
-            if i < first:
-                continue
-            name = frame_name(path, frame.number)
-            total += 1
-            unmasked += name not in self.inputs.masks
-            fitted.append(self._fitted(frame, name))
-            names.append(name)
-            times.append(self._time_s(frame))
+        for frame in fit_film(path, self.inputs, self.options, first):
+            fitted.append(frame.fitted)
+            names.append(frame.name)
+            times.append(film_time(frame, self.inputs, self.options))
             if len(fitted) == AT_ONCE:
                 yield collate(fitted, names, times)
                 fitted, names, times = [], [], []
         if fitted:
             yield collate(fitted, names, times)
-        tell_unmasked(unmasked, total, self.options)
-
-    def _fitted(self, frame: VideoFrame, name: str) -> FittedImage:
-        fitted = fit_image(frame.image, self.options.mode, self.options.size, self.options.patch)
-        mask = self.inputs.masks.get(name)
-        return fitted if mask is None else fitted.without(left_out_by(mask))
-
-    def _time_s(self, frame: VideoFrame) -> float:
-        given = self.inputs.times_s
-        if given is None:
-            return frame.time_s
-        if frame.number >= len(given):
-            raise UserError(
-                f"{self.options.times}: {len(given)} times, expected one for each of the film's frames, at least "
-                f"{frame.number + 1}"
-            )
-        return given[frame.number]

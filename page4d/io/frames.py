@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from page4d.io.fitting import FittedImage, Mode, check_fit, fit_image
+from page4d.io.fitting import CUT_TOLD, FittedImage, Mode, check_fit, fit_image
 from page4d.io.images import (
     LoadedImages,
     Pages,
@@ -159,7 +158,7 @@ def masks_of(names: Sequence[str], options: FrameOptions) -> dict[str, Path]:
         raise UserError(
             f"{options.mask_folder}: no mask is named like a frame; expected {Path(names[0]).stem}.png for {names[0]}"
         )
-    tell_unmasked(len(names) - len(masks), len(names), options)
+    _tell_unmasked(len(names) - len(masks), len(names), options)
     return masks
 
 
@@ -183,42 +182,70 @@ def _masks_of_film(film: Path, options: FrameOptions) -> dict[str, Path]:
     return masks
 
 
-def tell_unmasked(count: int, total: int, options: FrameOptions) -> None:
+def _tell_unmasked(count: int, total: int, options: FrameOptions) -> None:
     """Tell of frames that are whole because they have no mask, where masks were given."""
     if options.mask_folder is not None and count:
         notice(f"{count} of {total} frames have no mask in {options.mask_folder}; all is kept")
 
 
+class FilmFrame(NamedTuple):
+    """A frame of a film at the network's size, less what its mask leaves out; `time_s` is the film's own."""
+
+    fitted: FittedImage
+    name: str
+    number: int
+    time_s: float
+
+
+def fit_film(path: Path, inputs: Inputs, options: FrameOptions, first: int = 0) -> Iterator[FilmFrame]:
+    """The frames that are taken of a film, from the `first` of them on, fitted as they are decoded.
+
+    Note:    what fitting cuts is told with the first frame, what has no mask after the last.
+    """
+    total = unmasked = 0
+    for i, frame in enumerate(read_video(path, selection=options.selection)):
+        if i < first:
+            continue
+        name = frame_name(path, frame.number)
+        fitted = fit_image(frame.image, options.mode, options.size, options.patch)
+        mask = inputs.masks.get(name)
+        if i == first:
+            _tell_cut(path, fitted, options.mode)
+        if mask is not None:
+            fitted = fitted.without(left_out_by(mask))
+        total += 1
+        unmasked += mask is None
+        yield FilmFrame(fitted, name, frame.number, frame.time_s)
+    _tell_unmasked(unmasked, total, options)
+
+
 def _load_film(path: Path, inputs: Inputs, options: FrameOptions) -> LoadedImages:
-    fitted: list[FittedImage] = []
-    numbers, times = [], []
-    for frame in read_video(path, selection=options.selection):
-        fitted.append(fit_image(frame.image, options.mode, options.size, options.patch))
-        numbers.append(frame.number)
-        times.append(frame.time_s)
-    names = [frame_name(path, number) for number in numbers]
-    masked = [i for i, name in enumerate(names) if name in inputs.masks]
-    for i in masked:
-        fitted[i] = fitted[i].without(left_out_by(inputs.masks[names[i]]))
-    tell_unmasked(len(names) - len(masked), len(names), options)
-    _tell_cut(path, fitted[0], options.mode)
-    return collate(fitted, names, times if inputs.times_s is None else _film_times(inputs.times_s, numbers, options))
+    frames = list(fit_film(path, inputs, options))
+    given = inputs.times_s
+    if given is not None and len(given) == len(frames):
+        times = list(given)
+    else:
+        times = [film_time(frame, inputs, options, f", or for the {len(frames)} taken") for frame in frames]
+    fitted = [frame.fitted for frame in frames]
+    return collate(fitted, [frame.name for frame in frames], times)
 
 
 def _tell_cut(path: Path, fitted: FittedImage, mode: str) -> None:
-    height = fitted.original_hw[0]
-    cut = 1 - (min(fitted.box[3], height) - max(fitted.box[1], 0)) / height
-    if cut > 0.02:
-        notice(f"mode {mode!r} cuts {cut:.0%} of the height of {path}; --mode pad keeps all of it")
+    if fitted.cut_share > CUT_TOLD:
+        notice(f"mode {mode!r} cuts {fitted.cut_share:.0%} of the height of {path}; --mode pad keeps all of it")
 
 
-def _film_times(times_s: tuple[float, ...], numbers: Sequence[int], options: FrameOptions) -> list[float]:
-    """One time for each frame of the film, or for each frame that was taken."""
-    if len(times_s) == len(numbers):
-        return list(times_s)
-    if len(times_s) <= max(numbers):
+def film_time(frame: FilmFrame, inputs: Inputs, options: FrameOptions, or_else: str = "") -> float:
+    """When a film's frame was taken: as the times file says, else as the film does.
+
+    Raises:  UserError if the file ends before it; `or_else` is what else it might have held, in words.
+    """
+    given = inputs.times_s
+    if given is None:
+        return frame.time_s
+    if frame.number >= len(given):
         raise UserError(
-            f"{os.fspath(options.times or '')}: {len(times_s)} times, expected one for each of the film's frames, at "
-            f"least {max(numbers) + 1}, or for the {len(numbers)} taken"
+            f"{options.times}: {len(given)} times, expected one for each of the film's frames, at least "
+            f"{frame.number + 1}{or_else}"
         )
-    return [times_s[number] for number in numbers]
+    return given[frame.number]

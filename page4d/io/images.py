@@ -14,14 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from page4d.io.fitting import FittedImage, Mode, check_fit, fit_image
+from page4d.io.fitting import CUT_TOLD, FittedImage, Mode, check_fit, fit_image
 from page4d.io.names import list_files, time_stamps_s
 from page4d.io.pictures import ImageSource, Page, Picture, header_of, open_picture, open_rgb
 from page4d.io.suffixes import picture_suffixes
 from page4d.schema import UserError, notice
 
 Pages = Literal["first", "all"]
-_CUT_TOLD = 0.02  # a smaller share of the height goes with every fit to whole patches
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,9 @@ class _Told:
         """One picture at the network's size, less what is left out of it."""
         reading = self.reading
         fitted = fit_image(picture.rgb, reading.mode, reading.size, reading.patch, picture.size_wh)
-        height = fitted.original_hw[0]
-        shown = min(fitted.box[3], height) - max(fitted.box[1], 0)
-        cut = 1 - shown / height
-        if cut > _CUT_TOLD:
+        if fitted.cut_share > CUT_TOLD:
             self._names["cut"].append(name)
-            self._cut = max(self._cut, cut)
+            self._cut = max(self._cut, fitted.cut_share)
         if picture.bits > 8:
             self._bits.add(picture.bits)
         if picture.bits == 12 and reading.bits is None:
@@ -158,16 +154,17 @@ class _Told:
 
     def tell(self) -> None:
         """One line for each kind of thing that was done."""
-        mode = self.reading.mode
-        for kind, text in {
-            "cut": f"mode {mode!r} cuts up to {self._cut:.0%} of the height of THESE; --mode pad keeps all of it",
-            "dark": "THESE with 16-bit pixels, none above 4095, read as 12-bit; --bits 16 takes them as they are",
-            "pages": "only the first page or frame is used of THESE; --pages all takes every one",
-            "transparent": "transparent parts are left out of points and scale in THESE; --no-alpha keeps them white",
-        }.items():
-            names = self._names[kind]
-            if names:
-                notice(text.replace("THESE", named(names)))
+        if cut := self._names["cut"]:
+            shares = f"mode {self.reading.mode!r} cuts up to {self._cut:.0%} of the height"
+            notice(f"{shares} of {named(cut)}; --mode pad keeps all of it")
+        if dark := self._names["dark"]:
+            taken = f"{named(dark)} with 16-bit pixels, none above 4095, read as 12-bit"
+            notice(f"{taken}; --bits 16 takes them as they are")
+        if several := self._names["pages"]:
+            notice(f"only the first page or frame is used of {named(several)}; --pages all takes every one")
+        if see_through := self._names["transparent"]:
+            left_out = f"transparent parts are left out of points and scale in {named(see_through)}"
+            notice(f"{left_out}; --no-alpha keeps them white")
 
 
 def named(names: Sequence[str]) -> str:

@@ -117,7 +117,7 @@ class PAGE4D(nn.Module):
         dense_frames: slice = ALL_FRAMES,
         also_keep: Collection[int] = (),
     ) -> tuple[AggregatorOutput, dict[str, Any]]:
-        """As `forward`, with the tokens behind the predictions: of the pairs that heads read and of those in `also_keep`.
+        """As `forward`, with the tokens behind it: of the pairs that heads read, and of those in `also_keep`.
 
         Shapes:  images (B, S, 3, H, W), the rest as `forward` takes it.
         Note:    depth and points are those of `dense_frames` alone.

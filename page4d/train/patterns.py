@@ -74,7 +74,9 @@ class NamedPatterns:
     patterns: tuple[str, ...] | None
 
 
-def divide(everything: Mapping[str, nn.Parameter], groups: Sequence[NamedPatterns], what: str) -> dict[str, list[nn.Parameter]]:
+def divide(
+    everything: Mapping[str, nn.Parameter], groups: Sequence[NamedPatterns], what: str
+) -> dict[str, list[nn.Parameter]]:
     """Give every trainable parameter to exactly one group.
 
     Raises:  UserError if a pattern matches nothing, a parameter is named twice or by nobody.
