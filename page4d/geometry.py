@@ -21,6 +21,9 @@ __all__ = [
     "unproject", "unproject_depth_map_to_point_map", "world_points",
 ]  # fmt: skip
 
+OPENGL_AXES = (1.0, -1.0, -1.0)
+"""Signs between OpenCV's axes (x right, y down, z forward) and OpenGL's (x right, y up, z backward), either way."""
+
 
 def _same_leading(first: Tensor, n_first: int, second: Tensor, n_second: int, names: str) -> None:
     a, b = first.shape[: first.ndim - n_first], second.shape[: second.ndim - n_second]

@@ -26,7 +26,7 @@ from page4d.schema import Prediction, UserError, concatenated
 MAX_POINTS = 50_000  # of one join; more change the median by less than a thousandth
 ROUNDS = 12  # of reweighting; it settles in about six
 AGREES = 0.2  # of its depth: how far a point of one window may lie from its place in the other
-LEAST_AGREEMENT = 0.1  # share of the points that must, or the cameras alone join the windows
+LEAST_AGREEING_SHARE = 0.1  # share of the points that must, or the cameras alone join the windows
 WARN_RESIDUAL = 0.1  # of depth
 
 
@@ -168,7 +168,7 @@ def join_of(before: Prediction, part: Prediction, start: int = 0) -> Join:
     by_points = _robust_rigid(shared, scale)
     if by_points is not None:
         residual, agreement = _misfit(by_points, shared)
-        if agreement >= LEAST_AGREEMENT:
+        if agreement >= LEAST_AGREEING_SHARE:
             return Join(start, by_points, residual, agreement, "points")
     by_cameras = _by_cameras(before, part, scale)
     return Join(start, by_cameras, *_misfit(by_cameras, shared), "cameras")

@@ -48,7 +48,7 @@ def test_what_cannot_fit_is_refused_before_it_starts(
     weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needed = estimate_memory(ForwardPass(little_model().config, 2, 48, 64)).on(torch.device("cpu"))
-    monkeypatch.setattr(memory, "available_memory", lambda _: needed)
+    monkeypatch.setattr(memory, "memory_limit", lambda _: needed)
     assert predict(weights, tmp_path / "out", images) == 2
     assert "take windows of 2 frames (--window 2)" in capsys.readouterr().err
     assert predict(weights, tmp_path / "out", images, "--window", "2", "--overlap", "1") == 0

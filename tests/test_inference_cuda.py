@@ -12,7 +12,7 @@ from little_model import little_model
 from page4d.inference import compile_blocks, predict
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import weights_sha256
-from page4d.model.memory import ForwardPass, available_memory, memory_needed
+from page4d.model.memory import ForwardPass, memory_limit, memory_needed
 from page4d.model.weights import save_weights
 from page4d.schema import UserError
 from page4d.windows import Windows
@@ -74,7 +74,7 @@ def test_compiled_blocks_give_the_same_within_rounding() -> None:
 def test_what_cannot_fit_is_refused_and_the_named_window_fits() -> None:
     device = torch.device("cuda", 0)
     model = little_model(patch_size=14, img_size=518).to(device)
-    available = available_memory(device)
+    available = memory_limit(device)
     assert available is not None
     many = ForwardPass.of(model, 100_000, (518, 518), torch.bfloat16)
     with pytest.raises(UserError, match=r"memory for 100000 frames .* take windows of \d+ frames \(--window \d+\)"):
@@ -85,7 +85,7 @@ def test_a_failed_allocation_names_the_window(monkeypatch: pytest.MonkeyPatch) -
     device = torch.device("cuda", 0)
     model = little_model(patch_size=14, img_size=518).to(device)
     clip = torch.rand(200, 3, 518, 518)
-    monkeypatch.setattr("page4d.model.memory.available_memory", lambda _: 2_500_000_000)
+    monkeypatch.setattr("page4d.model.memory.memory_limit", lambda _: 2_500_000_000)
     torch.cuda.empty_cache()  # what other tests left counts against the limit
     torch.cuda.set_per_process_memory_fraction(2e9 / torch.cuda.get_device_properties(0).total_memory)
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from page4d.evaluate.mask_metrics import boundary_accuracy, mask_scores, outline, region_similarity
+from page4d.evaluate.mask_metrics import boundary_accuracy, mask_scores, outline
+from page4d.result import iou
 
 
 def square(size: int, top: int, left: int, side: int) -> np.ndarray:
@@ -16,9 +17,9 @@ def square(size: int, top: int, left: int, side: int) -> np.ndarray:
 
 def test_region_of_shifted_squares_is_the_closed_form() -> None:
     # Two 20 x 20 squares, 10 px apart: 200 common pixels of 600.
-    assert region_similarity(square(64, 10, 10, 20), square(64, 10, 20, 20)) == pytest.approx(200 / 600)
-    assert region_similarity(square(64, 0, 0, 5), square(64, 30, 30, 5)) == 0
-    assert region_similarity(np.zeros((8, 8), bool), np.zeros((8, 8), bool)) == 1
+    assert iou(square(64, 10, 10, 20), square(64, 10, 20, 20)) == pytest.approx(200 / 600)
+    assert iou(square(64, 0, 0, 5), square(64, 30, 30, 5)) == 0
+    assert iou(np.zeros((8, 8), bool), np.zeros((8, 8), bool)) == 1
 
 
 def test_outline_of_a_square_lies_on_its_edge() -> None:

@@ -16,9 +16,9 @@ from page4d.inference import predict
 from page4d.model import PAGE4D, PAGE4DConfig, memory
 from page4d.model.memory import (
     ForwardPass,
-    available_memory,
     estimate_memory,
     frames_that_fit,
+    memory_limit,
     memory_needed,
     what_fits,
 )
@@ -93,15 +93,15 @@ def test_the_window_that_fits_is_the_largest() -> None:
 
 def test_words_name_what_would_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     one = ForwardPass(WIDE, 100, 336, 518)
-    monkeypatch.setattr(memory, "available_memory", lambda _: estimate_memory(replace(one, frames=37)).on(CUDA))
+    monkeypatch.setattr(memory, "memory_limit", lambda _: estimate_memory(replace(one, frames=37)).on(CUDA))
     with pytest.raises(UserError, match=r"memory for 100 frames of 336 x 518 px: about .* GB, cuda:0 has .* GB; take "
                        r"windows of 37 frames \(--window 37\) or fewer frames \(--max-frames 37\)"):  # fmt: skip
         memory_needed(one, CUDA)
     assert memory_needed(replace(one, frames=37), CUDA).startswith("memory for 37 frames of 336 x 518 px: about ")
-    monkeypatch.setattr(memory, "available_memory", lambda _: 1)
+    monkeypatch.setattr(memory, "memory_limit", lambda _: 1)
     assert "--precision bf16" in what_fits(one, CUDA)
     assert "a device with more memory" in what_fits(replace(one, held=torch.bfloat16), CUDA)
-    monkeypatch.setattr(memory, "available_memory", lambda _: None)
+    monkeypatch.setattr(memory, "memory_limit", lambda _: None)
     assert memory_needed(replace(one, frames=1), CUDA).startswith("memory for 1 frame of 336 x 518 px: about ")
 
 
@@ -109,11 +109,11 @@ def test_a_container_has_what_it_may_take(tmp_path: Path, monkeypatch: pytest.Mo
     limit = tmp_path / "memory.max"
     limit.write_text("max\n", encoding="utf-8")
     monkeypatch.setattr(memory, "CGROUP_LIMIT", limit)
-    installed = available_memory(CPU)
+    installed = memory_limit(CPU)
     assert installed is not None
     assert installed > 10**8
     limit.write_text("1000000\n", encoding="utf-8")
-    assert available_memory(CPU) == 1_000_000
+    assert memory_limit(CPU) == 1_000_000
 
 
 def test_a_pass_is_of_whole_patches() -> None:
@@ -132,7 +132,7 @@ def test_out_of_memory_names_the_window_that_fits(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(model.aggregator, "run", fail)
     left = estimate_memory(replace(one, frames=max(fits, 1))).on(CPU) / 0.79 if fits else 1
-    monkeypatch.setattr(memory, "available_memory", lambda _: left)
+    monkeypatch.setattr(memory, "memory_limit", lambda _: left)
     words = r"windows of 2 frames \(--window 2\)" if fits else "--precision bf16"
     with pytest.raises(UserError, match=f"3 frames of 32 x 64 px do not fit into the memory of cpu; .*{words}"):
         predict(model, torch.rand(3, 3, 32, 64))

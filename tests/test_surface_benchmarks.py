@@ -57,7 +57,7 @@ def test_values_are_those_of_the_measures_on_the_clouds(study):
 
     found = surface_errors(*aligned_clouds(corresponding_points(sequence, prediction, made.rules)))
     assert scores.mean["accuracy_mean"] == pytest.approx(found.accuracy_mean)
-    assert scores.mean["completeness_median"] == pytest.approx(found.completion_median)
+    assert scores.mean["completeness_median"] == pytest.approx(found.completeness_median)
     assert scores.mean["normals_mean"] == pytest.approx(found.normals_mean)
     assert scores.units["accuracy_mean"] == "m"
     assert scores.better["normals_mean"] == "higher"

@@ -1,4 +1,4 @@
-"""Accuracy, completion, normals and ICP on planes and boxes whose answer is known."""
+"""Accuracy, completeness, normals and ICP on planes and boxes whose answer is known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def corner(side: int = 30) -> np.ndarray:
 
 def test_equal_clouds_are_perfect() -> None:
     errors = surface_errors(corner(), corner())
-    assert (errors.accuracy_mean, errors.completion_mean) == (0, 0)
+    assert (errors.accuracy_mean, errors.completeness_mean) == (0, 0)
     assert errors.normals_mean == pytest.approx(1, abs=1e-9)
 
 
@@ -30,17 +30,17 @@ def test_a_plane_moved_along_its_normal_is_off_by_that() -> None:
     errors = surface_errors(plane(z=2.03), plane())
     assert errors.accuracy_mean == pytest.approx(0.03)
     assert errors.accuracy_median == pytest.approx(0.03)
-    assert errors.completion_mean == pytest.approx(0.03)
+    assert errors.completeness_mean == pytest.approx(0.03)
     assert errors.normals_mean == pytest.approx(1, abs=1e-9)
 
 
-def test_what_is_missing_costs_completion_alone() -> None:
+def test_what_is_missing_costs_completeness_alone() -> None:
     whole = plane(41)
     half = whole[whole[:, 0] <= 0]
     errors = surface_errors(half, whole)
     assert errors.accuracy_mean == 0
     # The other half lies 0.05, 0.10, ... 1.00 from the edge: 20 of 41 columns with a mean of 0.525.
-    assert errors.completion_mean == pytest.approx(0.525 * 20 / 41)
+    assert errors.completeness_mean == pytest.approx(0.525 * 20 / 41)
 
 
 def test_a_tilted_plane_has_the_cosine_of_its_tilt() -> None:

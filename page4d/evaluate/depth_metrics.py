@@ -108,10 +108,8 @@ def align_depth(pred: Array, gt: Array, options: DepthOptions) -> tuple[Array, F
 
     Shapes:  pred, gt (N,), of the valid pixels alone -> (N,) and the fit.
     """
-    pred = _clip(pred, options.pre_clip)
+    pred = _before_fit(pred, options)
     target = 1.0 / (gt + 1e-8) if options.disparity else gt
-    if options.alignment == "lad2_video":
-        pred = np.where(pred < FLOOR, 0, pred)
     fit = ALIGNMENTS[options.alignment](pred, target)
     return _clip(apply_fit(pred, fit, options), options.post_clip), fit
 
@@ -127,9 +125,7 @@ def apply_fit(pred: Array, fit: Fit, options: DepthOptions) -> Array:
 
 def relative_errors(pred: Array, gt: Array, fit: Fit, options: DepthOptions) -> Array:
     """Relative error (N,) of valid pixels under a known fit, with the clips of `align_depth`."""
-    pred = _clip(pred, options.pre_clip)
-    if options.alignment == "lad2_video":
-        pred = np.where(pred < FLOOR, 0, pred)
+    pred = _before_fit(pred, options)
     moved = _clip(apply_fit(pred, fit, options), options.post_clip)
     return np.asarray(np.abs(moved - gt) / gt)
 
@@ -143,6 +139,13 @@ def error_map(pred: Array, gt: Array, fit: Fit, options: DepthOptions) -> Array:
     errors = np.zeros(gt.shape)
     errors[valid] = np.abs(apply_fit(pred, fit, options)[valid] - gt[valid]) / gt[valid]
     return errors
+
+
+def _before_fit(pred: Array, options: DepthOptions) -> Array:
+    """Predictions as the fit sees them."""
+    pred = _clip(pred, options.pre_clip)
+    # The released fit of videos alone takes what is not positive for nothing.
+    return np.where(pred < FLOOR, 0, pred) if options.alignment == "lad2_video" else pred
 
 
 def _clip(values: Array, bounds: tuple[float | None, float | None]) -> Array:

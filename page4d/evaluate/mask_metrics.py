@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from page4d.result.motion import iou
+
 Masks = NDArray[np.bool_]
 BOUNDARY_TOLERANCE = 0.008  # of the image's diagonal, DAVIS' own number
 RECALL_ABOVE = 0.5
@@ -56,17 +58,9 @@ def mask_scores(predicted: Masks, true: Masks, skip_ends: bool = False) -> MaskS
     if len(true) == 0:
         raise ValueError("no frame to score: expected at least one, or three where the ends are skipped")
     pairs = list(zip(predicted.astype(bool), true.astype(bool), strict=True))
-    region = np.array([region_similarity(ours, theirs) for ours, theirs in pairs])
+    region = np.array([iou(ours, theirs) for ours, theirs in pairs])
     boundary = np.array([boundary_accuracy(ours, theirs) for ours, theirs in pairs])
     return MaskScores(region, boundary)
-
-
-def region_similarity(predicted: Masks, true: Masks) -> float:
-    """Intersection over union of two masks (H, W); 1 where both are empty, because nothing was there to find."""
-    union = np.count_nonzero(predicted | true)
-    if union == 0:
-        return 1.0
-    return np.count_nonzero(predicted & true) / union
 
 
 def boundary_accuracy(predicted: Masks, true: Masks, tolerance: float = BOUNDARY_TOLERANCE) -> float:

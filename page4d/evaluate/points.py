@@ -113,11 +113,11 @@ def true_points(
     height, width = measured.shape
     of_depth = PixelMap.of_whole(prediction.original_hw[frame], (height, width))
     points = lift_depth(measured, of_depth.K_in_input(K), rigid_inverse(pose))
-    rows, columns, inside = _nearest(prediction, frame, (height, width))
+    rows, columns, inside = _pixels_under(prediction, frame, (height, width))
     return points[rows, columns], inside & (measured[rows, columns] > 0)
 
 
-def _nearest(
+def _pixels_under(
     prediction: Prediction, frame: int, hw: tuple[int, ...]
 ) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.bool_]]:
     """Row and column, in a map of `hw` over the original, of each input pixel (H, W), and which lie inside."""
@@ -137,7 +137,7 @@ def true_motion(
     motion = None if sequence.read_motion is None else sequence.read_motion(image)
     if motion is None:
         return np.full(hw, -1, np.int8)
-    rows, columns, inside = _nearest(prediction, frame, motion.moving.shape)
+    rows, columns, inside = _pixels_under(prediction, frame, motion.moving.shape)
     moving, known = motion.moving[rows, columns], motion.known[rows, columns] & inside
     return np.where(known, moving, -1).astype(np.int8)
 

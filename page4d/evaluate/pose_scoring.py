@@ -22,7 +22,6 @@ def score_pose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
     if sequence.read_trajectory is None:
         raise UserError(f"{sequence.name} has no ground-truth trajectory; this benchmark cannot score poses")
     stored = sequence.read_trajectory()
-    known = np.atleast_1d(np.isfinite(stored.world_from_camera).all((1, 2)))
     gt, pred = _paired(sequence, stored, prediction, rules)
     try:
         errors = pose_errors(gt, pred, rules.protocol.pairing == "position", sequence.name)
@@ -35,7 +34,7 @@ def score_pose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
         "rpe_rot_deg": tuple(errors.per_step_rot_deg.tolist()),
     }
     values = {"ate": errors.ate, "rpe_trans": errors.rpe_trans, "rpe_rot_deg": errors.rpe_rot_deg}
-    notes = {"pairs": float(errors.pairs), "without_pose": float((~known).sum())}
+    notes = {"pairs": float(errors.pairs), "without_pose": float((~stored.known).sum())}
     return SequenceScore(sequence.name, values, 1.0, (), items, notes)
 
 
@@ -44,13 +43,13 @@ def _paired(
 ) -> tuple[Trajectory, Trajectory]:
     """True and predicted poses that belong together."""
     poses = rigid_inverse(prediction.cam_from_world)
-    known = np.atleast_1d(np.isfinite(gt.world_from_camera).all((1, 2)))
     pairs = pair_frames(sequence, gt.stamps.tolist(), rules.protocol, "pose")
     # The released order: counts are compared first, so a wrong pairing of equal counts goes unnoticed (E6, E7).
     if rules.protocol.pairing == "position" and len(gt) != len(poses):
         numbers = np.arange(len(poses), dtype=np.float64)
-        return gt.select(np.flatnonzero(known)), Trajectory(poses, numbers)
+        return gt.select(np.flatnonzero(gt.known)), Trajectory(poses, numbers)
     # A frame whose truth has no pose cannot be scored; the others can.
+    known = gt.known
     ours, theirs = [], []
     for i, j in pairs:
         if known[j]:

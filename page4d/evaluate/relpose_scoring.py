@@ -57,7 +57,7 @@ def paired_cameras(sequence: EvalSequence, prediction: Prediction) -> tuple[Tens
     if sequence.read_trajectory is None:
         raise UserError(f"{sequence.name} has no ground-truth cameras; this benchmark cannot score poses")
     stored = sequence.read_trajectory()
-    known = np.atleast_1d(np.isfinite(stored.world_from_camera).all((1, 2)))
+    known = stored.known
     # A set of images has no order, so pairing by position has no meaning here under any protocol.
     pairs = pair_frames(sequence, stored.stamps.tolist(), STANDARD, "pose")
     chosen = np.array([(i, j) for i, j in pairs if known[j]], np.int64).reshape(-1, 2)

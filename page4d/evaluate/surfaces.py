@@ -1,4 +1,4 @@
-"""Two point clouds as surfaces: accuracy, completion and normal consistency, with ICP or without.
+"""Two point clouds as surfaces: accuracy, completeness and normal consistency, with ICP or without.
 
 Search trees are scipy's; ICP is the few lines below, because open3d is no dependency: point to point, rigid, with the
 closed-form fit of `page4d.geometry`.
@@ -26,15 +26,15 @@ ICP_DONE = 1e-6
 class SurfaceErrors:
     """How two clouds lie on each other.
 
-    Units:   accuracy (from each predicted point to the nearest true one) and completion (the other way) in the truth's
-             unit, lower is better; normals are |cosines| between the normals of nearest points, both ways averaged,
-             higher is better.
+    Units:   accuracy (from each predicted point to the nearest true one) and completeness (the other way) in the
+             truth's unit, lower is better; normals are |cosines| between the normals of nearest points, both ways
+             averaged, higher is better.
     """
 
     accuracy_mean: float
     accuracy_median: float
-    completion_mean: float
-    completion_median: float
+    completeness_mean: float
+    completeness_median: float
     normals_mean: float
     normals_median: float
 
@@ -50,7 +50,7 @@ def surface_errors(predicted: Points, true: Points, neighbours: int = NEIGHBOURS
     _check(true, neighbours)
     ours, theirs = cKDTree(predicted), cKDTree(true)
     accuracy, nearest_true = theirs.query(predicted)
-    completion, nearest_ours = ours.query(true)
+    completeness, nearest_ours = ours.query(true)
     our_normals = estimate_normals(predicted, ours, neighbours)
     their_normals = estimate_normals(true, theirs, neighbours)
     from_ours = _agreement(our_normals, their_normals[nearest_true])
@@ -58,7 +58,7 @@ def surface_errors(predicted: Points, true: Points, neighbours: int = NEIGHBOURS
     normals_mean = (from_ours.mean() + from_theirs.mean()) / 2
     normals_median = (np.median(from_ours) + np.median(from_theirs)) / 2
     near, near_middle = float(accuracy.mean()), float(np.median(accuracy))
-    full, full_middle = float(completion.mean()), float(np.median(completion))
+    full, full_middle = float(completeness.mean()), float(np.median(completeness))
     return SurfaceErrors(near, near_middle, full, full_middle, float(normals_mean), float(normals_median))
 
 

@@ -33,14 +33,7 @@ def score_surfaces(sequence: EvalSequence, prediction: Prediction, rules: Rules)
         found = surface_errors(predicted, true)
     except ValueError as error:
         raise UnscorableError(str(error)) from error
-    values = {
-        "accuracy_mean": found.accuracy_mean,
-        "accuracy_median": found.accuracy_median,
-        "completeness_mean": found.completion_mean,
-        "completeness_median": found.completion_median,
-        "normals_mean": found.normals_mean,
-        "normals_median": found.normals_median,
-    }
+    values = {name: getattr(found, name) for name in SURFACE_METRICS}
     return SequenceScore(sequence.name, values, 1.0, notes={"points": float(len(true))})
 
 

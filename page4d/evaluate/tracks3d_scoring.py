@@ -13,7 +13,6 @@ from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.track_truth import TrackTruth, lift_tracks
 from page4d.evaluate.tracks_3d import THRESHOLDS_M, TrackErrors, scale_by_median, track_errors
 from page4d.io.arrays import npz_names, read_npz
-from page4d.io.trajectories import rigid_inverse
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, SequenceScore, UserError, atomic_write
 
@@ -48,7 +47,7 @@ def score_tracks3d(sequence: EvalSequence, prediction: Prediction, rules: Rules)
         if rules.followed == "tracker":
             where, seen_by_us = stored_tracks(rules.folder, sequence, truth)
         world = world_tracks(prediction, where, rules.followed == "pixels")
-        ours = in_camera(world, rigid_inverse(rigid_inverse(prediction.cam_from_world[0])))
+        ours = in_camera(world, prediction.cam_from_world[0].astype(np.float64))
     errors = errors_of(truth, ours, seen_by_us)
     values = {"apd": errors.average_points_within, "epe": errors.end_point_error}
     values |= dict(zip(WITHIN, errors.within, strict=True))
@@ -119,7 +118,7 @@ def errors_of(truth: TrackTruth, ours_in_camera: Points, seen_by_us: NDArray[np.
 
 
 def in_camera(points: Points, cam_from_world: Points) -> Points:
-    """Points of the world (*, 3) as a camera (4, 4) has them."""
+    """Points of the world (*, 3) as a camera [R | t] (3 or 4, 4) has them."""
     return np.asarray(points @ cam_from_world[:3, :3].T + cam_from_world[:3, 3])
 
 

@@ -23,7 +23,7 @@ NEAR_SHARE = 10.0  # per cent
 def depth_png_scale(depth: NDArray[np.float32]) -> float:
     """The largest power of ten with which every finite depth of a clip still fits into 16 bits."""
     largest = float(np.max(depth, initial=0.0, where=np.isfinite(depth)))
-    return float(10.0 ** np.floor(np.log10(65535 / largest))) if largest > 0 else 1000.0
+    return float(10.0 ** np.floor(np.log10(DEPTH_PNG_MAX / largest))) if largest > 0 else 1000.0
 
 
 def near_scale(depth: NDArray[np.float32]) -> float:
@@ -47,9 +47,9 @@ def write_depth_png(path: os.PathLike[str] | str, depth: NDArray[np.float32], sc
         raise UserError(f"depth has shape {depth.shape}, expected (H, W)")
     valid = np.isfinite(depth) & (depth > 0)
     values = np.rint(np.where(valid, depth, 0).astype(np.float64) * scale)
-    if values.max(initial=0) > 65535:
+    if values.max(initial=0) > DEPTH_PNG_MAX:
         raise UserError(
-            f"depth {depth[valid].max():g} times scale {scale:g} exceeds 65535; take a scale of at most "
+            f"depth {depth[valid].max():g} times scale {scale:g} exceeds {DEPTH_PNG_MAX}; take a scale of at most "
             f"{depth_png_scale(depth):g}"
         )
     text = PngInfo()

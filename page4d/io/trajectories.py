@@ -50,6 +50,11 @@ class Trajectory:
         """Camera centres (N, 3)."""
         return self.world_from_camera[:, :3, 3]
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which of the N poses there are: a source may have a row without numbers for a frame."""
+        return np.asarray(np.isfinite(self.world_from_camera).all((1, 2)))
+
     def select(self, indices: Sequence[int] | NDArray[np.integer[Any]] | slice) -> Trajectory:
         """The poses at these positions, in this order."""
         return Trajectory(self.world_from_camera[indices], self.stamps[indices])

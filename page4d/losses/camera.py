@@ -10,10 +10,16 @@ import torch
 from torch import Tensor
 
 from page4d.geometry import extri_intri_to_pose_encoding
-from page4d.losses.targets import LARGEST, Behaviour, Targets, check_behaviour, mean_where, nan_to_zero
+from page4d.losses.targets import (
+    LARGEST,
+    MIN_VALID_PIXELS,
+    Behaviour,
+    Targets,
+    check_behaviour,
+    mean_where,
+    nan_to_zero,
+)
 from page4d.schema import UserError
-
-PUBLIC_MIN_PIXELS = 100
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def _discounted(of_stages: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
 def kept_frames(targets: Targets, behaviour: Behaviour) -> Tensor:
     """The frames that have a pose to learn from: bool (B, S)."""
     counted = targets.valid[:, :1] if behaviour == "public" else targets.valid
-    enough = counted.flatten(1).sum(1) > PUBLIC_MIN_PIXELS
+    enough = counted.flatten(1).sum(1) > MIN_VALID_PIXELS
     kept = enough & ~targets.dropped("pose")
     return kept[:, None].expand(-1, targets.valid.shape[1])
 

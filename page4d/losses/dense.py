@@ -9,10 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from page4d.losses.targets import LARGEST, Behaviour, Targets, check_behaviour, mean_where, nan_to_zero, zero_of
+from page4d.losses.targets import (
+    LARGEST,
+    MIN_VALID_PIXELS,
+    Behaviour,
+    Targets,
+    check_behaviour,
+    mean_where,
+    nan_to_zero,
+    zero_of,
+)
 from page4d.schema import UserError
 
-PUBLIC_MIN_PIXELS = 100
 MIN_NORMALS = 10
 GRADIENT_SCALES = 4
 NORMAL_SCALES = 3
@@ -107,7 +115,7 @@ def dense_loss(
     valid, dropped = targets.valid, targets.dropped("geometry")
     if behaviour == "public":
         target = nan_to_zero(target)
-        if int(valid.sum()) < PUBLIC_MIN_PIXELS or bool(dropped.any()):
+        if int(valid.sum()) < MIN_VALID_PIXELS or bool(dropped.any()):
             zero = zero_of(predicted)
             return DenseLoss(zero, zero, zero)
     else:

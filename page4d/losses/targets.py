@@ -13,6 +13,8 @@ from page4d.schema import UserError
 Behaviour = Literal["corrected", "public"]
 # Residuals and loss values are cut here, in the unit of the batch (mean point distance 1 after normalization).
 LARGEST = 100.0
+# So few pixels fix no scale: a sequence's for the camera loss; for the public dense losses a whole batch's.
+MIN_VALID_PIXELS = 100
 
 
 @dataclass(frozen=True)

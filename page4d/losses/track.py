@@ -100,11 +100,11 @@ def _coordinates(
     occluded = 0.0 if behaviour == "public" or config.occluded_weight is None else config.occluded_weight
     weights = valid * torch.where(visible, 1.0, occluded)
     counted = weights > 0
-    enough = int(counted.sum()) > MIN_POINTS
+    kept = weights[counted]
+    enough = len(kept) > MIN_POINTS
     total = zero_of(tracks[0])
     for i, stage in enumerate(tracks):
         error = (stage - true).abs().mean(-1)
-        kept = weights[counted]
         term = (error[counted] * kept).sum() / kept.sum() if enough else zero_of(error)
         # Later iterations start from better places, and count more.
         total = total + config.gamma ** (len(tracks) - 1 - i) * term

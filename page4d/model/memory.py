@@ -111,8 +111,12 @@ def _needs(one: ForwardPass, frames: int, device: torch.device) -> int:
     return estimate_memory(replace(one, frames=frames)).on(device)
 
 
-def available_memory(device: torch.device) -> int | None:
-    """Bytes that this process may have on a device, with what it has there already; None where nothing says it."""
+def memory_limit(device: torch.device) -> int | None:
+    """Bytes that this process could hold on a device at the most; None where nothing says it.
+
+    Note:    on CUDA what is free and what the process holds already; on a CPU all that is installed or that the
+             container may have, for the system gives up caches and other programs' pages.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device)
@@ -128,7 +132,7 @@ def memory_needed(one: ForwardPass, device: torch.device) -> str:
 
     Raises:  UserError if the device has less; it names the window that would fit.
     """
-    needed, available = estimate_memory(one).on(device), available_memory(device)
+    needed, available = estimate_memory(one).on(device), memory_limit(device)
     if available is None:
         return f"memory for {one}: about {gigabytes(needed)} on {device}"
     if needed > available:
@@ -139,7 +143,7 @@ def memory_needed(one: ForwardPass, device: torch.device) -> str:
 
 def what_fits(one: ForwardPass, device: torch.device, share: float = 1.0) -> str:
     """What to lower so that a pass fits into a share of a device's memory, in words."""
-    available = available_memory(device)
+    available = memory_limit(device)
     fits = 0 if available is None else frames_that_fit(one, device, int(share * available))
     if LEAST_WINDOW <= fits < one.frames:
         return f"take windows of {fits} frames (--window {fits}) or fewer frames (--max-frames {fits})"

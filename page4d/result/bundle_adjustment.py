@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from page4d.extras import extras_named
 from page4d.geometry import invert, rotation_angle_deg, transform, unproject_pixels, world_points
+from page4d.result.pixel_map import HALF_PIXEL
 from page4d.result.reconstruction import Lens, Shown, reconstruction
 from page4d.result.sightings import Sightings, followed
 from page4d.schema import Prediction, UserError
@@ -29,7 +30,6 @@ CAUCHY_PX = 1.0  # where the robust loss begins to give way
 # clips with exact cameras the reprojection error after an adjustment was 0.93 to 1.06 of what it was before, and the
 # cameras turned by 0.25 degrees: along a short path so small an error passes as a turn.
 GAIN = 0.8
-HALF_PIXEL = 0.5  # COLMAP's first pixel is centred at (0.5, 0.5)
 
 
 @dataclass(frozen=True)

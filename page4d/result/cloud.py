@@ -241,7 +241,8 @@ def _frame_cloud(
     prediction: Prediction, i: int, index: NDArray[np.int64], source: str, moving: NDArray[np.bool_]
 ) -> Cloud:
     """The points of one frame at flat pixel indices (N,)."""
-    row, column = at = np.divmod(index, prediction.size_hw[1])
+    row, column = np.divmod(index, prediction.size_hw[1])
+    at = row, column
     pixel = np.stack((column, row), -1)
     xyz = _head_points(prediction)[i][at] if source == "points" else points_in_world(prediction, i, pixel)
     rgb, confidence = prediction.images[i][at], _confidence(prediction, source)[i][at]

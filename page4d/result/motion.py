@@ -22,6 +22,7 @@ from page4d.geometry import compose, invert, pixel_grid, project, to_4x4, transf
 from page4d.schema import Prediction, UserError
 
 METHODS = ("geometric", "model")
+Flow = NDArray[np.float32]
 # Exact geometry finds most of what moves (chapter "Seeing it in 4-D"); a slow test holds this choice to be the better
 # one on predictions of the built-in masked network.
 DEFAULT_METHOD = "geometric"
@@ -93,11 +94,18 @@ def geometric_score(prediction: Prediction, options: MotionOptions | None = None
     if frames < 2:
         raise UserError("one frame alone says nothing about motion; give at least two")
     views = _views(prediction)
+    flows = _NeighbourFlows(views)
+    diagonal = float(np.hypot(*prediction.size_hw))
     score = torch.zeros(prediction.depth.shape, dtype=torch.float64)
     for i in range(frames):
         # Near neighbours in time show fast things, far ones slow things: the worst misfit of all counts.
         for j in _others(i, frames, options.offsets):
-            residual = _residual(views[i], views[j], options, adjacent=abs(i - j) == 1)
+            pair = _Pair(views[i], views[j])
+            residual = pair.depth_residual(options)
+            # Optical flow is only reliable over one step, and catches what slides along a surface at equal depth.
+            if options.use_flow and abs(i - j) == 1:
+                sliding = pair.flow_residual(*flows.between(i, j))
+                residual = torch.maximum(residual, sliding / (options.flow_tolerance * diagonal))
             score[i] = torch.maximum(score[i], residual)
     return score.float().numpy()
 
@@ -122,18 +130,22 @@ def _views(prediction: Prediction) -> list[_View]:
     return [_View(*view) for view in zip(*stacked, grey, strict=True)]
 
 
-def _residual(view: _View, other: _View, options: MotionOptions, adjacent: bool) -> Tensor:
-    """How badly the pixels of a view (H, W) fit what another view sees, in units of the tolerance."""
-    pair = _Pair(view, other)
-    # Where the two depth maps disagree everywhere, disagreement says nothing about motion.
-    depth_tolerance = max(options.depth_tolerance, options.noise_factor * pair.noise())
-    residual = pair.free_space() / depth_tolerance
-    # Optical flow is only reliable over one step, and catches what slides along a surface at equal depth.
-    if not (options.use_flow and adjacent):
-        return residual
-    diagonal = float(np.hypot(*view.grey.shape))
-    sliding = pair.flow_residual(*measured_flow(view.grey, other.grey)) / (options.flow_tolerance * diagonal)
-    return torch.maximum(residual, sliding)
+class _NeighbourFlows:
+    """Measured flow between neighbouring frames; a pair is searched once for both of its directions."""
+
+    def __init__(self, views: list[_View]) -> None:
+        self._views = views
+        self._searched: dict[int, tuple[Flow, Flow]] = {}
+
+    def between(self, i: int, j: int) -> tuple[Tensor, Tensor]:
+        """Flow (H, W, 2) from frame i to its neighbour j, and where it is reliable (H, W)."""
+        first = min(i, j)
+        if first not in self._searched:
+            # Frames come in order: only the pair before this one is asked again.
+            self._searched = {k: flows for k, flows in self._searched.items() if k == first - 1}
+            self._searched[first] = _searched_flow(self._views[first].grey, self._views[first + 1].grey)
+        there, back = self._searched[first]
+        return _returning(there, back) if i < j else _returning(back, there)
 
 
 class _Pair:
@@ -156,6 +168,12 @@ class _Pair:
         height, width = self.shape
         x, y = self.pixels.round().unbind(-1)
         return (x >= 0) & (y >= 0) & (x < width) & (y < height)
+
+    def depth_residual(self, options: MotionOptions) -> Tensor:
+        """How badly the points (H, W) fit the depth that frame j sees, in units of the tolerance."""
+        # Where the two depth maps disagree everywhere, disagreement says nothing about motion.
+        tolerance = max(options.depth_tolerance, options.noise_factor * self.noise())
+        return self.free_space() / tolerance
 
     def free_space(self) -> Tensor:
         """By how much (log depth) frame j looks past each point: 0 where it fits, is hidden or cannot be seen."""
@@ -190,12 +208,21 @@ def measured_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], finest_sc
     Note:    the search ends at 1 / 2^finest_scale of the size: 1 is OpenCV's own choice, 0 is finer and twice as slow.
     Source:  dense inverse search (Kroeger et al., 2016) as OpenCV has it.
     """
+    return _returning(*_searched_flow(first, second, finest_scale))
+
+
+def _searched_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], finest_scale: int = 1) -> tuple[Flow, Flow]:
+    """Flow (H, W, 2) from the first picture to the second, and back."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(finest_scale)
-    height, width = first.shape
-    blank = np.zeros((height, width, 2), np.float32)
-    there = np.asarray(search.calc(first, second, blank.copy()))
-    back = np.asarray(search.calc(second, first, blank.copy()))
+    blank = np.zeros((*first.shape, 2), np.float32)
+    there = np.asarray(search.calc(first, second, blank.copy()), np.float32)
+    return there, np.asarray(search.calc(second, first, blank.copy()), np.float32)
+
+
+def _returning(there: Flow, back: Flow) -> tuple[Tensor, Tensor]:
+    """A flow, and where the flow back returns to within a pixel of the start."""
+    height, width = there.shape[:2]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     arrival = x + there[..., 0], y + there[..., 1]
     returned = cv2.remap(back, *arrival, cv2.INTER_LINEAR, borderValue=(1e6, 1e6))
@@ -220,7 +247,7 @@ def clean_mask(mask: NDArray[np.bool_], smallest_share: float) -> NDArray[np.boo
 
 
 def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Intersection over union of two masks; 1 where both are empty."""
+    """Intersection over union of two masks, DAVIS' J; 1 where both are empty, because nothing was there to find."""
     if first.shape != second.shape:
         raise ValueError(f"iou: masks {first.shape} and {second.shape} differ in shape")
     union = int((first | second).sum())

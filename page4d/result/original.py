@@ -43,7 +43,7 @@ def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> 
 def mask_in_original(prediction: Prediction, mask: NDArray[np.bool_], frame: int) -> NDArray[np.bool_]:
     """One frame's mask (H, W) at the original size (h0, w0); False where the network saw nothing."""
     x, y = _input_grid(prediction, frame)
-    return np.asarray(_nearest(mask, x, y).astype(np.bool_) & _shown(mask.shape, x, y))
+    return np.asarray(_at_nearest_pixel(mask, x, y).astype(np.bool_) & _shown(mask.shape, x, y))
 
 
 def depth_in_original(prediction: Prediction, frame: int) -> NDArray[np.float32]:
@@ -58,7 +58,7 @@ def depth_in_original(prediction: Prediction, frame: int) -> NDArray[np.float32]
     nearest, farthest = corners.min(0), corners.max(0)
     on_one_surface = (nearest > 0) & (farthest <= _SAME_SURFACE * nearest)
     blended = (corners * weights).sum(0)
-    chosen = np.where(on_one_surface & (blended > 0), blended, _nearest(depth, x, y))
+    chosen = np.where(on_one_surface & (blended > 0), blended, _at_nearest_pixel(depth, x, y))
     return np.where(_shown(depth.shape, x, y), chosen, 0).astype(np.float32)
 
 
@@ -93,7 +93,7 @@ def _shown(shape: tuple[int, ...], x: Array, y: Array) -> NDArray[np.bool_]:
     return np.asarray(rows[:, None] & columns[None, :])
 
 
-def _nearest(values: NDArray[np.generic], x: Array, y: Array) -> NDArray[np.generic]:
+def _at_nearest_pixel(values: NDArray[np.generic], x: Array, y: Array) -> NDArray[np.generic]:
     rows = np.clip(np.rint(y).astype(int), 0, values.shape[0] - 1)
     columns = np.clip(np.rint(x).astype(int), 0, values.shape[1] - 1)
     return values[np.ix_(rows, columns)]

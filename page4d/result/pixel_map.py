@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+HALF_PIXEL = 0.5  # the centre of the first pixel for tools that count from the picture's corner, as COLMAP does
 
 
 class Boxed(Protocol):

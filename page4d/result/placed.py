@@ -12,7 +12,7 @@ from page4d.geometry import Similarity
 from page4d.schema import Prediction, UserError
 
 # Shorter than this, the mean of the cameras' upward directions says nothing.
-LEAST_AGREEMENT = 0.5
+LEAST_UP_AGREEMENT = 0.5
 
 
 def moved(part: Prediction, to_other: Similarity) -> Prediction:
@@ -45,9 +45,9 @@ def levelled(prediction: Prediction) -> Prediction:
     upwards = -prediction.cam_from_world[:, 1, :3].astype(np.float64)
     mean = upwards.mean(0)
     length = float(np.linalg.norm(mean))
-    if length < LEAST_AGREEMENT:
+    if length < LEAST_UP_AGREEMENT:
         raise UserError(
-            f"the cameras do not agree what is up (agreement {length:.2f}, expected {LEAST_AGREEMENT} or more); "
+            f"the cameras do not agree what is up (agreement {length:.2f}, expected {LEAST_UP_AGREEMENT} or more); "
             "leave the world as it is"
         )
     rotation = _smallest_turn(mean / length, np.array([0.0, -1.0, 0.0]))

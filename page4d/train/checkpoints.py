@@ -160,7 +160,9 @@ class Checkpoints:
                 torch.save(payload, writer)  # type: ignore[arg-type]
             except RuntimeError as error:
                 # After a failed write torch also fails to end its archive, and that error hides the first one.
-                raise writer.failure or error from error
+                if writer.failure is None:
+                    raise
+                raise writer.failure from error
             return writer.files()
 
     def _opener(self, stack: ExitStack, name: str) -> Callable[[int], tuple[str, IO[bytes]]]:

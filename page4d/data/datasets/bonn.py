@@ -115,7 +115,8 @@ class Bonn(PairedSequences[BonnOptions]):
 
     def _pair(self, folder: Path) -> dict[int, PairedFiles]:
         raw, window = RawFiles.of(folder), self.options.window
-        ranks = range(*slice(*(window or (0, len(raw.rgb)))).indices(len(raw.rgb)))
+        begin, end = window or (0, len(raw.rgb))
+        ranks = range(begin, min(end, len(raw.rgb)))
         if window and len(ranks) < window[1] - window[0]:
             raise UserError(f"{folder}: {len(raw.rgb)} colour images, expected {window[1]} for window={window}")
         matches = _by_time(raw) if self.options.pairing == "time" else _by_rank(raw, window)

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from page4d.data.datasets.base import ClipTracks, Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_json, read_labels, read_rgb, read_tiff
+from page4d.geometry import OPENGL_AXES
 from page4d.io.arrays import read_npy
 from page4d.io.names import by_number, list_files
 from page4d.io.trajectories import poses_from_rows, rigid_inverse
@@ -130,7 +131,7 @@ def cam_from_world(camera: Mapping[str, Any], number: int, folder: Path) -> NDAr
     if number >= min(len(positions), len(quaternions)):
         raise UserError(f"{folder}/metadata.json has {len(positions)} cameras; there is none for frame {number}")
     pose = object_pose(positions[number], quaternions[number], f"{folder}/metadata.json, frame {number}")
-    pose[:3, :3] *= np.array([1.0, -1.0, -1.0])
+    pose[:3, :3] *= np.array(OPENGL_AXES)
     return rigid_inverse(pose)
 
 

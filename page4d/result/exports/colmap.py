@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from page4d.geometry import matrix_to_quaternion, project, transform
 from page4d.result.cloud import Cloud
-from page4d.result.exports.options import HALF_PIXEL, ExportOptions, subfolder
+from page4d.result.exports.options import ExportOptions, subfolder
 from page4d.result.exports.pictures import picture_names, write_pictures
-from page4d.result.pixel_map import PixelMap
+from page4d.result.pixel_map import HALF_PIXEL, PixelMap
 from page4d.schema import Prediction, atomic_write
 
 _PINHOLE = 1  # model id in the binary format; parameters fx, fy, cx, cy

@@ -11,12 +11,12 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from page4d.geometry import OPENGL_AXES
 from page4d.result.cloud import cloud_of, frustum_corners, frustum_size, world_from_cam
 from page4d.result.exports.options import ExportOptions
 from page4d.schema import Prediction, atomic_write
 
-# OpenCV (x right, y down, z forward) to glTF (x right, y up, z backward); its own inverse.
-GLTF_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
+GLTF_FROM_OPENCV = np.diag(OPENGL_AXES)
 _UNTYPED: Any = trimesh  # trimesh has no annotations on these calls
 FRUSTUM_COLOUR = (31, 95, 168, 255)
 

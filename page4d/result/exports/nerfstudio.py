@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from page4d.geometry import OPENGL_AXES
 from page4d.io.point_files import write_ply
 from page4d.result.cloud import unit_of, world_from_cam
 from page4d.result.exports.names import file_stems
-from page4d.result.exports.options import HALF_PIXEL, ExportOptions, subfolder
+from page4d.result.exports.options import ExportOptions, subfolder
 from page4d.result.exports.pictures import picture_names, write_pictures
+from page4d.result.pixel_map import HALF_PIXEL
 from page4d.schema import Prediction, atomic_write
-
-OPENGL_FROM_OPENCV = np.array([1.0, -1.0, -1.0])
 
 
 def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
@@ -36,8 +36,9 @@ def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[
     write_ply(target / "points.ply", cloud.xyz, cloud.rgb)
     masks = [] if options.moving is None or options.keep_moving else _write_masks(prediction, target, options)
     rows = _frames(prediction, options)
-    for row, mask in zip(rows, masks, strict=False):
-        row["mask_path"] = f"masks/{mask.name}"
+    if masks:
+        for row, mask in zip(rows, masks, strict=True):
+            row["mask_path"] = f"masks/{mask.name}"
     text = {
         "camera_model": "OPENCV",
         "unit": unit_of(prediction),
@@ -50,11 +51,12 @@ def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[
 
 
 def _frames(prediction: Prediction, options: ExportOptions) -> list[dict[str, Any]]:
+    names = picture_names(prediction, options)
     poses = _world_from_opengl(prediction)
+    lenses = map(_lens, options.intrinsics(prediction), options.sizes(prediction))
     rows = []
-    for i, name in enumerate(picture_names(prediction, options)):
-        row: dict[str, Any] = {"file_path": f"images/{name}", "transform_matrix": poses[i].tolist()}
-        rows.append(row | _lens(options.intrinsics(prediction)[i], options.sizes(prediction)[i]))
+    for name, pose, lens in zip(names, poses, lenses, strict=True):
+        rows.append({"file_path": f"images/{name}", "transform_matrix": pose.tolist(), **lens})
     return rows
 
 
@@ -68,7 +70,7 @@ def _world_from_opengl(prediction: Prediction) -> NDArray[np.float64]:
     """Poses (S, 4, 4) of cameras that look along their own -z with y up."""
     poses = np.tile(np.eye(4), (len(prediction), 1, 1))
     poses[:, :3] = world_from_cam(prediction)
-    poses[:, :3, :3] *= OPENGL_FROM_OPENCV
+    poses[:, :3, :3] *= np.array(OPENGL_AXES)
     return poses
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.geometry import OPENGL_AXES
 from page4d.result.cloud import Cloud, CloudOptions, check_moving, cloud_of, usable_pixels
 from page4d.result.original import depth_in_original, mask_in_original, with_intrinsics
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
-HALF_PIXEL = 0.5  # the centre of the first pixel where a tool counts from the picture's corner
 # OpenCV (x right, y down, z forward) to other axes: y up as in OpenGL, z up as in Blender and nerfstudio.
 Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
-UP_AXES = {"opencv": np.eye(3), "y": np.diag([1.0, -1.0, -1.0]), "z": np.array(Z_UP)}
+UP_AXES = {"opencv": np.eye(3), "y": np.diag(OPENGL_AXES), "z": np.array(Z_UP)}
 
 
 @dataclass(frozen=True)
