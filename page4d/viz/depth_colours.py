@@ -38,6 +38,22 @@ def depth_norm(span: Span) -> FuncNorm:
     return FuncNorm((_minus_inverse, _inverse_of_minus), vmin=near, vmax=far, clip=True)
 
 
+def depth_ticks(span: Span, apart: float = 0.22) -> list[float]:
+    """Round depths for a colour bar, none closer to another than `apart` of its length.
+
+    Note:    the bar is even in inverse depth, so that even steps of depth would crowd at its far end.
+    """
+    norm = depth_norm(span)
+    chosen: list[float] = []
+    for digits in ((1, 2, 5), (3, 7, 1.5), (4, 2.5, 6, 8, 1.2, 9)):
+        for value in (digit * 10.0**power for power in range(-6, 7) for digit in digits):
+            inside = norm.vmin <= value <= norm.vmax
+            if inside and all(abs(norm(value) - norm(other)) >= apart for other in chosen):
+                chosen.append(value)
+    # A narrow range holds no round number, or one: then its ends are told.
+    return sorted(chosen) if len(chosen) > 1 else [float(norm.vmin), float(norm.vmax)]
+
+
 def _minus_inverse(depth: Any) -> Any:
     return -1 / np.maximum(depth, _CLOSEST)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from page4d.result.cloud import unit_of
 from page4d.schema import Clip, Prediction, UserError
-from page4d.viz.depth_colours import DEPTH_COLOURS, HOLE, depth_norm
+from page4d.viz.depth_colours import DEPTH_COLOURS, HOLE, depth_norm, depth_ticks
 
 Array = NDArray[np.generic]
 
@@ -60,6 +60,8 @@ def contact_sheet(rows: Sequence[Row], titles: Sequence[str] | None = None, widt
             bar = figure.colorbar(shown[-1], ax=line.tolist(), pad=0.01, fraction=0.03, aspect=14)
             bar.set_label(row.unit, fontsize=8)
             bar.ax.tick_params(labelsize=7)
+            if row.cmap == DEPTH_COLOURS:
+                bar.set_ticks(depth_ticks(row.limits or _range(row)), format="%.3g")
     for axis, title in zip(axes[0], titles or [f"frame {i}" for i in range(n)], strict=True):
         axis.set_title(title, fontsize=9)
     return figure

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +23,7 @@ def schedule_figure(steps: ArrayLike, rates: Mapping[str, ArrayLike], alpha: Arr
     for name, values in rates.items():
         upper.semilogy(steps, values, label=name)
     upper.set(ylabel="learning rate")
-    upper.legend(fontsize=8)
+    _legend_below(figure, upper, 8)
     lower.plot(steps, alpha, color="black")
     lower.set(xlabel="optimizer step", ylabel="alpha")
     return figure
@@ -71,7 +72,7 @@ def curves_figure(
     for axis in axes[-1]:
         axis.set_xlabel("optimizer step")
     if len(runs) > 1:
-        axes[0, 0].legend(fontsize=7)
+        _legend_below(figure, axes[0, 0], 7)
     return figure
 
 
@@ -99,6 +100,13 @@ def progress_figure(
         axis.set_title(title, fontsize=9)
         axis.set_xlabel("pictures seen", fontsize=8)
     return figure
+
+
+def _legend_below(figure: Figure, axis: Axes, size: float) -> None:
+    """A legend under the whole figure: inside a panel it would lie over the curves that it explains."""
+    handles, labels = axis.get_legend_handles_labels()
+    columns = min(len(labels), 4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=size)
 
 
 def estimates_figure(panels: Mapping[str, Mapping[str, tuple[float, float, float]]], zero: bool = False) -> Figure:
@@ -143,5 +151,5 @@ def binned_figure(
     counts = [int((number == k).sum()) for k in range(len(centres))]
     axis.set_xticks(centres, [f"{c:.2f}\nn={n}" for c, n in zip(centres, counts, strict=True)])
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
-    axis.legend(fontsize=7)
+    _legend_below(figure, axis, 7)
     return figure
