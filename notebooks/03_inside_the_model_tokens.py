@@ -24,7 +24,8 @@
 # **You will learn** what a token is, what frame and global attention see, why the first frame is special, and which
 # tokens each head reads. Everything is shown on the tensors of one forward pass.
 #
-# **Needs**: a minute on any computer; the released weights are 5 GB and want a GPU.
+# **Needs**: a minute on any computer; the released weights are 5 GB and want a GPU. Symbols are on the page of
+# [notation](../notation.md).
 #
 # **The small run** uses a small network of the same build: fewer pairs, narrower tokens, smaller pictures. All shapes
 # below are printed from the network at hand, and the cells run unchanged on `weights = "nomask"`.
@@ -40,6 +41,21 @@ import page4d
 
 page4d.check_parameters()
 
+# %% [markdown]
+# ## A table of people who may all talk to each other
+#
+# Imagine that a scene is to be reconstructed by a crowd. Each person has seen one small square of one photograph, and
+# nothing else. Nobody can say how far away the own square is: a white patch may be a near sheet of paper or a far wall. But
+# they may talk. First, those of one photograph talk among themselves: "I am the edge of a table, who has the legs?" Then all
+# photographs talk together: "has anyone else seen this corner, and where?" Then again within each photograph, with the new
+# knowledge, and so on, two dozen times. At the end each square is asked for its depth, and one secretary a photograph, who
+# saw nothing and only listened, is asked where the camera stood.
+#
+# That is the whole network. The people are **tokens**, vectors of $C$ numbers; the talking is **attention**, a weighted mean
+# over what others say; the secretary is the **camera token**. There is no matching, no triangulation and no adjustment of
+# anything to anything, and no part of the program knows what a camera is until the last step turns nine numbers into one.
+# What the crowd says to each other was never prescribed: it was found by training. This chapter looks at who hears whom.
+
 # %%
 import page4d
 from page4d.data import open_views
@@ -53,9 +69,18 @@ S, _, H, W = pictures.shape
 # %% [markdown]
 # ## From pixels to tokens
 #
-# A patch becomes one vector. The small networks use a single convolution for this; the released ones use a whole
-# DINOv2 encoder {cite}`oquab2024dinov2,darcet2024registers`. In front of the patches of each frame stand one camera
-# token and four register tokens, learned vectors that start the same for every picture.
+# A picture of $H \times W$ pixels is cut into $h \times w$ patches of $p \times p$ pixels, and each patch becomes one vector
+# {cite}`dosovitskiy2021vit`. Why patches and not pixels? Because of the price of talking: everybody listens to everybody, so
+# twice as many tokens are four times the work, and pixels would be $p^2$ times as many. Why not larger patches? Because
+# what happens inside a patch must be said by one vector, and a fine edge in it is lost to everyone else. The small networks
+# use a single convolution for the step from pixels to vector: $3\,p^2$ numbers go in, $C$ come out, the same matrix for
+# every patch. The released ones use a whole DINOv2 encoder {cite}`oquab2024dinov2,darcet2024registers`, 24 blocks that
+# have learned from a great many pictures, without labels, what tends to belong together.
+#
+# In front of the patches of each frame stand five vectors that belong to no place: one camera token and four registers. They
+# are learned, and start the same for every picture. The camera token collects what its frame knows about its camera. The
+# registers have no such duty; a transformer that has no place for notes writes them into patches where little is to be seen,
+# and spoils those, so it is given paper {cite}`darcet2024registers`. So a frame has $P = 5 + h\,w$ tokens.
 
 # %%
 import torch
@@ -84,6 +109,14 @@ for i in range(1, columns):
 _ = axis.set(xlabel="x (px)", ylabel="y (px)")
 
 # %% [markdown]
+# Look at {numref}`fig-patches` with the question what a single square could know. Many hold one colour and nothing else.
+# Whatever the network says about those, it has from their neighbours.
+#
+# How does a token know *where* its square was? A list of vectors has no places. Here they are told in every block anew:
+# before queries and keys are compared, both are turned by angles that grow with row and column, so that their product
+# depends on how far two patches are apart and not on where they stand {cite}`su2024roformer`. Five special tokens are not
+# turned at all. What is *not* told is the number of the frame: positions are the same in all frames.
+#
 # ## Who is first
 #
 # The camera and register tokens come in two versions: one for the first frame, one for all others. That is the only
@@ -108,11 +141,36 @@ for name, order in {"later frames": later, "first frame": other}.items():
 # The first number is rounding, the second is not. It takes three frames or more: of two only one is a later frame, and
 # there is nothing to swap.
 #
+# This is a fine property and a hard limit at once. A set of holiday photographs in any order is as good as a film: the
+# network cannot be confused by an order that it does not see. But it cannot use the order either. That a camera moves
+# smoothly, that frame 7 lies between frames 6 and 8, that things do not jump: all of that must be found in the pictures, for
+# nobody says it. And the choice of the first frame is a choice of yours. If it is the blurred one, the whole answer is
+# expressed in a frame that the network sees badly.
+#
 # ## Two kinds of attention, in turn
 #
+# Attention in one formula {cite}`vaswani2017attention`: each token $i$ makes a query $q_i$, a key $k_i$ and a value $v_i$, three
+# vectors of $d$ numbers, by three learned matrices. Token $i$ then receives
+#
+# $$ \sum_j a_{ij}\,v_j, \qquad a_{ij} = \frac{e^{\ell_{ij}}}{\sum_k e^{\ell_{ik}}}, \qquad
+#    \ell_{ij} = \frac{q_i \cdot k_j}{\sqrt d} . $$
+#
+# The shares $a_{ij}$ are positive and sum to 1 over $j$: a weighted mean, in which each token decides by itself whom it hears.
+# The root is there because a product of $d$ random numbers grows with $\sqrt d$; without it, one key would take all the
+# weight before anything is learned. Several such *heads* work side by side, each with its own matrices, so that a token can
+# listen for several things at once. In this network queries and keys are also normalized first
+# {cite}`henry2020qknorm`, which bounds every logit.
+#
+# Two extremes show what the formula can do. If all logits of a row are equal, the token hears the plain mean of everybody, and
+# the more there are, the less each of them counts. If one logit is larger than all others by ten, that one has practically
+# everything, and the token has *found a correspondence*. Everything between is a soft search.
+#
 # A *pair* is a frame block, in which a frame's tokens look only at each other, and a global block, in which the
-# tokens of all frames look at each other. With $P$ tokens a frame, the first costs $S P^2$ comparisons and the second
-# $(S P)^2$; that is why many frames are expensive.
+# tokens of all frames look at each other. The two are the same function with the same kind of weights; the only difference is
+# which tokens form the list. With $P$ tokens a frame, the first costs $S P^2$ comparisons and the second
+# $(S P)^2$; that is why many frames are expensive. Why not global blocks only? Then each token would listen to a crowd in
+# which its own frame is one of $S$, and what belongs to the single picture (this is a table, these are its legs) would have
+# to be found in that noise. VGGT {cite}`wang2025vggt` alternates; so does its child.
 
 # %%
 P = tokens.shape[2]
@@ -121,8 +179,9 @@ print(
 )
 
 # %% [markdown]
-# The next cell listens to both blocks of one pair and keeps the attention of one patch of the first frame: how much
-# it takes from every other token, as the mean over heads.
+# The next cells listen to both blocks of one pair and keep the attention of one patch of the first frame: how much
+# it takes from every other token, as the mean over heads. A mean over heads is a summary that hides who looks for what; it
+# is shown because it is one picture. The chapter on [speed](26_speed_and_memory) measures what these comparisons cost.
 
 # %%
 pair, patch = config.depth // 2, (rows // 2) * columns + columns // 2
@@ -171,10 +230,28 @@ for axis in axes[0][:2]:
     axis.plot(patch % columns, patch // columns, "c+")
 bar = figure.colorbar(shown, ax=axes[0].tolist(), label="share of attention")
 
+# %%
+to_patches = {kind: row.unflatten(0, (-1, P))[:, start:] for kind, row in seen.items()}
+own, *others = to_patches["global"].sum(1).tolist()
+print(
+    f"frame block: {to_patches['frame'].sum():.0%} on patches, the rest on special tokens"
+)
+print(
+    f"global block: {own:.0%} on patches of its own frame, {sum(others):.0%} on others"
+)
+plain = rows * columns / (S * P)
+print(f"if all tokens counted alike: {plain:.0%} on patches of each frame")
+
 # %% [markdown]
+# Read {numref}`fig-attention` from the cross outwards, and compare the panels of the global block. A bright place in
+# another frame is where this patch has found something like itself; if the camera moved, it is not at the same place. A
+# panel without a bright place says that nothing was found there, or that this pair does not look for it. The numbers above
+# say how the sum of 1 is divided. Attention shows where information *comes from*; it does not say what is done with it.
+#
 # ## What the pairs hold
 #
-# The output of a pair is the frame block's tokens beside the global block's, twice the width. Below is the mean over
+# The output of a pair is the frame block's tokens beside the global block's, twice the width, so that a head can compare
+# what a patch meant in its own picture with what it means among all. Below is the mean over
 # channels of the patch tokens, pair after pair: the picture that the paper's figure 2 shows, on this network.
 
 # %% mystnb={"figure": {"caption": "Channel mean of the patch tokens after the frame and the global block, at the pairs that the dense heads read. Each map has its own scale.", "name": "fig-pairs"}}
@@ -188,6 +265,11 @@ figure = feature_figure(
 )
 
 # %% [markdown]
+# In {numref}`fig-pairs`, look at how the maps change from left to right or from top to bottom: early pairs often resemble the
+# picture, later ones its regions. Each map has its own scale, so brightness does not compare between maps; and a
+# mean over channels may be flat although the channels are full. [](15_figure_2) asks with numbers what such a map knows
+# about motion, and [](04_inside_the_model_mask) builds on exactly this mean.
+#
 # ## What each head reads
 #
 # The aggregator returns one entry per pair, None where no head reads it, and the index at which patches start. The
@@ -212,7 +294,17 @@ table = [
 pd.DataFrame(table, columns=["head", "reads", "returns", "meaning"]).set_index("head")
 
 # %% [markdown]
-# The camera head refines: it predicts, feeds its prediction back and corrects it, with the same weights each time.
+# Why four pairs for the maps? A depth map needs both: the outline of a thing, which early tokens still hold, and what the
+# thing is and where, which only late tokens know. A DPT head {cite}`ranftl2021dpt` spreads the tokens of four depths of the
+# network out as small pictures, brings them to four sizes, and adds them up from the coarsest to the finest. It is the only
+# part of the network that is made of convolutions, and the only place where a value inside a patch gets a place of its own.
+# Depth comes out as an exponential, so that it is positive whatever the numbers inside; confidence as $1 + e^c$. The two
+# dense heads know nothing of each other and nothing of the camera head. They agree as far as training made them agree,
+# which is why [](01_quickstart) calls depth and points two answers.
+#
+# The camera head refines: it predicts, feeds its prediction back and corrects it, with the same weights each time. The first
+# guess starts from a learned constant; after that, each pass sees the token *and* what was said so far, and adds a
+# difference. That is the idea of a solver, with the step learned instead of derived.
 # All iterations are returned; the last one counts. Nothing forces a correction to be smaller than the one before it.
 
 # %% mystnb={"figure": {"caption": "How far each iteration of the camera head is from the last one, mean over frames.", "name": "fig-iterations"}}
@@ -229,6 +321,18 @@ for name, part in {
 axis.legend()
 _ = axis.set(
     xlabel="iteration", ylabel="mean difference", xticks=range(1, len(encodings) + 1)
+)
+
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+steps = gaps.mean(1).tolist()[:-1]
+falls = all(later <= earlier for earlier, later in zip(steps, steps[1:]))
+told = "get smaller with every pass" if falls else "do not get smaller with every pass"
+Markdown(
+    f"For this clip the distances to the last answer {told}: "
+    + ", ".join(f"{step:.4f}" for step in steps)
+    + " in the mean over the nine numbers. A small distance says that the head has settled, not that it is right."
 )
 
 # %% [markdown]
@@ -257,8 +361,14 @@ axis.bar_label(bars, fmt="%.2f", padding=3)
 _ = axis.set(xlabel="million parameters")
 
 # %% [markdown]
-# Most of the weights are in the aggregator. The chapter on the mask adds the one part that PAGE-4D has and VGGT
-# {cite}`wang2025vggt` has not: the mask.
+# Where the weights are is where the work is: the heads only read. Follow one patch once more. It enters as $3\,p^2$ numbers
+# that mean nothing alone; frame blocks tell it what it is part of; global blocks tell it where else that part was seen; and
+# at the end one number a pixel is read from it. Nobody told it that the same thing seen from two places gives a depth. That
+# it was possible to learn this from examples is the discovery of DUSt3R {cite}`wang2024dust3r`; that it works for all frames at once
+# is VGGT's.
+#
+# [](19_build_it_in_150_lines) writes all of this down in functions of a few lines each. The next chapter adds the one part
+# that PAGE-4D has and VGGT has not: the mask.
 
 # %% [markdown]
 # ## Recap
@@ -302,6 +412,26 @@ look = torch.nn.functional.scaled_dot_product_attention
 together = look(small, small, small)[:, :, mixed]
 apart = look(*[small[:, :, mixed]] * 3)
 print(f"largest difference {(together - apart).abs().max():.1e}")
+
+# %% [markdown]
+# **4.** Attention over many keys with equal logits is a mean. How much larger than all others must one logit be to get half of
+# the weight, among the tokens of this clip and among those of a hundred frames?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+import math
+
+for n in (S, 100):
+    print(f"{n} frames, {n * P:,} tokens: {math.log(n * P - 1):.1f}")
+# e^x = n P - 1: the logarithm of the number of keys. Long clips ask for sharper keys, but only slowly.
+
+# %% [markdown]
+# **5.** The first frame is shown twice, as the first and as the last one. Which cameras should be equal, and are they?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+twice = cameras([*range(S), 0])
+print(f"first against its copy: {(twice[0] - twice[-1]).abs().max():.1e}")
+print(f"first against another frame: {(twice[0] - twice[1]).abs().max():.1e}")
+# Both show the same picture, but the copy carries the tokens of a later frame: equality has to be learned.
 
 # %% [markdown]
 # ## Further reading
