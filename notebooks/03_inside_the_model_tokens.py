@@ -327,7 +327,7 @@ _ = axis.set(
 from IPython.display import Markdown
 
 steps = gaps.mean(1).tolist()[:-1]
-falls = all(later <= earlier for earlier, later in zip(steps, steps[1:]))
+falls = steps == sorted(steps, reverse=True)
 told = "get smaller with every pass" if falls else "do not get smaller with every pass"
 Markdown(
     f"For this clip the distances to the last answer {told}: "

@@ -61,7 +61,8 @@ def contact_sheet(rows: Sequence[Row], titles: Sequence[str] | None = None, widt
             bar.set_label(row.unit, fontsize=8)
             bar.ax.tick_params(labelsize=7)
             if row.cmap == DEPTH_COLOURS:
-                bar.set_ticks(depth_ticks(row.limits or _range(row)), format="%.3g")
+                ticks = depth_ticks(row.limits or _range(row))
+                bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     for axis, title in zip(axes[0], titles or [f"frame {i}" for i in range(n)], strict=True):
         axis.set_title(title, fontsize=9)
     return figure
