@@ -25,6 +25,7 @@
 # a moving scene, and where the paper and the released code differ.
 #
 # **Needs**: a minute on any computer; the released weights (`weights = "mask"`) are 5 GB and want a GPU.
+# [](03_inside_the_model_tokens) first; symbols are on the page of [notation](../notation.md).
 #
 # **The small run** uses a small network that was trained with the mask kept on, for a few minutes. The mechanism is the
 # released one. Unlike the paper's, its mask was also taught by the world's true motion, so what it marks says nothing of
@@ -44,6 +45,26 @@ import page4d
 
 page4d.check_parameters()
 
+# %% [markdown]
+# ## One vote, two questions
+#
+# In the crowd of the last chapter, the camera token is the one that only listens. It hears every patch of every frame and
+# forms a weighted mean: where did the camera stand? Now somebody walks through the scene. The patches on the walker are not
+# lying. They say truthfully "I was here, and now I am there", and a wall that had moved so would mean that the camera
+# moved the other way. The camera token cannot know from one patch which of the two is true. It must decide whom to
+# believe, and the only way in which attention decides is by weights.
+#
+# Why not take the walker out, as a segmentation in front of a classical pipeline does {cite}`bescos2018dynaslam`? Because the
+# same network is asked a second question at the same time: what shape has *everything*, the walker included? To answer that,
+# the walker's patches must hear the wall's and the wall's must hear the walker's. Pose wants them ignored, shape wants them
+# heard. PAGE-4D {cite}`zhou2025page4d` lets both have what they want, because the two questions are asked by different
+# tokens: a mask that is added for the rows of those tokens that ask for the pose, and for no others. The picture first:
+
+# %% mystnb={"figure": {"caption": "What the mask adds to the attention logits of three frames: rows are who asks, columns are who is heard. Only the rows of the camera and register tokens change, and there only the columns of patches.", "name": "fig-mask-bias"}}
+from page4d.viz import mask_diagram
+
+mask_diagram()
+
 # %%
 import page4d
 from page4d.data import open_views
@@ -62,10 +83,17 @@ print(
 # ## The formula
 #
 # The mask head sees the patch tokens of one frame as a small image of $C$ channels, cut off from the gradient. Each
-# channel is standardised over space, giving $z$; three convolutions and the mean over channels give one number a
+# channel is standardized over space, giving $z$; three convolutions and the mean over channels give one number a
 # patch:
 #
 # $$ m = \sigma\bigl(\text{head}(z) + \overline{z}\bigr) - \tfrac12 \in \left(-\tfrac12, \tfrac12\right). $$
+#
+# where $\sigma$ is the logistic function, head the three convolutions (each patch with its neighbours; then $C$ channels to
+# 256; then to one), and $\overline z$ the mean of $z$ over its channels. Piece by piece: *cut off from the gradient*, because
+# the mask should read what the tokens say and not change what they say. *Standardized over space*, because "moves" is a
+# statement about a patch beside the others of its picture, whatever the scene. *The mean added*, because the paper's
+# Figure 2 found that this plain mean is already low where things move, so the head starts from something and learns the
+# rest. *Minus a half*, so that a patch of which nothing is known, $\sigma(0) = \frac12$, changes nothing.
 #
 # In a masked global block the logit of query token $i$ and key token $j$ becomes
 #
@@ -73,7 +101,9 @@ print(
 #    r_i = \begin{cases} 64\,\alpha & \text{camera and register tokens} \\ 0 & \text{patches,} \end{cases} $$
 #
 # with $m_j = 0$ where $j$ is a camera or register token. Rows are queries: only the rows of the special tokens
-# change. The 64 is a constant, whatever the head's width $d$. Before the softmax divides by their sum, a key's weight
+# change, as in {numref}`fig-mask-bias`. The term is an outer product, a column of strengths times a row of masks, so the whole
+# bias of a large matrix is known from two short lists. The 64 is a constant, whatever the head's width $d$. Before the
+# softmax divides by their sum, a key's weight
 # is multiplied by $e^{64 \alpha m}$, and that is a strong word even for a small $m$:
 
 # %%
@@ -87,12 +117,38 @@ weight = {m: f"x {math.exp(MASK_STRENGTH * m):.3g}" for m in values}
 pd.DataFrame(weight, index=["weight of the key"]).rename_axis("m", axis="columns")
 
 # %% [markdown]
+# So the range of $m$ hardly matters: at the ends, $\pm\frac12$, the exponent is $\pm 32$, which is to say never or only. What
+# counts is the neighbourhood of 0, and a tenth is far away already. A worked example: of 100 patches that a camera token
+# would hear alike, 30 lie on moving things. How much of the vote is theirs, as their $m$ falls?
+
+# %%
+still, moves = 70, 30
+vote = {
+    m: moves * math.exp(MASK_STRENGTH * m) for m in (0.0, -0.01, -0.02, -0.05, -0.1)
+}
+shares = {m: f"{weight / (still + weight):.1%}" for m, weight in vote.items()}
+pd.DataFrame(shares, index=["share of the moving"]).rename_axis("m", axis="columns")
+
+# %% [markdown]
+# At 0 it is their number; then it falls by almost the same factor with every step, until there is nothing to lose. The weights
+# of the still patches did not change by themselves: they grew because a softmax divides by the sum. That is the gentle
+# side of an additive bias. A hard mask would have to be right; this one may be unsure, and a patch that is wrongly marked
+# a little still has a voice.
+#
 # ## The schedule
 #
 # $\alpha$ is 1 for the first `hold_start` steps, falls along half a cosine, and is 0 from `hold_end` on. The values
 # here are those of the paper's run {cite}`zhou2025page4d` (quoted). Once $\alpha$ is 0, the mask head gets no gradient
 # and the network is VGGT again, with weights that learned beside a mask. The two released checkpoints belong to
 # these two settings: mask gone (`nomask`) and mask kept (`mask`).
+#
+# Why build a thing in order to take it away? Think of the small wheels at a child's bicycle. While the mask is whole,
+# the camera tokens learn to read poses from still patches only; the path of the gradient from pose to moving patches is
+# nearly closed, so it cannot lead astray. Then the wheels are lifted slowly, and the weights have to do by themselves what
+# the mask did for them. If that works, the deployed network needs no mask, costs no more than VGGT and has no part that
+# can fail on an unseen scene. If it does not, the mask was a crutch. Both are possible, and [](06_does_the_mask_help) asks
+# which of them holds in small. A half *cosine* is used because it leaves and arrives without a kink: neither at the
+# beginning nor at the end of the fall does the loss jump.
 
 # %% mystnb={"figure": {"caption": "Strength of the mask over the optimizer steps of a training run.", "name": "fig-alpha"}}
 import matplotlib.pyplot as plt
@@ -106,7 +162,10 @@ _ = axis.set(xlabel="optimizer step", ylabel="alpha")
 # %% [markdown]
 # ## The mask on a moving scene
 #
-# Patches with a negative $m$ are those that the pose tokens are told to look away from.
+# Patches with a negative $m$ are those that the pose tokens are told to look away from. In {numref}`fig-mask`, compare the
+# blue patches with the last row, where there is one: do they lie where things move? And look at the colour bar before the
+# colours. They always fill the bar, so a mask of a hundredth looks as decided as one of a half; the table above says what
+# its numbers are worth.
 
 # %% mystnb={"figure": {"caption": "Pictures, the mask m of each patch, and, on synthetic scenes, the exact moving pixels. Blue patches lose the attention of the pose tokens, red ones gain it.", "name": "fig-mask"}}
 import torch
@@ -124,7 +183,10 @@ sheet = contact_sheet(shown)
 
 # %% [markdown]
 # A picture persuades too easily. On held-out synthetic clips the truth is known, so we can ask: of a moving and a
-# still patch, drawn at random, how often has the moving one the lower $m$? Chance is 0.5.
+# still patch, drawn at random, how often has the moving one the lower $m$? Chance is 0.5. This share (the area under the
+# ROC curve, AUC) needs no threshold and does not care about the scale of $m$: it asks for the order alone. A mask that is
+# right in every pair has 1; one that has found the moving things and takes them for the still ones has 0, which is
+# knowledge too, used the wrong way. A patch is called moving if enough of its pixels are.
 
 # %%
 from page4d.result import moving_auc, patches_moving
@@ -149,11 +211,18 @@ print(marks_text(areas, "patch"))
 # (`aid.mask_weight`). A share near a half means that a mask has not found the moving things. What a small network's mask
 # finds says little about the released one: that needs the released weights.
 #
+# How can a mask learn what nobody tells it? The loss of the cameras has a gradient with respect to every $m_j$, through the
+# weights of the camera token's row: if hearing patch $j$ less makes the pose better, $m_j$ is pushed down. Over many scenes,
+# what has in common the patches that are better not heard is that they move. But other things make a bad witness as well: a
+# mirror, a sky, a white wall. The mask learns *whom not to ask*, and motion is only the most frequent reason.
+#
 # ## Only special rows change
 #
 # The same weights with and without the mask: `mask_step` is the step at which the schedule is read, so a step behind
 # its end switches the mask off. The difference starts in the special tokens of the first masked block. Patches differ
-# from the next block on, because they in turn look at the special tokens.
+# from the next block on, because they in turn look at the special tokens. So the sentence "patches see everything" is true
+# of each block and not of the network: a little of the mask reaches the maps by a detour over the camera and register tokens.
+# The next cells measure both, the first step and what becomes of it.
 
 
 # %%
@@ -181,9 +250,13 @@ axis.legend()
 _ = axis.set(xlabel="pair", ylabel="mean |difference|")
 
 # %% [markdown]
+# In {numref}`fig-gap`, find the first masked pair: there the upper curve leaves zero and the lower one stays at it. One pair
+# later both are above zero. Behind the shaded part nothing is added any more, and the difference is merely carried on.
+#
 # ## What it does to attention rows
 #
-# The camera token's row in the first masked block, with and without the mask:
+# The camera token's row in the first masked block, with and without the mask. The colours are shares of attention, and the
+# scale is the same in all panels, so a panel that is brighter as a whole is a frame that is heard more:
 
 # %% mystnb={"figure": {"caption": "Attention of the last frame's camera token to the patches of all frames in the first masked block, mean over heads, one colour scale.", "name": "fig-rows"}}
 from page4d.features import camera_attention
@@ -203,30 +276,39 @@ sheet = contact_sheet(
     [Row(plain[0, -1], "without", **look), Row(masked[0, -1], "with mask", **look)]
 )
 
+# %% [markdown]
+# Summed over the patches that the mask marks (those with a negative $m$) and, where the truth is known, over those that
+# really move: how much of its attention does the camera token spend on them?
+
+# %%
+groups = {"marked": m < 0}
+if views.truth:
+    groups["moving"] = patches_moving(moving, rows, columns)
+spent = {}
+for group, patches in groups.items():
+    for name, row in {"without": plain, "with mask": masked}.items():
+        share = row[..., patches].sum(-1) / row.sum((-3, -2, -1))
+        spent[group, name] = share.mean(-1)
+
+# %% mystnb={"figure": {"caption": "Share of the camera tokens' patch attention that falls on patches with a negative m and, on synthetic scenes, on moving patches, block by block. Dashed: their share of all patches.", "name": "fig-share"}} tags=["hide-input"]
+figure, axes = plt.subplots(
+    1, len(groups), figsize=(4 * len(groups), 2.6), layout="constrained", squeeze=False
+)
+for axis, (group, patches) in zip(axes[0], groups.items(), strict=True):
+    for name in ("without", "with mask"):
+        axis.plot(config.masked_pairs, spent[group, name], marker="o", label=name)
+    axis.axhline(patches.mean(), color="0.6", ls="--")
+    axis.set(title=f"{group} patches", xlabel="pair", ylim=(0, 1))
+    axis.set(xticks=config.masked_pairs, ylabel="share of attention")
+_ = figure.legend(
+    *axis.get_legend_handles_labels(), loc="outside lower center", ncols=2
+)
+
 # %% tags=["remove-input"]
 from IPython.display import Markdown
 
-text = "Summed over the moving patches, how much attention does the camera token spend on them?"
-Markdown(text) if views.truth else None
-
-# %% mystnb={"figure": {"caption": "Share of the camera tokens' patch attention that falls on moving patches, block by block, and the share of moving patches in the clip.", "name": "fig-share"}}
 if views.truth:
-    patches = patches_moving(moving, rows, columns)
-    spent = {}
-    figure, axis = plt.subplots(figsize=(5, 2.6), layout="constrained")
-    for name, row in {"without": plain, "with mask": masked}.items():
-        share = row[..., patches].sum(-1) / row.sum((-3, -2, -1))
-        spent[name] = share.mean(-1)
-        axis.plot(config.masked_pairs, spent[name], marker="o", label=name)
-    axis.axhline(patches.mean(), color="0.6", ls="--", label="moving patches")
-    axis.legend()
-    _ = axis.set(
-        xlabel="pair", ylabel="share", xticks=config.masked_pairs, ylim=(0, None)
-    )
-
-# %% tags=["remove-input"]
-if views.truth:
-    less = int((spent["with mask"] < spent["without"]).sum())
+    less = int((spent["moving", "with mask"] < spent["moving", "without"]).sum())
     text = f"With the mask the camera tokens spend less on moving patches in {less} of {len(config.masked_pairs)} masked "
     text += "pairs. Where they spend more, the mask draws them to moving things instead of away."
 Markdown(text) if views.truth else None
@@ -236,7 +318,8 @@ Markdown(text) if views.truth else None
 #
 # Held-out synthetic clips, with the mask and with it switched off in the same weights. Switching it off is not how a
 # mask-free network is trained, so this says how much these weights rely on their mask, not whether a mask is worth
-# having. Fair comparisons need two trainings.
+# having. A lame man whose crutch is taken falls; that does not show that crutches make people faster. Fair comparisons need
+# two trainings that differ in the mask alone, and [](06_does_the_mask_help) has them.
 
 # %%
 from page4d.evaluate import held_out_clips, mean_scores
@@ -262,7 +345,11 @@ Markdown(
 # %% [markdown]
 # ## Where paper and code differ
 #
-# The released weights only work with what the released code does, so that is what stands in `page4d.model.mask`.
+# Not every difference between a paper and its code is a fault; but who writes the method anew from the paper alone gets
+# another network, and one into which the released weights do not fit. They only work with what the released code does, so
+# that is what stands in `page4d.model.mask`. The second row is the one to think about. In the paper's form a mask can
+# only take attention away; in the released one it can also *draw* it, by a factor of up to $e^{32}$, and nothing in the loss
+# forbids a mask to mark what it likes instead of what it distrusts.
 #
 # | | paper (quoted) | released code and weights, and ours |
 # |---|---|---|
@@ -303,6 +390,35 @@ print(f"among patches: {(plain_row - shifted).abs().max():.1e}")
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 half = next(s for s in range(hold_end) if mask_alpha(s, hold_start, hold_end) <= 0.5)
 print(f"step {half}, middle {(hold_start + hold_end) / 2:.0f}")
+
+# %% [markdown]
+# **4.** Replace the constant 64 by 1. How far may the weight of a patch then change at most, and could such a mask close the
+# way for a moving patch?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+for strength in (1, 8, MASK_STRENGTH):
+    print(
+        f"{strength:g}: between x {math.exp(-strength / 2):.2g} and x {math.exp(strength / 2):.2g}"
+    )
+# With 1 a patch keeps more than half of its weight whatever the mask says. The constant makes m a switch.
+
+# %% [markdown]
+# **5.** In a frame in which *every* patch moves alike (the camera looks out of a train at another train), what can the mask do?
+# Think of the standardization over space.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+tokens = torch.randn(16, 6, 6)
+everywhere = tokens + torch.randn(16, 1, 1)  # the same added to all patches of a frame
+
+
+def standardized(map_):
+    mean, deviation = map_.mean((1, 2), keepdim=True), map_.std((1, 2), keepdim=True)
+    return (map_ - mean) / deviation
+
+
+gone = (standardized(everywhere) - standardized(tokens)).abs().max()
+print(f"largest difference after standardizing: {gone:.1e}")
+# Nothing: what all patches of a frame share is subtracted before the head sees it. Motion is seen as what is different.
 
 # %% [markdown]
 # ## Further reading

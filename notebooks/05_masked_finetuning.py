@@ -64,7 +64,7 @@ words = [f"experiment={experiment}", *place, *short, *often]
 quiet = ["trainer.progress=false", "trainer.tensorboard=false"]
 print("page4d train", *words[:1], *short)
 
-# %% tags=["remove-stderr"]
+# %%
 from page4d.train import open_trainer
 
 trainer = open_trainer([*words, *quiet])

@@ -12,7 +12,7 @@ from little_scene import little_clip, little_prediction
 from PIL import Image
 
 from page4d.check.pictures import depth_picture
-from page4d.viz.depth_colours import depth_colours, depth_norm, depth_span
+from page4d.viz.depth_colours import depth_colours, depth_norm, depth_span, depth_ticks
 from page4d.viz.panels import Row, contact_sheet
 from page4d.viz.viewer_data import ViewerOptions, viewer_data
 
@@ -49,3 +49,14 @@ def test_check_data_viewer_and_book_agree() -> None:
     span = depth_span(prediction.depth[:1], prediction.depth[:1] > 0)
     one = depth_colours(prediction.depth[0], prediction.depth[0] > 0, span)
     np.testing.assert_allclose(shown.astype(int), one, atol=1)
+
+
+def test_ticks_of_a_depth_bar_are_round_and_keep_apart() -> None:
+    for span in ((0.5, 25.0), (1.0, 4.0), (0.02, 0.9), (3.0, 300.0)):
+        ticks, norm = depth_ticks(span), depth_norm(span)
+        places = np.array([float(norm(tick)) for tick in ticks])
+        assert len(ticks) >= 2
+        assert np.diff(places).min() > 0
+        assert np.abs(np.diff(places)).min() >= 0.22
+        assert [float(f"{tick:.2g}") for tick in ticks] == [round(tick, 6) for tick in ticks]
+    assert depth_ticks((0.93, 0.97)) == [0.93, 0.97]  # no round number inside: the ends are told

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 from page4d.doors import door
+
+# accelerate imports tqdm's bars of widgets, which complain in a notebook without ipywidgets; bars here are text.
+warnings.filterwarnings("ignore", message="IProgress not found")
 
 if TYPE_CHECKING:
     from page4d.train.batch import stack as stack, targets_of as targets_of
