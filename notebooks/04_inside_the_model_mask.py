@@ -130,8 +130,8 @@ shares = {m: f"{weight / (still + weight):.1%}" for m, weight in vote.items()}
 pd.DataFrame(shares, index=["share of the moving"]).rename_axis("m", axis="columns")
 
 # %% [markdown]
-# At 0 it is their number; then it falls by almost the same factor with every step, until there is nothing to lose. The weights
-# of the still patches did not change by themselves: they grew because a softmax divides by the sum. That is the gentle
+# At 0 the share is that of their number; for a large $-m$ it falls like an exponential, until there is nothing to lose. The
+# still patches have gained what the moving ones lost, because a softmax divides by the sum. That is the gentle
 # side of an additive bias. A hard mask would have to be right; this one may be unsure, and a patch that is wrongly marked
 # a little still has a voice.
 #
@@ -250,8 +250,8 @@ axis.legend()
 _ = axis.set(xlabel="pair", ylabel="mean |difference|")
 
 # %% [markdown]
-# In {numref}`fig-gap`, find the first masked pair: there the upper curve leaves zero and the lower one stays at it. One pair
-# later both are above zero. Behind the shaded part nothing is added any more, and the difference is merely carried on.
+# In {numref}`fig-gap`, find the first masked pair: there the special tokens' curve leaves zero and the patches' stays at it. One
+# pair later both are above zero. Behind the shaded part nothing is added any more, and the difference is merely carried on.
 #
 # ## What it does to attention rows
 #
@@ -318,8 +318,8 @@ Markdown(text) if views.truth else None
 #
 # Held-out synthetic clips, with the mask and with it switched off in the same weights. Switching it off is not how a
 # mask-free network is trained, so this says how much these weights rely on their mask, not whether a mask is worth
-# having. A lame man whose crutch is taken falls; that does not show that crutches make people faster. Fair comparisons need
-# two trainings that differ in the mask alone, and [](06_does_the_mask_help) has them.
+# having. Whoever is used to a handrail stumbles when it is gone; that does not show that handrails make people faster. Fair
+# comparisons need two trainings that differ in the mask alone, and [](06_does_the_mask_help) has them.
 
 # %%
 from page4d.evaluate import held_out_clips, mean_scores

@@ -25,7 +25,8 @@
 # the mask looks like before and after.
 #
 # **Needs**: two minutes on two cores. The real experiment (`experiment = "paper"`) needs a GPU of 80 GB, the public
-# training data, and about a day; the head of `conf/experiment/paper.yaml` says how that was computed.
+# training data, and about a day; the head of `conf/experiment/paper.yaml` says how that was computed. What is fitted to
+# what is told in [](20_losses_with_formulas), the mask in [](04_inside_the_model_mask).
 #
 # **The small run** has `steps` steps on synthetic scenes at the network's own size with a batch of `batch_size`. That is
 # enough to see every part work, and far too short to judge the method: that takes the study of [](06_does_the_mask_help).
@@ -45,10 +46,30 @@ import page4d
 page4d.check_parameters()
 
 # %% [markdown]
+# ## Teach as little as possible
+#
+# VGGT knows cameras, depth and points of still scenes {cite}`wang2025vggt`, from far more data than anybody has of moving
+# ones. Whoever now trains all of it on a few moving videos will get a network that knows these videos, and has forgotten
+# half of the rest: this is the old trouble with fine-tuning. So the question is not "how do we train on moving scenes?" but
+# "what is the least that must change?".
+#
+# PAGE-4D's answer {cite}`zhou2025page4d` has three parts. *Where*: the first pairs of blocks make pictures into something
+# comparable, the last ones make it into what the heads can read; both are right for moving scenes as well. The confusion
+# of motions happens between, where frames begin to talk about geometry. So only the middle pairs are trained, and
+# everything else is frozen. *How far*: with a small learning rate, that rises from nothing and falls to nothing. *With what
+# help*: a mask that holds moving patches away from the camera tokens at first, and fades. The new is led to the right
+# solution before it is left alone.
+#
+# Freezing has a second use. The heads were never shown the new tokens, and cannot adapt. Whatever the middle pairs learn, they
+# must say it in the language that the heads have always understood. The price is as clear: an error of a head, for instance
+# at the edge of a moving thing, cannot be repaired in the middle.
+#
 # ## A run is a configuration
 #
 # An experiment is a file of differences from the defaults. The mask's two steps scale with the run: in the paper's
-# configuration it is whole for 6,000 of 32,000 steps and gone after 10,000 (quoted from the public configuration).
+# configuration it is whole for 6,000 of 32,000 steps and gone after 10,000 (quoted from the public configuration). What is
+# printed is the command that does the same from a shell; each word changes one value, and a word that no setting knows is
+# refused before anything is loaded.
 
 # %%
 import tempfile
@@ -74,7 +95,9 @@ print(trainer.loaded)
 # ## What trains
 #
 # Only the pairs of blocks that use the mask, and the head that makes it. Everything before them sees pictures as it did,
-# everything after them reads tokens as it did.
+# everything after them reads tokens as it did. In the table, look at the two columns of the blocks: the same kind of block
+# stands in both. The special tokens themselves are frozen too: the camera token may be heard differently, but it starts as
+# it always did.
 
 # %% tags=["hide-input"]
 import pandas as pd
@@ -92,6 +115,18 @@ pd.DataFrame(sizes).T.map("{:,}".format)
 #
 # One counter, of optimizer steps, drives the learning rates and the mask, and it is saved with each checkpoint. (The public
 # code counts forward passes, two a step, in a number that it does not save: after a restart its mask begins anew.)
+#
+# With $u \in [0, 1]$ the part of the run that is done, every learning rate $\eta$ is a straight line up to a share $a$ of
+# the run and then half a cosine down {cite}`loshchilov2017sgdr`:
+#
+# $$ \eta(u) = \eta_0 + (\eta_1 - \eta_0)\,\frac{u}{a} \quad (u < a), \qquad
+#    \eta(u) = \eta_0 + \frac{\eta_1 - \eta_0}{2} \left( 1 + \cos \frac{\pi (u - a)}{1 - a} \right) . $$
+#
+# Here $\eta_0$ is nearly nothing and $\eta_1$ the peak. Why start from nothing? AdamW {cite}`loshchilov2019adamw` divides each
+# step by what it remembers of the size of gradients; at the beginning it remembers nothing, and its first steps are all of
+# full length, in whatever direction the first batch says. In weights that took months to find, that is not wanted. The mask head
+# has its own group, with a higher peak and a longer rise: it starts from random numbers and has more to learn, but while it is
+# random it should not move much either.
 
 # %% mystnb={"figure": {"caption": "Learning rates of the two groups, and the mask's strength alpha, over the run.", "name": "fig-finetune-schedule"}}
 from page4d.model import mask_alpha
@@ -107,6 +142,10 @@ ends = shape.mask_hold_start, shape.mask_hold_end
 sheet = schedule_figure(at, rates, [mask_alpha(step, *ends) for step in at])
 
 # %% [markdown]
+# In {numref}`fig-finetune-schedule`, lay a ruler from top to bottom. In the paper's run the mask begins to fade long after
+# the blocks have passed their peak, and more than two thirds of all steps are made without any mask. What the network finally
+# is, it becomes there.
+#
 # ## Before
 #
 # The mask head of a network that never had one is random, and so is its mask. We keep a copy for later.
@@ -135,7 +174,10 @@ before = mask_now()
 # ## Train
 #
 # Each iteration sums the gradients of its micro-batches, clips them by group, asks all processes whether everything
-# is finite, and takes one step.
+# is finite, and takes one step. *Sums*, because the batch that the method wants is larger than what a memory holds. *Clips*,
+# because one clip with a wrong pose can have a gradient a hundred times as long as all others; it then says the direction, but
+# no longer how far. *Asks*, because a number that is not finite on one of eight machines would otherwise be spread to the
+# other seven by the next sum, and everything learned would be gone. A step that is not finite is left out by all of them.
 
 # %%
 outcome = trainer.run()
@@ -154,6 +196,12 @@ titles |= {"mask_alpha": "alpha"}
 sheet = curves_figure({"this run": records}, titles, window=9)
 
 # %% [markdown]
+# How to read {numref}`fig-finetune-losses`: a batch of two clips is a small sample, and how hard these clips happen to be moves
+# a single loss by more than a few steps of training can. That is why thin lines jump. A loss may be below zero, since
+# confidence is rewarded by a logarithm. What one looks for in the first minutes of any run is not that lines fall, but that
+# nothing explodes, that no term is exactly 0 (a switched-off head, an empty mask), and that the gradient is about as long as
+# it was a moment ago. The last panel shows alpha as the network saw it, from the log and not from the formula.
+#
 # ## After
 #
 # The mask head got its gradient only through the pose tokens, while alpha was above 0. Nobody told it what moves.
@@ -187,12 +235,17 @@ if after is not None:
 
 # %% [markdown]
 # A share around a half says that the mask does not tell what moves. One well below a half says that it tells, and draws the
-# pose tokens' attention there instead of away: the losses alone do not fix which way it is used.
+# pose tokens' attention there instead of away: the losses alone do not fix which way it is used. Set the mean change of $m$
+# beside the table in [](04_inside_the_model_mask) that says what a hundredth is worth. This is one clip, so the share says
+# what happened here and nothing of the method.
 #
 # ## Stop and go on
 #
 # The same command in the same folder goes on from the last checkpoint, with the same losses to the last bit, as if it
-# had never stopped. Here we go back to the middle of the run and repeat its second half.
+# had never stopped. Here we go back to the middle of the run and repeat its second half. For this to hold, a checkpoint must
+# know more than weights: what the optimizer remembers of each of them, the one counter, the place in the stream of data and
+# the state of every source of chance. It is worth the trouble even if nobody ever stops a run. A training that can be repeated
+# from any point is one in which a strange step can be looked at twice.
 
 # %%
 again = open_trainer([*words, *quiet, f"trainer.resume={steps // 2}"])
@@ -202,6 +255,8 @@ print("equal to the last bit:", repeated == records)
 
 # %% [markdown]
 # ## Full runs
+#
+# A few steps show a mechanism. What follows are the runs that made something.
 #
 # The networks that come with this package were trained in the stated time, stage after stage: the first on a processor
 # core, the others on one GPU by one command.
@@ -278,6 +333,10 @@ for name, title in names.items():
         print(f"{now / at_half - 1:+.0%} over the last doubling of the pictures")
 
 # %% [markdown]
+# Read {numref}`fig-stored-runs` line by line, with 1 in mind for the two ratios: a curve there knows as much of the camera as
+# somebody who says that it stands still. Short lines are short stages. All are measured on the same unseen moving scenes, so
+# that a stage that trains on something else (still scenes, larger motion) may well be flat here and yet be of use to the next.
+#
 # The matching stages learn how pictures correspond, in frames with large motion, first at 48 px, where 36 patches make it
 # easy to find out that the same thing can be found again, then at 112; the pre-training adds depth
 # and points on still scenes; the others go on from it on moving scenes. Read the figure as what more hours would give: on
@@ -319,6 +378,28 @@ at_once = torch.cat(errors).mean()
 in_parts = torch.stack([e.mean() for e in errors]).mean()
 print(f"at once {at_once:.2f}, in parts {in_parts:.2f}")
 # Only if both parts have equally many valid pixels: the losses are means over valid pixels of their micro-batch.
+
+# %% [markdown]
+# **4.** After how many steps of its run does the paper's mask head have its largest learning rate, and how strong is the mask
+# then? The rise takes 15 % of 32,000 steps (quoted from the public configuration).
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+peak = int(0.15 * 32_000)
+print(f"step {peak}: alpha = {mask_alpha(peak, 6_000, 10_000):g}")
+left = 10_000 - peak
+print(f"{left:,} steps later the mask is gone, and the head learns nothing any more")
+
+# %% [markdown]
+# **5.** Gradients of length 1 come in steps, and one of length 100 among them. How far does the sum of ten steps go, in the
+# direction of the outlier, with and without clipping at 1?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+gradients = torch.tensor([[1.0, 0.0]] * 9 + [[0.0, 100.0]])
+lengths = gradients.norm(dim=1, keepdim=True)
+clipped = gradients / lengths.clamp(min=1)
+print("plain  ", gradients.sum(0).tolist())
+print("clipped", clipped.sum(0).tolist())
+# Without clipping, one clip decides where all ten go.
 
 # %% [markdown]
 # ## Further reading
