@@ -49,13 +49,13 @@ page4d.check_parameters()
 # ## Teach as little as possible
 #
 # VGGT knows cameras, depth and points of still scenes {cite}`wang2025vggt`, from far more data than anybody has of moving
-# ones. Whoever now trains all of it on a few moving videos will get a network that knows these videos, and has forgotten
-# half of the rest: this is the old trouble with fine-tuning. So the question is not "how do we train on moving scenes?" but
+# ones. Whoever now trains all of it on a few moving videos may get a network that knows these videos, and has forgotten
+# much of the rest: this is the old trouble with fine-tuning. So the question is not "how do we train on moving scenes?" but
 # "what is the least that must change?".
 #
 # PAGE-4D's answer {cite}`zhou2025page4d` has three parts. *Where*: the first pairs of blocks make pictures into something
 # comparable, the last ones make it into what the heads can read; both are right for moving scenes as well. The confusion
-# of motions happens between, where frames begin to talk about geometry. So only the middle pairs are trained, and
+# of motions, so the paper argues, happens between, where frames talk about geometry. So only the middle pairs are trained, and
 # everything else is frozen. *How far*: with a small learning rate, that rises from nothing and falls to nothing. *With what
 # help*: a mask that holds moving patches away from the camera tokens at first, and fades. The new is led to the right
 # solution before it is left alone.
@@ -124,8 +124,8 @@ pd.DataFrame(sizes).T.map("{:,}".format)
 #
 # Here $\eta_0$ is nearly nothing and $\eta_1$ the peak. Why start from nothing? AdamW {cite}`loshchilov2019adamw` divides each
 # step by what it remembers of the size of gradients; at the beginning it remembers nothing, and its first steps are all of
-# full length, in whatever direction the first batch says. In weights that took months to find, that is not wanted. The mask head
-# has its own group, with a higher peak and a longer rise: it starts from random numbers and has more to learn, but while it is
+# full length, in whatever direction the first batch says. In weights that took a long training to find, that is not wanted. The mask
+# head has its own group, in the paper's configuration with a higher peak and a longer rise: it starts from random numbers and has more to learn, but while it is
 # random it should not move much either.
 
 # %% mystnb={"figure": {"caption": "Learning rates of the two groups, and the mask's strength alpha, over the run.", "name": "fig-finetune-schedule"}}

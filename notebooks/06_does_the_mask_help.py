@@ -94,7 +94,8 @@ Markdown(text)
 # ```
 #
 # **The small run**: these are small networks on synthetic scenes. They show whether the mechanism works at this size;
-# they are no statement about the released network.
+# they are no statement about the released network. What the mask is stands in [](04_inside_the_model_mask), how an arm is
+# trained in [](05_masked_finetuning).
 
 # %%
 if documents:
@@ -104,6 +105,25 @@ else:
     print("The sections on its arms are empty until `page4d train --study` fills it.")
 
 # %% [markdown]
+# ## A question that is easy to ask and hard to answer
+#
+# Take a network, train it on moving scenes with a mask, measure: it has become better. Did the mask help? Nobody knows. The
+# network has also seen more data, moving data for the first time, for more steps; perhaps it would have become just as good
+# without. What one wants to know is a *difference*: two networks that had everything in common but the one thing. That is an
+# ablation, and three mistakes lie beside its path.
+#
+# The first is to **compare with the wrong neighbour**. Beside the pretrained network, every arm gets credit for the data.
+# Beside a network trained as a whole, it gets credit (or blame) for training less. The fair neighbour of a masked arm trains
+# the same blocks on the same data for the same steps, without a mask. Here it is called *middle pairs*, and every difference
+# on this page is taken to it.
+#
+# The second is to **believe one run**. Another seed is another order of data and another start of the mask head, and gives
+# another number. If seeds scatter by 3 %, a gain of 2 % is nothing yet. The remedy is dull: several seeds, all of them shown.
+#
+# The third is to **stop at "no difference"**. If the mask adds nothing, is the idea wrong, or was the mask bad, or was there
+# nothing to gain? A single pair of arms cannot say. An arm that gets the *true* motion in the mask's place can: what even the
+# truth does not improve was never the mask's to give.
+#
 # ## The arms
 #
 # All arms start from one network that has seen still scenes only (`vggt-tiny`, before its last, long stage).
@@ -139,13 +159,27 @@ made = [
 pd.DataFrame(made).set_index("arm") if made else print("not run")
 
 # %% [markdown]
+# The second table shows each run's steps and its weights by their hash, so that nobody can mistake one for another: the exams
+# above were sat by exactly these files.
+#
 # ## What was measured
+#
+# Let $p$ be predicted and $g$ true depth, $s$ the scale, $R_i$ the rotation of frame $i$ relative to the first one and
+# $\hat R_i$ the predicted one. With $\angle(\cdot)$ the angle of a rotation,
+#
+# $$ \text{AbsRel} = \operatorname{mean} \frac{|s\,p - g|}{g}, \qquad
+#    \text{rotation ratio} = \frac{\operatorname{mean}\, \angle(\hat R_i R_i^\top)}{\operatorname{mean}\, \angle(R_i)} . $$
 #
 # Depth: AbsRel after one median scale per clip. Rotation: mean angle to the true rotation relative to the first frame,
 # as a ratio to what a camera that never moves would score, so that 1 is knowing nothing. No trajectory error after an
 # alignment is shown: on clips of four frames a straight line, fitted without any network, beats every arm. A sequence's
 # score is the mean over the seeds of its arm; intervals are 95 %, by resampling sequences. They do not hold the luck of
 # a seed, so the seeds are shown one by one below.
+#
+# Why a ratio and not degrees? Because a clip in which the camera turns by one degree and one in which it turns by thirty have
+# nothing in common. The ratio asks each network how much of the motion that there was it has understood, and makes 1 the
+# number of somebody who has not looked. There are two splits. *dynamic-test* is drawn like the training scenes;
+# *dynamic-hard* has more that moves, so that a mask that helps should help there first.
 
 # %%
 from page4d.evaluate import average_of, difference, interval
@@ -193,6 +227,12 @@ numbers = {
 pd.DataFrame(numbers) if arms else print("not run")
 
 # %% [markdown]
+# Read {numref}`fig-study-arms` in three steps. From the first row to the second: what moving scenes teach. From the second to
+# the third: what it costs, or gains, to train the middle only. And from there downwards: everything that a mask could do. If
+# the last step is small beside the first one, then the data have done the work. The bars here are wide, because sequences
+# differ in how hard they are; two overlapping bars do *not* say that there is no difference, since all arms were
+# examined on the same sequences. That is what the next section uses.
+#
 # Seed by seed:
 
 # %% tags=["hide-input"]
@@ -209,7 +249,33 @@ pd.DataFrame(by_seed) if arms else print("not run")
 # ## The difference the mask makes
 #
 # Every arm saw the same sequences, so differences are taken sequence by sequence: that removes what makes one
-# sequence harder than another. An interval that holds 0 is no evidence either way.
+# sequence harder than another. An interval that holds 0 is no evidence either way. How much this helps can be computed. Let
+# $a$ and $b$ be the scores of two arms on a sequence. The variance of a difference is
+#
+# $$ \operatorname{var}(a - b) = \operatorname{var}(a) + \operatorname{var}(b) - 2 \operatorname{cov}(a, b) , $$
+#
+# and if both arms find the same sequences hard, the last term takes most of it away. For the arms of this study:
+
+# %% tags=["hide-input"]
+narrower = {}
+for split, found in averaged.items() if others else ():
+    ours, theirs = (
+        found[arm]["relative_rotation_ratio"] for arm in (others[-1], reference)
+    )
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    apart = np.hypot(ours[both].std(), theirs[both].std())
+    paired = (ours - theirs)[both].std()
+    narrower[split] = {
+        "correlation": np.corrcoef(ours[both], theirs[both])[0, 1],
+        "spread unpaired": apart,
+        "spread paired": paired,
+        "as if so many times the sequences": (apart / paired) ** 2,
+    }
+pd.DataFrame(narrower).round(2).T if narrower else print("not run")
+
+# %% [markdown]
+# The last column says how many times as many sequences an unpaired comparison of these two arms would need for an interval of
+# the same width. Now the differences themselves.
 
 # %% mystnb={"figure": {"caption": "Change against the arm that trains the same blocks without a mask, paired by sequence, with 95 % intervals. Left of 0 is better.", "name": "fig-study-difference"}}
 others = [arm for arm in arms if arm != reference and reference in labels]
@@ -223,6 +289,8 @@ for split, found in averaged.items():
 sheet = estimates_figure(changes, zero=True) if others else None
 
 # %% [markdown]
+# In {numref}`fig-study-difference`, look at where the dashed line lies: inside an interval, and the sign of the difference is
+# open; outside, and it is settled for *these* networks and scenes, whatever it is. Settled is not the same as large.
 # In words, made from the same numbers; below 2 % a difference is called none.
 
 # %% tags=["hide-input"]
@@ -242,6 +310,12 @@ pd.DataFrame(words) if others else print("not run: no verdict")
 # can know more, so what they gain over *middle pairs* bounds what any mask in these two pairs could give this network,
 # and the share of it that a learned mask gains is how much of it was learned. The last column says how well each
 # learned mask tells what moves; 0.5 is chance, and the arms with the true mask do not train theirs.
+#
+# Four cases are possible, and each says something else. Truth helps and the learned mask does too: the method works. Truth
+# helps and the learned mask does not: the idea is right, and the mask has not been found. Neither helps: there was nothing to
+# gain here, because moving things did not spoil these poses to begin with, or because these rows are not where the harm is
+# done. The learned mask helps and truth does not: then the mask does something other than its name says. The table decides
+# between them.
 
 # %% tags=["hide-input"]
 bound = {}
@@ -260,7 +334,10 @@ pd.DataFrame(bound).T if bound else print("not run")
 # ## Where it should matter: moving pixels
 #
 # The mask is there to keep moving things out of the poses. If it does, its advantage should grow with the share of
-# the picture that moves.
+# the picture that moves: an explanation of an effect should also say where the effect is large. In a mean over all scenes, a
+# help in a few of them drowns. So the sequences are sorted by how much of the picture moves, and each curve should be read
+# against that of *middle pairs*: do they part to the right? And does the error of *middle pairs* rise to the right at all? If
+# not, these networks' poses do not suffer from what moves, and no mask can relieve them of it (exercise 3).
 
 # %% mystnb={"figure": {"caption": "Rotation error over the share of moving pixels in a sequence, both splits: mean and standard error in five bins of equal width, the number of sequences below.", "name": "fig-study-motion"}}
 from page4d.viz import binned_figure
@@ -282,6 +359,9 @@ if arms:
     sheet = binned_figure(share, single, list(edges), *axes)
 
 # %% [markdown]
+# The bins at the right hold few sequences, and their numbers stand below; a bar is one standard error, so about a third of all
+# honest bars miss the truth.
+#
 # ## What the small family was to reach
 #
 # Aims were set before anything was trained. Three of these networks come with the package; their exams say which aims
@@ -301,7 +381,8 @@ for name, document in exam.items():
 pd.DataFrame(met).T if exam else print("no exams are stored")
 
 # %% [markdown]
-# Why depth misses its aim can be seen where the error sits. The next cell splits it by what the pixel shows.
+# An aim that is set beforehand and missed is worth more than one that is found to be met: it says where to work. Where does the
+# error of depth sit? The next cell splits it by what the pixel shows.
 
 # %%
 from page4d import PAGE4D, predict
@@ -326,9 +407,9 @@ print(f"in the last of these clips one degree is {degree:.1f} pixels")
 pd.Series(told, name="mean relative error").to_frame()
 
 # %% [markdown]
-# What moves stands close to the camera, and where it is taken for background the relative error is large. Rotation asks for
-# fine vision: a degree is few pixels, and a patch has eight. The cards say how long these networks were trained; the
-# commands are ready for longer runs.
+# What moves often stands close to the camera, and where a near thing is taken for background its relative error is large.
+# Rotation asks for fine vision: a degree is as many pixels as the line above says, and a patch has eight. The cards say how
+# long these networks were trained; the commands are ready for longer runs.
 
 # %% [markdown]
 # ## Reading
@@ -384,7 +465,38 @@ if others:
     print(f"correlation {np.corrcoef(both)[0, 1]:+.2f} over {both.shape[1]} sequences")
 
 # %% [markdown]
+# **4.** Bootstrap by hand: draw the sequences again and again with replacement, take the mean difference each time, and compare
+# the middle 95 % with what the page says.
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+draw = np.random.default_rng(0)
+for split, found in averaged.items() if others else ():
+    ours, theirs = (
+        found[arm]["relative_rotation_ratio"] for arm in (others[-1], reference)
+    )
+    gap = (ours - theirs)[np.isfinite(ours) & np.isfinite(theirs)]
+    means = [draw.choice(gap, len(gap)).mean() for _ in range(2000)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    _, told_low, told_high = difference(
+        found[others[-1]], found[reference], "relative_rotation_ratio"
+    )
+    print(
+        f"{split}: {low:+.3f} to {high:+.3f}; page {told_low:+.3f} to {told_high:+.3f}"
+    )
+
+# %% [markdown]
+# **5.** Seven arms, two quantities, two splits. If no arm differed from any other, how many of the intervals would miss 0 by
+# luck?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+number = len(others) * len(averaged) * 2
+print(f"{0.05 * number:.1f} of {number} 95 % intervals")
+# Whoever tries enough arms finds one that "helps". The arm to be judged was named before: the paper's fading mask.
+
+# %% [markdown]
 # ## Further reading
 #
 # {cite:t}`zhou2025page4d` for the mask at full size. Other ways to keep what moves out of the cameras:
-# {cite:t}`zhang2025monst3r` and {cite:t}`li2025megasam`.
+# {cite:t}`zhang2025monst3r` and {cite:t}`li2025megasam`. On how comparisons of trained networks go wrong:
+# {cite:t}`musgrave2020reality` find that years of progress vanish when everybody is trained alike, and
+# {cite:t}`recht2019imagenet` ask what a gain on one test set is worth on the next.
