@@ -98,6 +98,14 @@ pd.DataFrame({"shape": shapes, "meaning": {name: meaning[name] for name in shape
 
 # %% [markdown]
 # ## What the network saw and said
+#
+# Start with pictures, not with numbers. In {numref}`fig-quickstart-sheet`, the first row is what the network was given:
+# pictures fitted to its size, so a fine thing may be gone before the network ever saw it. The second row is its depth. Red is
+# near, blue is far, and the colours mean the same in all frames, so a wall that changes its colour from frame to frame
+# has changed its predicted distance. Look for edges next: does depth jump where a thing ends, or does it flow over into the
+# background? The confidence below is learned. The network pays for every error times its confidence, and is rewarded for
+# confidence, so a high value says "I expect to be nearly right here" and nothing about the truth (exercise 3 tests it). The
+# last row marks what moves.
 
 # %% mystnb={"figure": {"caption": "The pictures, the predicted depth with one colour scale for all frames, the confidence, and what was judged to move.", "name": "fig-quickstart-sheet"}}
 from page4d.viz import prediction_sheet
@@ -105,8 +113,14 @@ from page4d.viz import prediction_sheet
 sheet = prediction_sheet(prediction, moving)
 
 # %% [markdown]
-# Every pixel becomes a coloured point. Drag to turn the scene, scroll to come closer, click on the legend to hide
+# Every pixel becomes a coloured point: its depth says how far to go, its camera says in which direction and from where. Drag
+# to turn the scene, scroll to come closer, click on the legend to hide
 # the cameras or what moves. The pyramids are the cameras that the network found; the line joins their centres.
+#
+# Turn the scene by a right angle and look at it from above. From the front, every prediction looks like the picture; it is
+# from the side that one sees whether a wall is flat, whether the same wall from four frames is one wall or four, and whether
+# there is a veil of points between a near thing and what is behind it. Those are the three ways in which a reconstruction
+# fails: a wrong shape, wrong cameras, and smeared edges.
 
 # %% mystnb={"figure": {"caption": "The predicted points of all frames, the least confident tenth left out, and the predicted cameras. Axes as in the first camera: x right, y down, z forward, in the network's own unit.", "name": "fig-quickstart-scene"}}
 from page4d.viz import scene_figure
@@ -118,8 +132,16 @@ scene_figure(prediction, moving=moving)
 #
 # Of a synthetic clip we know the truth. The next cell predicts eight held-out clips and compares. Each number stands
 # beside a baseline that needs no network: a depth map of one value, and a camera that never turns. Depth has no unit
-# of its own, so each clip's depth is first scaled by one number, the ratio of the medians. Of your own pictures nobody
-# knows the truth: then nothing is measured here.
+# of its own, so each clip's depth is first scaled by one number, the ratio of the medians: with $p$ the predicted and $g$
+# the true depth of a pixel,
+#
+# $$ s = \frac{\operatorname{median} g}{\operatorname{median} p}, \qquad
+#    \text{AbsRel} = \operatorname{mean} \frac{|s\,p - g|}{g} . $$
+#
+# Of your own pictures nobody knows the truth: then nothing is measured here, and only what a network has shown elsewhere can
+# be told. Why insist on a baseline? Because 0.2 is no result. If all pixels of a scene lie between four and six metres, a
+# single number for all of them is off by less than that; if a camera turns by one degree, so is the answer of somebody who
+# says that it does not turn. A number begins to mean something where it is better than that of an answer without eyes.
 
 # %%
 from page4d.evaluate import held_out_clips, mean_scores
@@ -170,9 +192,52 @@ from page4d.result import prediction_from_clip
 scene_figure(prediction_from_clip(views.truth)) if views.truth else None
 
 # %% [markdown]
+# ## When to distrust an answer
+#
+# A network of this kind always answers. Give it four pictures of four different rooms, a white wall, or a film of the sea, and
+# there will be cameras, depth and points, of the same shapes, without a warning. The pipeline that it replaces would have
+# refused: too few matches. So it is worth knowing a few signs that need no truth.
+#
+# The first is in the prediction already. Depth and points come from two heads that do not know of each other. Where they
+# agree, they may still both be wrong; where they do not, one of them is. The second is the first camera, which should be at
+# the origin, and is predicted. The third is order: the same pictures backwards should give the same scene, seen from
+# another first camera. Here are the first two, in the units of the scene's own depth.
+
+# %%
+import numpy as np
+import torch
+from page4d.geometry import camera_centres, fit_similarity
+from page4d.geometry import world_points as lifted
+
+cam_from_world = torch.from_numpy(prediction.cam_from_world)
+inner = torch.from_numpy(prediction.K)
+lift = lifted(torch.from_numpy(prediction.depth), inner, cam_from_world)
+typical = float(np.median(prediction.depth))
+first = camera_centres(cam_from_world)[0].norm().item()
+print(f"first camera off the origin: {first / typical:.1%} of the median depth")
+
+# %%
+if prediction.points is not None:
+    points = torch.from_numpy(prediction.points)
+    apart = (points - lift).norm(dim=-1).median().item()
+    one, other = (x.flatten(0, 2)[::17] for x in (points, lift))
+    fit = fit_similarity(one, other)
+    left = (fit.apply(one) - other).norm(dim=-1).median().item()
+    print(
+        f"points and lifted depth are {apart / typical:.1%} of the median depth apart"
+    )
+    print(f"after the best similarity between them: {left / typical:.1%}")
+
+# %% [markdown]
+# If the last number is much smaller than the one before, the two heads agree on the shape and differ in size or place only. If
+# both are alike, they differ in shape. Neither number is an error: two heads that were trained on the same data like to be
+# wrong in the same way.
+#
 # ## On the command line
 #
-# The same prediction without Python, written as one `.npz` file, depth pictures and a coloured point cloud:
+# The same prediction without Python, written as one `.npz` file, depth pictures and a coloured point cloud. More frames show
+# more of the scene and cost more than in proportion, since all frames look at each other ([](26_speed_and_memory)); a video
+# is therefore thinned out first, by frames a second and by a largest number of frames:
 #
 # ```bash
 # page4d predict my/folder --weights tiny --out result
@@ -195,14 +260,12 @@ scene_figure(prediction_from_clip(views.truth)) if views.truth else None
 # **1.** The first frame is the world. Predict the same pictures backwards and show which camera sits at the origin now.
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-import torch
-from page4d.geometry import camera_centres
-
 backwards = page4d.predict(model, views.frames.images.flip(0))
 for name, p in {"forwards": prediction, "backwards": backwards}.items():
     centres = camera_centres(torch.from_numpy(p.cam_from_world))
     print(name, [f"{length:.3f}" for length in centres.norm(dim=1).tolist()])
-# The first entry is close to 0 both times, and it is another frame.
+# The first entry is close to 0 both times, and it is another frame. The lists are not each other's mirror: another first
+# frame is another world, with a unit of its own.
 
 # %% [markdown]
 # **2.** Does it help to show more frames? Compare the depth error of four clips at 2, 4 and 8 frames.
@@ -216,7 +279,6 @@ pd.DataFrame({f"{n} frames": vars(scores) for n, scores in longer.items()}).roun
 # least and the most confident tenth.
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-import numpy as np
 from page4d.world import split_clip
 
 size = model.config.img_size
@@ -231,7 +293,34 @@ low, high = off[order[:tenth]].mean(), off[order[-tenth:]].mean()
 print(f"least confident tenth {low:.2f}, most confident tenth {high:.2f}")
 
 # %% [markdown]
+# **4.** Show the network a single picture. What can it still know, and what is its camera?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+alone = page4d.predict(model, views.frames.images[:1])
+both = np.stack((alone.depth[0], prediction.depth[0]))
+both = both / np.median(both, axis=(1, 2), keepdims=True)
+print(
+    f"depth of the same frame, alone and among others: {np.abs(both[0] / both[1] - 1).mean():.1%} apart"
+)
+print("camera:", alone.cam_from_world[0, :, 3].round(3).tolist())
+# One picture still has perspective, sizes and shading. Its camera is the world; there is nothing to move against.
+
+# %% [markdown]
+# **5.** Give the network noise instead of pictures. Does anything in the answer say that it makes no sense?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+generator = torch.Generator().manual_seed(0)
+noise = torch.rand(views.frames.images.shape, generator=generator)
+nonsense = page4d.predict(model, noise)
+for name, p in {"pictures": prediction, "noise": nonsense}.items():
+    print(
+        f"{name}: median confidence {np.median(p.depth_conf):.2f}, depth {np.median(p.depth):.2f}"
+    )
+# There is an answer, with cameras and all. Compare the confidences; no number here is a promise to notice.
+
+# %% [markdown]
 # ## Further reading
 #
 # {cite:t}`wang2025vggt` for the network, {cite:t}`zhou2025page4d` for its mask, {cite:t}`wang2024dust3r` for the idea of
-# predicting points; [](18_why_moving_scenes_break_poses) tells how they follow from one another.
+# predicting points; [](18_why_moving_scenes_break_poses) tells how they follow from one another. What classical pipelines
+# do instead is told by {cite:t}`schoenberger2016colmap`; {cite:t}`hartley2004multiview` is the book behind both.
