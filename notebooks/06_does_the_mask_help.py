@@ -178,8 +178,9 @@ pd.DataFrame(made).set_index("arm") if made else print("not run")
 #
 # Why a ratio and not degrees? Because a clip in which the camera turns by one degree and one in which it turns by thirty have
 # nothing in common. The ratio asks each network how much of the motion that there was it has understood, and makes 1 the
-# number of somebody who has not looked. There are two splits. *dynamic-test* is drawn like the training scenes;
-# *dynamic-hard* has more that moves, so that a mask that helps should help there first.
+# number of somebody who has not looked. (It is a ratio of two means over all sequences, not a mean of ratios, in which the
+# stillest clip would count most.) There are two splits. *dynamic-test* is drawn like the training scenes;
+# in *dynamic-hard* much more of the picture moves, and moves together, so that a mask that helps should help there first.
 
 # %%
 from page4d.evaluate import average_of, difference, interval
@@ -197,6 +198,7 @@ for document in documents.values():
 order = ["pretrained", "all", "middle", "mask", "mask_kept", "mask_taught"]
 order += ["true_mask", "true_mask_all_rows"]
 arms = [arm for arm in order if arm in labels]
+others = [arm for arm in arms if arm != reference and reference in labels]
 
 # %%
 averaged = {}
@@ -259,9 +261,7 @@ pd.DataFrame(by_seed) if arms else print("not run")
 # %% tags=["hide-input"]
 narrower = {}
 for split, found in averaged.items() if others else ():
-    ours, theirs = (
-        found[arm]["relative_rotation_ratio"] for arm in (others[-1], reference)
-    )
+    ours, theirs = (found[arm]["relative_rotation"] for arm in (others[-1], reference))
     both = np.isfinite(ours) & np.isfinite(theirs)
     apart = np.hypot(ours[both].std(), theirs[both].std())
     paired = (ours - theirs)[both].std()
@@ -278,7 +278,6 @@ pd.DataFrame(narrower).round(2).T if narrower else print("not run")
 # the same width. Now the differences themselves.
 
 # %% mystnb={"figure": {"caption": "Change against the arm that trains the same blocks without a mask, paired by sequence, with 95 % intervals. Left of 0 is better.", "name": "fig-study-difference"}}
-others = [arm for arm in arms if arm != reference and reference in labels]
 changes = {}
 for split, found in averaged.items():
     for title, name in quantities.items():
@@ -471,18 +470,15 @@ if others:
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 draw = np.random.default_rng(0)
 for split, found in averaged.items() if others else ():
-    ours, theirs = (
-        found[arm]["relative_rotation_ratio"] for arm in (others[-1], reference)
-    )
+    ours, theirs = (found[arm]["relative_rotation"] for arm in (others[-1], reference))
     gap = (ours - theirs)[np.isfinite(ours) & np.isfinite(theirs)]
     means = [draw.choice(gap, len(gap)).mean() for _ in range(2000)]
     low, high = np.percentile(means, (2.5, 97.5))
     _, told_low, told_high = difference(
-        found[others[-1]], found[reference], "relative_rotation_ratio"
+        found[others[-1]], found[reference], "relative_rotation"
     )
-    print(
-        f"{split}: {low:+.3f} to {high:+.3f}; page {told_low:+.3f} to {told_high:+.3f}"
-    )
+    print(f"{split}: {low:+.3f} to {high:+.3f} degrees by hand,", end=" ")
+    print(f"{told_low:+.3f} to {told_high:+.3f} on the page")
 
 # %% [markdown]
 # **5.** Seven arms, two quantities, two splits. If no arm differed from any other, how many of the intervals would miss 0 by
