@@ -59,4 +59,4 @@ def test_ticks_of_a_depth_bar_are_round_and_keep_apart() -> None:
         assert np.diff(places).min() > 0
         assert np.abs(np.diff(places)).min() >= 0.22
         assert [float(f"{tick:.2g}") for tick in ticks] == [round(tick, 6) for tick in ticks]
-    assert depth_ticks((0.93, 0.97)) == [0.93, 0.97]  # no round number inside: the ends are told
+    np.testing.assert_allclose(depth_ticks((0.93, 0.97)), (0.93, 0.97))  # no round number inside: the ends are told

@@ -6,6 +6,8 @@ Of the packages that carry the scripts only the one file that is needed is copie
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import importlib.util
 import json
@@ -18,6 +20,7 @@ from docutils import nodes
 from PIL import Image
 
 from page4d.book.reference import docstring_in_rest, examples_in
+from page4d.viz.dark import DARK_MIME
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -124,6 +127,39 @@ def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
             raw.parent.replace(raw, nodes.raw("", labelled(raw.astext(), words), **raw.attributes))
 
 
+def offer_dark_pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Put the dark drawing of each matplotlib figure beside the light one; the theme shows the one that fits."""
+    page = app.env.docname
+    drawings = dark_drawings(Path(app.env.doc2path(page)))
+    for image in list(doctree.findall(nodes.image)):
+        uri = Path(image["uri"])
+        if uri.stem not in drawings:
+            continue
+        dark_uri = str(uri.with_name(f"{uri.stem}-dark.png"))
+        (Path(app.srcdir) / dark_uri).write_bytes(drawings[uri.stem])
+        dark = image.deepcopy()
+        dark.update_all_atts({"uri": dark_uri, "candidates": {"*": dark_uri}}, replace=True)
+        # Lazily: a browser leaves out a picture that it does not show.
+        for each, theme in ((image, "only-light"), (dark, "only-dark")):
+            each["classes"] = [*each["classes"], theme]
+            each["loading"] = "lazy"
+        image.parent.insert(image.parent.index(image) + 1, dark)
+        app.env.images.add_file(page, dark_uri)
+
+
+def dark_drawings(notebook: Path) -> dict[str, bytes]:
+    """The dark drawings in an executed chapter; names are those of myst-nb's files, hashes of the light drawings."""
+    if notebook.suffix != ".ipynb":
+        return {}
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+    both = [data for data in shown if DARK_MIME in data and "image/png" in data]
+    return {
+        hashlib.sha256(base64.b64decode("".join(data["image/png"]))).hexdigest(): base64.b64decode(data[DARK_MIME])
+        for data in both
+    }
+
+
 def free_empty_heads(_app: Sphinx, doctree: nodes.document) -> None:
     """Make the empty corner of a table a plain cell: a head without words tells a screen reader nothing."""
     for raw in list(doctree.findall(nodes.raw)):
@@ -161,6 +197,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", show_docstring)
     app.connect("build-finished", copy_scripts)
     app.connect("doctree-read", describe_pictures)
+    app.connect("doctree-read", offer_dark_pictures)
     app.connect("doctree-read", free_empty_heads)
     app.connect("html-page-context", offer_script, priority=900)
     app.connect("html-page-context", drop_live_code_scripts, priority=900)

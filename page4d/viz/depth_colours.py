@@ -44,14 +44,15 @@ def depth_ticks(span: Span, apart: float = 0.22) -> list[float]:
     Note:    the bar is even in inverse depth, so that even steps of depth would crowd at its far end.
     """
     norm = depth_norm(span)
+    ends = [float(end) for end in norm.inverse(np.array([0.0, 1.0]))]
     chosen: list[float] = []
     for digits in ((1, 2, 5), (3, 7, 1.5), (4, 2.5, 6, 8, 1.2, 9)):
         for value in (digit * 10.0**power for power in range(-6, 7) for digit in digits):
-            inside = norm.vmin <= value <= norm.vmax
+            inside = ends[0] <= value <= ends[1]
             if inside and all(abs(norm(value) - norm(other)) >= apart for other in chosen):
                 chosen.append(value)
     # A narrow range holds no round number, or one: then its ends are told.
-    return sorted(chosen) if len(chosen) > 1 else [float(norm.vmin), float(norm.vmax)]
+    return sorted(chosen) if len(chosen) > 1 else ends
 
 
 def _minus_inverse(depth: Any) -> Any:
