@@ -281,8 +281,8 @@ Markdown(text)
 # looks through to what is behind. Thin coloured outlines are edges, where half a pixel decides between two depths. Large
 # coloured areas with the shape of a thing are the thing itself, once where it was and once where it went.
 #
-# This is the whole difficulty of moving scenes in one picture: a camera is found by making frames agree, and moving
-# objects never agree. [](18_why_moving_scenes_break_poses) measures what that does to a pose, and
+# This is the whole difficulty of moving scenes in one picture: a camera is found by making frames agree, and what
+# moves has no reason to. [](18_why_moving_scenes_break_poses) measures what that does to a pose, and
 # [](04_inside_the_model_mask) shows what PAGE-4D does about it. The same test, turned around, is how this package judges
 # what moves when it has only a prediction: what disagrees between many frames and is not hidden. With predicted depth, a
 # disagreement can also be the prediction's own fault, and nothing in the picture tells the two apart.
