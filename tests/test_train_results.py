@@ -169,6 +169,10 @@ def test_figures() -> None:
     assert len(curve(records, "rare")[0]) == 0
     figure = curves_figure({"a": records, "b": records}, {"objective": "o", "rare": "r"}, window=3)
     assert len(figure.axes[0].lines) == 4
+    assert len(figure.legends) == 1, "under the panels, not over the curves"
+    figure = curves_figure({"a": records[:2]}, {"objective": "o"}, window=3, exact=("objective",))
+    assert [line.get_ydata().tolist() for line in figure.axes[0].lines] == [[1.0, 0.0]], "not smoothed"
+    assert figure.axes[0].lines[0].get_marker() == "o"
     arms = {"x": (1.0, 0.5, 2.0), "y": (0.0, -1.0, 1.0)}
     figure = estimates_figure({"AbsRel": arms, "ATE": arms}, zero=True)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["x", "y"]

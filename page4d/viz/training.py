@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from page4d.schema import UserError
 
 Curve = NDArray[np.float64]
+FEW = 8
+"""Values of a curve up to which each is marked: a line through one value cannot be seen."""
 
 
 def schedule_figure(steps: ArrayLike, rates: Mapping[str, ArrayLike], alpha: ArrayLike) -> Figure:
@@ -54,8 +56,12 @@ def curves_figure(
     names: Mapping[str, str],
     phase: str = "train",
     window: int = 1,
+    exact: Collection[str] = (),
 ) -> Figure:
-    """Small panels, one a scalar (`names`: logged name -> title), one line a run; thin lines are unsmoothed."""
+    """Small panels, one a scalar (`names`: logged name -> title), one line a run; thin lines are unsmoothed.
+
+    Note:    scalars in `exact` follow a schedule and are never smoothed; few values are marked one by one.
+    """
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     size = (2.9 * columns, 2.1 * rows)
@@ -63,8 +69,10 @@ def curves_figure(
     for axis, (name, title) in zip(axes.flat, names.items(), strict=False):
         for label, records in runs.items():
             steps, values = curve(records, name, phase)
-            (line,) = axis.plot(steps, smooth(values, window), label=label)
-            if window > 1:
+            width = 1 if name in exact else window
+            mark = "o" if len(steps) <= FEW else None
+            (line,) = axis.plot(steps, smooth(values, width), label=label, marker=mark, markersize=3)
+            if width > 1:
                 axis.plot(steps, values, color=line.get_color(), alpha=0.25, linewidth=0.6)
         axis.set_title(title, fontsize=9)
     for axis in axes.flat[len(names) :]:
