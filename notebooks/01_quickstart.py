@@ -230,7 +230,8 @@ if prediction.points is not None:
 
 # %% [markdown]
 # If the last number is much smaller than the one before, the two heads agree on the shape and differ in size or place only. If
-# both are alike, they differ in shape. Neither number is an error: two heads that were trained on the same data like to be
+# both are alike, they differ in shape. (The similarity is the best one for the squares of all distances, and medians are
+# printed, so the second number may even be a little larger.) Neither number is an error: two heads that were trained on the same data like to be
 # wrong in the same way.
 #
 # ## On the command line
@@ -302,7 +303,7 @@ both = both / np.median(both, axis=(1, 2), keepdims=True)
 print(
     f"depth of the same frame, alone and among others: {np.abs(both[0] / both[1] - 1).mean():.1%} apart"
 )
-print("camera:", alone.cam_from_world[0, :, 3].round(3).tolist())
+print("t of its camera:", [f"{t:.3f}" for t in alone.cam_from_world[0, :, 3]])
 # One picture still has perspective, sizes and shading. Its camera is the world; there is nothing to move against.
 
 # %% [markdown]
