@@ -333,9 +333,9 @@ for name, title in names.items():
         print(f"{now / at_half - 1:+.0%} over the last doubling of the pictures")
 
 # %% [markdown]
-# Read {numref}`fig-stored-runs` line by line, with 1 in mind for the two ratios: a curve there knows as much of the camera as
-# somebody who says that it stands still. Short lines are short stages. All are measured on the same unseen moving scenes, so
-# that a stage that trains on something else (still scenes, larger motion) may well be flat here and yet be of use to the next.
+# In {numref}`fig-stored-runs`, keep 1 in mind for the ratio: there a network knows as much of the camera as somebody who says
+# that it stands still. All stages are measured on the same unseen moving scenes, so that a stage that trains on something
+# else (still scenes, larger motion) may well be flat here and yet be of use to the next.
 #
 # The matching stages learn how pictures correspond, in frames with large motion, first at 48 px, where 36 patches make it
 # easy to find out that the same thing can be found again, then at 112; the pre-training adds depth

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.core.formatters import DisplayFormatter
@@ -73,10 +72,3 @@ def test_a_shown_figure_brings_both_drawings() -> None:
     data, _ = formatter.format(figure)
     assert data["image/png"] == b"light"
     assert data[DARK_MIME]
-
-
-def test_the_book_asks_for_dark_drawings() -> None:
-    from book_project import ROOT
-
-    settings = matplotlib.rc_params_from_file(ROOT / "book" / "matplotlibrc", use_default_template=False)
-    assert settings["figure.hooks"] == ["page4d.viz.dark:offer_dark"]
