@@ -75,6 +75,24 @@ def test_mistakes_end_with_2_and_a_sentence(words, message, capsys, weights):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["align=median"], "expected one of scale, scale&shift, metric"),
+        (["moving=optical"], "expected one of geometric, model"),
+        (["icp=open3d"], "expected one of point_to_point, none"),
+        (["followed=flow"], "expected one of pixels, tracker, file"),
+        (["device=meta"], "not a device to compute on"),
+        (["benchmark=mask-synthetic", "protocol=public"], "only protocol=standard exists"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_before_anything_is_rendered(words, message, tmp_path, capsys):
+    words = ["benchmark=videodepth-synthetic", *words] if len(words) == 1 else words
+    assert main(["evaluate", "run", "weights=tiny", f"out={tmp_path / 'out'}", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_score_by_the_name_of_weights_checks_them_and_by_label_does_not(weights, tmp_path, capsys):
     from page4d.model.weights import save_weights
 

@@ -13,6 +13,8 @@ from page4d.schema import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import torch
+
     from page4d.evaluate.harness import Study
     from page4d.evaluate.opening import EvaluationSettings
     from page4d.model import PAGE4D
@@ -81,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
         return _exact(args.overrides)
     # torch comes with it, so it waits until there is something to do.
     from page4d.evaluate.opening import EvaluationSettings
+    from page4d.inference import resolve_device
     from page4d.settings import build
 
     chosen = build(EvaluationSettings, settings(args), "evaluate")
@@ -98,8 +101,9 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "score" and (args.predictions is not None or chosen.label is not None):
         # A label names predictions as they are; the name of weights promises that these weights made them.
         return _show([study.score_folder(args.predictions or study.predictions(label), label)])
+    device = resolve_device(chosen.device or None)
     study.sequences()  # a folder that is not there is told before weights are fetched
-    model = _model(chosen)
+    model = _model(chosen, device)
     if args.action == "density":
         return _density(study, model, label, chosen.density)
     failed = 0
@@ -173,13 +177,12 @@ def _last_process_standing() -> bool:
     return bool(state.is_main_process)
 
 
-def _model(chosen: EvaluationSettings) -> PAGE4D:
-    from page4d.inference import resolve_device
+def _model(chosen: EvaluationSettings, device: torch.device) -> PAGE4D:
     from page4d.model import PAGE4D
 
     # Weights fit exactly or this fails; the released launchers go on with whatever did load (E13).
     options = {} if chosen.mask is None else {"mask": chosen.mask}
-    return PAGE4D.from_pretrained(chosen.weights, device=resolve_device(chosen.device or None), **options)
+    return PAGE4D.from_pretrained(chosen.weights, device=device, **options)
 
 
 def _convert(study: Study, label: str, args: argparse.Namespace) -> int:

@@ -19,25 +19,19 @@ from page4d.evaluate.depth_metrics import (
 from page4d.evaluate.error_parts import Parts, error_parts
 from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence
-from page4d.schema import Prediction, SequenceScore, UserError
+from page4d.schema import Prediction, SequenceScore
 
-ALIGNS = ("scale", "scale&shift", "metric")
 # The released scripts stop their iterations early; the converged fits are the minima that they were on the way to.
 _PUBLIC_FIT = {"scale": "scale", "scale&shift": "lad2_video", "metric": "metric"}
 _CONVERGED_FIT = {"scale": "l1_scale", "scale&shift": "l1_scale_shift", "metric": "metric"}
 
 
 def depth_options(rules: Rules) -> DepthOptions:
-    """Limits and alignment of depth under a protocol; monocular depth is median-scaled in both.
-
-    Raises:  UserError for an unknown `align`.
-    """
+    """Limits and alignment of depth under a protocol; monocular depth is median-scaled in both."""
     benchmark = rules.benchmark
     clip = (None, benchmark.post_clip_max)
     if benchmark.task == "monodepth":
         return DepthOptions("median", benchmark.max_depth, post_clip=clip)
-    if rules.align not in ALIGNS:
-        raise UserError(f"align={rules.align!r}; expected one of {', '.join(ALIGNS)}")
     fits = _PUBLIC_FIT if rules.protocol.alignment == "public" else _CONVERGED_FIT
     return DepthOptions(fits[rules.align], benchmark.max_depth, post_clip=clip)
 

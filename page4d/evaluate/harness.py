@@ -27,7 +27,7 @@ class Study:
     """One line of a table: a benchmark under a protocol.
 
     Note:    root is the dataset's folder; None renders the synthetic benchmark below `out`.
-    Raises:  UserError for a task that does not exist.
+    Raises:  UserError for a task or a choice that does not exist, and for `public` where no released script measures.
     """
 
     benchmark: Benchmark
@@ -41,7 +41,10 @@ class Study:
     legacy_quaternion_order: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        task_of(self.benchmark.task)
+        # Scoring refuses these, too; by then the predictions would have been made for nothing.
+        rules = self.rules
+        if not self.task.with_public:
+            rules.without_public(f"no released script measures {self.benchmark.task}")
 
     @property
     def task(self) -> Task:

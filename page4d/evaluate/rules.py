@@ -10,6 +10,14 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
 from page4d.schema import UserError
 
+# What the choices beyond the protocol may be; one that is not among them is refused before anything is predicted.
+ALLOWED = {
+    "align": ("scale", "scale&shift", "metric"),
+    "moving": ("geometric", "model"),
+    "icp": ("point_to_point", "none"),
+    "followed": ("pixels", "tracker", "file"),
+}
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -19,6 +27,7 @@ class Rules:
              the prediction's own; `icp` is what refines the alignment of surfaces, or "none"; `followed` says how
              points are followed, by "pixels" or by a "tracker"; `files` is where trajectories and their reports go
              (None = nowhere), `folder` where the predictions lie.
+    Raises:  UserError for a choice that does not exist.
     """
 
     benchmark: Benchmark
@@ -30,6 +39,12 @@ class Rules:
     files: Path | None = None
     legacy_quaternion_order: bool = False
     folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, allowed in ALLOWED.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UserError(f"{name}={value!r}; expected one of {', '.join(allowed)}")
 
     def chosen(self, choices: Sequence[str]) -> dict[str, str]:
         """The named choices beyond the protocol, as a Scores file says them."""

@@ -10,12 +10,11 @@ from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.surfaces import Points, refine_by_icp, surface_errors
 from page4d.geometry import fit_similarity
-from page4d.schema import Prediction, SequenceScore, UserError
+from page4d.schema import Prediction, SequenceScore
 
 SURFACE_METRICS = (
     "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median", "normals_mean", "normals_median",
 )  # fmt: skip
-ICPS = ("point_to_point", "none")
 
 
 def score_surfaces(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
@@ -24,8 +23,6 @@ def score_surfaces(sequence: EvalSequence, prediction: Prediction, rules: Rules)
     Note:    the whole picture counts. CUT3R's script scores its middle 224 x 224 px after a scale and a shift along z.
     """
     rules.without_public("the public scripts align by other means and score the middle of the picture")
-    if rules.icp not in ICPS:
-        raise UserError(f"icp={rules.icp!r}; expected one of {', '.join(ICPS)}")
     predicted, true = aligned_clouds(corresponding_points(sequence, prediction, rules))
     try:
         if rules.icp == "point_to_point":

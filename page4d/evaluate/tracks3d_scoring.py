@@ -18,7 +18,6 @@ from page4d.schema import Prediction, SequenceScore, UserError, atomic_write
 
 WITHIN = tuple(f"within_{limit:g}_m" for limit in THRESHOLDS_M)
 TRACK_METRICS = ("apd", "epe", *WITHIN)
-FOLLOWERS = ("pixels", "tracker", "file")
 SEEN_ABOVE = 0.5
 Points = NDArray[np.float64]
 
@@ -36,8 +35,6 @@ def score_tracks3d(sequence: EvalSequence, prediction: Prediction, rules: Rules)
              lifted by its depth frame by frame; or "file": another model's points, converted.
     """
     rules.without_public("no script for tracks of this network is public")
-    if rules.followed not in FOLLOWERS:
-        raise UserError(f"followed={rules.followed!r}; expected one of {', '.join(FOLLOWERS)}")
     truth, queries = asked_points(sequence, prediction)
     seen_by_us: NDArray[np.bool_] | None = None
     if rules.followed == "file":

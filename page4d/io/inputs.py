@@ -100,6 +100,7 @@ def _of_folder(folder: Path) -> list[Path]:
     pictures = list_files(folder, picture_suffixes())
     unread = [path for path in list_files(folder, HEIC_SUFFIXES | RAW_SUFFIXES) if missing_reader(path) is not None]
     films = [path for path in _visible(folder) if path.is_file() and is_video(path)]
+    _tell_what_is_no_file(folder)
     if pictures:
         return _told(folder, pictures, unread, films)
     if unread:
@@ -112,6 +113,15 @@ def _of_folder(folder: Path) -> list[Path]:
         notice(f"{folder} holds no picture itself; those of the one folder in it, {inside[0].name}, are taken")
         return _of_folder(inside[0])
     raise UserError(f"{folder} holds no image; {_other_ways(films or inside)}")
+
+
+def _tell_what_is_no_file(folder: Path) -> None:
+    """A picture behind a link that leads nowhere is a frame lost; pipes and folders of such names were none."""
+    known = picture_suffixes() | HEIC_SUFFIXES | RAW_SUFFIXES
+    named_so = [path for path in _visible(folder) if path.suffix.lower() in known or is_video(path)]
+    broken = [path.name for path in named_so if not path.is_file()]
+    if broken:
+        notice(f"{named(broken)} of {folder} are left out: no files, but folders, pipes or links that lead nowhere")
 
 
 def _visible(folder: Path) -> list[Path]:
