@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -149,6 +150,18 @@ def test_films_beside_pictures_are_told(tmp_path: Path) -> None:
     (tmp_path / "IMG_1.MOV").write_bytes(b"live photo")
     (text,) = told(lambda: find_inputs(tmp_path))
     assert "IMG_1.MOV" in text
+
+
+def test_links_that_lead_nowhere_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "1.jpg")
+    (tmp_path / "2.JPG").symlink_to("gone.jpg")
+    (tmp_path / "3.png").symlink_to("3.png")
+    os.mkfifo(tmp_path / "4.png")
+    (tmp_path / "5.tif").mkdir()
+    (tmp_path / ".6.png").symlink_to("hidden things are nobody's")
+    (text,) = told(lambda: find_inputs(tmp_path))
+    assert "4 pictures (2.JPG, 3.png, 4.png, ...)" in text
+    assert "links that lead nowhere" in text
 
 
 def test_pages(tmp_path: Path) -> None:
