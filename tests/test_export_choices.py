@@ -13,6 +13,8 @@ from PIL import Image
 from test_looking_cli import fails
 
 from page4d.cli import main
+from page4d.cli.prediction_input import check_scale_words, parse_intrinsics
+from page4d.schema import UserError
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,18 @@ def test_intrinsics_of_another_shape(
     (tmp_path / "k.json").write_text(json.dumps({"K": np.ones(shape).tolist()}))
     words = ["view", str(stored), "--html", str(tmp_path / "a.html"), "--intrinsics", str(tmp_path / "k.json")]
     assert f"intrinsics have shape {shape}, expected (3, 3)" in fails(words, capsys)
+
+
+@pytest.mark.parametrize("words", ["nan,1,1,1", "50,0,1,1", "50,-50,1,1", "1e400,1,1,1"])
+def test_intrinsics_are_looked_at_when_they_are_read(words: str) -> None:
+    with pytest.raises(UserError, match="expected finite values and positive focal lengths"):
+        parse_intrinsics(words)
+
+
+def test_every_kind_of_pose_file_passes_the_look_before_the_work(tmp_path: Path) -> None:
+    for name, row in (("tum", "0 0 0 0 0 0 0 1\n"), ("kitti", "1 0 0 0 0 1 0 0 0 0 1 0\n")):
+        (tmp_path / name).write_text(row)
+        check_scale_words(f"trajectory:{tmp_path / name}")
 
 
 def test_colmap_model_of_a_video_has_its_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

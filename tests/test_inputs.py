@@ -280,6 +280,15 @@ def test_times_from_names_and_files(tmp_path: Path) -> None:
             list_frames(tmp_path / "in", FrameOptions(times=tmp_path / "bad.txt"))
 
 
+@pytest.mark.parametrize("text", ["3\n2\n5\n", "1\n1\n2\n"])
+def test_times_that_do_not_rise_are_told(tmp_path: Path, text: str) -> None:
+    for i in range(3):
+        picture(tmp_path / "in" / f"{i}.png")
+    (tmp_path / "times.txt").write_text(text)
+    (line,) = told(lambda: list_frames(tmp_path / "in", FrameOptions(times=tmp_path / "times.txt")))
+    assert "1 of 3 times are not after the one before, first that of frame 1" in line
+
+
 def test_times_of_a_film(tmp_path: Path) -> None:
     film = write_video(tmp_path / "clip.mp4", 6)
     (tmp_path / "times.txt").write_text("\n".join(f"{100 + i}" for i in range(6)))

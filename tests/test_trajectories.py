@@ -129,6 +129,14 @@ def test_damaged_tum_files_are_named_with_their_line(text, message, tmp_path):
         read_tum(tmp_path / "t.txt")
 
 
+@pytest.mark.parametrize("row", ["0 1e300 0 0 0 0 0 1", "1 0 0 0 0 1 0 -1e13 0 0 1 0"])
+def test_positions_beyond_any_unit_are_refused(row, tmp_path):
+    path = tmp_path / "far.txt"
+    path.write_text(f"{row}\n")
+    with pytest.raises(UserError, match=r"pose 0 stands at .* expected at most 1e\+12"):
+        read_trajectory(path)
+
+
 def test_missing_and_foreign_files_are_named(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         read_tum(tmp_path / "t.txt")

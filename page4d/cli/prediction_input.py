@@ -152,21 +152,28 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
     """K (3, 3) or (S, 3, 3) from `FX,FY,CX,CY` or a JSON file: K itself, {"K": ...}, or frames with one each."""
     import numpy as np
 
+    from page4d.result.original import check_intrinsics
+
     if Path(text).is_file():
         try:
             stored = json.loads(Path(text).read_text(encoding="utf-8"))
             if not isinstance(stored, list):
                 stored = stored["K"] if "K" in stored else [frame["K"] for frame in stored["frames"]]
-            return np.asarray(stored, np.float64)
+            K = np.asarray(stored, np.float64)
         except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             raise UserError(
                 f"{text} holds no intrinsics: expected JSON with K, or frames with K each ({error!r})"
             ) from error
-    try:
-        fx, fy, cx, cy = (float(word) for word in text.split(","))
-    except ValueError as error:
-        raise UserError(f"--intrinsics {text!r}: expected numbers FX,FY,CX,CY or the name of a JSON file") from error
-    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    else:
+        try:
+            fx, fy, cx, cy = (float(word) for word in text.split(","))
+        except ValueError as error:
+            raise UserError(
+                f"--intrinsics {text!r}: expected numbers FX,FY,CX,CY or the name of a JSON file"
+            ) from error
+        K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    check_intrinsics(K)
+    return K
 
 
 def check_scale_words(text: str) -> None:
@@ -176,9 +183,9 @@ def check_scale_words(text: str) -> None:
     """
     kind, _, rest = text.partition(":")
     if kind == "trajectory" and rest:
-        from page4d.io.trajectories import read_tum
+        from page4d.io.trajectories import read_trajectory
 
-        read_tum(rest)
+        read_trajectory(rest)
     elif kind == "depth" and rest:
         _sensor_folder(rest)
     elif kind == "distance":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -111,7 +112,7 @@ def list_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOption
     found = find_inputs(paths)
     if is_film(found[0]):
         film = Path(str(found[0]))
-        times = None if options.times is None else tuple(read_times(options.times))
+        times = None if options.times is None else tuple(_in_order(read_times(options.times), options.times))
         return Inputs((film,), film, (film.name,), times, _masks_of_film(film, options))
     sources: list[ImageSource | Page] = expand_pages(found) if options.pages == "all" else list(found)
     names = frame_names(sources)
@@ -127,10 +128,21 @@ def list_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOption
     return Inputs(tuple(sources[i] for i in chosen), None, chosen_names, taken, masks_of(chosen_names, options))
 
 
+def _in_order(times_s: list[float], path: Path) -> list[float]:
+    """The times as they are; those that do not rise, as the frames of one camera do, are told."""
+    falling = [frame for frame, (before, after) in enumerate(pairwise(times_s), 1) if after <= before]
+    if falling:
+        notice(
+            f"{path}: {len(falling)} of {len(times_s)} times are not after the one before, first that of frame "
+            f"{falling[0]}, counted from 0; right for several cameras, for one they are not in the order of its frames"
+        )
+    return times_s
+
+
 def _times(names: Sequence[str], options: FrameOptions) -> list[float] | None:
     """Times of pictures: of the file that says them, else of their names."""
     if options.times is not None:
-        return read_times(options.times, names)
+        return _in_order(read_times(options.times, names), options.times)
     return time_stamps_s(names) if options.times_from == "names" else None
 
 

@@ -23,6 +23,7 @@ from page4d.schema import UserError, atomic_write
 Array = NDArray[np.floating[Any]]
 # How far columns of a rotation may be from length 1 and right angles: files hold as few as three digits.
 ROTATION_TOLERANCE = 0.01
+MAX_POSITION = 1e12  # micrometres of a thousand kilometres
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,20 @@ def check_rigid(poses: Array, path: Path | str) -> None:
     mirrored = np.linalg.det(rotation) < 0
     last: NDArray[np.bool_] = (np.abs(checked[:, 3:] - [0, 0, 0, 1]) > ROTATION_TOLERANCE).any((1, 2))
     wrong = uneven | mirrored | last
+    _check_reach(checked[:, :3, 3], path)
     if wrong.any():
         i = int(wrong.argmax())
         why = "its last row is not 0 0 0 1" if last[i] else "its first three columns are no rotation"
         raise UserError(f"{path}: pose {i} is not rigid, {why}; expected camera to world as [R | t], row by row")
+
+
+def _check_reach(positions: Array, path: Path | str) -> None:
+    """Refuse positions whose squares and products leave what numbers can say: no unit makes a path that long."""
+    far = np.abs(positions).max(-1, initial=0) > MAX_POSITION
+    if far.any():
+        i = int(far.argmax())
+        x, y, z = positions[i]
+        raise UserError(f"{path}: pose {i} stands at {x:g} {y:g} {z:g}; expected at most {MAX_POSITION:g} either way")
 
 
 def read_tum(path: Path | str) -> Trajectory:
@@ -194,6 +205,7 @@ def poses_from_rows(rows: Array, place: str) -> NDArray[np.float64]:
         number = int(wrong.argmax())
         values = " ".join(f"{value:g}" for value in rows[number])
         raise UserError(f"{place}: pose {number} is {values}, a zero quaternion or not finite; expected a rigid pose")
+    _check_reach(rows[:, :3], place)
     poses = np.tile(np.eye(4), (len(rows), 1, 1))
     poses[:, :3, :3] = quaternion_to_matrix(torch.from_numpy(np.array(rows[:, 3:], np.float64))).numpy()
     poses[:, :3, 3] = rows[:, :3]

@@ -18,6 +18,17 @@ Array = NDArray[np.floating[Any]]
 _SAME_SURFACE = 1.1
 
 
+def check_intrinsics(K: NDArray[np.float64]) -> None:
+    """Look at known intrinsics, (3, 3) or (S, 3, 3), before anything is made with them.
+
+    Raises:  UserError for another shape, a value that is not finite, or a focal length that is not positive.
+    """
+    if K.shape[-2:] != (3, 3) or K.ndim > 3:
+        raise UserError(f"intrinsics have shape {K.shape}, expected (3, 3) or one such matrix a frame")
+    if not np.isfinite(K).all() or (K[..., [0, 1], [0, 1]] <= 0).any():
+        raise UserError("known intrinsics: expected finite values and positive focal lengths fx, fy (in pixels)")
+
+
 def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> Prediction:
     """The prediction with known intrinsics in place of the predicted ones; points are lifted again from the depth.
 
@@ -27,10 +38,9 @@ def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> 
     Raises:  UserError for another shape or a focal length that is not positive.
     """
     given, wanted = np.asarray(K_original, np.float64), prediction.K.shape
+    check_intrinsics(given)
     if given.shape not in ((3, 3), wanted):
         raise UserError(f"intrinsics have shape {given.shape}, expected (3, 3) or {wanted}")
-    if not np.isfinite(given).all() or (given[..., [0, 1], [0, 1]] <= 0).any():
-        raise UserError("known intrinsics need finite values and positive focal lengths fx, fy (in pixels)")
     K = PixelMap.of(prediction).K_in_input(np.broadcast_to(given, wanted))
     depth, pose = torch.from_numpy(prediction.depth).double(), torch.from_numpy(prediction.cam_from_world).double()
     points = world_points(depth, torch.from_numpy(K), pose).float().numpy()
