@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test book slow long lab constraints clean
+.PHONY: test book slow coverage long lab constraints clean
 
 # Two workers at most: a worker holds about 1 GB, and torch runs on one thread in each.
 test: $(STAMP)
@@ -15,6 +15,10 @@ book: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not long" --numprocesses=auto --maxprocesses=2 --dist=loadfile
+
+# Lines of page4d/ that the quick tests run; processes of their own (workers of training, kernels) are counted too.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=2 --dist=loadfile --cov=page4d --cov-report=term:skip-covered
 
 long: $(STAMP)
 	$(BIN)/python -m pytest -m long

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,27 @@ def test_generated_files_are_marked() -> None:
     command = ["git", "check-attr", "linguist-generated", *files]
     marked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [line.rsplit(": ", 1)[1] for line in marked] == ["set", "set", "unspecified"]
+
+
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+KINDS = {
+    "github-workflows": WORKFLOWS,
+    "github-issue-forms": [path for path in FORMS if path.stem != "config"],
+    "github-issue-config": [path for path in FORMS if path.stem == "config"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schema", KINDS)
+def test_files_for_github_obey_its_schemas(schema: str) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        f"vendor.{schema}",
+        *map(str, KINDS[schema]),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert KINDS[schema]
+    assert done.returncode == 0, done.stdout
