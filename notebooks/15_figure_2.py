@@ -21,8 +21,9 @@
 # The paper's Figure 2 shows that VGGT's deeper layers treat moving regions apart. Here the figure is made for two
 # networks side by side, for every layer, and the impression is turned into a number with an interval.
 #
-# **You will learn** to draw feature maps of every layer and frame, to measure how much moving regions stand out, and
-# to read where the camera token looks, with the mask and without.
+# **You will learn** to draw feature maps of every layer and frame, to measure how much moving regions stand out, to ask
+# the question that such a picture never answers by itself (compared with what?), and to read where the camera token
+# looks, with the mask and without.
 #
 # **Needs**: half a minute on any computer for the small networks. The real figure (`vggt = "vggt"`,
 # `page4d_weights = "mask"`) needs two downloads of 5 GB and a GPU with 16 GB.
@@ -44,12 +45,27 @@ import page4d
 page4d.check_parameters()
 
 # %% [markdown]
-# ## The figure
+# ## From tokens to a picture
 #
-# A feature map is the mean over channels of one layer's patch tokens. Each block pair has two: after frame attention,
-# where a frame sees only itself, and after global attention, where it sees all frames. The paper shows its layers 5,
-# 12, 18 and 24 of 24. Files and pairs are numbered from zero, so these are pairs 4, 11, 17 and 23. Networks of other
-# depth are shown at the same relative depths.
+# Inside the network a picture is a grid of patches, and each patch is a vector, its **token**
+# ([](03_inside_the_model_tokens)). No screen can show a thousand numbers in one place. The simplest way out is to show
+# their mean: with $x_{jc}$ the channel $c$ of the token of patch $j$ and $C$ channels ([notation](../notation.md)),
+#
+# $$ a_j = \frac{1}{C} \sum_{c=1}^{C} x_{jc}, \qquad
+#    \text{colour}_j = \frac{a_j - \min a}{\max a - \min a} . $$
+#
+# This is a blunt instrument, and it is good to know how it is blunt. Channels that rise and channels that fall cancel, so
+# a layer can know a thing without the mean showing it. A handful of channels with huge values can be all that one sees;
+# transformers of pictures are known to have such channels, and to park them on patches of empty background
+# {cite}`darcet2024registers`. And the second step throws away all sense of size: a map that varies by a thousandth and
+# one that varies by a thousand come out equally colourful. **Patterns may be read, brightness may not.** The paper's
+# argument needs no more than a pattern: if people light up as a connected shape, the layer treats them apart, whatever
+# the sign.
+#
+# Each block pair gives two maps: after frame attention, where a frame sees only itself, and after global attention,
+# where it sees all frames. The paper shows its layers 5, 12, 18 and 24 of 24. Files and pairs are numbered from zero, so
+# these are pairs 4, 11, 17 and 23. Networks of other depth are shown at the same relative depths. The public script draws
+# plain VGGT only, and the first of its frames; here both networks and all frames are drawn.
 
 # %%
 import numpy as np
@@ -81,8 +97,11 @@ middle = len(pictures) // 2
 figure = feature_figure(columns, pictures, layers, frame=middle)
 
 # %% [markdown]
-# The colours hide the scale: a map with a tiny spread looks as lively as one with a large spread. Patterns count, not
-# brightness. The slider goes through all layers of the second network.
+# Read {numref}`fig-figure2` from top to bottom. Early maps are close to the picture: edges, bright and dark. Deeper ones
+# get coarse and blocky, because neighbouring patches have exchanged what they know. Now cover the picture and try to point
+# at what moves. Whoever has seen the picture first will see it in the maps, too, which is why the next section counts
+# instead. The slider of {numref}`fig-figure2-slider` goes through all layers of the second network; watch where a pattern
+# *changes* from one layer to the next, not where it is bright.
 
 # %% mystnb={"figure": {"caption": "Every layer of the PAGE-4D network, frame attention above global attention, all frames. Move the slider.", "name": "fig-figure2-slider"}}
 from page4d.viz import layer_slider
@@ -101,17 +120,41 @@ layer_slider(maps["PAGE-4D"].frame, maps["PAGE-4D"].global_, pictures)
 #
 # On synthetic scenes the moving pixels are known exactly. A patch counts as moving if most of its pixels do. The
 # area under the ROC curve (AUC) asks: of a moving and a still patch of the same clip, how often does the moving one
-# have the larger value? 0.5 is chance. A feature has no natural sign, so values below 0.5 say as much as values above.
-# Intervals are 95 % bootstrap intervals over clips.
+# have the larger value? An example that fits on a hand: three moving patches with the values 5, 3 and 2, and four still
+# ones with 4, 2, 1 and 1. There are twelve pairs, and a tie counts half.
 
 # %%
+import itertools
+
 from page4d.result import moving_auc, patches_moving
+
+values, moves = np.array([5, 3, 2, 4, 2, 1, 1]), np.arange(7) < 3
+pairs = list(itertools.product(values[moves], values[~moves]))
+won = sum((a > b) + 0.5 * (a == b) for a, b in pairs)
+print(f"{won} of {len(pairs)} pairs: {won / len(pairs):.3f}")
+print(f"the package says {moving_auc(values, moves):.3f}")
+
+# %% [markdown]
+# 0.5 is chance, 1 a perfect order. Only the order counts, so nothing depends on the scale that the colours hid; that
+# is why this measure suits maps without a unit. A feature has no natural sign either: values below 0.5 say as much as
+# values above. Bands are 95 % bootstrap intervals over clips, because patches of one clip are not independent: one large
+# red body that happens to light up is one piece of luck, not two hundred.
+
+# %%
 from page4d.world import split_clip
 
-scores = {}
+scores, plain = {}, {}
 for index in range(clips):
     clip = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
-    truth = patches_moving(clip.moving.numpy(), size // patch, size // patch)
+    grid = size // patch
+    truth = patches_moving(clip.moving.numpy(), grid, grid)
+    looks = clip.images.unflatten(2, (grid, patch)).unflatten(4, (grid, patch))
+    for name, value in {
+        "lower in the picture": np.arange(grid)[:, None] * np.ones(truth.shape),
+        "brighter": looks.mean((1, 3, 5)).numpy(),
+        "richer in contrast": looks.mean(1).std((2, 4)).numpy(),
+    }.items():
+        plain.setdefault(name, []).append(moving_auc(value, truth))
     for name, model in networks.items():
         found = feature_maps(model, clip.images)
         for kind in ("frame", "global"):
@@ -162,29 +205,111 @@ pd.DataFrame(
 # %% tags=["remove-input"]
 from IPython.display import Markdown
 
-ends = ", ".join(
-    f"{name} {kind} {mean[0]:.2f} and {mean[-1]:.2f}"
-    for (name, kind), (mean, _, _) in curves.items()
+moved = {}
+for key, rows in scores.items():
+    rows = np.array(rows)
+    rows = rows[~np.isnan(rows).any(1)]
+    # How far each end is from chance, on the side on which its mean lies.
+    first, last = (
+        np.sign(e.mean() - 0.5) * (e - 0.5) for e in (rows[:, 0], rows[:, -1])
+    )
+    low, high = interval_of_means((last - first)[:, None])
+    word = "more" if low[0] > 0 else "less" if high[0] < 0 else "neither more nor less"
+    moved[key] = word, f"{low[0]:+.2f} to {high[0]:+.2f}"
+words = {word for word, _ in moved.values()}
+text = (
+    "How much further from chance the last pair is than the first, with its interval: "
 )
-falls = [abs(m[0] - 0.5) > abs(m[-1] - 0.5) for m, _, _ in curves.values()]
-text = f"AUC in the first and in the last pair: {ends}. "
-if all(falls):
-    text += "Moving regions stand out *less* in deeper layers here, not more: the paper's impression is not seen in these networks."
-elif not any(falls):
-    text += "Moving regions stand out more in deeper layers, as the paper's figure suggests."
+text += "; ".join(f"{' '.join(key)} {told}" for key, (_, told) in moved.items()) + ". "
+if words == {"more"}:
+    text += "Moving regions stand out more in the deepest layer, as the paper's figure suggests."
+elif "more" not in words:
+    text += "In **no** curve do moving regions stand out more at the end than at the beginning: the paper's impression is not seen in these networks."
+else:
+    grown = ", ".join(
+        " ".join(key) for key, (word, _) in moved.items() if word == "more"
+    )
+    text += (
+        f"Moving regions stand out more at the end in {grown}, and not in the others."
+    )
 Markdown(text)
 
 # %% [markdown]
+# ## Compared with what?
+#
 # An AUC away from chance is not yet a sense of motion. The first frame attention sees one frame only and cannot know
-# what moves. What it shows is looks: bodies differ from walls and floor whether they move or not. Only a rise above
-# that first value would speak of motion. And the largest of many layers is always flattered by choosing it: read the
-# curves, not only the table.
+# what moves. What it shows is *looks*: bodies differ from walls and floor whether they move or not. Only a rise above
+# that first value would speak of motion, and this is the whole point of drawing curves over depth instead of the one
+# layer that looks best.
+#
+# The same question can be put to maps that need no network at all. Things that stand on the floor are low in the
+# picture; lit bodies are brighter than walls; textured ones have more contrast within a patch. Each of these is a map,
+# and each has an AUC on the same clips.
+
+# %% tags=["hide-input"]
+trivial = pd.DataFrame(plain).dropna()
+low, high = interval_of_means(trivial.to_numpy())
+pd.DataFrame(
+    {
+        "AUC": trivial.mean().map("{:.3f}".format),
+        "95 % interval": [
+            f"{a:.3f} to {b:.3f}" for a, b in zip(low, high, strict=True)
+        ],
+    }
+)
+
+# %% tags=["remove-input"]
+bar = (trivial.mean() - 0.5).abs()
+above = {
+    f"{name} {kind}": int((np.abs(mean - 0.5) > bar.max()).sum())
+    for (name, kind), (mean, _, _) in curves.items()
+}
+depth = len(mean)
+Markdown(
+    f"The strongest of these, *{bar.idxmax()}*, is {bar.max():.2f} from chance. Further from chance than that are, of "
+    f"{depth} layers each: "
+    + ", ".join(f"{n} of {who}" for who, n in above.items())
+    + "."
+)
+
+# %% [markdown]
+# Two more traps. The largest of many layers is always flattered by choosing it (exercise 3): read the curves, not only
+# the table. And all of this is about the *mean* channel. That a mean does not show motion does not say that the tokens do
+# not hold it; a small trained reader on top of them could find what the mean cancels. The mask head of PAGE-4D is exactly
+# such a reader, and [](04_inside_the_model_mask) measures what it finds.
 #
 # ## Where the camera token looks
 #
-# The pose is read from the camera tokens. In global attention each of them weighs all patches of all frames. The mask
-# adds its bias to exactly these rows. Below, the camera token of one frame looks at all frames, once with the mask and
-# once without, in the first and the last masked pair.
+# A feature map shows what a patch has become. For the cameras another question matters more: who is *listened to*? The
+# pose is read from the camera tokens. In global attention the one of frame $i$ weighs every patch $j$ of all frames with
+#
+# $$ w_{ij} = \frac{e^{\ell_{ij}}}{\sum_k e^{\ell_{ik}}}, \qquad
+#    \ell_{ij} = \frac{q_i \cdot k_j}{\sqrt d} + r_i\, m_j , $$
+#
+# and the mask acts on exactly these rows: $r_i$ is 64 for camera and register tokens and 0 for patches, and $m_j$ is below
+# zero where the head wants them to look away. A bias in the exponent is a factor outside of it, so a patch with $m_j$
+# counts $e^{64 m_j}$ times as much as before. Its *share* falls less than that, because what it loses is divided among
+# all. If the moving patches hold the share $a$ of the attention and all get the same $m$, they keep
+# $a' = a\,e^{64m} / (1 - a + a\,e^{64m})$:
+
+# %%
+shares_before = np.array([0.1, 0.5, 0.9])
+kept = {}
+for m in (-0.5, -0.1, -0.05, -0.01, 0.0):
+    factor = np.exp(64 * m)
+    kept[m] = shares_before * factor / (1 - shares_before + shares_before * factor)
+limits = pd.DataFrame(kept, index=[f"a = {a:.0%}" for a in shares_before])
+limits.rename_axis(columns="m").map("{:.2%}".format)
+
+# %% [markdown]
+# At $m = -0.5$, the strongest value that the head can give, nothing is left even of nine tenths. At $-0.01$ hardly
+# anything has happened. Between them lies a factor of fifty in $m$, and the useful range is at its small end.
+#
+# {numref}`fig-figure2-camera` shows the camera token of one frame looking at all frames, once with the mask and once
+# without, in the first and the last masked pair. The two pairs of rows mean different things. Up to the *first* masked
+# pair both runs are the same network on the same tokens, so the difference is the mask's own doing. At the *last* one, the
+# tokens themselves have changed under nine masked pairs in the released network (fewer here), and the difference holds
+# everything that followed from it.
 
 # %%
 model = networks["PAGE-4D"]
@@ -246,8 +371,10 @@ Markdown(text) if shares else None
 # ## Recap
 #
 # - A feature map is the mean over channels of one layer's patch tokens; colours show patterns, not sizes.
-# - How much moving regions stand out is an AUC with an interval, layer by layer; looks alone already give one.
-# - The mask acts on the rows of the camera tokens, and what they attend to can be drawn with it and without.
+# - How much moving regions stand out is an AUC with an interval, layer by layer. Looks alone already give one, so the bar
+#   is the first layer and a map without a network, not 0.5.
+# - The mask multiplies what the cameras' rows give to a patch by $e^{64m}$, and what they attend to can be drawn with it
+#   and without.
 #
 # ## Exercises
 #
@@ -259,7 +386,7 @@ pd.Series([float(layer.std()) for layer in layers_of], name="spread").round(3)
 # A layer whose spread is small against the largest one would be grey.
 
 # %% [markdown]
-# **2.** The AUC of a map and of its negative: how do they hang together?
+# **2.** The AUC of a map and of its negative: how are they related?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 known = patches_moving(clip.moving.numpy(), size // patch, size // patch)
@@ -281,7 +408,35 @@ print(
 )
 
 # %% [markdown]
+# **4.** Which $m$ halves the share of attention on moving patches, if they hold 10 %, 50 % or 90 % of it?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+# a' = a / 2 gives e^(64 m) = (1 - a) / (2 - a).
+half = np.log((1 - shares_before) / (2 - shares_before)) / 64
+pd.Series(half, index=[f"a = {a:.0%}" for a in shares_before], name="m").round(4)
+# The larger the crowd, the stronger the mask that it takes.
+
+# %% [markdown]
+# **5.** Give the camera token's attention itself the question of this chapter: with and without the mask, what is the AUC
+# of the attended patches against the moving ones, over the clips of a world in which the truth is known?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+found = {}
+for index in range(min(clips, 6)):
+    clip = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
+    truth = patches_moving(clip.moving.numpy(), size // patch, size // patch)
+    for label, at in (("with mask", step), ("without", model.config.mask_hold_end)):
+        model.aggregator.mask_step = at
+        seen = camera_attention(model, clip.images, pairs)[:, 0]
+        found.setdefault(label, []).append([moving_auc(one, truth) for one in seen])
+model.aggregator.mask_step = step
+means = {label: np.nanmean(rows, 0) for label, rows in found.items()}
+pd.DataFrame(means, index=[f"pair {pair}" for pair in pairs]).round(3)
+# Below 0.5: the camera of the first frame looks at still patches rather than at moving ones.
+
+# %% [markdown]
 # ## Further reading
 #
-# {cite:t}`zhou2025page4d` for the figure, {cite:t}`darcet2024registers` for artefacts in feature maps, and
-# {cite:t}`chen2025easi3r` for motion that is read from attention.
+# {cite:t}`zhou2025page4d` for the figure and the mask, {cite:t}`darcet2024registers` for artefacts in feature maps and the
+# register tokens that take them up, {cite:t}`oquab2024dinov2` for the encoder whose patches these are, and
+# {cite:t}`chen2025easi3r` for motion that is read from attention without training anything.
