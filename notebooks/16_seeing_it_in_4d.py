@@ -21,8 +21,8 @@
 # A prediction is a point cloud that changes with time. This chapter plays it, tells moving parts from the still
 # background, and measures how well two ways of telling them apart work.
 #
-# **You will learn** to use the viewer in a notebook and as a file, to get a moving mask from geometry or from the
-# model, and to judge both.
+# **You will learn** to use the viewer in a notebook and as a file, how a depth map becomes a place in the world, to get a
+# moving mask from geometry or from the model, how each of the two works and fails, and to judge both.
 #
 # **Needs**: under a minute on any computer.
 #
@@ -42,6 +42,68 @@ import page4d
 page4d.check_parameters()
 
 # %% [markdown]
+# ## From four numbers to a place
+#
+# Three dimensions of space and one of time: a prediction says for every pixel of every frame where its point is and when
+# it was seen. Nothing of that is stored as a list of points. Stored are a depth $z$ a pixel, the intrinsics $K$ and
+# the pose $R, \mathbf{t}$ of each frame ([notation](../notation.md)), and the point of the pixel $\mathbf{u}$ is
+#
+# $$ \mathbf{X} = R^\top \big( z\, K^{-1} \mathbf{u} - \mathbf{t} \big) : $$
+#
+# go along the pixel's ray until the depth is reached, then from the camera's axes into the world's. The next cell does it
+# by hand for one pixel of a made-up clip, whose depth and cameras are exact, and follows the point into the other frames.
+# If it stands still, it must be found there, at the depth that those frames have themselves.
+
+# %%
+import numpy as np
+from page4d.result import prediction_from_clip
+from page4d.world import split_clip
+
+clip = split_clip("dynamic-test", 3, height=140, width=196, frames=frames)
+exact = prediction_from_clip(clip)
+
+
+def lift(i, u, v):
+    ray = np.linalg.inv(exact.K[i]) @ (u, v, 1)
+    R, t = exact.cam_from_world[i, :, :3], exact.cam_from_world[i, :, 3]
+    return R.T @ (exact.depth[i, v, u] * ray - t)
+
+
+def look_at(i, X):
+    """Pixel and depth under which camera i should see the point X."""
+    x = exact.cam_from_world[i, :, :3] @ X + exact.cam_from_world[i, :, 3]
+    u, v, _ = exact.K[i] @ x / x[2]
+    return u, v, x[2]
+
+
+# %%
+import pandas as pd
+
+moving = clip.moving.numpy()
+
+
+def followed(kind, mask):
+    """One pixel of the first frame, the middle one of a mask, looked up in each frame."""
+    vs, us = np.nonzero(mask)
+    v, u = vs[len(vs) // 2], us[len(us) // 2]
+    X, rows = lift(0, u, v), {}
+    for i in range(0, len(exact), max(1, len(exact) // 4)):
+        a, b, z = look_at(i, X)
+        column, row = round(a), round(b)
+        inside = 0 <= column < exact.depth.shape[2] and 0 <= row < exact.depth.shape[1]
+        there = f"{exact.depth[i, row, column]:.2f}" if inside else "not in view"
+        rows[f"frame {i}"] = {"depth of the point": f"{z:.2f}", "depth seen": there}
+    return pd.concat({kind: pd.DataFrame(rows)})
+
+
+pd.concat([followed("still", ~moving[0]), followed("moving", moving[0])])
+
+# %% [markdown]
+# For the still point the two rows agree as far as a pixel is small; where they do not, something else stands in front of
+# it, or a depth edge lies within the pixel. For the moving point they agree in the first frame and part later: what is
+# seen there is another place. Everything in this chapter follows from this table: what agrees over time may be *gathered*,
+# what does not must be shown at its own time.
+#
 # ## Play it
 #
 # The clip is rendered from a synthetic world at a larger size than the small network reads, and its exact depth and
@@ -55,17 +117,10 @@ page4d.check_parameters()
 # called moving blinks, a moving arm that is called still leaves a trail. Blinking walls and trails are therefore the two
 # things to look for in a prediction of your own.
 
-# %%
-from page4d.result import prediction_from_clip
-from page4d.world import split_clip
-
-clip = split_clip("dynamic-test", 3, height=140, width=196, frames=frames)
-exact = prediction_from_clip(clip)
-
 # %% mystnb={"figure": {"caption": "The viewer with exact geometry. World axes are those of the first camera: x right, y down, z forward.", "name": "fig-viewer-exact"}}
 from page4d.viz import notebook_viewer
 
-notebook_viewer(exact, clip.moving.numpy())
+notebook_viewer(exact, moving)
 
 # %% [markdown]
 # As one file that opens anywhere, without internet:
@@ -75,8 +130,19 @@ notebook_viewer(exact, clip.moving.numpy())
 # page4d view result --html result.html
 # ```
 #
-# The page keeps depth as an image and lifts it on the graphics card. So 24 frames of 200,000 points are about 6 MB,
-# where a list of points and colours would be over 100 MB. On a computer without a graphics card the processor draws
+# The page keeps depth as an image and lifts it on the graphics card, by the formula above: a depth and a colour a pixel,
+# and one small camera a frame. A list of points would write the same out, three coordinates and three colours a pixel.
+
+# %%
+pixels = 24 * 518 * 392
+listed = pixels * (3 * 4 + 3) / 1e6
+print(f"24 frames of a phone's shape: {pixels:,} points, {listed:.0f} MB as a list")
+print(
+    f"as depth of 16 bits and colours, before compression: {pixels * (2 + 3) / 1e6:.0f} MB"
+)
+
+# %% [markdown]
+# Pictures compress well beyond that, lists of points hardly. On a computer without a graphics card the processor draws
 # the points instead; where even that is slow, fewer of them while something moves, and all when it rests.
 #
 # ## What moves? Two answers
@@ -85,9 +151,19 @@ notebook_viewer(exact, clip.moving.numpy())
 # looks through that place, or if the picture there moved differently than the camera explains, the point has moved.
 # This needs only depth, cameras and pictures, so it works with any weights.
 #
-# **The model's mask.** Networks with the dynamics-aware mask say for each patch how much the pose should look away.
-# Its sign is read as moving or still. The paper trains it through the poses alone; the small network's was also taught by
-# true motion.
+# Look closely at the word "through", for the comparison is not symmetric. Let $z$ be the depth at which frame $j$ should
+# see the point, and $z_j$ the depth that it does see there. If $z_j < z$, something nearer is in the way: the point may
+# well be behind it, and nothing follows. If $z_j > z$, frame $j$ looks *through* the place where the point should be, and a
+# point that is there would have stopped the look. So only the second case counts, as $\max(0, \ln z_j - \ln z)$. The
+# logarithm makes it a share of depth, free of the unit. It is compared with a tolerance of 5 %, or with three times the
+# typical disagreement of the two frames, whichever is larger: where predicted depth maps disagree everywhere,
+# disagreement says nothing about motion. The second test is optical flow. A ball that rolls along a wall leaves the depth
+# at its place almost unchanged, but its picture slides; neighbouring frames are therefore also compared by how far pixels
+# went beyond what the camera explains. The larger of all misfits counts.
+#
+# **The model's mask.** Networks with the dynamics-aware mask say for each patch how much the pose should look away
+# ([](04_inside_the_model_mask)). Its sign is read as moving or still. The paper trains it through the poses alone; the
+# small network's was also taught by true motion.
 #
 # The first answer compares, the second recognizes. Comparing needs at least two frames that see the same place, and it
 # goes wrong where they do not: at the edge of the picture, behind something that passes, in a stretch of wall without
@@ -105,22 +181,33 @@ prediction = page4d.predict(model, views.frames)
 methods = ["geometric", "model"] if prediction.mask is not None else ["geometric"]
 masks = {method: page4d.moving_mask(prediction, method) for method in methods}
 
-# %% mystnb={"figure": {"caption": "Moving pixels: the truth where it is known, from predicted geometry, and from the model's mask. White is moving.", "name": "fig-moving-masks"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Moving pixels by each method that these weights have, below the pictures, and the truth where it is known. White is moving.", "name": "fig-moving-masks"}} tags=["hide-input"]
 from page4d.viz import Row, contact_sheet, pick_frames
 
 shown = pick_frames(len(prediction), 5)
 rows = [Row(prediction.images[shown], "image")]
-truth = {"truth": views.truth.moving.numpy()} if views.truth else {}
-for name, mask in {**truth, **masks}.items():
+known = {"truth": views.truth.moving.numpy()} if views.truth else {}
+for name, mask in {**known, **masks}.items():
     rows.append(Row(mask[shown] * 1.0, name, "0 still, 1 moving", "gray", (0, 1)))
 figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 
 # %% [markdown]
+# In {numref}`fig-moving-masks`, judge the *kind* of mistake before its size. Thin lines along outlines are depth edges
+# that were misplaced by a pixel, and do no harm in the viewer. A whole wall in white is a wrong camera: the background
+# seems to move because the camera's own motion was missed. Blocks with straight sides are patches of the model's
+# mask, which has one value a patch and cannot follow an outline. A body that is half white moves slowly, or along the
+# line of sight.
+#
 # ## How good are they?
 #
-# On held-out synthetic clips the exact mask is known. IoU compares the masks themselves; AUC compares the scores behind
-# them, without a threshold. *Exact geometry* gives the same method true depth and cameras: what is missing there is
-# the method's fault, the rest is the network's.
+# On held-out synthetic clips the exact mask is known. With $A$ the pixels called moving and $B$ those that truly move,
+#
+# $$ \text{IoU} = \frac{|A \cap B|}{|A \cup B|}, $$
+#
+# the measure of video segmentation {cite}`perazzi2016davis`. It is stricter than it sounds: a mask that finds all of a
+# body and as much again is at 0.5. IoU compares the masks themselves, threshold and all. AUC compares the scores behind
+# them without a threshold, as in [](15_figure_2). *Exact geometry* gives the same method true depth and cameras: what is
+# missing there is the method's fault, the rest is the network's.
 
 # %%
 from page4d.result import geometric_score, iou, model_score, moving_auc
@@ -128,8 +215,8 @@ from page4d.result import geometric_score, iou, model_score, moving_auc
 found, share = [], 0.0
 for index in range(clips):
     clip = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
-    moving = clip.moving.numpy()
-    share += moving.mean() / clips
+    truth = clip.moving.numpy()
+    share += truth.mean() / clips
     ours = page4d.predict(model, clip.images)
     tried = {
         "exact geometry": (prediction_from_clip(clip), "geometric", geometric_score),
@@ -138,11 +225,10 @@ for index in range(clips):
     }
     for name, (source, method, score) in tried.items():
         if method in methods:
-            overlap = iou(page4d.moving_mask(source, method), moving)
-            found.append((name, overlap, moving_auc(score(source), moving)))
+            overlap = iou(page4d.moving_mask(source, method), truth)
+            found.append((name, overlap, moving_auc(score(source), truth)))
 
 # %% tags=["hide-input"]
-import pandas as pd
 from page4d.evaluate import interval_of_means
 
 
@@ -183,9 +269,76 @@ Markdown(text)
 #
 # Where the geometric mask fails, it has reasons. Motion along the line of sight changes little in the picture. Slow
 # motion hides below the depth's own noise. Shadows move without being bodies. Errors of predicted depth and poses look
-# like motion: a network that misses the camera's motion sees the background move, as in the figure above.
+# like motion: a network that misses the camera's motion sees the background move.
+#
+# ## How much error does geometry bear?
+#
+# The last sentence can be measured, by planting errors into exact geometry: a depth whose every frame is off by a scale
+# of its own, as if the network could not make up its mind about the size of the room, and cameras that are turned by a
+# random angle. The same clips, the same method.
+
+# %%
+from dataclasses import replace
+
+from scipy.spatial.transform import Rotation
+
+rng = np.random.default_rng(0)
+
+
+def with_scales(prediction, off):
+    factor = np.exp(off * rng.normal(size=(len(prediction), 1, 1)))
+    return replace(prediction, depth=(prediction.depth * factor).astype(np.float32))
+
+
+def with_turns(prediction, degrees):
+    turns = rng.normal(size=(len(prediction), 3)) * degrees / np.sqrt(3)
+    turned = Rotation.from_rotvec(turns, degrees=True).as_matrix()
+    poses = (turned @ prediction.cam_from_world).astype(np.float32)
+    return replace(prediction, cam_from_world=poses)
+
+
+# %%
+planted = {
+    "depth scale off by": (with_scales, {"1 %": 0.01, "5 %": 0.05, "20 %": 0.2}),
+    "camera turned by": (with_turns, {"0.5°": 0.5, "2°": 2.0, "5°": 5.0}),
+}
+borne = {}
+for index in range(min(clips, 6)):
+    made = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
+    true, right = made.moving.numpy(), prediction_from_clip(made)
+    tried = {("nothing planted", ""): right}
+    for name, (spoil, sizes) in planted.items():
+        tried |= {(name, label): spoil(right, value) for label, value in sizes.items()}
+    for name, source in tried.items():
+        borne.setdefault(name, []).append(moving_auc(geometric_score(source), true))
+
+# %% tags=["hide-input"]
+areas = {name: np.nanmean(values) for name, values in borne.items()}
+pd.DataFrame({"AUC": areas}).round(3)
+
+# %% tags=["remove-input"]
+intact = areas["nothing planted", ""]
+told = []
+for name, (_, sizes) in planted.items():
+    gone = [label for label in sizes if areas[name, label] - 0.5 < (intact - 0.5) / 2]
+    told.append(f"*{name}*: {gone[0] if gone else 'more than was tried here'}")
+Markdown(
+    "The smallest planted error at which less than half of the AUC's lead over chance is left: "
+    + "; ".join(told)
+    + "."
+)
+
+# %% [markdown]
+# A mask from geometry is a difference of two large things, the picture as it came and the picture as the camera explains
+# it, and small errors of either are large beside the difference. This is the dilemma of the field in one table: to find
+# the cameras one should know what moves ([](18_why_moving_scenes_break_poses)), and to find what moves one should know the
+# cameras. Pipelines go round in circles until both agree {cite}`zhang2025monst3r,li2025megasam`; PAGE-4D lets one network
+# guess both at once.
 #
 # ## The prediction of the small network
+#
+# Now the network's own depth and cameras. Compare with {numref}`fig-viewer-exact`: straight walls that bend are errors of
+# depth, walls that stand double are errors of the cameras, and bodies that leave trails are errors of the mask.
 
 # %% mystnb={"figure": {"caption": "The small network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
 notebook_viewer(prediction, page4d.moving_mask(prediction))
@@ -193,6 +346,7 @@ notebook_viewer(prediction, page4d.moving_mask(prediction))
 # %% [markdown]
 # ## Recap
 #
+# - Depth, intrinsics and pose of a frame give every pixel its place; a still point is found again there in other frames.
 # - A prediction plays: still parts gathered over all frames, moving ones frame by frame.
 # - What moves can be asked of geometry, with any weights, or of a network's mask; both are measured against truth.
 # - A mask from geometry is no better than the depth and the cameras that it is computed from.
@@ -204,8 +358,12 @@ notebook_viewer(prediction, page4d.moving_mask(prediction))
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 exact_rows = table[table["mask from"] == "exact geometry"].reset_index(drop=True)
 hardest = int(exact_rows["IoU"].idxmin())
-print(f"clip {hardest}: IoU {exact_rows['IoU'][hardest]:.2f}")
-# Look at it: split_clip("dynamic-test", {hardest}) in the viewer.
+made = split_clip("dynamic-test", hardest, height=size, width=size, frames=frames)
+print(f"clip {hardest}: IoU {exact_rows['IoU'][hardest]:.2f}", end=", ")
+print(f"{made.moving.float().mean():.1%} of its pixels move")
+figure = contact_sheet(
+    [Row(made.images[:4]), Row(made.moving[:4].float(), cmap="gray")]
+)
 
 # %% [markdown]
 # **2.** Why is an IoU of 0 possible beside an AUC near 1?
@@ -233,6 +391,15 @@ for i in (j for j in range(len(clip.depth)) if j != 1):
 print(
     f"{1 - seen.float().mean():.0%} lie outside of every other frame, hidden places not counted"
 )
+
+# %% [markdown]
+# **4.** A mask that finds a body exactly, but is too fat by a margin of two pixels all around: what is its IoU for a square
+# body of 8, 32 and 128 pixels? What does that say about comparing IoU between picture sizes?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+for side in (8, 32, 128):
+    print(f"{side} px: IoU {side**2 / (side + 4) ** 2:.2f}")
+# The same carelessness costs a small body most: IoU at 70 pixels and at 518 are different examinations.
 
 # %% [markdown]
 # ## Further reading
