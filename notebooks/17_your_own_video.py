@@ -20,8 +20,8 @@
 #
 # From a phone clip to a viewer, metres, and files that other programs open.
 #
-# **You will learn** to choose frames, to predict, to put in what you know (intrinsics, a distance), to export, and to
-# recognise the cases that fail.
+# **You will learn** to film and choose frames so that the network has a chance, to predict, to put in what you know
+# (intrinsics, a distance) and to know what an error of it costs, to export, and to recognize the cases that fail.
 #
 # **Needs**: under a minute for the small run. For a real clip a GPU: the table below says how memory grows.
 #
@@ -51,6 +51,34 @@ page4d.check_parameters()
 #
 # Film slowly, let the camera travel, not only turn, and keep something still in view. Half a second between frames is
 # plenty for a walk; a second is too long for dancing.
+#
+# The reason is **parallax**: depth shows in pictures as a difference of motion. A camera with focal length $f$ (in
+# pixels, [notation](../notation.md)) that steps aside by $b$ moves the image of a point at depth $z$ by $f b / z$ pixels.
+# A camera that turns moves all points alike, near or far, and says nothing of depth. The table takes a phone's view of 65
+# degrees across, at the 518 pixels that the released network sees, and asks how far two points shift apart that stand at
+# 2 and at 4 metres, for steps of several lengths.
+
+# %%
+import numpy as np
+import pandas as pd
+
+focal = 518 / 2 / np.tan(np.radians(65) / 2)
+steps_m = [0.0, 0.02, 0.1, 0.5, 1.0]
+pd.DataFrame(
+    {
+        "2 m, px": [focal * b / 2 for b in steps_m],
+        "4 m, px": [focal * b / 4 for b in steps_m],
+        "apart, px": [focal * b * (1 / 2 - 1 / 4) for b in steps_m],
+        "share of the width": [focal * b / 2 / 518 for b in steps_m],
+    },
+    index=pd.Index([f"{b:g} m" for b in steps_m], name="step aside"),
+).T.round(2)
+
+# %% [markdown]
+# A step of two centimetres, a handheld tremor, parts the two by a couple of pixels, which is little beside the 14 pixels of
+# a patch. Half a metre gives a clear answer. At a metre what is near has moved by the better part of half the picture, and what
+# both frames share begins to run out. Between these lies the good step: about a tenth to a fourth of the distance to
+# what you film, which for a room is a slow pace. The default reads five frames a second and twelve in all.
 
 # %%
 import tempfile
@@ -70,7 +98,11 @@ if video == "rendered":
 # %% [markdown]
 # ## Predict
 #
-# The same as `page4d predict my.mp4 --fps 5 --max-frames 12 --out result`.
+# The same as `page4d predict my.mp4 --fps 5 --max-frames 12 --out result`. Three things happen before the network sees
+# anything. Frames are chosen by *time*, so a film of 30 or of 60 frames a second gives the same ones. Each is resized to
+# the width that the network was trained with, its height to a multiple of the patch. And a portrait picture loses its top
+# and bottom, unless `pad` is asked for. The map from the network's pixels back to yours is kept in the prediction; every
+# export uses it, so that nothing you get has to be resized by hand.
 
 # %%
 import page4d
@@ -88,12 +120,25 @@ from page4d.viz import prediction_sheet
 figure = prediction_sheet(prediction)
 
 # %% [markdown]
+# Read {numref}`fig-own-sheet` in this order. *Is the order of depth right?* What you know to be near must have the near
+# colour in every frame. *Is it the same in all frames?* A wall that changes its colour from frame to frame is a scale that
+# flickers. *Are outlines where the picture has them?* And *where is the confidence low?* Sky, glass, blur and what is in
+# one frame only should be; if it is low on a plain wall in good light, the network has not understood the clip.
+
+# %% [markdown]
 # ## Metres
 #
-# The network's unit has no length of its own. One known distance is enough: measure a door, a table, a tile. Say in
-# which frame, between which two pixels of your file, and how many metres. Depth sensor frames or a known camera path
-# do the same (`page4d view --scale-from`). For the rendered clip its own truth stands in for the tape measure; with
-# your video and no `distance` nothing is scaled.
+# The network's unit has no length of its own, and cannot have one: halve the world and the camera's path together, and every
+# picture stays the same. One known distance is enough: measure a door, a table, a tile. Say in which frame, between which
+# two pixels of your file, and how many metres. Both pixels are lifted to points $\mathbf{X}_1, \mathbf{X}_2$, and the
+# factor is $s = \text{metres} / \lVert \mathbf{X}_1 - \mathbf{X}_2 \rVert$. Depth, points and camera positions are
+# multiplied by it; rotations and intrinsics have no unit and stay.
+#
+# The factor inherits the error of the two depths. If each is off by 3 %, a long distance *across* the picture is off by
+# about that, but the short difference of two large depths, say a tile that lies along the line of sight ten times farther
+# away than it is long, may be off by a third and more. So measure something **large, near, and across the view**. Depth
+# sensor frames or a known camera path do the same (`page4d view --scale-from`). For the rendered clip its own truth stands in
+# for the tape measure; with your video and no `distance` nothing is scaled.
 
 # %%
 from math import isfinite
@@ -117,6 +162,10 @@ else:
 
 # %% [markdown]
 # ## Look
+#
+# Drag to turn, scroll to come nearer, press play. From the side, flat things should be flat: look along a wall or a table,
+# which no picture of the clip does, because errors of depth hide in the direction in which the camera looked. The mask of
+# what moves comes from the geometry ([](16_seeing_it_in_4d)), so walls that blink tell of cameras that are wrong.
 
 # %% mystnb={"figure": {"caption": "The clip in the viewer. Still parts are gathered over all frames.", "name": "fig-own-viewer"}}
 from page4d.viz import notebook_viewer
@@ -127,7 +176,10 @@ notebook_viewer(prediction, moving)
 # %% [markdown]
 # ## Take it elsewhere
 #
-# Each format follows its tool's conventions. Sizes are those of your file, not of the network's input.
+# Each format follows its tool's conventions: which way is up, whether a camera is stored as world from camera or the
+# reverse, where pixel (0, 0) is centred, in which order a quaternion has its numbers. Such things are agreed on by nobody
+# and checked by nothing, and a file with the wrong one opens without a complaint, upside down. Sizes are those of your
+# file, not of the network's input.
 
 # %%
 from page4d.result import FORMATS
@@ -138,8 +190,6 @@ target.mkdir()
 written = page4d.export(prediction, target, wanted, page4d.ExportOptions(moving=moving))
 
 # %% tags=["hide-input"]
-import pandas as pd
-
 pd.set_option("display.max_colwidth", None)
 pd.DataFrame(
     {
@@ -160,7 +210,9 @@ pd.DataFrame(
 # page4d export result --format colmap --scale-from distance:0,410,620,890,640,0.9 --out metric
 # ```
 #
-# For Gaussian splatting give the folder with `sparse/0` and `images` to the tool. Moving points are left out of it.
+# For Gaussian splatting give the folder with `sparse/0` and `images` to the tool. Moving points are left out of it,
+# because such tools believe that a place has one colour for all time. If you know your lens, say so (`--intrinsics`):
+# calibrated numbers are better than predicted ones, and the file keeps them.
 #
 # ## How long may a clip be?
 #
@@ -169,7 +221,6 @@ pd.DataFrame(
 # tokens of the four layers that the heads read, plus 5 GB of weights, a lower bound for the memory you need.
 
 # %% tags=["hide-input"]
-
 full = page4d.PAGE4DConfig()
 tokens = 5 + (full.img_size // full.patch_size) * (392 // full.patch_size)
 kept = 2 * full.embed_dim * len(full.dpt_pairs) * 2 / 1e9
@@ -186,7 +237,9 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Twice the frames: twice the memory, four times the time in global attention.
+# Twice the frames: twice the memory, four times the time in global attention. The square is small for a short clip, where
+# everything that grows with the number itself (the encoder, frame attention, the heads) takes most of the time, and it
+# wins in the end.
 #
 # Before you buy a larger card, ask whether the frames say anything new. Neighbouring frames of a slow walk are nearly
 # the same picture; they cost as much as any other and add hardly any parallax. What helps is a larger *step between
@@ -197,8 +250,9 @@ pd.DataFrame(
 # ## When it fails
 #
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
-# camera that only turns is the same case. Below, the same scene filmed four ways. Depth errors are means of
-# |predicted / true - 1| after one scale a clip; rotation errors are against the truth.
+# camera that only turns is the same case. Below, the same made-up scene filmed four ways. Depth errors are means of
+# |predicted / true - 1| after one scale a clip; rotation errors are against the truth. Beside each stands an answer that
+# knows nothing, one depth everywhere and a camera that never turns, because an easy clip makes every network look good.
 
 # %%
 from page4d.evaluate import score_clip
@@ -242,21 +296,29 @@ text = (
 )
 if not turned:
     text += (
-        "**This network does not find the camera's motion.** So a tripod costs it nothing, gathered still parts smear "
-        "in the viewer above, and the exported camera path must not be used."
+        "**This network does not find the camera's motion** on these clips. So a tripod costs it nothing, gathered "
+        "still parts may smear in the viewer above, and an exported camera path must not be trusted."
     )
 Markdown(text)
 
 # %% [markdown]
-# Other failures to expect: mirrors and windows, whose depth lies behind the glass; sky, which gets some depth;
-# rolling shutter and strong blur; frames with nothing in common; portrait clips, whose top and bottom the default
-# `crop` cuts away (`--mode pad` keeps them). A low confidence marks many of these: raise the viewer's slider.
+# Other failures to expect, and what to do about each:
+#
+# | what you see | why | what helps |
+# |---|---|---|
+# | rooms behind mirrors and windows | depth lies where the light comes from | leave them out of the cloud by hand |
+# | a dome instead of a sky | sky gets *some* depth | raise the viewer's confidence slider |
+# | walls that lean or wobble | rolling shutter, strong blur | film slower, in better light |
+# | two rooms through each other | frames with nothing in common | smaller steps, or two clips |
+# | heads and feet missing | portrait clips are cropped | `--mode pad` |
+# | all of it flat | no parallax | walk, do not turn |
 
 # %% [markdown]
 # ## Recap
 #
 # - Frames a half second apart, a camera that travels, something that stands still: that is a good clip.
-# - Lengths are in the network's unit until one distance is known.
+# - Parallax is $f b / z$: it needs a step, and a turn is not one.
+# - Lengths are in the network's unit until one distance is known; measure it large, near and across the view.
 # - Every export follows its tool's conventions and has the size of your file.
 #
 # ## Exercises
@@ -264,8 +326,6 @@ Markdown(text)
 # **1.** Which field of view does the network believe your camera has?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-import numpy as np
-
 width = prediction.images.shape[2]
 found = 2 * np.degrees(np.arctan(width / (2 * prediction.K[:, 0, 0])))
 print(f"{found.mean():.0f} degrees across, from {found.min():.0f} to {found.max():.0f}")
@@ -294,10 +354,33 @@ print(
 )
 
 # %% [markdown]
+# **4.** A tape measure is right, but each of the two predicted depths is off by 3 %, at random. How far is the factor off
+# for a distance of one metre across the view, and along it, five metres away?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+noise = 1 + 0.03 * np.random.default_rng(0).normal(size=(10_000, 2, 1))
+tapes = {"across": [[-0.5, 0, 5], [0.5, 0, 5]], "along": [[0, 0, 4.5], [0, 0, 5.5]]}
+for name, tape in tapes.items():
+    # A wrong depth moves the point along its own ray.
+    ends = noise * np.array(tape, float)
+    lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
+    print(f"{name}: the length scatters by {lengths.std():.1%}")
+
+# %% [markdown]
+# **5.** At how many frames do the released network's two kinds of work, global attention among all frames and all that grows
+# with their number, cost the same, if a frame costs 3 TFLOP outside of global attention's logits and sums?
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+per_frame = 3.0
+print(f"at {per_frame / (tokens**2 * work):.0f} frames")
+# n * per_frame = (n * tokens)^2 * work. Below that number frames are cheap, above it they are dear.
+
+# %% [markdown]
 # ## Further reading
 #
-# {cite:t}`schoenberger2016colmap` for what other tools expect of cameras; {cite:t}`li2025megasam` and
-# {cite:t}`kopf2021robustcvd` optimize over the whole video where this network predicts it in one pass.
+# {cite:t}`schoenberger2016colmap` for what other tools expect of cameras and {cite:t}`hartley2004multiview` for parallax
+# and scale in two views; {cite:t}`li2025megasam` and {cite:t}`kopf2021robustcvd` optimize over the whole video where
+# this network predicts it in one pass, and {cite:t}`deng2025vggtlong` joins passes to films of any length.
 
 # %% tags=["remove-cell"]
 import shutil
