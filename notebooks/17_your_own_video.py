@@ -76,7 +76,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # A step of two centimetres, a handheld tremor, parts the two by a couple of pixels, which is little beside the 14 pixels of
-# a patch. Half a metre gives a clear answer. At a metre what is near has moved by the better part of half the picture, and what
+# a patch. Half a metre gives a clear answer. At a metre what is near has moved by a good part of the picture, and what
 # both frames share begins to run out. Between these lies the good step: about a tenth to a fourth of the distance to
 # what you film, which for a room is a slow pace. The default reads five frames a second and twelve in all.
 
