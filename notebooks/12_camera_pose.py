@@ -219,7 +219,7 @@ told("long_line", chance.loc["straight on", 50])
 # With four frames, positions drawn at random leave {glue:text}`short_random` of the spread, and a camera that goes
 # straight on {glue:text}`short_line`; with fifty it is {glue:text}`long_random` and {glue:text}`long_line`. The random
 # guess is soon found out. The straight one is not: a path has a direction, whatever it is, and a line laid along it
-# explains most of the spread. So an ATE means little by itself. It means something beside these two, on the same clips.
+# takes a good part of the spread away. So an ATE means little by itself. It means something beside these two, on the same clips.
 #
 # ## The networks
 #
