@@ -22,7 +22,7 @@
 # stands still, into trusted and distrusted pixels, and, on one pair of photographs, into a picture of the error.
 #
 # **You will learn** how the depth error splits into moving and still pixels, how a sparsification curve is read, and
-# what its area (AUSE) says; and how small networks that saw nothing but a synthetic world do on a photograph.
+# what its area (AUSE) says; whether more frames mean less error; and how small networks that saw nothing but a synthetic world do on a photograph.
 #
 # **Needs**: 1 GB of memory and a minute on any computer for the built-in networks on synthetic scenes. On Sintel, flow,
 # depth and cameras together tell what moves:
@@ -279,17 +279,75 @@ for axis, title in zip(axes, ("photograph", "measured", "predicted"), strict=Tru
 # What the networks say of the two cameras of this pair, beside a camera that never moves and beside classical matching of
 # points, stands on their model cards.
 #
-# ## What it costs
+# ## How many frames, how far apart?
 #
-# The columns *s* and *GiB* of every table are seconds and the largest memory of a sequence. How both and the error change
-# with the number of frames is one command:
+# More frames mean more views of the same wall, and should mean less error. They also reach over more time, in which
+# the camera goes further away from what it saw first, while one scale still has to fit all of them. Which of the two wins
+# is one command, and its result for the built-in network comes with the package: the same sequences, their first 2 to 32
+# frames, of every frame, every second, every fourth.
+
+# %%
+import json
+
+from page4d.evaluate import stored_results
+
+stored = json.loads((stored_results("speed") / "density.json").read_text())
+density = pd.DataFrame(stored["rows"])
+density["reach"] = (density["frames"] - 1) * density["every"]
+print(stored["about"]["command"])
+print(f"{stored['about']['machine']}, {stored['about']['date']}")
+
+# %% mystnb={"figure": {"caption": "Depth error of the built-in network under one scale for each clip, over the number of frames (left) and over the reach from the first to the last (right). One curve a frame rate; bands are 95 % intervals over the sequences.", "name": "fig-density"}} tags=["hide-input"]
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
+for axis, over in zip(axes, ("frames", "reach"), strict=True):
+    for every, part in density.groupby("every"):
+        name = "every frame" if every == 1 else f"one frame of {every}"
+        (line,) = axis.plot(part[over], part["AbsRel"], "o-", ms=4, label=name)
+        ends = part["AbsRel low"], part["AbsRel high"]
+        axis.fill_between(part[over], *ends, color=line.get_color(), alpha=0.12, lw=0)
+    axis.set_xscale("log", base=2)
+    ticks = [
+        2**k for k in range(7) if density[over].min() <= 2**k <= density[over].max()
+    ]
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+axes[0].set(xlabel="frames", ylabel="AbsRel", ylim=(0, None))
+axes[1].set(xlabel="reach, in frames of the film")
+legend = axes[0].legend(fontsize=8)
+
+# %% tags=["remove-input"]
+full = density[density["every"] == 1]
+few, many = full.iloc[0], full.iloc[-1]
+apart = (
+    few["AbsRel high"] < many["AbsRel low"] or many["AbsRel high"] < few["AbsRel low"]
+)
+alike = []
+for column in ("frames", "reach"):
+    ranks = density[[column, "AbsRel"]].rank().corr().iloc[0, 1]
+    alike.append(
+        f"{ranks:.2f} with the {'number of frames' if column == 'frames' else column}"
+    )
+word = "are apart" if apart else "overlap"
+Markdown(
+    f"From {few['frames']:.0f} to {many['frames']:.0f} neighbouring frames the error goes from {few['AbsRel']:.3f} to "
+    f"{many['AbsRel']:.3f}, and the intervals of the two {word}. Over all settings its rank correlation is "
+    + " and ".join(alike)
+    + f". A sequence of {many['frames']:.0f} frames took {many['s']:.0f} seconds, one of {few['frames']:.0f} took "
+    f"{few['s']:.1f}."
+)
+
+# %% [markdown]
+# Read the right panel against the left one. Where curves of different frame rates lie on each other over the *reach*, it is
+# the time that a clip spans that the error follows, and packing more frames into the same time buys nothing. With so few
+# sequences the bands are wide, and since all settings share their sequences, the bands of two settings rise and fall
+# together: overlap is no proof of equality. For your own network and data:
 #
 # ```bash
 # page4d evaluate density benchmark=videodepth-sintel root=data/sintel weights=mask density.frames=[2,4,8,16,32]
 # page4d evaluate table out=evaluation against=vggt
 # ```
 #
-# The second prints every model beside one, paired over sequences, with intervals and a verdict in words.
+# The second prints every model beside one, paired over sequences, with intervals and a verdict in words. The columns *s* and
+# *GiB* of every table are seconds and the largest memory of a sequence.
 #
 # ## Recap
 #
