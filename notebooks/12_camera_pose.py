@@ -145,16 +145,18 @@ told("outlier_median", float(np.median(seen["one outlier"].per_pose)), 3)
 # ([notation](../notation.md)), with positions $\mathbf{c}_i$ and $\hat{\mathbf{c}}_i$. The similarity $T$ has a closed
 # form {cite}`umeyama1991`, in which only positions take part:
 #
-# $$ T = \arg\min_{s, R, \mathbf{t}} \sum_i \lVert s R\,\hat{\mathbf{c}}_i + \mathbf{t} - \mathbf{c}_i \rVert^2,
-#    \qquad \text{ATE} = \sqrt{\tfrac1n \textstyle\sum_i \lVert T\hat{\mathbf{c}}_i - \mathbf{c}_i \rVert^2} . $$
+# $$ \begin{aligned}
+#    T &= \arg\min_{s, R, \mathbf{t}} \sum_i \lVert s R\,\hat{\mathbf{c}}_i + \mathbf{t} - \mathbf{c}_i \rVert^2, \\
+#    \text{ATE} &= \sqrt{\tfrac1n \textstyle\sum_i \lVert T\hat{\mathbf{c}}_i - \mathbf{c}_i \rVert^2} .
+#    \end{aligned} $$
 #
 # RPE compares each step with the true one. With $P_i$ after the alignment,
 #
-# $$ F_i = (G_i^{-1} G_{i+1})^{-1} (P_i^{-1} P_{i+1}), \qquad i = 1, \dots, n - 1 , $$
+# $$ F_i = (G_i^{-1} G_{i+1})^{-1} (P_i^{-1} P_{i+1}) $$
 #
-# is the motion that is left when the predicted step is taken back by the true one, the identity if both agree. RPE t is
-# the root mean square of the lengths of its translations, RPE r that of its rotation angles. Both go back to the
-# benchmark of {cite:t}`sturm2012tum`, and evo {cite}`grupp2017evo` computes all three here.
+# for $i = 1, \dots, n - 1$ is the motion that is left when the predicted step is taken back by the true one, the
+# identity if both agree. RPE t is the root mean square of the lengths of its translations, RPE r that of its rotation
+# angles. Both go back to the benchmark of {cite:t}`sturm2012tum`, and evo {cite}`grupp2017evo` computes all three here.
 #
 # Two consequences are easily overlooked. ATE and RPE t have the unit of the truth: metres for TUM, whatever the film's
 # makers called one for Sintel, so they do not compare across data sets. And a step is the time between two frames: the
@@ -165,7 +167,10 @@ told("outlier_median", float(np.median(seen["one outlier"].per_pose)), 3)
 # Write $\sigma$ for the spread of the true positions about their mean, the root mean square distance. The minimum above
 # can be written down:
 #
-# $$ \text{ATE} = \sigma \sqrt{1 - \rho^2}, \qquad \text{spread of the aligned estimate} = \rho\,\sigma , $$
+# $$ \begin{aligned}
+#    \text{ATE} &= \sigma \sqrt{1 - \rho^2}, \\
+#    \text{spread of the aligned estimate} &= \rho\,\sigma ,
+#    \end{aligned} $$
 #
 # where $\rho$, between 0 and 1, is the correlation of the two trajectories after the best rotation. It reads like any
 # correlation. With $\rho = 1$ only scale and axes differed; with $\rho = 0$ the best scale is zero, the estimate is

@@ -311,7 +311,7 @@ if effects:
 Markdown(text)
 
 # %% [markdown]
-# A result at another size is neither a proof nor a refutation. These networks are hundreds of times smaller than the
+# A result at another size is neither a proof nor a refutation. These networks are some two hundred times smaller than the
 # paper's, their world is made of rooms and boxes, their training lasts minutes; the mechanism may need a network that knows
 # enough about the world to tell a walker from a wall. What the study does show is what a fair comparison takes: one start,
 # one difference, the same sequences, more than one seed, and a size below which a difference is called none, settled
