@@ -280,7 +280,7 @@ def over_seeds(variant):
 paper = (table / table.loc["middle layers"] - 1).mean(axis=1)
 rows, effects = {}, {}
 for title, variant in ARMS.items():
-    told = {"paper, change of AbsRel (quoted, mean of 3)": f"{paper[title]:+.1%}"}
+    told = {"paper, change of AbsRel (quoted, mean of 3)": f"{paper[title]:+z.1%}"}
     if {variant, "middle"} <= study.keys():
         effects[title] = effect(over_seeds(variant), over_seeds("middle"), "abs_rel")
         seeds = [average_of(part, "abs_rel") for part in study[variant]]
@@ -297,11 +297,11 @@ if effects:
     words = {
         "better": "the mask improves depth",
         "worse": "the mask harms depth",
-        "none": "the mask makes no difference to depth",
+        "none": "the mask does not change depth",
         "undecided": "the study does not decide about the mask",
     }
-    text = f"In our study {words[mask.verdict]} ({mask}), where the paper quotes {paper['with mask']:+.1%}. "
-    text += f"Training the whole model instead of the middle layers: {whole}, where the paper quotes {paper['whole model']:+.1%}."
+    text = f"In our study {words[mask.verdict]}: {mask}, where the paper quotes {paper['with mask']:+z.1%}. "
+    text += f"Training the whole model instead of the middle layers: {whole}, where the paper quotes {paper['whole model']:+z.1%}."
     agree = (mask.verdict == "better") == (paper["with mask"] < -0.02)
     text += (
         " The finding about the mask is "
