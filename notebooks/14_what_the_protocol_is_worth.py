@@ -378,7 +378,7 @@ change.rename("change of AbsRel without this sequence").round(4).to_frame()
 # %%
 from page4d.evaluate import quoted_rows, quoted_table
 
-quoted_table(quoted_rows("vggt elsewhere")).round(3)
+quoted_table(quoted_rows("vggt elsewhere")).round(3).fillna("")
 
 # %% [markdown]
 # A planted network of about the depth error that other papers report for VGGT on Bonn, scored in both ways:

@@ -31,7 +31,7 @@ from page4d.book.chapters import (
 )
 from page4d.book.parameters import check_cells, check_parameters, in_one_line
 from page4d.book.site import external_references, only_chapters, status_page
-from page4d.book.sphinx import figure_html, labelled
+from page4d.book.sphinx import figure_html, labelled, mended_table
 from page4d.book.weight import icons_of, keep_icons
 from page4d.cli import main
 from page4d.schema import Notice, UserError
@@ -267,6 +267,13 @@ def test_a_figure_is_called_what_its_caption_says() -> None:
     assert labelled(named, "words") == named
     html = labelled(figure_html({"data": []}), 'a "caption"')
     assert 'aria-label="a &quot;caption&quot;"' in html
+
+
+def test_a_table_marks_phrases_and_has_no_empty_head() -> None:
+    phrase = "measured 2026-11-27 on cpu, n = 8/8"
+    table = f"<tr><th></th><th>status</th></tr><tr><td>0.163</td><td>{phrase}</td></tr>"
+    mended = f'<tr><td></td><th>status</th></tr><tr><td>0.163</td><td class="page4d-phrase">{phrase}</td></tr>'
+    assert mended_table(table) == mended
 
 
 def test_a_figure_cannot_end_its_own_element() -> None:

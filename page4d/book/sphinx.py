@@ -11,6 +11,7 @@ import hashlib
 import html
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ MATHJAX = "tex-svg-full.js"  # SVG output carries its glyphs along: no font file
 DEFAULT_HEIGHT_PX = 480
 WIDE_PX = 800
 UNNAMED = "interactive figure"
+LONG_CELL = re.compile(r"<td>(?=[^<]{25})")
+"""The start of a table's cell that holds a phrase, not a number or a name."""
 
 
 class PlotlyRenderer:
@@ -160,11 +163,20 @@ def dark_drawings(notebook: Path) -> dict[str, bytes]:
     }
 
 
-def free_empty_heads(_app: Sphinx, doctree: nodes.document) -> None:
-    """Make the empty corner of a table a plain cell: a head without words tells a screen reader nothing."""
+def mend_tables(_app: Sphinx, doctree: nodes.document) -> None:
+    """Make the tables of outputs fit for every reader."""
     for raw in list(doctree.findall(nodes.raw)):
-        if raw.get("format") == "html" and "<th></th>" in raw.astext():
-            raw.parent.replace(raw, nodes.raw("", raw.astext().replace("<th></th>", "<td></td>"), **raw.attributes))
+        if raw.get("format") == "html" and "<td>" in raw.astext():
+            raw.parent.replace(raw, nodes.raw("", mended_table(raw.astext()), **raw.attributes))
+
+
+def mended_table(content: str) -> str:
+    """A table whose empty corner is a plain cell, and whose cells with a phrase are marked.
+
+    Note:    a head without words tells a screen reader nothing; a narrow screen would squeeze a phrase into a column
+             of single words.
+    """
+    return LONG_CELL.sub('<td class="page4d-phrase">', content.replace("<th></th>", "<td></td>"))
 
 
 def offer_script(
@@ -198,7 +210,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("build-finished", copy_scripts)
     app.connect("doctree-read", describe_pictures)
     app.connect("doctree-read", offer_dark_pictures)
-    app.connect("doctree-read", free_empty_heads)
+    app.connect("doctree-read", mend_tables)
     app.connect("html-page-context", offer_script, priority=900)
     app.connect("html-page-context", drop_live_code_scripts, priority=900)
     app.connect("html-page-context", drop_mathjax_without_formulas, priority=900)
