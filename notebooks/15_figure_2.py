@@ -264,7 +264,7 @@ above = {
     f"{name} {kind}": int((np.abs(mean - 0.5) > bar.max()).sum())
     for (name, kind), (mean, _, _) in curves.items()
 }
-depth = len(mean)
+depth = networks["VGGT"].config.depth
 Markdown(
     f"The strongest of these, *{bar.idxmax()}*, is {bar.max():.2f} from chance. Further from chance than that are, of "
     f"{depth} layers each: "
