@@ -361,9 +361,9 @@ hardest = int(exact_rows["IoU"].idxmin())
 made = split_clip("dynamic-test", hardest, height=size, width=size, frames=frames)
 print(f"clip {hardest}: IoU {exact_rows['IoU'][hardest]:.2f}", end=", ")
 print(f"{made.moving.float().mean():.1%} of its pixels move")
-figure = contact_sheet(
-    [Row(made.images[:4]), Row(made.moving[:4].float(), cmap="gray")]
-)
+pictures = made.images[:4].permute(0, 2, 3, 1).numpy()
+moves = Row(made.moving[:4].numpy() * 1.0, "moves", "", "gray", (0, 1))
+figure = contact_sheet([Row(pictures, "image"), moves])
 
 # %% [markdown]
 # **2.** Why is an IoU of 0 possible beside an AUC near 1?
