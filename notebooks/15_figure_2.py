@@ -243,8 +243,8 @@ Markdown(text)
 # layer that looks best.
 #
 # The same question can be put to maps that need no network at all. Things that stand on the floor are low in the
-# picture; lit bodies are brighter than walls; textured ones have more contrast within a patch. Each of these is a map,
-# and each has an AUC on the same clips.
+# picture; bodies may be brighter or darker than walls; textured ones have more contrast within a patch. Each of these is
+# a map, and each has an AUC on the same clips.
 
 # %% tags=["hide-input"]
 trivial = pd.DataFrame(plain).dropna()
