@@ -109,8 +109,9 @@ import page4d
 
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 size, patch = model.config.img_size, model.config.patch_size
+rate = fps if Path(video).is_file() else None  # a folder of pictures has no times
 frames = page4d.load_frames(
-    video, page4d.FrameOptions("crop", size, patch, fps, max_frames)
+    video, page4d.FrameOptions("crop", size, patch, rate, max_frames)
 )
 prediction = page4d.predict(model, frames)
 
