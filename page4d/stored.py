@@ -5,6 +5,9 @@ is written can be read at any moment, and a run that was killed goes on behind t
 
     film.json                          format, what made it, and whether the film is finished
     frames_000000_000031.npz           a Prediction of frames 0 to 31; the next file goes on with frame 32
+
+Where loops were closed (format 2), film.json holds a similarity for every part too, which takes what the part's file
+says into the corrected world. Files are not written again: a film is corrected in the moment in which it is finished.
 """
 
 from __future__ import annotations
@@ -12,15 +15,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from page4d.moves import Move
 from page4d.schema import MALFORMED, Prediction, UserError, atomic_write, concatenated, read_header
 
-FILM_FORMAT = 1
+FILM_FORMATS = (1, 2)  # 2 has moves, which a reader of 1 would not know of
 FILM_FILE = "film.json"
 FILM_FOLDER = "prediction"  # of a film, in the folder that `page4d predict` makes
 _PART = re.compile(r"frames_(\d+)_(\d+)\.npz")
@@ -33,6 +37,12 @@ class StoredPart:
     path: Path
     first: int
     end: int
+    move: Move | None = None
+
+    def load(self) -> Prediction:
+        """The part in the film's world, whole."""
+        stored = Prediction.load(self.path)
+        return stored if self.move is None else self.move(stored)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,8 @@ class StoredPrediction:
             header = read_header(path)
             return cls(path, (StoredPart(path, 0, len(header["frame_names"])),), header["meta"])
         film = read_film_file(path)
-        return cls(path, tuple(_parts_in(path)), film["meta"], film["finished"])
+        parts = tuple(_parts_in(path))
+        return cls(path, _moved(path, parts, film["moves"]), film["meta"], film["finished"])
 
     def __len__(self) -> int:
         return self.files[-1].end if self.files else 0
@@ -75,14 +86,14 @@ class StoredPrediction:
         low, high = min(wanted[0], wanted[-1]), max(wanted[0], wanted[-1])
         read = [part for part in self.files if part.first <= high and part.end > low]
         # Each part is cut before the next is read: what was asked for is all that stays in memory.
-        pieces = [Prediction.load(p.path)[max(low - p.first, 0) : high + 1 - p.first] for p in read]
+        pieces = [p.load()[max(low - p.first, 0) : high + 1 - p.first] for p in read]
         meta = self._meta_with(piece.meta for piece in pieces)
         return replace(concatenated(pieces)[:: wanted.step], meta=meta)
 
     def parts(self) -> Iterator[Prediction]:
-        """One part after the other, each as it is stored."""
+        """One part after the other."""
         for part in self.files:
-            yield Prediction.load(part.path)
+            yield part.load()
 
     def load(self) -> Prediction:
         """All frames in memory."""
@@ -132,8 +143,20 @@ def _parts_in(folder: Path) -> Iterator[StoredPart]:
         end = part.end
 
 
+def _moved(folder: Path, parts: tuple[StoredPart, ...], moves: list[Move]) -> tuple[StoredPart, ...]:
+    """The parts with what brings each into the film's world.
+
+    Raises:  UserError unless there is a move for each of them, or none at all.
+    """
+    if not moves:
+        return parts
+    if len(moves) != len(parts):
+        raise UserError(f"{folder / FILM_FILE} moves {len(moves)} parts, the folder has {len(parts)}; predict again")
+    return tuple(replace(part, move=move) for part, move in zip(parts, moves, strict=True))
+
+
 def read_film_file(folder: Path) -> dict[str, Any]:
-    """What a film's folder says of itself: format, meta, finished.
+    """What a film's folder says of itself: meta, finished, moves.
 
     Raises:  UserError if it is not a film's folder, or of another format version.
     """
@@ -143,16 +166,20 @@ def read_film_file(folder: Path) -> dict[str, Any]:
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         version, meta, finished = stored["format"], dict(stored["meta"]), bool(stored["finished"])
+        moves = [Move.of(move) for move in stored.get("moves", [])]
     except (OSError, *MALFORMED) as error:
         raise UserError(f"{path} is damaged ({error}); predict again") from error
-    if version != FILM_FORMAT:
-        raise UserError(f"{path} has film format {version}, this page4d reads {FILM_FORMAT}; predict again")
-    return {"meta": meta, "finished": finished}
+    if version not in FILM_FORMATS:
+        known = " and ".join(map(str, FILM_FORMATS))
+        raise UserError(f"{path} has film format {version}, this page4d reads {known}; predict again")
+    return {"meta": meta, "finished": finished, "moves": moves}
 
 
-def write_film_file(folder: Path, meta: Mapping[str, Any], finished: bool) -> None:
-    """Say what a film is made with, and whether all of it is there."""
-    stored = {"format": FILM_FORMAT, "finished": finished, "meta": dict(meta)}
+def write_film_file(folder: Path, meta: Mapping[str, Any], finished: bool, moves: Sequence[Move] = ()) -> None:
+    """Say what a film is made with, whether all of it is there, and where loops moved its parts."""
+    stored: dict[str, Any] = {"format": 2 if moves else 1, "finished": finished, "meta": dict(meta)}
+    if moves:
+        stored["moves"] = [move.record() for move in moves]
     with atomic_write(folder / FILM_FILE, "w") as stream:
         json.dump(stored, stream, indent=1)
 

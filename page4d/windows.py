@@ -8,10 +8,11 @@ ratios, which noise on both sides leaves where it is, and the rigid motion is fi
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -35,11 +36,13 @@ class Windows:
     """Long clips in parts: `frames` at a time, each part sharing `overlap` frames with the one before.
 
     Note:    parts are joined one after the other, so errors of scale and pose add up along the clip; one pass over all
-             frames is better wherever it fits into memory.
+             frames is better wherever it fits into memory. With `loops` places that the camera comes back to are
+             looked for, and what does not fit there is shared out over all joins (`page4d.loops`).
     """
 
     frames: int = 32
     overlap: int = 4
+    loops: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.overlap < self.frames:
@@ -56,6 +59,15 @@ class Windows:
         """First frames of the windows over `total` frames; the last window ends with the clip."""
         last = max(total - self.frames, 0)
         return [*range(0, last, self.step), last]
+
+    def new_frames(self, total: int) -> list[range]:
+        """The frames of `total` that each window adds to those before it."""
+        ends = [0, *(min(start + self.frames, total) for start in self.starts(total))]
+        return [range(begin, end) for begin, end in itertools.pairwise(ends)]
+
+    def record(self) -> dict[str, Any]:
+        """What a Prediction's meta says of it; loops only where they were asked for."""
+        return {name: value for name, value in asdict(self).items() if name != "loops" or value}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import Similarity
+from page4d.moves import Move
 from page4d.schema import Prediction, UserError
 
 # Shorter than this, the mean of the cameras' upward directions says nothing.
@@ -16,23 +17,14 @@ LEAST_UP_AGREEMENT = 0.5
 
 
 def moved(part: Prediction, to_other: Similarity) -> Prediction:
-    """A prediction in another world: lengths times the scale, cameras, depth and points by one similarity.
-
-    Note:    with x' = s R x + t a camera [Rc | tc] becomes [Rc R^T | s tc - Rc R^T t].
-    """
-    scale = float(to_other.scale)
-    pose = torch.from_numpy(part.cam_from_world).double()
-    rotation = pose[:, :, :3] @ to_other.rotation.mT
-    translation = scale * pose[:, :, 3] - rotation @ to_other.translation
-    cam_from_world = torch.cat((rotation, translation[..., None]), -1).float().numpy()
-    depth = np.asarray(part.depth * scale, np.float32)
-    points = None if part.points is None else _moved_points(part.points, to_other)
-    return replace(part, cam_from_world=cam_from_world, depth=depth, points=points)
+    """A prediction in another world: lengths times the scale, cameras, depth and points by one similarity."""
+    return move_of(to_other)(part)
 
 
-def _moved_points(points: NDArray[np.float32], to_other: Similarity) -> NDArray[np.float32]:
-    flat = torch.from_numpy(points).double().reshape(-1, 3)
-    return to_other.apply(flat).reshape(points.shape).float().numpy()
+def move_of(similarity: Similarity) -> Move:
+    """A similarity as Predictions and their files take it."""
+    rotation, translation = (values.double().numpy() for values in similarity[1:])
+    return Move(float(similarity.scale), rotation, translation)
 
 
 def levelled(prediction: Prediction) -> Prediction:
