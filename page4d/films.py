@@ -6,7 +6,7 @@ import errno
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from page4d.inference import predict
+from page4d.inference import mixed_by, predict
 from page4d.io.images import LoadedImages
+from page4d.loops import Mixed, loops_of, moves_of
 from page4d.model.precision import Precision
+from page4d.moves import Move
 from page4d.schema import UserError
 from page4d.stored import FILM_FILE, StoredPrediction, part_path, write_film_file
 from page4d.windows import Joiner, Windows, warn_of_joins
@@ -41,11 +43,12 @@ def predict_film(
 
     Note:    peak memory and time per frame do not depend on the film's length. `settings` say what was asked for: they
              stand in the film's meta, and a run goes on only with the same. `on_window` hears how many frames are done.
+             Loops are closed when all windows are there; a run killed in it begins with that again.
     Raises:  UserError as `predict`, for a folder that holds another film, and where the disk is full: what was written
              stays readable, and the same call goes on from there.
     """
     reader = frames_at_hand(frames_from) if isinstance(frames_from, LoadedImages) else frames_from
-    asked = _as_stored(dict(settings or {}) | {"windows": asdict(windows)})
+    asked = _as_stored(dict(settings or {}) | {"windows": windows.record()})
     folder.mkdir(parents=True, exist_ok=True)
     done = _begun(folder, asked)
     if done is not None and done.finished:
@@ -64,10 +67,21 @@ def predict_film(
             on_window(end)
     if meta is None:
         raise UserError("the film has no frame; there is nothing to predict")
-    write_film_file(folder, meta, finished=True)
+    moves: list[Move] = []
+    if windows.loops:
+        found, moves = _loops(StoredPrediction.open(folder), windows, mixed_by(model, device, precision))
+        meta = dict(meta) | {"loops": found}
+    # One file says that the film is whole and where its parts lie: it is never half corrected.
+    write_film_file(folder, meta, finished=True, moves=moves)
     film = StoredPrediction.open(folder)
     warn_of_joins(film.meta.get("joins", []))
     return film
+
+
+def _loops(film: StoredPrediction, windows: Windows, mixed: Mixed) -> tuple[list[dict[str, Any]], list[Move]]:
+    """What was found, for the film's meta, and what takes each part into the corrected world."""
+    loops = loops_of(film, windows, mixed)
+    return [loop.record() for loop in loops], moves_of(film, windows, film.meta.get("joins", []), loops)
 
 
 def _where_it_stands(done: StoredPrediction | None, windows: Windows) -> tuple[Joiner, int, int, int]:

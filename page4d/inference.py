@@ -18,6 +18,7 @@ from page4d.io.fitting import Mode
 from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
 from page4d.io.pictures import ImageSource
+from page4d.loops import Mixed, with_loops_closed
 from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
 from page4d.model.layers import Block
 from page4d.model.memory import ForwardPass, what_fits
@@ -31,7 +32,7 @@ from page4d.model.precision import (
     products_in,
     tf32_convolutions,
 )
-from page4d.schema import Prediction, UserError
+from page4d.schema import Prediction, UserError, concatenated
 from page4d.version import code_revision
 from page4d.windows import Windows, join_windows
 
@@ -79,7 +80,22 @@ def predict(
         return _one_pass(caller, frames, products, meta)
     starts = windows.starts(len(frames))
     parts = [_one_pass(caller, frames[i : i + windows.frames], products, meta) for i in starts]
-    return join_windows(parts, starts, meta | {"windows": asdict(windows)})
+    joined = join_windows(parts, starts, meta | {"windows": windows.record()})
+    if not windows.loops:
+        return joined
+    closed, loops = with_loops_closed(joined, windows, joined.meta.get("joins", []), mixed_by(model, device, precision))
+    return replace(closed, meta=joined.meta | {"loops": [loop.record() for loop in loops]})
+
+
+def mixed_by(model: nn.Module, device: torch.device | str | None, precision: Precision | None) -> Mixed:
+    """What predicts a mixed window of two visits to one place, from the pictures that their Predictions hold."""
+
+    def mixed(earlier: Prediction, later: Prediction) -> Prediction:
+        both = concatenated((earlier, later))
+        images = torch.from_numpy(both.images).permute(0, 3, 1, 2).float() / 255
+        return predict(model, images.contiguous(), device=device, precision=precision)
+
+    return mixed
 
 
 def _one_pass(caller: nn.Module, frames: LoadedImages, products: torch.dtype, meta: dict[str, Any]) -> Prediction:

@@ -11,7 +11,6 @@ picture both have to agree, and either visit has to fit the film.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -79,7 +78,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Loop:
-    """A candidate that was looked at: its agreement, and where it holds how the later visit lies in the earlier's world.
+    """A candidate that was looked at, and where it holds what takes the later visit to where the earlier one was.
 
     Units:   residual as of `page4d.windows.Join`, the worse of the two visits.
     """
@@ -193,8 +192,9 @@ def agreement_of(one: Prediction, other: Prediction) -> Agreement:
         return nothing
     pixel, depth = _in_other(one, other, row, column)
     height, width = one.size_hw
-    inside = (depth > 0) & (pixel >= 0).all(1) & (pixel[:, 0] < width) & (pixel[:, 1] < height)
-    at_row, at_column = pixel[inside, 1], pixel[inside, 0]
+    in_picture = (pixel >= 0) & (pixel < (width, height))
+    inside = in_picture.all(1) & (depth > 0)
+    at_column, at_row = pixel[inside].T
     told = other.depth[0, at_row, at_column]
     agrees = np.abs(told - depth[inside]) < AGREES * depth[inside]
     if not agrees.any():
@@ -206,10 +206,12 @@ def agreement_of(one: Prediction, other: Prediction) -> Agreement:
 
 def _confident(frame: Prediction) -> NDArray[np.bool_]:
     """The half of a frame's points that the network is surer of."""
-    has = np.isfinite(frame.depth[0]) & (frame.depth[0] > 0)
+    has: NDArray[np.bool_] = np.isfinite(frame.depth[0]) & (frame.depth[0] > 0)
     if not has.any():
         return has
-    return np.asarray(has & (frame.depth_conf[0] >= np.median(frame.depth_conf[0][has])))
+    sure = frame.depth_conf[0]
+    confident: NDArray[np.bool_] = has & (sure >= np.median(sure[has]))
+    return confident
 
 
 def _in_other(
@@ -218,11 +220,10 @@ def _in_other(
     """The nearest pixel (N, 2), x and y, and the depth (N,) of one frame's points in the other frame."""
     depth = torch.from_numpy(one.depth[0, row, column]).double()
     pixels = torch.from_numpy(np.stack((column, row), -1)).double()
-    K, pose = (torch.from_numpy(values[0]).double() for values in (one.K, one.cam_from_world))
-    world = transform(invert(pose), unproject_pixels(pixels, depth, K))
-    other_K, other_pose = (torch.from_numpy(values[0]).double() for values in (other.K, other.cam_from_world))
-    seen = transform(other_pose, world)
-    xy, z = project(seen, other_K)
+    local = unproject_pixels(pixels, depth, torch.from_numpy(one.K[0]).double())
+    world = transform(invert(torch.from_numpy(one.cam_from_world[0]).double()), local)
+    seen = transform(torch.from_numpy(other.cam_from_world[0]).double(), world)
+    xy, z = project(seen, torch.from_numpy(other.K[0]).double())
     # A point at the other camera's own place lies nowhere in its picture.
     xy = torch.nan_to_num(xy, nan=-1.0).clamp(-1, max(other.size_hw))
     return xy.round().long().numpy(), z.numpy()

@@ -59,6 +59,19 @@ def test_a_film_is_written_in_parts_and_read_by_all(
     assert "expected A:B or A:B:N" in capsys.readouterr().err
 
 
+def test_loops_are_looked_for_and_said(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(video, "--out", tmp_path / "one", "--loops") == 2
+    assert "--loops is for windows, one pass needs none; give --window too" in capsys.readouterr().err
+    assert predict(video, "--out", tmp_path / "film", "--window", 2, "--overlap", 1, "--loops") == 0
+    said = capsys.readouterr().out
+    film = Prediction.open(tmp_path / "film" / "prediction")
+    looked_at = film.meta["loops"]
+    closed = sum(loop["closed"] for loop in looked_at)
+    words = f"{closed} loops were closed" if closed else "no loop was closed"
+    assert f"{words}, of {len(looked_at)} looked at" in said
+    assert film.meta["windows"]["loops"] is True
+
+
 def test_a_film_that_was_cut_off_is_gone_on_with(
     video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -60,7 +60,20 @@ def run_film(args: argparse.Namespace, network: PAGE4D | None, windows: Windows)
     points = write_film_outputs(film, args)
     height, width = film[:1].size_hw
     print(f"{args.out}: {len(film)} frames of {height} x {width} px in {len(film.files)} parts, {points} points")
+    if windows.loops:
+        print(_loops_said(film))
     return 0
+
+
+def _loops_said(film: StoredPrediction) -> str:
+    """How many places were found again, and what came of it."""
+    looked_at = film.about["loops"]
+    closed = sum(loop["closed"] for loop in looked_at)
+    if closed == 0:
+        return f"no loop was closed, of {len(looked_at)} looked at; nothing is changed"
+    return (
+        f"{closed} loops were closed, of {len(looked_at)} looked at; all {len(film.files)} parts are corrected by them"
+    )
 
 
 def _check_unknown(args: argparse.Namespace) -> None:

@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
     add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
+    add("--loops", action="store_true", help="with --window: find places that the film comes back to, and correct it")
     add(
         "--keyframes",
         type=keyframes,
@@ -168,7 +169,10 @@ def _windows(args: argparse.Namespace) -> Windows | None:
     from page4d.windows import Windows
 
     if args.window is not None:
-        return Windows(args.window, DEFAULT_OVERLAP if args.overlap is None else args.overlap)
+        overlap = DEFAULT_OVERLAP if args.overlap is None else args.overlap
+        return Windows(args.window, overlap, args.loops)
+    if args.loops:
+        raise UserError("--loops is for windows, one pass needs none; give --window too, or leave it out")
     if args.overlap is not None:
         raise UserError(f"--overlap {args.overlap} is for windows; give --window too, or leave it out")
     return None

@@ -107,6 +107,11 @@ def _surroundings(draw: Draw, config: WorldConfig) -> tuple[list[Body], Stage]:
     return walls, Stage(low, high, False)
 
 
+def stage_of(seed: int, config: WorldConfig) -> Stage:
+    """The bounds of a seed's scene, which `sample_scene` draws first."""
+    return _surroundings(Draw(seed), config)[1]
+
+
 def _camera(draw: Draw, config: WorldConfig, stage: Stage) -> Camera:
     if stage.outdoor:
         return camera_path(draw, config, np.array([-3.0, -2.4, -4.0]), np.array([3.0, -0.9, 8.0]))
