@@ -8,8 +8,8 @@
 A camera walks 1,000 frames in rounds through a room of the synthetic world, another room for every seed. Every window
 of 32 frames gets a scale of its own (0.5 to 2), its own world, noise on depth and outliers five times too far; then
 windows are joined with 4 shared frames each. A perfect join ends with the scale of its start (1) and the last camera
-where it was. "plain" is the least-squares similarity between the points that two windows share, "robust" is what page4d does, "robust
-with loops" what it does with `--loops`: mixed windows of two visits have errors of the same size.
+where it was. "plain" is the least-squares similarity between the points that two windows share, "robust" is what
+page4d does, "robust with loops" what it does with `--loops`: mixed windows of two visits have errors of the same size.
 """
 
 from __future__ import annotations
