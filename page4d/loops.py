@@ -25,7 +25,7 @@ from page4d.moves import Move
 from page4d.result.placed import move_of
 from page4d.result.pose_graph import Edge, after, inverse, optimized, similarity_between
 from page4d.schema import Prediction, concatenated
-from page4d.windows import AGREES, WARN_RESIDUAL, Windows, join_of
+from page4d.windows import AGREES, Windows, join_of
 
 SMALL_WH = (16, 12)  # of the picture by which a place is found again
 ALIKE = 0.6  # correlation of two small pictures from which on a mixed window is worth its time
@@ -172,7 +172,7 @@ def _looked_at(film: Film, found: Candidate, parts: Sequence[range], many: int, 
     agreement = agreement_of(halves[0][one : one + 1], halves[1][other : other + 1])
     joins = [join_of(visit, half) for visit, half in zip(visits, halves, strict=True)]
     residual = max(join.residual for join in joins)
-    fits = all(join.by == "points" and join.residual <= WARN_RESIDUAL for join in joins)
+    fits = all(join.by == "points" and join.agreement >= LEAST_DEPTH for join in joins)
     if not (fits and agreement.holds):
         return Loop(found, agreement, residual, None)
     return Loop(found, agreement, residual, after(joins[0].similarity, inverse(joins[1].similarity)))

@@ -128,7 +128,7 @@ def test_one_file_is_read_like_a_film(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "is damaged"), ('{"format": 2, "meta": {}, "finished": true}', "has film format 2"), ("[]", "is damaged")],
+    [("{", "is damaged"), ('{"format": 3, "meta": {}, "finished": true}', "has film format 3"), ("[]", "is damaged")],
 )
 def test_damaged_films_are_told(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / FILM_FILE).write_text(text)
