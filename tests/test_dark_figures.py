@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.core.formatters import DisplayFormatter
@@ -11,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from page4d.viz.dark import DARK_MIME, INK, dark_png, offer_dark
+from page4d.viz.dark import DARK_NOTE, INK, dark_png, offer_dark
 
 DARK_PAGE = "#14181e"  # the theme's ground in the dark
 
@@ -69,6 +70,14 @@ def test_a_shown_figure_brings_both_drawings() -> None:
     offer_dark(figure)
     formatter = DisplayFormatter()
     formatter.formatters["image/png"].for_type(Figure, lambda _figure: b"light")
-    data, _ = formatter.format(figure)
+    data, notes = formatter.format(figure)
     assert data["image/png"] == b"light"
-    assert data[DARK_MIME]
+    assert notes[DARK_NOTE]
+    assert set(data) <= {"image/png", "text/plain"}, "no kind that a reader would not know"
+
+
+def test_the_book_asks_for_dark_drawings() -> None:
+    from book_project import ROOT
+
+    settings = matplotlib.rc_params_from_file(ROOT / "book" / "matplotlibrc", use_default_template=False)
+    assert settings["figure.hooks"] == ["page4d.viz.dark:offer_dark"]

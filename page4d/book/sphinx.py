@@ -21,7 +21,7 @@ from docutils import nodes
 from PIL import Image
 
 from page4d.book.reference import docstring_in_rest, examples_in
-from page4d.viz.dark import DARK_MIME
+from page4d.viz.dark import DARK_NOTE
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -155,12 +155,11 @@ def dark_drawings(notebook: Path) -> dict[str, bytes]:
     if notebook.suffix != ".ipynb":
         return {}
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
-    both = [data for data in shown if DARK_MIME in data and "image/png" in data]
-    return {
-        hashlib.sha256(base64.b64decode("".join(data["image/png"]))).hexdigest(): base64.b64decode(data[DARK_MIME])
-        for data in both
-    }
+    shown = [output for cell in cells for output in cell.get("outputs", ())]
+    both = [output for output in shown if DARK_NOTE in output.get("metadata", {}) and "image/png" in output["data"]]
+    lights = [base64.b64decode("".join(output["data"]["image/png"])) for output in both]
+    darks = [base64.b64decode(output["metadata"][DARK_NOTE]) for output in both]
+    return {hashlib.sha256(light).hexdigest(): dark for light, dark in zip(lights, darks, strict=True)}
 
 
 def mend_tables(_app: Sphinx, doctree: nodes.document) -> None:

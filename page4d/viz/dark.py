@@ -1,7 +1,7 @@
 """A second drawing of each matplotlib figure for the dark theme: light ink on nothing, same curves, same pictures.
 
 `book/matplotlibrc` names `offer_dark` among matplotlib's hooks, so that chapters of the book need no word about it; a
-figure then shows its dark drawing beside the usual one, under a kind of its own that only the book's builder reads.
+figure then brings its dark drawing along, among the notes of its output, where only the book's builder looks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
-DARK_MIME = "application/vnd.page4d.dark+png"
+DARK_NOTE = "page4d_dark_png"
+"""The name of the dark drawing in an output's metadata; as a kind of data, every other reader would complain of it."""
 INK, SHADE = "#d9dde3", "#39404a"
 """What black becomes, and what a light grey ground becomes."""
 _GREY = 0.1  # a colour of less saturation has no hue that would mean something
@@ -30,8 +31,8 @@ _BLACK, _PALE = 0.45, 0.8
 def offer_dark(figure: Figure) -> None:
     """Let a figure that is shown in a notebook bring its dark drawing along."""
 
-    def bundle(**_kinds: Any) -> dict[str, str]:
-        return {DARK_MIME: base64.b64encode(dark_png(figure)).decode()}
+    def bundle(**_kinds: Any) -> tuple[dict[str, str], dict[str, str]]:
+        return {}, {DARK_NOTE: base64.b64encode(dark_png(figure)).decode()}
 
     # IPython asks an object for this method before its own formatters draw the usual picture.
     figure._repr_mimebundle_ = bundle  # type: ignore[attr-defined]
