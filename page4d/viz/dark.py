@@ -85,7 +85,7 @@ def _dark_colours(artist: Artist) -> Iterator[tuple[str, Any]]:
             if len(colour) != 1:
                 continue
             colour = colour[0]
-        told = _dark_colour(colour, ground=name == "facecolor")
+        told = _dark_colour(colour, ground=isinstance(artist, Patch))
         if told is not None:
             yield name, told
 
