@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import time
 from pathlib import Path
 
 import pandas as pd
 
 from page4d.cli import main as page4d
 from page4d.schema import UserError
-from page4d.version import code_revision
+from page4d.version import provenance
 
 RESULTS = Path(__file__).parent / "results" / "density.json"
 SETTINGS = {"sequences": 8, "world.frames": 63, "world.height": 112, "world.width": 112}
@@ -38,13 +35,7 @@ def main() -> None:
     if page4d([*COMMAND, f"out={args.folder}"]) != 0:
         raise UserError("the command failed for some sequences; see its last lines")
     (table,) = (args.folder / "tables").glob("density-*.csv")
-    about = {
-        "page4d": code_revision(),
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["page4d", *COMMAND]),
-    }
+    about = provenance() | {"command": " ".join(["page4d", *COMMAND])}
     rows = json.loads(pd.read_csv(table).to_json(orient="records"))
     args.out.write_text(json.dumps({"about": about, "rows": rows}, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -31,7 +29,7 @@ import torch
 from page4d import PAGE4D
 from page4d.films import predict_film
 from page4d.io.images import LoadedImages
-from page4d.version import code_revision
+from page4d.version import provenance
 from page4d.windows import Windows
 
 RESULTS = Path(__file__).parent / "results" / "films.json"
@@ -114,19 +112,10 @@ def killed_and_whole(total: int) -> dict[str, Any]:
         return about | {"frames": total, "same_bits": digest(whole) == digest(broken)}
 
 
-def provenance() -> dict[str, Any]:
+def made_with() -> dict[str, Any]:
     """What the figures were made with."""
-    return {
-        "page4d": code_revision(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "threads": torch.get_num_threads(),
-        "date": time.strftime("%Y-%m-%d"),
-        "window": [WINDOWS.frames, WINDOWS.overlap],
-        "size_px": [SIZE, SIZE],
-        "weights": "tiny",
-    }
+    window = {"window": [WINDOWS.frames, WINDOWS.overlap], "size_px": [SIZE, SIZE], "weights": "tiny"}
+    return provenance() | {"threads": torch.get_num_threads()} | window
 
 
 def main() -> None:
@@ -146,7 +135,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             rows.append(in_a_process("--one", str(total), "--folder", name))
         print(json.dumps(rows[-1]), flush=True)
-    stored: dict[str, Any] = {"about": provenance(), "rows": rows}
+    stored: dict[str, Any] = {"about": made_with(), "rows": rows}
     if args.kill:
         stored["killed"] = killed_and_whole(300)
         print(json.dumps(stored["killed"]))

@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -37,7 +35,7 @@ from page4d.result.exact import prediction_from_clip
 from page4d.result.placed import moved
 from page4d.result.planted import PlantedErrors, plant_errors
 from page4d.schema import Prediction, concatenated
-from page4d.version import code_revision
+from page4d.version import provenance
 from page4d.windows import Join, Windows, join_of
 from page4d.world import render_clip
 from page4d.world.walks import walk_in_rounds
@@ -195,19 +193,10 @@ def _scale_spread(film: Prediction, exact: Prediction) -> float:
     return float(f"{max(scales) / min(scales):.4g}")
 
 
-def provenance() -> dict[str, Any]:
+def made_with() -> dict[str, Any]:
     """What the figures were made with."""
-    return {
-        "page4d": code_revision(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "window": [WINDOWS.frames, WINDOWS.overlap],
-        "size_px": [WIDTH, HEIGHT],
-        "frames_a_round": ROUND,
-    }
+    window = {"window": [WINDOWS.frames, WINDOWS.overlap], "size_px": [WIDTH, HEIGHT], "frames_a_round": ROUND}
+    return provenance() | {"numpy": np.__version__} | window
 
 
 def main() -> None:
@@ -221,7 +210,7 @@ def main() -> None:
     stored: dict[str, Any] = {"rows": measure(args.seeds)}
     if args.network:
         stored["network"] = measure_network()
-    about = provenance() | {"cpu_seconds": round(time.process_time() - start, 1)}
+    about = made_with() | {"cpu_seconds": round(time.process_time() - start, 1)}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps({"about": about} | stored, indent=1) + "\n")
 

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 import weakref
 from collections.abc import Iterator
@@ -35,7 +33,7 @@ from torch.utils._pytree import tree_map_only
 
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.memory import CONTEXT_BYTES, ForwardPass, estimate_memory
-from page4d.version import code_revision
+from page4d.version import provenance
 
 HEIGHT, WIDTH = 336, 518
 BLOCK_BYTES = 512  # CUDA's allocator rounds up to these
@@ -229,20 +227,6 @@ def resident(field: str) -> int:
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field + ":"))
 
 
-def provenance() -> dict[str, Any]:
-    """What the figures were made with."""
-    card = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "page4d": code_revision(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "card": card,
-        "date": time.strftime("%Y-%m-%d"),
-        "clip_px": [WIDTH, HEIGHT],
-    }
-
-
 def main() -> None:
     """Compute or measure, print, and store under the part of the results that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -261,11 +245,12 @@ def main() -> None:
         part, found = f"computed_{args.precision}{'_mask' if args.mask else ''}", {}
         for frames in args.frames:
             found[str(frames)] = round(computed_peak(Pass(frames, args.mask, args.precision)) / 1e9, 3)
-    print(json.dumps({part: found} | provenance()), flush=True)
+    made_with = provenance() | {"clip_px": [WIDTH, HEIGHT]}
+    print(json.dumps({part: found} | made_with), flush=True)
     if args.out:
         stored = json.loads(args.out.read_text()) if args.out.exists() else {}
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(stored | {part: found | provenance()}, indent=1) + "\n")
+        args.out.write_text(json.dumps(stored | {part: found | made_with}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

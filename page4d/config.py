@@ -34,8 +34,9 @@ def compose_settings(
 ) -> dict[str, Any]:
     """The configuration as plain nested values, every interpolation resolved.
 
-    Note:    `defaults` are choices of a group that no file holds, by names such as `trainer/default`. Hydra changes
-             only what it knows, so whoever owns the settings hands over all of them with their values.
+    Note:    `defaults` are choices of a group that no file holds, by names such as `trainer/default`, or what a file
+             builds on (`defaults/synthetic`). Hydra changes only what it knows, so whoever owns the settings hands
+             over all of them with their values.
     Raises:  UserError naming the wrong key or choice and near ones.
     """
     for place, settings in (defaults or {}).items():
@@ -97,12 +98,21 @@ def keys_of(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from keys_of(value, f"{prefix}{name}.")
 
 
+def check_words(overrides: Sequence[str]) -> None:
+    """Refuse a word that cannot be a setting, before anything is imported or read for it.
+
+    Raises:  UserError naming it.
+    """
+    for word in overrides:
+        if "=" not in word and not word.startswith("~"):
+            raise UserError(f"{word!r} is no setting; write key=value, for example experiment=smoke or trainer.seed=1")
+
+
 def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> str:
     first = str(error).splitlines()[0]
+    check_words(overrides)
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if "=" not in override and not override.startswith("~"):
-            return f"{override!r} is no setting; write key=value, for example experiment=smoke or trainer.seed=1"
         if _is_group(key) and value not in choices(key) and value != "null":
             return f"{key}={value}: no such choice; near: {near(value, choices(key))}; all: {', '.join(choices(key))}"
     groups = [o for o in overrides if _is_group(o.lstrip("+~").partition("=")[0])]

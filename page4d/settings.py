@@ -99,6 +99,21 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     return _whole(lambda: kind(**made), where)
 
 
+def defaults_of(kind: type[Any]) -> dict[str, Any]:
+    """The settings of a dataclass that need not be given, as plain values."""
+    found = {}
+    for setting in dataclasses.fields(kind):
+        if setting.default_factory is not dataclasses.MISSING:
+            value = setting.default_factory()
+        elif setting.default is not dataclasses.MISSING:
+            value = setting.default
+        else:
+            continue
+        nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+        found[setting.name] = dataclasses.asdict(value) if nested else value
+    return found
+
+
 def change(base: T, values: Mapping[str, Any], where: str) -> T:
     """A dataclass with some of its settings changed, as typed and as strict as `build`.
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from page4d.cli import main
 from page4d.config import choices, compose_settings, conf_folder, keys_of
+from page4d.evaluate.opening import EvaluationSettings, compose_evaluation
 from page4d.model import PAGE4D
 from page4d.schema import UserError
-from page4d.settings import build
+from page4d.settings import build, defaults_of
 from page4d.train.engine import Trainee, clip_groups, make_optimizer
 from page4d.train.patterns import freeze
 from page4d.train.settings import Settings
-from page4d.train.setup import DEFAULTS, SETTINGS, compose_run, data_from, model_config, trainer_from
+from page4d.train.setup import BASES, DEFAULTS, SETTINGS, compose_run, data_from, model_config, trainer_from
 
 EXPERIMENTS = (
     "paper",
@@ -172,6 +175,35 @@ def test_defaults_stand_in_the_dataclass_alone(place: str) -> None:
     assert build(DEFAULTS[place], compose_run()[part], part) == DEFAULTS[place]()
     assert not (conf_folder() / f"{place}.yaml").exists()
     assert name in choices(part)
+
+
+@pytest.mark.parametrize("name", choices("data"))
+def test_files_of_data_say_what_differs(name: str) -> None:
+    stated = yaml.safe_load((conf_folder() / "data" / f"{name}.yaml").read_text(encoding="utf-8"))
+    base = stated["defaults"][0].removeprefix("/").removesuffix("@_here_")
+    known = dict(flat(defaults_of(BASES[base])))
+    repeated = [key for key, value in flat(stated) if key in known and plain(known[key]) == value]
+    assert not repeated, "a default stands in its dataclass alone"
+
+
+def test_the_settings_of_an_evaluation_stand_in_the_dataclass_alone() -> None:
+    stated = yaml.safe_load((conf_folder() / "evaluate.yaml").read_text(encoding="utf-8"))
+    assert list(stated) == ["defaults"]
+    composed = compose_evaluation()
+    assert build(EvaluationSettings, composed, "evaluate") == EvaluationSettings(composed["benchmark"])
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value under its dotted key."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def test_missing_dataset_folder_says_what_to_get(tmp_path: Path) -> None:

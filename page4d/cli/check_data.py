@@ -32,17 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check every dataset of the configuration; 1 if one of them is wrong."""
     from page4d.cli.outfolder import check_out, whole_folder
-    from page4d.train.setup import compose_run
+    from page4d.config import check_words
 
-    data = compose_run(args.overrides)["data"]  # a wrong word is told first
+    # What costs nothing is told before torch is imported.
+    check_words(args.overrides)
     check_out(args.out, args.overwrite, MARKER)
     from tqdm import tqdm
 
     from page4d.check import CheckSettings, inspect, write_report
     from page4d.check.entries import ingredients_from
+    from page4d.train.setup import compose_run
 
     settings = CheckSettings(args.clips, args.frames, args.width, args.show, seed=args.seed)
-    ingredients = ingredients_from(data)
+    ingredients = ingredients_from(compose_run(args.overrides)["data"])
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         bar = tqdm(ingredients.items(), desc="checking", unit="dataset", disable=None, file=sys.stderr, leave=False)
         reports = [inspect(name, one, folder, settings) for name, one in bar]

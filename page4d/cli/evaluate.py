@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import torch
 
+    from page4d.evaluate.densities import Density
     from page4d.evaluate.harness import Study
     from page4d.evaluate.opening import EvaluationSettings
     from page4d.model import PAGE4D
@@ -61,18 +62,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """conf/evaluate.yaml with the overrides and flags of the command line."""
-    from page4d.config import compose_settings
     from page4d.evaluate.old_names import current_word
+    from page4d.evaluate.opening import compose_evaluation
 
     flags = ["legacy_quaternion_order=true"] if args.legacy_quaternion_order else []
     today = [current_word(word) for word in args.overrides]
     words = [re.sub(r"^align=scale(&|_and_)shift$", "align='scale&shift'", word) for word in today]
-    return compose_settings([*words, *flags], "evaluate")
+    return compose_evaluation([*words, *flags])
 
 
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
-    from page4d.config import choices
+    from page4d.config import check_words, choices
 
     if args.list:
         print("\n".join(choices("benchmark")))
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"nothing to do; choose one of {', '.join(ACTIONS)}, or --list to name the benchmarks")
     if args.action == "exact":
         return _exact(args.overrides)
+    check_words(args.overrides)
     # torch comes with it, so it waits until there is something to do.
     from page4d.evaluate.opening import EvaluationSettings
     from page4d.inference import resolve_device
@@ -117,12 +119,11 @@ def run(args: argparse.Namespace) -> int:
     return _show([study.score(label, model)])
 
 
-def _density(study: Study, model: PAGE4D, label: str, wanted: Mapping[str, Any]) -> int:
+def _density(study: Study, model: PAGE4D, label: str, wanted: Density) -> int:
     from page4d.evaluate import density
     from page4d.evaluate.tables import markdown
-    from page4d.settings import build
 
-    found = density.measure_density(study, model, label, build(density.Density, wanted, "density"), _tell)
+    found = density.measure_density(study, model, label, wanted, _tell)
     stem = study.out / "tables" / f"density-{study.benchmark.name}-{label}"
     paths = density.write(found, stem)
     print(f"{markdown(density.density_table(found))}\n{', '.join(str(path) for path in paths)}")

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compose, train, and say where the weights are; 143 if SIGTERM ended the run."""
-    from page4d.config import choices, compose_settings
+    from page4d.config import check_words, choices, compose_settings
 
     if args.list:
         print("\n".join(choices("experiment")))
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.overrides and not args.show:
         near = ", ".join(choices("experiment"))
         raise UserError(f"name an experiment, as in `page4d train experiment=smoke`; there are {near}")
+    check_words(args.overrides)
     # torch comes with it, so it waits until there is something to compose.
     from page4d.train.setup import compose_run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from page4d.evaluate.intervals import interval_of, sequence_table
+from page4d.evaluate.intervals import interval_of, sequence_table, shared_sequences
 from page4d.evaluate.statistics import Table, average_of, difference, effect
 from page4d.evaluate.tables import Quoted, chosen_words, cost_of, measured_on, model_name, quoted_rows
 from page4d.metrics import METRICS
@@ -26,8 +26,7 @@ def compare(ours: Scores, other: Scores) -> list[dict[str, Any]]:
     """
     if _kind(ours) != _kind(other):
         raise UserError(f"cannot compare {_kind(ours)} with {_kind(other)}; score both alike")
-    names = {q.name for q in other.sequences if q.error is None}
-    shared = [q.name for q in ours.sequences if q.error is None and q.name in names]
+    shared = shared_sequences(ours, other)
     if len(shared) < 2:
         return []
     first, second = sequence_table(ours, shared), sequence_table(other, shared)

@@ -26,6 +26,12 @@ def sequence_table(scores: Scores, names: Sequence[str] | None = None) -> Table:
     return table
 
 
+def shared_sequences(ours: Scores, other: Scores) -> list[str]:
+    """The sequences that two evaluations can be compared on: what failed in either is left out of both."""
+    names = {q.name for q in other.sequences if q.error is None}
+    return [q.name for q in ours.sequences if q.error is None and q.name in names]
+
+
 def interval_of(scores: Scores, metric: str) -> tuple[float, float]:
     """95 % bootstrap interval of a mean over its sequences; NaN for fewer than two, of which nothing can be drawn."""
     if scores.n < 2:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from page4d.evaluate.exact_scores import ClipScores
 from page4d.evaluate.exam_results import comparisons, read_result
+from page4d.evaluate.intervals import sequence_table, shared_sequences
 from page4d.evaluate.statistics import SMALLEST_EFFECT, Effect, average_of, effect, interval
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D
@@ -49,8 +50,10 @@ def _effect(metric: str, ours: NDArray[np.float64], other: NDArray[np.float64]) 
 
 
 def between(ours: Scores, other: Scores, metric: str) -> Effect:
-    """One evaluation beside another of the same sequences; what failed in either is left out of both."""
-    return _paired(ours, {q.name: q.values[metric] for q in other.sequences if q.error is None}, metric)
+    """One evaluation beside another of the same sequences, each of which counts the same."""
+    shared = shared_sequences(ours, other)
+    first, second = (sequence_table(scores, shared)[metric] for scores in (ours, other))
+    return _effect(metric, first, second)
 
 
 def beside_strongest(ours: Scores, answers: Mapping[str, Mapping[str, float]], metric: str) -> tuple[str, Effect]:
@@ -60,14 +63,10 @@ def beside_strongest(ours: Scores, answers: Mapping[str, Mapping[str, float]], m
     """
     pick = min if METRICS[metric].better == "lower" else max
     who = pick(answers, key=lambda name: float(np.mean(list(answers[name].values()))))
-    return who, _paired(ours, answers[who], metric)
-
-
-def _paired(ours: Scores, values: Mapping[str, float], metric: str) -> Effect:
-    both = [q for q in ours.sequences if q.error is None and q.name in values]
-    first = np.array([q.values[metric] for q in both])
-    second = np.array([values[q.name] for q in both])
-    return _effect(metric, first, second)
+    values = answers[who]
+    shared = [q.name for q in ours.sequences if q.error is None and q.name in values]
+    other = np.array([values[name] for name in shared])
+    return who, _effect(metric, sequence_table(ours, shared)[metric], other)
 
 
 def marks_text(areas: ArrayLike, what: str = "pixel") -> str:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from page4d.data.configured import NetworkInput, mix_from
+from page4d.data.configured import DatasetSettings, NetworkInput, mix_from
 from page4d.data.sampling import MAX_IMAGES, MAX_SIDE
 from page4d.losses import LossConfig
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
-from page4d.settings import Between, Count, CountOrZero, Share, Size, build, change, check_ranges
+from page4d.settings import Between, Count, CountOrZero, Share, Size, build, change, check_ranges, defaults_of
 from page4d.train.loop import Trainer
 from page4d.train.settings import AidConfig, Settings, StartConfig, TrainerConfig
 from page4d.train.sources import Curriculum, Lengths, MixSource, Source, SplitMix, SyntheticSource
@@ -51,10 +51,13 @@ class ValSplit:
 
 @dataclass(frozen=True)
 class SyntheticData:
-    """Settings of the synthetic world as training data, see conf/data/synthetic.yaml.
+    """Settings of the synthetic world as training data; conf/data/synthetic.yaml says what has no default here.
 
-    Note:    frames [a, b] draws the length of the clips anew for each batch and keeps the number of pictures in it,
-             which is batch_size x world.frames; mix names other splits with their share of the batches.
+    Note:    world holds changes to the split's own settings; clips > 0 is how many scenes there are (0: none is seen
+             twice), from number `first` on, whose rendered batches keep=true holds in memory; device "auto" draws
+             scenes in the workers and renders them on the device that trains; frames [a, b] draws the length of the
+             clips anew for each batch and keeps the number of pictures in it, which is batch_size x world.frames; mix
+             names other splits with their share of the batches.
     """
 
     kind: str
@@ -90,7 +93,8 @@ def compose_run(overrides: Sequence[str] = ()) -> dict[str, Any]:
     # A configuration that is composed already needs no Hydra, and a machine that only trains may lack it.
     from page4d.config import compose_settings
 
-    return compose_settings(overrides, defaults={place: asdict(kind()) for place, kind in DEFAULTS.items()})
+    whole = {place: asdict(kind()) for place, kind in DEFAULTS.items()}
+    return compose_settings(overrides, defaults=whole | {place: defaults_of(kind) for place, kind in BASES.items()})
 
 
 def trainer_from(config: Mapping[str, Any]) -> Trainer:
@@ -186,6 +190,8 @@ def _mixed(values: Mapping[str, Any], network: NetworkInput | None) -> Data:
     return Data(MixSource(mix_from(values, "data", name=name, network=network)), tuple(validations))
 
 
+# What files of conf/data build on: they say what differs, and what has no default.
+BASES: dict[str, type[Any]] = {"defaults/synthetic": SyntheticData, "defaults/dataset": DatasetSettings}
 KINDS: dict[str, Callable[[Mapping[str, Any], NetworkInput | None], Data]] = {
     "synthetic": _synthetic,
     "mix": _mixed,
