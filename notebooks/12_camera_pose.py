@@ -198,6 +198,7 @@ def left_over(frames, guess, draws=40):
     return float(np.mean(shares))
 
 
+# %%
 def scattered(frames):
     return rng.normal(size=(frames, 3))
 

@@ -202,7 +202,7 @@ pd.DataFrame(
     }
 ).T
 
-# %% tags=["remove-input"]
+# %% tags=["remove-cell"]
 from IPython.display import Markdown
 
 moved = {}
@@ -216,6 +216,8 @@ for key, rows in scores.items():
     low, high = interval_of_means((last - first)[:, None])
     word = "more" if low[0] > 0 else "less" if high[0] < 0 else "neither more nor less"
     moved[key] = word, f"{low[0]:+.2f} to {high[0]:+.2f}"
+
+# %% tags=["remove-input"]
 words = {word for word, _ in moved.values()}
 text = (
     "How much further from chance the last pair is than the first, with its interval: "
