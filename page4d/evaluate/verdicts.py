@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from page4d.evaluate.exact_scores import ClipScores
 from page4d.evaluate.exam_results import comparisons, read_result
-from page4d.evaluate.intervals import sequence_table, shared_sequences
+from page4d.evaluate.intervals import shared_sequences
 from page4d.evaluate.statistics import SMALLEST_EFFECT, Effect, average_of, effect, interval
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D
@@ -52,8 +52,7 @@ def _effect(metric: str, ours: NDArray[np.float64], other: NDArray[np.float64]) 
 def between(ours: Scores, other: Scores, metric: str) -> Effect:
     """One evaluation beside another of the same sequences, each of which counts the same."""
     shared = shared_sequences(ours, other)
-    first, second = (sequence_table(scores, shared)[metric] for scores in (ours, other))
-    return _effect(metric, first, second)
+    return _effect(metric, _values(ours, shared, metric), _values(other, shared, metric))
 
 
 def beside_strongest(ours: Scores, answers: Mapping[str, Mapping[str, float]], metric: str) -> tuple[str, Effect]:
@@ -66,7 +65,12 @@ def beside_strongest(ours: Scores, answers: Mapping[str, Mapping[str, float]], m
     values = answers[who]
     shared = [q.name for q in ours.sequences if q.error is None and q.name in values]
     other = np.array([values[name] for name in shared])
-    return who, _effect(metric, sequence_table(ours, shared)[metric], other)
+    return who, _effect(metric, _values(ours, shared, metric), other)
+
+
+def _values(scores: Scores, names: Sequence[str], metric: str) -> NDArray[np.float64]:
+    of = {q.name: q.values[metric] for q in scores.sequences if q.error is None}
+    return np.array([of[name] for name in names])
 
 
 def marks_text(areas: ArrayLike, what: str = "pixel") -> str:
