@@ -355,6 +355,18 @@ def test_a_result_folder_that_cannot_be_moved_leaves_nothing_behind(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "out"]
 
 
+def test_masks_that_leave_nothing_are_told_before_the_network_runs(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in (8, 9, 10):
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.new("L", (64, 48), 0).save(tmp_path / "masks" / f"{i}.png")
+    monkeypatch.setattr("page4d.inference.predict", lambda *_, **__: pytest.fail("the network ran"))
+    assert predict(weights, tmp_path / "out", images, "--mask-folder", tmp_path / "masks") == 2
+    assert "leave out every pixel of every frame" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_built_in_weights_are_called_a_demonstration(
     weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

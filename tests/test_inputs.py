@@ -15,7 +15,7 @@ from test_video import write_video
 
 from page4d.io import suffixes
 from page4d.io.frames import FrameOptions, list_frames, load_frames
-from page4d.io.images import load_images
+from page4d.io.images import left_out_by, load_images
 from page4d.io.inputs import find_inputs
 from page4d.schema import Notice, UserError
 
@@ -239,6 +239,21 @@ def test_masks_of_the_user(tmp_path: Path) -> None:
     for folder, message in ((tmp_path, "holds no mask"), (tmp_path / "in", "no mask is named like a frame")):
         with pytest.raises(UserError, match=message):
             list_frames([picture(tmp_path / "x" / "other.png")], FrameOptions(mask_folder=folder))
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 65), (24, 32), (37, 50), (480, 640)])
+def test_masks_of_the_pictures_shape_are_taken(tmp_path: Path, height: int, width: int) -> None:
+    Image.fromarray(np.zeros((height, width), np.uint8)).save(tmp_path / "mask.png")
+    assert left_out_by(tmp_path / "mask.png", (48, 64)).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 48), (28, 56), (48, 48), (5000, 10)])
+def test_masks_of_another_shape_are_refused(tmp_path: Path, height: int, width: int) -> None:
+    picture(tmp_path / "in" / "1.jpg")
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.full((height, width), 255, np.uint8)).save(tmp_path / "masks" / "1.png")
+    with pytest.raises(UserError, match=rf"{height} x {width} px and its picture 48 x 64; expected a mask"):
+        load_frames(tmp_path / "in", FrameOptions(size=32, patch=8, mask_folder=tmp_path / "masks"))
 
 
 def test_kept_follows_the_crop(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_full_disk_leaves_no_folder(
     monkeypatch.setattr(os, "fsync", full)
     for words in (["view", str(stored), "--html", str(tmp_path / "a.html")],
                   ["export", str(stored), "--format", "ply", "depth-png", "--out", str(tmp_path / "x")]):  # fmt: skip
-        assert "No space left" in fails(words, capsys)
+        assert "cannot be written whole: No space left on device; make room" in fails(words, capsys)
     assert not list(tmp_path.iterdir())
 
 

@@ -7,6 +7,7 @@ module with `add_arguments(parser)` and `run(args) -> exit code`; its heavy impo
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "book": ("page4d.cli.book", "run all chapters and build the book"),
 }
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHELLS = ("bash", "zsh", "tcsh")
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # the last three are 128 + the signal's number, as shells count
@@ -66,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno is None:
             raise
-        return _fail(str(error))
+        return _fail(_of_system(error))
     except KeyboardInterrupt:
         print("page4d: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -166,6 +168,13 @@ def _notices_in_one_line() -> Iterator[None]:
         warnings.simplefilter("always", Notice)
         warnings.showwarning = say
         yield
+
+
+def _of_system(error: OSError) -> str:
+    """What the system says; of a disk that is full it names neither the file nor the way out."""
+    if error.errno in FULL and error.filename is None:
+        return f"the result cannot be written whole: {error.strerror}; make room or choose another place"
+    return str(error)
 
 
 def _fail(message: str) -> int:

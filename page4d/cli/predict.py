@@ -143,6 +143,11 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     model = load_network(args) if network is None else network
     device = device_for(model, None)
     frames = load_frames(args.inputs, frame_options(args, model.config.img_size, model.config.patch_size))
+    if frames.kept is not None and not frames.kept.any():
+        raise UserError(
+            "masks or transparency leave out every pixel of every frame, so that no point would be left; in masks "
+            "black is left out and white kept"
+        )
     if args.keyframes is not None:
         frames, every = keyframes_of(frames, Keyframes(args.keyframes)), len(frames)
         print(f"{len(frames)} of {every} frames are keyframes", flush=True)

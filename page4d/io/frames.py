@@ -224,7 +224,7 @@ def fit_film(path: Path, inputs: Inputs, options: FrameOptions, first: int = 0) 
         if i == first:
             _tell_cut(path, fitted, options.mode)
         if mask is not None:
-            fitted = fitted.without(left_out_by(mask))
+            fitted = fitted.without(left_out_by(mask, fitted.original_hw))
         total += 1
         unmasked += mask is None
         yield FilmFrame(fitted, name, frame.number, frame.time_s)

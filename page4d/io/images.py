@@ -21,6 +21,7 @@ from page4d.io.suffixes import picture_suffixes
 from page4d.schema import UserError, notice
 
 Pages = Literal["first", "all"]
+SHAPE_TOLERANCE = 0.02  # of a mask's height: smaller masks are rounded to whole pixels
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class _Told:
             self._names["transparent"].append(name)
             fitted = fitted.without(~picture.opaque)
         if name in reading.masks:
-            fitted = fitted.without(left_out_by(reading.masks[name]))
+            fitted = fitted.without(left_out_by(reading.masks[name], fitted.original_hw))
         return fitted
 
     def tell(self) -> None:
@@ -173,12 +174,22 @@ def named(names: Sequence[str]) -> str:
     return f"{len(names)} {'picture' if len(names) == 1 else 'pictures'} ({shown})"
 
 
-def left_out_by(path: Path) -> NDArray[np.bool_]:
+def left_out_by(path: Path, picture_hw: tuple[int, int] | None = None) -> NDArray[np.bool_]:
     """Pixels (H, W) that a mask file leaves out: the black ones, or the transparent ones where it has any.
 
-    Raises:  UserError as `open_picture`.
+    Note:    it may be smaller or larger than its picture, but of one shape with it: a mask of what a network saw of
+             the picture would be stretched over all of it.
+    Raises:  UserError as `open_picture`, and for a mask of another shape than its picture.
     """
     picture = open_picture(path)
+    width, height = picture.rgb.size
+    if picture_hw is not None:
+        expected = width * picture_hw[0] / picture_hw[1]
+        if abs(height - expected) > max(1, SHAPE_TOLERANCE * expected):
+            raise UserError(
+                f"{path} has {height} x {width} px and its picture {picture_hw[0]} x {picture_hw[1]}; expected a mask "
+                "of the whole picture, of its size or the same shape"
+            )
     return ~picture.opaque if picture.opaque is not None else np.asarray(picture.rgb).max(-1) == 0
 
 
