@@ -44,14 +44,35 @@ def compose_settings(
         ConfigStore.instance().store(name, dict(settings), group)
     if not (conf_folder() / f"{config_name}.yaml").is_file():
         raise UserError(f"no configuration {config_name!r} in {conf_folder()}")
+    _refuse_hydras_own(overrides)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
             config = hydra_compose(config_name, overrides=[_quoted(word) for word in overrides])
             values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        except (HydraException, OmegaConfBaseException) as error:
+            _refuse_invented(overrides, config_name)
+        except UserError:
+            raise
+        # ValueError is Hydra's word for a number where the name of a choice was expected.
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise UserError(_explain(error, overrides, config_name)) from error
     return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
+
+
+def _refuse_hydras_own(overrides: Sequence[str]) -> None:
+    """Settings of Hydra itself change nothing here, and whoever gave one would believe that it did."""
+    for override in overrides:
+        if re.match(r"[+~]*hydra\b", override):
+            raise UserError(f"{override!r}: Hydra's own settings have no effect here; paths.root says where a run goes")
+
+
+def _refuse_invented(overrides: Sequence[str], config_name: str) -> None:
+    """A setting that `+` adds beside all others is read by nobody."""
+    added = [word.lstrip("+").partition("=")[0] for word in overrides if word.startswith("+")]
+    known = _known_keys([], config_name) if added else []
+    for key in added:
+        if key.partition(".")[0] not in known and not _is_group(key.partition("@")[0]):
+            raise UserError(f"{key!r} is not a setting; near: {near(key, known)}")
 
 
 def names_of_dataset(dataset: str, key: str, prefix: str = "") -> list[str]:

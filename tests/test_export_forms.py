@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pycolmap
@@ -22,7 +23,7 @@ from page4d.io.depth_png import read_depth_png
 from page4d.io.safe_names import LONGEST_BYTES
 from page4d.io.trajectories import read_trajectory
 from page4d.io.video import write_video
-from page4d.result.cloud import CloudOptions, cloud_of, world_from_cam
+from page4d.result.cloud import CloudOptions, cloud_of, usable_pixels, world_from_cam
 from page4d.result.exports import ExportOptions, export
 from page4d.result.exports.colmap import model_of
 from page4d.result.exports.names import file_names, file_stems
@@ -313,6 +314,22 @@ def test_head_points_that_are_not_finite_are_left_out(prediction: Prediction) ->
     cloud = cloud_of(replace(prediction, points=points), CloudOptions("points", drop=0))
     assert np.isfinite(cloud.xyz).all()
     assert len(cloud) == prediction.depth.size - 2
+
+
+@pytest.mark.parametrize(
+    ("field", "factor", "message"),
+    [
+        ("cam_from_world", 2, r"camera of frame 0 .* is not rigid"),
+        ("cam_from_world", [-1, 1, 1, 1], "is not rigid"),
+        ("K", 0, "a focal length is 0 px; expected positive ones"),
+        ("depth", 1e30, r"reach .*e\+3\d; expected at most 1e\+12"),
+    ],
+)
+def test_what_no_network_predicts_is_refused(field: str, factor: Any, message: str) -> None:
+    prediction = little_prediction()
+    changed = (getattr(prediction, field) * np.asarray(factor)).astype(np.float32)
+    with pytest.raises(UserError, match=message):
+        usable_pixels(replace(prediction, **{field: changed}))
 
 
 @pytest.mark.parametrize("source", ["depth", "points"])

@@ -174,7 +174,17 @@ def _of_system(error: OSError) -> str:
     """What the system says; of a disk that is full it names neither the file nor the way out."""
     if error.errno in FULL and error.filename is None:
         return f"the result cannot be written whole: {error.strerror}; make room or choose another place"
+    if error.errno == errno.ENOENT and error.filename is None and not _place_exists():
+        return "the folder you are in does not exist any more; change to another"
     return str(error)
+
+
+def _place_exists() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _fail(message: str) -> int:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import invert, transform, unproject_pixels
+from page4d.io.trajectories import MAX_POSITION, ROTATION_TOLERANCE
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
@@ -83,11 +84,12 @@ def shown_in_original(prediction: Prediction) -> NDArray[np.bool_]:
 def usable_pixels(prediction: Prediction) -> NDArray[np.bool_]:
     """Pixels (S, H, W) with a usable depth: positive, and not padding.
 
-    Raises:  UserError if a depth, pose or intrinsic is not finite (zero is how a missing depth is written), or if
-             no pixel is left.
+    Raises:  UserError if a depth, pose or intrinsic is not finite (zero is how a missing depth is written) or stands
+             for no camera, or if no pixel is left.
     """
     for name in ("depth", "cam_from_world", "K"):
         _check_finite(prediction, name)
+    _check_possible(prediction)
     valid = (prediction.depth > 0) & shown_in_original(prediction)
     if not valid.any():
         raise UserError(
@@ -107,6 +109,23 @@ def _check_finite(prediction: Prediction, name: str) -> None:
         hint = "a field of view of 0, which hardly trained weights predict; take others, or give intrinsics"
     count = f"{int(bad.sum())} of {len(bad)} frames"
     raise UserError(f"{name} of {count} is not finite (NaN or infinite), first {names}; {hint}")
+
+
+def _check_possible(prediction: Prediction) -> None:
+    """A file may hold what no network predicts: scaled cameras, no focal length, depth whose square is infinite."""
+    rotation = prediction.cam_from_world[:, :, :3].astype(np.float64)
+    gap = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+    away = max(float(prediction.depth.max()), float(np.abs(prediction.cam_from_world[:, :, 3]).max()))
+    focal = prediction.K[:, [0, 1], [0, 1]]
+    wrong = (gap > ROTATION_TOLERANCE) | (np.linalg.det(rotation) < 0)
+    if wrong.any():
+        frame = int(wrong.argmax())
+        name = prediction.frame_names[frame]
+        raise UserError(f"the camera of frame {frame} ({name}) is not rigid; expected cam_from_world as [R | t]")
+    if (focal == 0).any():
+        raise UserError("a focal length is 0 px; expected positive ones: give --intrinsics")
+    if away > MAX_POSITION:
+        raise UserError(f"depth or cameras reach {away:g}; expected at most {MAX_POSITION:g}, in whatever unit")
 
 
 def points_in_world(prediction: Prediction, frame: int, pixel: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
