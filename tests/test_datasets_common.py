@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -282,8 +281,7 @@ def test_wrong_settings_are_named(tmp_path: Path, change: dict[str, object], mes
 
 
 def test_configurations_state_the_public_choices() -> None:
-    folder = Path(__file__).parent.parent / "conf" / "data"
-    stored = {name: yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in DATASETS}
+    stored = {name: compose_run([f"data={name}"])["data"] for name in DATASETS}
     strides = {name: stored[name]["windows"]["strides"] for name in DATASETS}
     assert strides["pointodyssey"] == list(range(1, 9))
     assert strides["dynamic_replica"] == strides["waymo"] == strides["dycheck"] == [1, 2, 3, 4]

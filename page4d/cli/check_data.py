@@ -34,17 +34,18 @@ def run(args: argparse.Namespace) -> int:
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.config import check_words
 
-    # What costs nothing is told before torch is imported.
-    check_words(args.overrides)
+    check_words(args.overrides)  # what costs nothing is told before torch is imported
+    from page4d.train.setup import compose_run
+
+    data = compose_run(args.overrides)["data"]  # a wrong word is told before a folder in the way
     check_out(args.out, args.overwrite, MARKER)
     from tqdm import tqdm
 
     from page4d.check import CheckSettings, inspect, write_report
     from page4d.check.entries import ingredients_from
-    from page4d.train.setup import compose_run
 
     settings = CheckSettings(args.clips, args.frames, args.width, args.show, seed=args.seed)
-    ingredients = ingredients_from(compose_run(args.overrides)["data"])
+    ingredients = ingredients_from(data)
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         bar = tqdm(ingredients.items(), desc="checking", unit="dataset", disable=None, file=sys.stderr, leave=False)
         reports = [inspect(name, one, folder, settings) for name, one in bar]
