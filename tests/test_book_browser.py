@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -200,6 +201,25 @@ def test_axe_finds_nothing_wrong_with_any_page(small_book: Path, browser: Any, t
     assert len(pages) > 5
     found = {path.name: violations(browser, path.as_uri(), theme) for path in pages if path.name != "index.html"}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+GROUND = """(kind) => {
+  const output = document.createElement("div"), picture = document.createElement("img");
+  output.className = "cell_output";
+  picture.className = kind;
+  output.append(picture);
+  document.querySelector(".bd-content").append(output);
+  return getComputedStyle(picture).backgroundColor;
+}"""
+
+
+def test_only_a_drawing_in_dark_ink_lies_on_a_light_plate(small_book: Path, browser: Any) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto((small_book / "notebooks" / "01_small.html").as_uri())
+    assert page.evaluate(GROUND, "only-dark") == "rgba(0, 0, 0, 0)"
+    red, green, blue = map(int, re.findall(r"\d+", page.evaluate(GROUND, ""))[:3])
+    assert min(red, green, blue) > 180
+    page.close()
 
 
 def test_a_chapter_is_offered_as_script_and_as_notebook_without_outputs(small_book: Path) -> None:
