@@ -24,9 +24,13 @@ def texts_of(name: str, parameters: dict[str, Any], folder: Path, tmp_path: Path
     notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
     target = str(tmp_path / "executed.ipynb")
     ran = papermill.execute_notebook(notebook, target, parameters, kernel_name="python3", cwd=str(folder))
-    outputs = [output for cell in ran.cells for output in cell.get("outputs", ())]
-    texts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs]
-    return [re.sub(r"0x[0-9a-f]+", "0x", text) for text in texts if "stderr" not in text]
+    return [re.sub(r"0x[0-9a-f]+", "0x", text_of(cell)) for cell in ran.cells]
+
+
+def text_of(cell: Any) -> str:
+    """A cell's texts in one: lines that are printed come in one output or in several, as it happens."""
+    outputs = [output for output in cell.get("outputs", ()) if output.get("name") != "stderr"]
+    return "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -62,5 +66,5 @@ def test_the_page_of_reproduction_runs_without_any_data(tmp_path: Path) -> None:
 def test_every_chapter_runs_in_an_empty_folder_and_leaves_it_empty(name: str, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert texts_of(name, {}, empty, tmp_path)
+    assert any(texts_of(name, {}, empty, tmp_path))
     assert list(empty.iterdir()) == []
