@@ -126,11 +126,11 @@ def test_any_folder_can_be_named_in_a_setting(folder: str) -> None:
 
 
 def test_hydras_own_quotes_and_values_keep_their_meaning() -> None:
-    config = compose_run(["paths.data='a b'", "trainer.seed=3", "optim.betas=[0.5,0.6]", "+extra={a: 1}"])
+    config = compose_run(["paths.data='a b'", "trainer.seed=3", "optim.betas=[0.5,0.6]", "+paths.extra={a: 1}"])
     assert config["paths"]["data"] == "a b"
     assert config["trainer"]["seed"] == 3
     assert config["optim"]["betas"] == [0.5, 0.6]
-    assert config["extra"] == {"a": 1}
+    assert config["paths"]["extra"] == {"a": 1}
 
 
 def test_training_without_words_asks_for_an_experiment(capsys: pytest.CaptureFixture[str]) -> None:
