@@ -95,6 +95,13 @@ def _rows(path: Path, columns: tuple[int, ...], finite: bool = True, titled: boo
     return np.array(rows)
 
 
+def no_rotations(matrices: Array) -> NDArray[np.bool_]:
+    """Which of N matrices (N, 3, 3) scale, shear or mirror."""
+    gram = matrices @ matrices.transpose(0, 2, 1)
+    uneven = np.abs(gram - np.eye(3)).max((1, 2)) > ROTATION_TOLERANCE
+    return np.asarray(uneven | (np.linalg.det(matrices) < 0))
+
+
 def check_rigid(poses: Array, path: Path | str) -> None:
     """Look at matrices (N, 3 or 4, 4) from a file: a scaled, mirrored or transposed one would be inverted silently.
 
@@ -103,12 +110,8 @@ def check_rigid(poses: Array, path: Path | str) -> None:
     """
     known = np.asarray(np.isfinite(poses).all((-2, -1)))
     checked = np.where(known[:, None, None], poses, np.eye(4)[: poses.shape[1]])
-    rotation = checked[:, :3, :3]
-    gram = rotation @ rotation.transpose(0, 2, 1)
-    uneven = np.abs(gram - np.eye(3)).max((1, 2)) > ROTATION_TOLERANCE
-    mirrored = np.linalg.det(rotation) < 0
     last: NDArray[np.bool_] = (np.abs(checked[:, 3:] - [0, 0, 0, 1]) > ROTATION_TOLERANCE).any((1, 2))
-    wrong = uneven | mirrored | last
+    wrong = no_rotations(checked[:, :3, :3]) | last
     _check_reach(checked[:, :3, 3], path)
     if wrong.any():
         i = int(wrong.argmax())

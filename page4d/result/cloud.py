@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import invert, transform, unproject_pixels
-from page4d.io.trajectories import MAX_POSITION, ROTATION_TOLERANCE
+from page4d.io.trajectories import MAX_POSITION, no_rotations
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
@@ -113,11 +113,9 @@ def _check_finite(prediction: Prediction, name: str) -> None:
 
 def _check_possible(prediction: Prediction) -> None:
     """A file may hold what no network predicts: scaled cameras, no focal length, depth whose square is infinite."""
-    rotation = prediction.cam_from_world[:, :, :3].astype(np.float64)
-    gap = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+    wrong = no_rotations(prediction.cam_from_world[:, :, :3].astype(np.float64))
     away = max(float(prediction.depth.max()), float(np.abs(prediction.cam_from_world[:, :, 3]).max()))
     focal = prediction.K[:, [0, 1], [0, 1]]
-    wrong = (gap > ROTATION_TOLERANCE) | (np.linalg.det(rotation) < 0)
     if wrong.any():
         frame = int(wrong.argmax())
         name = prediction.frame_names[frame]
