@@ -76,6 +76,14 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+def failures(request: Any) -> list[str]:
+    """What a failed request says; one that the browser itself gave up is none.
+
+    Note: index.html only forwards the reader, and a browser that leaves a page gives up what it was still fetching.
+    """
+    return [] if request.failure == "net::ERR_ABORTED" else [f"failed: {request.url}: {request.failure}"]
+
+
 def visit(browser: Any, address: str) -> Visit:
     """Open a page, wait until its figures are drawn, and write down what it did."""
     seen = Visit()
@@ -84,7 +92,7 @@ def visit(browser: Any, address: str) -> Visit:
     page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
     page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("requestfailed", lambda request: seen.errors.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda request: seen.errors.extend(failures(request)))
     page.goto(address)
     page.wait_for_function(
         "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
@@ -243,6 +251,18 @@ def test_the_book_goes_on_paper_with_stills(small_book: Path, browser: Any, tmp_
     pages = [page for page in printed.pages if "Points on a spiral." in page.extract_text()]
     assert any(coloured_share(Image.open(io.BytesIO(i.data))) > 0.003 for page in pages for i in page.images)
     assert b"file://" not in (tmp_path / "book.pdf").read_bytes()
+
+
+def test_a_file_that_is_missing_is_told_and_one_given_up_is_not(browser: Any, tmp_path: Path) -> None:
+    missing, forward = tmp_path / "missing.html", tmp_path / "forward.html"
+    missing.write_text('<link rel="icon" href="icon.png"><img src="picture.png">')
+    shutil.copy(ROOT / "book" / "images" / "favicon.png", tmp_path)
+    (tmp_path / "end.html").write_text("<p>The end.</p>")
+    forward.write_text('<link rel="icon" href="favicon.png"><meta http-equiv="Refresh" content="0; url=end.html">')
+
+    assert any("picture.png" in error for error in visit(browser, missing.as_uri()).errors)
+    for _ in range(20):
+        assert visit(browser, forward.as_uri()).errors == []
 
 
 def test_nothing_is_carried_that_no_page_loads(small_book: Path) -> None:
