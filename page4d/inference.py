@@ -32,7 +32,7 @@ from page4d.model.precision import (
     products_in,
     tf32_convolutions,
 )
-from page4d.schema import Prediction, UserError, concatenated
+from page4d.schema import OPTIONAL, Prediction, UserError, concatenated
 from page4d.version import code_revision
 from page4d.windows import Windows, join_windows
 
@@ -310,8 +310,7 @@ def _frames_of_tensor(images: Tensor) -> LoadedImages:
 
 
 def _to_prediction(kept: dict[str, Tensor], frames: LoadedImages, meta: dict[str, Any]) -> Prediction:
-    # What a network may leave out.
-    arrays: dict[str, Any] = {"points": None, "points_conf": None, "mask": None}
+    arrays: dict[str, Any] = dict.fromkeys(OPTIONAL)
     arrays |= {name: values.cpu().numpy() for name, values in kept.items()}
     if frames.kept is not None:
         # Transparent or under the user's mask: no depth, as where nothing was measured, so that nothing is made of it.

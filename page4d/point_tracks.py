@@ -24,6 +24,7 @@ from page4d.inference import (
 from page4d.io.fitting import Mode
 from page4d.io.images import LoadedImages
 from page4d.model import PAGE4D
+from page4d.model.heads import pairs_read
 from page4d.model.precision import heads_in_float32
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import UserError, atomic_write
@@ -126,7 +127,7 @@ def _run_track_head(
     products = products_dtype(model, device)
     with inference_mode_of(model), ready_for(model, frames, products) as images:
         batch = model.aggregator.check_images(images)
-        out = model.aggregator.run(batch, keep=model.pairs_read())
+        out = model.aggregator.run(batch, keep=pairs_read(model.config))
         picked = torch.from_numpy(queries)[None].to(device)
         with heads_in_float32(device.type):
             tracks, visible, confidence = head(out.tokens, batch, out.patch_start, query_points=picked)

@@ -229,15 +229,19 @@ class Prediction:
     @classmethod
     def _from_stored(cls, arrays: dict[str, NDArray[Any]], header: dict[str, Any]) -> Self:
         names = {f.name for f in fields(cls)}
-        missing = sorted(names - {"points", "points_conf", "mask", "frame_names", "meta"} - arrays.keys())
+        missing = sorted(names - {*OPTIONAL, "frame_names", "meta"} - arrays.keys())
         if missing or arrays.keys() - names:
             raise ValueError(f"missing {missing}, unknown {sorted(arrays.keys() - names)}")
         for name, array in arrays.items():
             if array.dtype.kind not in "fiu" or (name == "images" and array.dtype != np.uint8):
                 raise ValueError(f"{name} is {array.dtype}, expected {'uint8' if name == 'images' else 'numbers'}")
-        optional: dict[str, Any] = dict.fromkeys(("points", "points_conf", "mask"))
+        optional: dict[str, Any] = dict.fromkeys(OPTIONAL)
         meta, frame_names = dict(header["meta"]), tuple(str(name) for name in header["frame_names"])
         return cls(**(optional | arrays), frame_names=frame_names, meta=meta)
+
+
+OPTIONAL = tuple(f.name for f in fields(Prediction) if "None" in str(f.type))
+"""The fields of a Prediction that a network may leave out."""
 
 
 def concatenated(parts: Sequence[Prediction]) -> Prediction:

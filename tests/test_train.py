@@ -17,7 +17,7 @@ from PIL import Image
 from training import MICRO, ClipSource, clips, make_trainer, settings
 
 from page4d.data.loader import BatchShare, make_ahead
-from page4d.losses import LOSS_NAMES, TERMS_OF_HEAD
+from page4d.losses import LOSS_NAMES, LOSSES
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.batch import TrainBatch, stack, targets_of
@@ -323,4 +323,4 @@ def test_loss_names_are_those_that_are_logged(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path)
     values = trainer.iteration(iter([trainer.source.batch(0, 0)]))
     assert values is not None
-    assert set(LOSS_NAMES) - set(TERMS_OF_HEAD["track"]) == {name for name in values if name.startswith("loss_")}
+    assert set(LOSS_NAMES) - set(LOSSES["track"].terms) == {name for name in values if name.startswith("loss_")}

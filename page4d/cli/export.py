@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     moving = moving_of(prediction, args.moving)
     if args.refine:
         prediction = _refined(prediction, moving, args)
-    colmap = bool({"colmap", "colmap-bin", "nerfstudio"} & set(args.format)) and args.images is None
-    size = args.size or ("input" if colmap and not have_files(prediction) else "original")
+    with_pictures = any(WRITERS[name].reads_pictures for name in args.format)
+    lacks_pictures = with_pictures and args.images is None
+    size = args.size or ("input" if lacks_pictures and not have_files(prediction) else "original")
     options = ExportOptions(
         size=size,
         cloud=cloud,
@@ -90,9 +91,9 @@ def run(args: argparse.Namespace) -> int:
     for name, paths in listing.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         print(f"{name}: {args.out / paths[0]}{more}")
-    if colmap and size == "original":
+    if lacks_pictures and size == "original":
         print(f"colmap: put the original images into {args.out / 'images'} (or pass --images FOLDER, or --size input)")
-    elif colmap and args.size is None:
+    elif lacks_pictures and args.size is None:
         print("all at the network's size: frames of a video have no image files (or pass --images FOLDER with them)")
     return 0
 

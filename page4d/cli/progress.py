@@ -15,9 +15,8 @@ from page4d.model import PAGE4D
 @contextmanager
 def block_progress(model: PAGE4D, description: str, passes: int = 1) -> Iterator[None]:
     """Show a bar that advances with each attention block and each head of the model, over `passes` forward passes."""
-    heads = [model.camera_head, model.depth_head, model.point_head]
     parts: list[nn.Module] = [*model.aggregator.frame_blocks, *model.aggregator.global_blocks]
-    parts += [head for head in heads if head is not None]
+    parts += [head for head in model.heads.values() if not head.on_request]
     with tqdm(total=passes * len(parts), desc=description, unit="step", leave=False) as bar:
 
         def advance(*_: Any) -> None:

@@ -34,7 +34,7 @@ from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.npz import check_npz
 from page4d.point_tracks import track
 from page4d.result.pixel_map import PixelMap
-from page4d.schema import MALFORMED, Prediction, UserError, atomic_write
+from page4d.schema import MALFORMED, OPTIONAL, Prediction, UserError, atomic_write, concatenated
 
 FOLDER_FILE = "folder.json"
 Outcome = Literal["done", "there", "failed"]
@@ -216,15 +216,9 @@ def _one(frames: LoadedImages, i: int) -> LoadedImages:
 
 def _joined(singles: Sequence[Prediction]) -> Prediction:
     """Predictions of single frames side by side; each keeps its own world, so only depth is comparable."""
-    first = singles[0]
-    arrays = {}
-    for name in (
-        "cam_from_world", "K", "depth", "depth_conf", "images", "timestamps_s", "original_hw", "box_in_original"
-    ):  # fmt: skip
-        arrays[name] = np.concatenate([getattr(single, name) for single in singles])
-    names = tuple(name for single in singles for name in single.frame_names)
-    meta = first.meta | {"each_frame_alone": True}
-    return replace(first, **arrays, points=None, points_conf=None, mask=None, frame_names=names, meta=meta)
+    together = concatenated(singles)
+    left_out: dict[str, Any] = dict.fromkeys(OPTIONAL)
+    return replace(together, **left_out, meta=together.meta | {"each_frame_alone": True})
 
 
 def prediction_of(

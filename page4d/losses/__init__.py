@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -29,22 +29,11 @@ from page4d.model import ALL_FRAMES
 from page4d.schema import UserError
 
 __all__ = [
-    "LOSS_NAMES", "PUBLIC_DEPTH", "PUBLIC_POINT", "TERMS_OF_HEAD", "Behaviour", "CameraLoss", "CameraLossConfig",
-    "DenseLoss", "DenseLossConfig", "LossConfig", "Losses", "Targets", "TrackLoss", "TrackLossConfig",
+    "LOSSES", "LOSS_NAMES", "PUBLIC_DEPTH", "PUBLIC_POINT", "Behaviour", "CameraLoss", "CameraLossConfig",
+    "DenseLoss", "DenseLossConfig", "Loss", "LossConfig", "Losses", "Targets", "TrackLoss", "TrackLossConfig",
     "TrackPrediction", "camera_loss", "depth_loss", "gradient_loss", "normal_loss", "point_loss", "total_loss",
     "track_loss",
 ]  # fmt: skip
-
-TERMS_OF_HEAD = {
-    "camera": ("loss_camera", "loss_T", "loss_R", "loss_FL"),
-    "depth": ("loss_conf_depth", "loss_reg_depth", "loss_grad_depth"),
-    "point": ("loss_conf_point", "loss_reg_point", "loss_grad_point"),
-    "track": ("loss_track", "loss_coord_track", "loss_vis_track", "loss_conf_track"),
-}
-"""What each head's prediction is told, by the names that terms are logged under."""
-
-LOSS_NAMES = tuple(name for names in TERMS_OF_HEAD.values() for name in names)
-"""Every term by the name that it is logged under."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +55,105 @@ class LossConfig:
             )
 
 
+Values = CameraLoss | DenseLoss | TrackLoss
+
+
+class BatchTruth(NamedTuple):
+    """What a loss compares with: the truth of all frames, and of those alone whose depth and points are made."""
+
+    every: Targets
+    dense: Targets
+
+
+class Loss(NamedTuple):
+    """A row of `LOSSES`: what computes a loss, the head whose answer it reads, and its terms.
+
+    Note:    `compute(predictions, truth, config, behaviour)` takes the loss's own field of `LossConfig` and gives
+             parts with a `total`, or None where the predictions have nothing for it. `terms` are logged names with the
+             part that each is of. `head` None is for a loss that is there whatever heads are switched on.
+    """
+
+    compute: Callable[[Mapping[str, Any], BatchTruth, Any, Behaviour], Values | None]
+    head: str | None
+    terms: dict[str, str]
+
+
+def _camera(
+    predictions: Mapping[str, Any], truth: BatchTruth, config: CameraLossConfig, behaviour: Behaviour
+) -> CameraLoss | None:
+    if "pose_enc_list" not in predictions:
+        return None
+    return camera_loss(predictions["pose_enc_list"], truth.every, config, behaviour)
+
+
+def _depth(
+    predictions: Mapping[str, Any], truth: BatchTruth, config: DenseLossConfig, behaviour: Behaviour
+) -> DenseLoss | None:
+    if "depth" not in predictions:
+        return None
+    return depth_loss(predictions["depth"], predictions["depth_conf"], truth.dense, config, behaviour)
+
+
+def _point(
+    predictions: Mapping[str, Any], truth: BatchTruth, config: DenseLossConfig, behaviour: Behaviour
+) -> DenseLoss | None:
+    if "world_points" not in predictions:
+        return None
+    points, confidence = predictions["world_points"], predictions["world_points_conf"]
+    return point_loss(points, confidence, truth.dense, config, behaviour)
+
+
+def _track(
+    predictions: Mapping[str, Any], truth: BatchTruth, config: TrackLossConfig, behaviour: Behaviour
+) -> TrackLoss | None:
+    if "track" not in predictions and "track_list" not in predictions:
+        return None
+    stages = predictions["track_list"] if "track_list" in predictions else [predictions["track"]]
+    predicted = TrackPrediction(stages, predictions.get("vis"), predictions.get("conf"))
+    return track_loss(predicted, truth.every, config, behaviour)
+
+
+# The order is that in which the sum is made, which decides its last digit.
+LOSSES = {
+    "camera": Loss(
+        _camera,
+        "camera",
+        {"loss_camera": "total", "loss_T": "translation", "loss_R": "rotation", "loss_FL": "focal"},
+    ),
+    "depth": Loss(
+        _depth,
+        "depth",
+        {"loss_conf_depth": "confidence", "loss_reg_depth": "regression", "loss_grad_depth": "shape"},
+    ),
+    "point": Loss(
+        _point,
+        "point",
+        {"loss_conf_point": "confidence", "loss_reg_point": "regression", "loss_grad_point": "shape"},
+    ),
+    "track": Loss(
+        _track,
+        "track",
+        {
+            "loss_track": "total",
+            "loss_coord_track": "coordinates",
+            "loss_vis_track": "visibility",
+            "loss_conf_track": "confidence",
+        },
+    ),
+}
+"""Every loss by its field in `LossConfig`."""
+
+LOSS_NAMES = tuple(name for loss in LOSSES.values() for name in loss.terms)
+"""Every term by the name that it is logged under."""
+
+
 @dataclass(frozen=True)
 class Losses:
-    """The objective (weighted sum) and every unweighted term by name, as logged."""
+    """The objective (weighted sum) and every term by name, as logged.
+
+    Note:    terms do not carry the weight of their loss; loss_camera and loss_track are sums of the terms that follow
+             them, by the weights within that loss.
+    """
 
     objective: Tensor
     terms: Mapping[str, Tensor]
@@ -83,29 +168,19 @@ def total_loss(
              world_points_conf, and with query points track_list or track, vis, conf.
     Raises:  UserError if there is nothing to compare.
     """
-    terms: dict[str, Tensor] = {}
-    weighted: list[Tensor] = []
-    if "pose_enc_list" in predictions:
-        camera = camera_loss(predictions["pose_enc_list"], targets, config.camera, config.behaviour)
-        terms |= dict(zip(TERMS_OF_HEAD["camera"], camera, strict=True))
-        weighted.append(config.camera.weight * camera.total)
     # Dense maps may be made of some frames only, to save memory; poses and tracks are always those of all.
     dense = targets if dense_frames == ALL_FRAMES else targets.at_frames(dense_frames)
-    if "depth" in predictions:
-        depth = depth_loss(predictions["depth"], predictions["depth_conf"], dense, config.depth, config.behaviour)
-        terms |= dict(zip(TERMS_OF_HEAD["depth"], depth, strict=True))
-        weighted.append(config.depth.weight * depth.total)
-    if "world_points" in predictions:
-        confidence = predictions["world_points_conf"]
-        point = point_loss(predictions["world_points"], confidence, dense, config.point, config.behaviour)
-        terms |= dict(zip(TERMS_OF_HEAD["point"], point, strict=True))
-        weighted.append(config.point.weight * point.total)
-    if "track" in predictions or "track_list" in predictions:
-        stages = predictions["track_list"] if "track_list" in predictions else [predictions["track"]]
-        predicted = TrackPrediction(stages, predictions.get("vis"), predictions.get("conf"))
-        track = track_loss(predicted, targets, config.track, config.behaviour)
-        terms |= dict(zip(TERMS_OF_HEAD["track"], track, strict=True))
-        weighted.append(config.track.weight * track.total)
+    truth = BatchTruth(targets, dense)
+    terms: dict[str, Tensor] = {}
+    weighted: list[Tensor] = []
+    for name, loss in LOSSES.items():
+        own = getattr(config, name)
+        values = loss.compute(predictions, truth, own, config.behaviour)
+        if values is None:
+            continue
+        weighted.append(own.weight * values.total)
+        for logged, part in loss.terms.items():
+            terms[logged] = getattr(values, part)
     if not weighted:
         raise UserError(f"no loss applies to the predictions {sorted(predictions)}; enable a head of the model")
     return Losses(sum(weighted[1:], start=weighted[0]), terms)

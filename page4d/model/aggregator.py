@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from page4d.model.config import PAGE4DConfig
 from page4d.model.encoder import build_encoder
+from page4d.model.heads import pairs_read
 from page4d.model.layers import NUM_SPECIAL, Block, Rope, drawn, rope_2d
 from page4d.model.mask import SpatialMaskHead, key_bias, mask_alpha
 from page4d.model.precision import products_in, working_dtype
@@ -154,7 +155,7 @@ class Aggregator(nn.Module):
 
         Note:    the list has one entry per pair, None where no head reads it; `keep=range(depth)` keeps all.
         """
-        out = self.run(self.check_images(images), self.config.pairs_read() if keep is None else keep)
+        out = self.run(self.check_images(images), pairs_read(self.config) if keep is None else keep)
         return out.tokens, out.patch_start
 
     def check_images(self, images: Tensor) -> Tensor:

@@ -120,13 +120,6 @@ class PAGE4DConfig:
         yield "masked_pairs", after_source, f"pairs after mask_source {self.mask_source} and below depth {self.depth}"
         yield "mask_hold_start", self.mask_hold_start <= self.mask_hold_end, f"<= mask_hold_end {self.mask_hold_end}"
 
-    def pairs_read(self) -> set[int]:
-        """Block pairs whose tokens the heads read; nothing else needs to be kept."""
-        switches = {field.name for field in fields(self) if field.name.startswith("enable_")} - {"enable_camera"}
-        # The camera head reads the last pair, every other head those of the dense maps.
-        dense = any(getattr(self, name) for name in switches)
-        return {self.depth - 1, *(self.dpt_pairs if dense else ())}
-
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build from plain values (lists for tuples), as stored in a weights file.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from page4d.extras import extras_named
 from page4d.model.fingerprint import weights_sha256
+from page4d.model.heads import pairs_read
 from page4d.model.network import PAGE4D
 from page4d.model.weights import place
 from page4d.schema import UserError
@@ -37,7 +38,7 @@ class OneScene(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        out = self.network.aggregator.run(images, keep=self.network.pairs_read())
+        out = self.network.aggregator.run(images, keep=pairs_read(self.network.config))
         # No chunks: a program would hold their number as a constant.
         found = self.network.read_heads(out, images, chunked=False)
         return {name: value for name, value in found.items() if isinstance(value, Tensor) and name != INPUT}

@@ -15,6 +15,7 @@ from typing import Self
 import torch
 
 from page4d.model.config import PAGE4DConfig
+from page4d.model.heads import heads_of, pairs_read
 from page4d.model.heads.head import INFERENCE_CHUNK
 from page4d.model.layers import NUM_SPECIAL
 from page4d.model.network import PAGE4D
@@ -171,7 +172,7 @@ def _aggregator(one: ForwardPass) -> int:
     config, size = one.config, one.products.itemsize
     streams = 3 * FLOAT32  # the frame block's output, the sum after attention, and its norm
     hidden = 2 * 4 * size  # before and after GELU, four times as wide
-    kept = 2 * size * (len(config.pairs_read()) - 1)
+    kept = 2 * size * (len(pairs_read(config)) - 1)
     rope = 2 * size * (config.embed_dim // config.num_heads)
     per_token = config.embed_dim * (streams + hidden + kept) + rope
     return one.tokens * per_token
@@ -180,11 +181,11 @@ def _aggregator(one: ForwardPass) -> int:
 def _heads(one: ForwardPass) -> int:
     """In the last chunk of the last dense head, or of none where only cameras are read."""
     config = one.config
-    kept = 2 * one.products.itemsize * len(config.pairs_read()) * config.embed_dim * one.tokens
-    channels = 2 * config.enable_depth + 4 * config.enable_point
-    # All that is done, and the larger head's chunks once more while they are put together.
-    together = 4 if config.enable_point else 2 * config.enable_depth
-    maps = one.frames * (channels + together)
+    kept = 2 * one.products.itemsize * len(pairs_read(config)) * config.embed_dim * one.tokens
+    widths = [head.channels for head in heads_of(config).values()]
+    channels = sum(widths)
+    # All that is done, and the largest head's chunks once more while they are put together.
+    maps = one.frames * (channels + max(widths, default=0))
     chunk = min(INFERENCE_CHUNK, one.frames)
     half = config.dpt_features // 2
     # The finest fused map has 8 of every `patch_size` pixels a side; then come the map itself, its sum with the

@@ -16,7 +16,7 @@ from page4d.io.weight_files import upload
 from page4d.model.aggregator import Aggregator, AggregatorOutput
 from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import same_weights
-from page4d.model.heads import HEADS, CameraHead, DepthHead, Head, PointHead, Seen, TrackHead, switch
+from page4d.model.heads import HEADS, CameraHead, DepthHead, Head, PointHead, Seen, TrackHead, pairs_read, switch
 from page4d.model.heads.head import ALL_FRAMES, INFERENCE_CHUNK, TRAINING_CHUNK
 from page4d.model.precision import heads_in_float32, hold_matrices
 from page4d.model.weights import MASK_PREFIX, load_pretrained, save_folder
@@ -85,10 +85,6 @@ class PAGE4D(nn.Module):
             hold_matrices(self.aggregator, dtype)
         return self
 
-    def pairs_read(self) -> set[int]:
-        """Block pairs whose tokens the heads read; nothing else needs to be kept."""
-        return self.config.pairs_read()
-
     def forward(
         self, images: Tensor, query_points: Tensor | None = None, given_mask: Tensor | None = None
     ) -> dict[str, Any]:
@@ -122,7 +118,7 @@ class PAGE4D(nn.Module):
         Shapes:  images (B, S, 3, H, W), the rest as `forward` takes it.
         Note:    depth and points are those of `dense_frames` alone.
         """
-        out = self.aggregator.run(images, keep=self.pairs_read() | set(also_keep), given_mask=given_mask)
+        out = self.aggregator.run(images, keep=pairs_read(self.config) | set(also_keep), given_mask=given_mask)
         with heads_in_float32(images.device.type):
             return out, self.read_heads(out, images, query_points, dense_frames)
 

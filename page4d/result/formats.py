@@ -6,26 +6,103 @@ from typing import NamedTuple
 
 
 class WriterPlace(NamedTuple):
-    """Where the writer of a format stands, in `page4d.result.exports`, and what the format is in a few words."""
+    """Where the writer of a format stands, in `page4d.result.exports`, and what the format is in a few words.
+
+    Note:    `axes` are the receiving tool's, which its writer follows; `reads_pictures` marks formats whose files point
+             to the pictures, which therefore have to lie beside them at the size that the cameras have.
+    """
 
     module: str
     function: str
     about: str
+    axes: str
+    reads_pictures: bool = False
 
 
-_TABLE = {
-    "ply": ("points", "write", "coloured points, all and still ones (MeshLab, CloudCompare)"),
-    "glb": ("gltf", "write", "points, cameras and their frusta (Blender, browsers)"),
-    "colmap": ("colmap", "write_text", "COLMAP text model (Gaussian splatting, NeRF tools)"),
-    "colmap-bin": ("colmap", "write_binary", "COLMAP binary model"),
-    "nerfstudio": ("nerfstudio", "write", "transforms.json with points, masks and pictures (nerfstudio)"),
-    "tum": ("frames", "export_tum", "camera path as a TUM trajectory (evo)"),
-    "kitti": ("frames", "export_kitti", "camera path as KITTI poses, 12 numbers a line (evo)"),
-    "cameras": ("frames", "export_cameras", "K and pose of every frame as JSON"),
-    "depth-png": ("frames", "export_depth_png", "depth maps, 16-bit PNG with their scale"),
-    "depth-npy": ("frames", "export_depth_npy", "depth maps, float32 NumPy arrays"),
-    "depth-exr": ("frames", "export_depth_exr", "depth maps, float32 OpenEXR (extra: exr)"),
-    "masks": ("frames", "export_masks", "moving masks, PNG, white = moving"),
-    "rerun": ("rerun_log", "write", "a .rrd recording (extra: rerun)"),
+_COLMAP_AXES = "camera from world, quaternion w x y z; the first pixel's centre is (0.5, 0.5)"
+_DEPTH_AXES = "z in the frame's own camera, at the original image size"
+
+WRITERS = {
+    "ply": WriterPlace(
+        "points",
+        "write",
+        "coloured points, all and still ones (MeshLab, CloudCompare)",
+        axes="OpenCV's, the world is close to the first camera (see schema.Prediction)",
+    ),
+    "glb": WriterPlace(
+        "gltf",
+        "write",
+        "points, cameras and their frusta (Blender, browsers)",
+        axes="glTF's: x right, y up, z backward; cameras look along their -z",
+    ),
+    "colmap": WriterPlace(
+        "colmap",
+        "write_text",
+        "COLMAP text model (Gaussian splatting, NeRF tools)",
+        axes=_COLMAP_AXES,
+        reads_pictures=True,
+    ),
+    "colmap-bin": WriterPlace(
+        "colmap",
+        "write_binary",
+        "COLMAP binary model",
+        axes=_COLMAP_AXES,
+        reads_pictures=True,
+    ),
+    "nerfstudio": WriterPlace(
+        "nerfstudio",
+        "write",
+        "transforms.json with points, masks and pictures (nerfstudio)",
+        axes="world from camera, cameras look along their -z with y up; the first pixel's centre is (0.5, 0.5)",
+        reads_pictures=True,
+    ),
+    "tum": WriterPlace(
+        "frames",
+        "export_tum",
+        "camera path as a TUM trajectory (evo)",
+        axes="world from camera, quaternion x y z w",
+    ),
+    "kitti": WriterPlace(
+        "frames",
+        "export_kitti",
+        "camera path as KITTI poses, 12 numbers a line (evo)",
+        axes="world from camera, the upper 3 x 4 row by row",
+    ),
+    "cameras": WriterPlace(
+        "frames",
+        "export_cameras",
+        "K and pose of every frame as JSON",
+        axes="OpenCV's, camera from world, the first pixel's centre is (0, 0): ours, for own scripts",
+    ),
+    "depth-png": WriterPlace(
+        "frames",
+        "export_depth_png",
+        "depth maps, 16-bit PNG with their scale",
+        axes=_DEPTH_AXES,
+    ),
+    "depth-npy": WriterPlace(
+        "frames",
+        "export_depth_npy",
+        "depth maps, float32 NumPy arrays",
+        axes=_DEPTH_AXES,
+    ),
+    "depth-exr": WriterPlace(
+        "frames",
+        "export_depth_exr",
+        "depth maps, float32 OpenEXR (extra: exr)",
+        axes=_DEPTH_AXES,
+    ),
+    "masks": WriterPlace(
+        "frames",
+        "export_masks",
+        "moving masks, PNG, white = moving",
+        axes="the original image's pixels",
+    ),
+    "rerun": WriterPlace(
+        "rerun_log",
+        "write",
+        "a .rrd recording (extra: rerun)",
+        axes="OpenCV's; the first pixel's centre is (0.5, 0.5)",
+    ),
 }
-WRITERS = {name: WriterPlace(*row) for name, row in _TABLE.items()}
+"""Every export format by its name."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from page4d.losses import TERMS_OF_HEAD, LossConfig, Targets, total_loss
+from page4d.losses import LOSSES, LossConfig, Targets, total_loss
 from page4d.model import ALL_FRAMES, PAGE4DConfig
-from page4d.model.heads import switch
+from page4d.model.heads import heads_of
 from page4d.train.aid import aid_loss, mask_loss
 from page4d.train.batch import TrainBatch
 from page4d.train.settings import Settings
@@ -34,9 +34,9 @@ def query_points_of(batch: TrainBatch, loss: LossConfig) -> Tensor | None:
 def term_names(settings: Settings, model: PAGE4DConfig) -> tuple[str, ...]:
     """Every term that `objective` can give in a run, whatever a batch holds, in one order."""
     names = {"objective"}
-    for head, terms in TERMS_OF_HEAD.items():
-        if getattr(model, switch(head)):
-            names.update(terms)
+    for loss in LOSSES.values():
+        if loss.head is None or loss.head in heads_of(model):
+            names.update(loss.terms)
     if settings.aid.enabled:
         names.update(AID_TERMS)
     if settings.aid.mask_weight > 0:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from page4d.evaluate.exact_scores import SCORE_NAMES, score_sequences
 from page4d.evaluate.exam_results import summarize
 from page4d.evaluate.statistics import RATIOS
-from page4d.losses import TERMS_OF_HEAD, LossConfig, total_loss
+from page4d.losses import LOSSES, LossConfig, total_loss
 from page4d.model import PAGE4DConfig
-from page4d.model.heads import switch
+from page4d.model.heads import heads_of
 from page4d.schema import UserError
 from page4d.settings import near
 from page4d.train.batch import TrainBatch, targets_of
@@ -84,8 +84,8 @@ def check_metric(metric: str, validations: Sequence[Validation], model: PAGE4DCo
     if not validations:
         return
     # Validation gives no query points, so nothing is said of tracks; nor of what has no head.
-    heads = [name for name in TERMS_OF_HEAD if name != "track" and getattr(model, switch(name))]
-    losses = [term for name in heads for term in TERMS_OF_HEAD[name]]
+    answering = {None} | {name for name, head in heads_of(model).items() if not head.on_request}
+    losses = [term for loss in LOSSES.values() if loss.head in answering for term in loss.terms]
     scored = [*SCORE_NAMES, *RATIOS]
     if not model.enable_depth:
         scored = [name for name in scored if not name.startswith("abs_rel")]

@@ -62,6 +62,11 @@ class CameraHead(Head):
             poses.append(activate_pose(raw))
         return poses
 
+    @staticmethod
+    def pairs_read(config: PAGE4DConfig) -> tuple[int, ...]:
+        """The last pair alone."""
+        return (config.depth - 1,)
+
     def outputs(self, seen: Seen) -> dict[str, Any]:
         """Every iteration, and the last as the prediction."""
         poses = self(seen.tokens)

@@ -6,7 +6,7 @@ Source:  Ranftl et al. (2021) for the architecture; the names are those of the r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -166,6 +166,11 @@ class DPTTrunk(nn.Module):
         self.resize_layers = nn.ModuleList((fourfold, twofold, nn.Identity(), halved))
         self.scratch = Scratch(channels, features, outputs)
 
+    @staticmethod
+    def pairs_read(config: PAGE4DConfig) -> tuple[int, ...]:
+        """The four pairs that the levels are made of."""
+        return config.dpt_pairs
+
     def raw_maps(
         self,
         aggregated_tokens: Sequence[Tensor | None],
@@ -214,8 +219,10 @@ class DPTTrunk(nn.Module):
 class DepthHead(DPTTrunk, Head):
     """Depth (B, S, H, W, 1) and confidence (B, S, H, W)."""
 
+    channels: ClassVar[int] = 2
+
     def __init__(self, config: PAGE4DConfig) -> None:
-        super().__init__(config, config.dpt_features, 2)
+        super().__init__(config, config.dpt_features, self.channels)
 
     def forward(
         self, aggregated_tokens: Sequence[Tensor | None], images: Tensor, patch_start_idx: int,
@@ -237,8 +244,10 @@ class DepthHead(DPTTrunk, Head):
 class PointHead(DPTTrunk, Head):
     """World points (B, S, H, W, 3) in the first camera's frame and confidence (B, S, H, W)."""
 
+    channels: ClassVar[int] = 4
+
     def __init__(self, config: PAGE4DConfig) -> None:
-        super().__init__(config, config.dpt_features, 4)
+        super().__init__(config, config.dpt_features, self.channels)
 
     def forward(
         self, aggregated_tokens: Sequence[Tensor | None], images: Tensor, patch_start_idx: int,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
+
+from page4d.model.config import PAGE4DConfig
 
 ALL_FRAMES = slice(None)
 # Frames that a dense head takes at once: one chunk's maps are the peak of a short clip, and two frames fill a GPU.
@@ -44,7 +46,19 @@ class Seen:
 
 
 class Head(nn.Module, ABC):
-    """A part that reads the aggregator's tokens; `forward` keeps VGGT's call shape, these two are for the network."""
+    """A part that reads the aggregator's tokens; `forward` keeps VGGT's call shape, the rest is for the network.
+
+    Note:    `channels` is how many numbers a pixel the head's dense maps have, confidence included, 0 for a head
+             without; `on_request` marks a head that answers only where query points are given.
+    """
+
+    channels: ClassVar[int] = 0
+    on_request: ClassVar[bool] = False
+
+    @staticmethod
+    @abstractmethod
+    def pairs_read(config: PAGE4DConfig) -> tuple[int, ...]:
+        """The block pairs whose tokens this head reads."""
 
     @abstractmethod
     def outputs(self, seen: Seen) -> dict[str, Any]:

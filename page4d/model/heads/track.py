@@ -10,7 +10,7 @@ use for scenes that move.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -211,6 +211,8 @@ class TrackHead(Head):
     Raises:  UserError if a side of the images is under 140 px: the correlation pyramid has seven levels.
     """
 
+    on_request: ClassVar[bool] = True
+
     def __init__(self, config: PAGE4DConfig) -> None:
         super().__init__()
         self.feature_extractor = FeatureExtractor(config)
@@ -227,6 +229,11 @@ class TrackHead(Head):
             )
         maps = self.feature_extractor(aggregated_tokens, images, patch_start_idx, INFERENCE_CHUNK)
         return self.tracker(query_points.float(), maps, iters)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def pairs_read(config: PAGE4DConfig) -> tuple[int, ...]:
+        """Those of its feature maps."""
+        return FeatureExtractor.pairs_read(config)
 
     def outputs(self, seen: Seen) -> dict[str, Any]:
         """Nothing where no points are asked for."""
