@@ -93,7 +93,9 @@ def mixed_by(model: nn.Module, device: torch.device | str | None, precision: Pre
     def mixed(earlier: Prediction, later: Prediction) -> Prediction:
         both = concatenated((earlier, later))
         images = torch.from_numpy(both.images).permute(0, 3, 1, 2).float() / 255
-        return predict(model, images.contiguous(), device=device, precision=precision)
+        # Bytes carry no mask; what the user left out of the film has no depth in it, and gets none here.
+        frames = replace(_frames_of_tensor(images.contiguous()), kept=both.depth > 0)
+        return predict(model, frames, device=device, precision=precision)
 
     return mixed
 

@@ -1,4 +1,4 @@
-"""Long films in windows: which frames each window holds, and how windows are joined into one world.
+"""Long films in windows: which frames each window holds, and the window join, which brings two into one world (`join_of`).
 
 Two windows say different things of the frames they share: another scale, another world, and each its own noise.
 A least-squares similarity is the wrong tool there: its scale is divided by the variance of the noisy source, so that

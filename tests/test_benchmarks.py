@@ -18,7 +18,7 @@ from page4d.cli import main
 from page4d.config import choices
 from page4d.evaluate import open_benchmark, open_study
 from page4d.evaluate.harness import Study
-from page4d.evaluate.old_names import current_name, current_word, former_name, read_scores
+from page4d.evaluate.old_names import current_name, current_options, current_word, former_name, read_scores
 from page4d.evaluate.planted import Planted, plant
 from page4d.evaluate.protocol import STANDARD, with_options
 from page4d.evaluate.tables import scores_table
@@ -121,6 +121,9 @@ def test_names_that_once_were(once, now):
 
 def test_the_command_line_and_chapters_understand_old_names(tmp_path, capsys):
     assert current_word("options.dyncheck_camera=all") == "options.dycheck_camera=all"
+    assert current_word("options.alignment=public") == "options.solver=public"
+    assert with_options(STANDARD, alignment="public") == with_options(STANDARD, solver="public")
+    assert current_options({"name": "standard+alignment=public"}) == {"name": "standard+solver=public"}
     assert current_word("weights=synthetic-pose") == "weights=synthetic-pose"
     assert open_study("pose", "dyncheck", out=tmp_path).benchmark.name == "pose-dycheck"
     assert open_benchmark("synthetic-points").name == "points-synthetic"
@@ -143,6 +146,7 @@ def test_files_written_under_old_names_are_read(tmp_path):
     stored = json.loads(study.scores_file("perfect").read_text())
     stored["benchmark"] = "synthetic-pose"
     stored["protocol"]["dyncheck_camera"] = stored["protocol"].pop("dycheck_camera")
+    stored["protocol"]["alignment"] = stored["protocol"].pop("solver")
     old = tmp_path / "old.json"
     old.write_text(json.dumps(stored))
     assert Scores.load(old).benchmark == "synthetic-pose"

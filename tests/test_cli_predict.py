@@ -111,3 +111,17 @@ def test_a_shard_is_of_many_clips(
     for wrong in ("0/2", "3/2", "1", "a/b"):
         assert predict(weights, tmp_path / "out", images, "--each", "--shard", wrong) == 2
         assert "is not a part: expected I/N" in capsys.readouterr().err
+
+
+def test_the_size_of_pictures_is_chosen(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(weights, tmp_path / "out", images, "--input-size", "32") == 0
+    assert predict(weights, tmp_path / "usual", images) == 0
+    chosen, usual = (Prediction.load(tmp_path / name / "prediction.npz") for name in ("out", "usual"))
+    assert (chosen.size_hw[1], usual.size_hw[1]) == (32, PAGE4D.from_pretrained(weights).config.img_size)
+    assert chosen.meta["frames"] == {"input_size": 32}
+    capsys.readouterr()
+    assert predict(weights, tmp_path / "odd", images, "--input-size", "35") == 2
+    patch = PAGE4D.from_pretrained(weights).config.patch_size
+    assert f"35 is not a multiple of the network's patch of {patch} px; try 32" in capsys.readouterr().err

@@ -183,13 +183,13 @@ def test_a_planted_scale_costs_nothing_unless_depth_is_metric(align, tmp_path):
 
 def test_a_planted_shift_is_found_by_the_converged_fit_and_not_by_the_public_one(tmp_path):
     shifted = lambda p: replace(p, depth=p.depth + np.float32(1.5))  # noqa: E731
-    protocol = with_options(STANDARD, alignment="converged")
+    protocol = with_options(STANDARD, solver="converged")
     made = study("videodepth-bonn", tmp_path, protocol, "scale&shift")
     put(made, shifted)
     converged = made.score("truth")
     assert converged.mean["abs_rel"] < 1e-4
     assert converged.sequences[0].notes["shift"] == pytest.approx(-1.5, abs=1e-3)
-    public = replace(made, protocol=with_options(STANDARD, alignment="public")).score("truth")
+    public = replace(made, protocol=with_options(STANDARD, solver="public")).score("truth")
     assert public.mean["abs_rel"] > 0.02  # E15: the step budget moves the shift by about 0.1
     scaled = replace(made, align="scale").score("truth")
     assert scaled.mean["abs_rel"] > converged.mean["abs_rel"]

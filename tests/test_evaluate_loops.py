@@ -117,7 +117,7 @@ def test_predictions_that_are_not_finite_fail_their_sequence(study):
 
 @pytest.mark.parametrize("task", ["monodepth", "videodepth"])
 def test_predictions_that_cannot_be_aligned_fail_their_sequence(task, tmp_path):
-    study = Study(small(task), with_options(STANDARD, alignment="public"), out=tmp_path)
+    study = Study(small(task), with_options(STANDARD, solver="public"), out=tmp_path)
     study.run(micro(), "m")
     path = study.predictions("m") / "scene_01.npz"
     stored = loop.Prediction.load(path)

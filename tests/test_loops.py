@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from page4d import films
 from page4d.films import predict_film
 from page4d.geometry import Similarity
-from page4d.inference import as_frames, predict
+from page4d.inference import as_frames, mixed_by, predict
 from page4d.io.images import LoadedImages
 from page4d.loops import Loop, agreement_of, candidates, loops_of, moves_of, small_pictures, with_loops_closed
 from page4d.moves import Move
@@ -189,6 +189,15 @@ def test_depth_that_differs_is_refused_however_alike_pictures_are(walk: Predicti
     assert not agreement_of(here, replace(here, depth=here.depth * 1.5)).holds
     assert not agreement_of(here, replace(here, depth=here.depth * 0)).holds
     assert not agreement_of(replace(here, depth=here.depth * 0), here).holds
+
+
+def test_what_the_user_left_out_has_no_depth_in_a_mixed_window(walk: Prediction) -> None:
+    masked = replace(walk, depth=np.where(np.arange(32) < 9, np.float32(0), walk.depth))
+    mixed = mixed_by(little_model(), None, None)(masked[:2], walk[50:52])
+    for values in (mixed.depth, mixed.depth_conf):
+        assert (values[:2, :, :9] == 0).all()
+        assert (values[:2, :, 9:] > 0).all()
+        assert (values[2:] > 0).all()
 
 
 def test_a_film_whose_windows_the_mixed_one_contradicts_is_left(walk: Prediction) -> None:

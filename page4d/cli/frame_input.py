@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from page4d.cli.values import rate, seconds, whole
+from page4d.schema import UserError
 
 if TYPE_CHECKING:
     from page4d.io.frames import FrameOptions
@@ -20,6 +21,9 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("inputs", nargs="+", type=Path, metavar=INPUTS, help=INPUTS_HELP)
     add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
+    add("--input-size", type=whole(), metavar="PX",
+        help="width (crop) or longer side of the pictures that the network sees, a multiple of its patch (default: that "
+        "of its training, 518 for the released networks, 112 for the built-in ones)")  # fmt: skip
     add("--fps", type=rate, help="of a video, keep at most so many frames a second")
     add("--every", type=whole(), default=1, metavar="N", help="keep every N-th frame")
     counts = parser.add_mutually_exclusive_group()
@@ -40,7 +44,10 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def frame_options(args: argparse.Namespace, size: int | None = None, patch: int | None = None) -> FrameOptions:
-    """The options as they were given, for a network of that size and patch; without them, to be looked through only."""
+    """The options as they were given, for a network of that size and patch; without them, to be looked through only.
+
+    Raises:  UserError for an --input-size that is not a multiple of the patch.
+    """
     from dataclasses import replace
 
     from page4d.io.frames import FrameOptions
@@ -59,4 +66,10 @@ def frame_options(args: argparse.Namespace, size: int | None = None, patch: int 
         "mask_folder",
     )
     options = FrameOptions(start_s=args.start, end_s=args.end, **{name: getattr(args, name) for name in same})
-    return options if size is None or patch is None else replace(options, size=size, patch=patch)
+    if size is None or patch is None:
+        return options
+    asked = args.input_size or size
+    if asked % patch:
+        near = max(round(asked / patch), 1) * patch
+        raise UserError(f"--input-size {asked} is not a multiple of the network's patch of {patch} px; try {near}")
+    return replace(options, size=asked, patch=patch)

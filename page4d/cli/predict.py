@@ -25,7 +25,7 @@ DEFAULT_OVERLAP = 4
 LEAST_BYTES = 1_000_000
 # Of a pixel, packed: depth, confidence and point of each head, its colour, and its place in the depth map's file.
 PIXEL_BYTES = 16
-CHOICES = ("fps", "every", "max_frames", "spread", "start", "end", "keyframes")
+CHOICES = ("input_size", "fps", "every", "max_frames", "spread", "start", "end", "keyframes")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,9 @@ from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.schema import Prediction, SequenceScore
 
-# The released scripts stop their iterations early; the converged fits are the minima that they were on the way to.
+# How video depth is aligned: by `align` (one scale, scale and shift, or nothing) for all frames of a sequence together,
+# so that the L1 error over all its valid pixels is least. The released scripts stop early (ten rounds of IRLS, or 1000
+# Adam steps); the converged fits are the minima that they were on the way to. Both stand in evaluate/alignment.py.
 _PUBLIC_FIT = {"scale": "scale", "scale&shift": "lad2_video", "metric": "metric"}
 _CONVERGED_FIT = {"scale": "l1_scale", "scale&shift": "l1_scale_shift", "metric": "metric"}
 
@@ -32,7 +34,7 @@ def depth_options(rules: Rules) -> DepthOptions:
     clip = (None, benchmark.post_clip_max)
     if benchmark.task == "monodepth":
         return DepthOptions("median", benchmark.max_depth, post_clip=clip)
-    fits = _PUBLIC_FIT if rules.protocol.alignment == "public" else _CONVERGED_FIT
+    fits = _PUBLIC_FIT if rules.protocol.solver == "public" else _CONVERGED_FIT
     return DepthOptions(fits[rules.align], benchmark.max_depth, post_clip=clip)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from page4d.schema import Scores
 
-OPTIONS_ONCE = {"dyncheck_camera": "dycheck_camera"}
+OPTIONS_ONCE = {"dyncheck_camera": "dycheck_camera", "alignment": "solver"}
 
 
 def current_name(name: str) -> str:
@@ -26,8 +26,13 @@ def former_name(name: str) -> str:
 
 
 def current_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a protocol under today's names."""
-    return {OPTIONS_ONCE.get(name, name): value for name, value in values.items()}
+    """Options of a protocol under today's names, also within the protocol's own name ("standard+solver=public")."""
+    current = {OPTIONS_ONCE.get(name, name): value for name, value in values.items()}
+    if isinstance(own := current.get("name"), str):
+        for once, now in OPTIONS_ONCE.items():
+            own = own.replace(f"+{once}=", f"+{now}=")
+        current["name"] = own
+    return current
 
 
 def current_word(word: str) -> str:

@@ -36,7 +36,7 @@ class EvaluationSettings:
     protocol: str = STANDARD.name
     # Single options that shall differ from the protocol; None leaves them (evaluate/protocol.py explains each).
     options: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(OPTIONS))
-    # Video depth: scale, scale_and_shift (scale&shift in tables) or metric.
+    # Video depth: scale, scale&shift (scale_and_shift on the command line, where & has a meaning) or metric.
     align: str = Study.align
     # Masks: geometric or model, which is the prediction's own: of its mask head or of a converted folder.
     moving: str = "geometric"

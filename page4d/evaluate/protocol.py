@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
+from page4d.evaluate.old_names import current_options
 from page4d.schema import UserError
 
 PROTOCOL_VERSION = 1
@@ -30,7 +31,7 @@ class Protocol:
     sequences: Literal["public", "all", "fourteen"]
     depth_source: Literal["world_z", "own_camera"]
     registration: Literal["stretch", "box"]
-    alignment: Literal["public", "converged"]
+    solver: Literal["public", "converged"]
     pairing: Literal["position", "name"]
     unequal_lengths: Literal["ignore", "error"]
     pair_area: Literal["degrees", "exact"]
@@ -94,9 +95,10 @@ _ROWS = {
         "stretch: resize over the whole truth; box: to the pixels that the network saw",
         "E2",
     ),
-    "alignment": (
+    "solver": (
         ("videodepth",),
-        "public: ten rounds of IRLS, which last digits move, or 1000 Adam steps of 1e-4; converged: the L1 minimum",
+        "how the fit that `align` names is found; public: ten rounds of IRLS, which last digits move, or 1000 Adam "
+        "steps of 1e-4; converged: the L1 minimum",
         "E15, E16, E24",
     ),
     "pairing": (
@@ -132,7 +134,7 @@ PUBLIC = Protocol(
     sequences="public",
     depth_source="world_z",
     registration="stretch",
-    alignment="public",
+    solver="public",
     pairing="position",
     unequal_lengths="ignore",
     pair_area="degrees",
@@ -149,7 +151,7 @@ STANDARD = Protocol(
     sequences="all",
     depth_source="own_camera",
     registration="box",
-    alignment="converged",
+    solver="converged",
     pairing="name",
     unequal_lengths="error",
     pair_area="exact",
@@ -160,10 +162,11 @@ PROTOCOLS = {"public": PUBLIC, "standard": STANDARD}
 
 
 def with_options(base: Protocol, **changes: Any) -> Protocol:
-    """The protocol with some options changed; its name says which.
+    """The protocol with some options changed, by today's names or earlier ones; its own name says which.
 
     Raises:  UserError for an unknown option or value, with what is allowed.
     """
+    changes = current_options(changes)
     for name, value in changes.items():
         _check_option(name, value)
     changed = {name: value for name, value in changes.items() if getattr(base, name) != value}

@@ -33,12 +33,11 @@ class Task:
     """What a benchmark of this kind measures.
 
     Note:    `metrics` are what a Scores file holds, `headline` those of them that tables show, `optional` what it holds
-             besides where the data set or the prediction tells it. `rules` says whose way
-             of measuring it is, `checked` what our numbers were compared with. `needs` is what another model must
-             bring. `frame_by_frame`: the network sees each image alone; `with_points`: its point maps are kept;
-             `with_tracks`: its track head, if it has one, follows the true points;
-             `choices` are its settings beyond the protocol; `with_files`: it writes files beside the Scores;
-             `with_public`: a released script exists, so that protocol=public means something.
+             besides where the data set or the prediction tells it. `rules` says whose way of measuring it is, `checked`
+             what our numbers were compared with. `needs` is what another model must bring. `frame_by_frame`: the
+             network sees each image alone; `with_points`: its point maps are kept; `with_tracks`: its track head, if it
+             has one, follows the true points; `choices` are its settings beyond the protocol; `with_files`: it writes
+             files beside the Scores; `with_public`: a released script exists, so that protocol=public means something.
     """
 
     score: ScoreSequence

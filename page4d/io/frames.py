@@ -40,7 +40,7 @@ class FrameOptions:
     Note:    `times_from` "names" takes times from the names of pictures where every one is a time stamp; `times` is a
              file with one time a line, in seconds, or a time and a name. `mask_folder` holds a picture for a frame of
              the same name, black where it is left out of points, scale and joins. `every`, `spread`, `start_s` and
-             `end_s` are those of `Selection`.
+             `end_s` are those of `FrameSelection`.
     """
 
     mode: Mode = "crop"
@@ -97,7 +97,7 @@ def load_frames(paths: ImageSource | Sequence[ImageSource], options: FrameOption
         return _load_film(inputs.film, inputs, options)
     masks = dict(inputs.masks)
     reading = Reading(options.mode, options.size, options.patch, options.pages, options.bits, options.alpha, masks)
-    # Known not to be known: so names are not asked a second time.
+    # Where no time was found, that is said, or the names would be searched again.
     unknown = [np.nan] * len(inputs.sources)
     return read_pictures(inputs.sources, reading, inputs.times_s or unknown)
 
