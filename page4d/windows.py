@@ -1,4 +1,4 @@
-"""Long films in windows: which frames each window holds, and the window join, which brings two into one world (`join_of`).
+"""Long films in windows: which frames each window holds, and the window join, which brings two into one world.
 
 Two windows say different things of the frames they share: another scale, another world, and each its own noise.
 A least-squares similarity is the wrong tool there: its scale is divided by the variance of the noisy source, so that
@@ -166,7 +166,7 @@ def join_windows(parts: Sequence[Prediction], starts: Sequence[int], meta: dict[
 
 
 def join_of(before: Prediction, part: Prediction, start: int = 0) -> Join:
-    """The similarity from the world of `part` to that of `before`, two predictions of the same frames.
+    """The window join: the similarity from the world of `part` to that of `before`, predictions of the same frames.
 
     Note:    of the points that both windows see, lifted from depth, the half that is more confident in both counts, by
              its confidence; the frames are the same instants, so moving things do no harm. Where fewer than a tenth of

@@ -98,22 +98,9 @@ def _predicted(args: argparse.Namespace, model: PAGE4D, windows: Windows) -> Sto
     stream = FrameStream(args.inputs, frame_options(args, config.img_size, config.patch_size))
     _say_memory(args, model, stream, windows)
     clear_finished(args.out)
-    asked = (
-        "mode",
-        "input_size",
-        "fps",
-        "max_frames",
-        "every",
-        "spread",
-        "start",
-        "end",
-        "pages",
-        "bits",
-        "alpha",
-        "keyframes",
-    )
+    asked = ("mode", "input_size", "fps", "max_frames", "every", "spread", "start", "end", "pages", "bits", "alpha")
     settings = {"weights": str(args.weights), "inputs": [str(path) for path in args.inputs]}
-    settings |= {name: getattr(args, name) for name in asked}
+    settings |= {name: getattr(args, name) for name in (*asked, "keyframes")}
     with tqdm(desc="frames", unit="") as bar:
 
         def show(done: int) -> None:

@@ -22,8 +22,8 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     add("inputs", nargs="+", type=Path, metavar=INPUTS, help=INPUTS_HELP)
     add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
     add("--input-size", type=whole(), metavar="PX",
-        help="width (crop) or longer side of the pictures that the network sees, a multiple of its patch (default: that "
-        "of its training, 518 for the released networks, 112 for the built-in ones)")  # fmt: skip
+        help="width (crop) or longer side of the pictures that the network sees, a multiple of its patch (default: "
+        "that of its training, 518 for the released networks, 112 for the built-in ones)")  # fmt: skip
     add("--fps", type=rate, help="of a video, keep at most so many frames a second")
     add("--every", type=whole(), default=1, metavar="N", help="keep every N-th frame")
     counts = parser.add_mutually_exclusive_group()

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from page4d.schema import UserError
 
 # How far apart in time a picture and its partner of another stream may be in TUM and Bonn. 20 ms, each partner used
-# once, is the association of TUM's own tools: two streams of 30 Hz lie at most 17 ms apart, so a farther partner belongs
-# to another picture. Training takes poses and depth so, and leaves out a picture without.
+# once, is the association of TUM's own tools: two streams of 30 Hz lie at most 17 ms apart, so a farther partner
+# belongs to another picture. Training takes poses and depth so, and leaves out a picture without.
 POSE_WITHIN_S = 0.02
 # The published evaluations keep every picture that has a pose and give it the nearest depth map within 40 ms, so that a
 # dropped one costs no frame; preparing a benchmark, and TUM's selection="public", do the same.

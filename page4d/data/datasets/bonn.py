@@ -131,9 +131,9 @@ class Bonn(PairedSequences[BonnOptions]):
 def _by_time(raw: RawFiles) -> list[tuple[int, int, int]]:
     """Ranks of colour image, depth image and pose that belong together by their stamps.
 
-    Note:    depth within 20 ms and each map once, where `page4d prepare bonn` takes the nearest within 40 ms: a benchmark
-             keeps its list of pictures, training rather loses one than learns the depth of another moment. The public
-             code looks at no stamps at all (`pairing="rows"`).
+    Note:    depth within 20 ms and each map once, where `page4d prepare bonn` takes the nearest within 40 ms: a
+             benchmark keeps its list of pictures, training rather loses one than learns the depth of another moment.
+             The public code looks at no stamps at all (`pairing="rows"`).
     """
     rgb_s = [stamp for stamp, _ in raw.rgb]
     row_of = dict(associate(rgb_s, [row.stamp_s for row in raw.rows], POSE_WITHIN_S))
