@@ -18,7 +18,7 @@ PLAIN = (
 
 
 def dense_statements(source: str) -> Iterator[str]:
-    """Statements of too many syntax nodes or more than one comprehension; messages and tables of plain values apart."""
+    """Statements of too many syntax nodes or more than one comprehension; messages and tables apart."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.stmt) or isinstance(node, DEFINITIONS):
             continue
@@ -44,10 +44,17 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_table(node: ast.stmt) -> bool:
-    """Whether a value of plain names and literals is given a name."""
+    """Whether a value of plain names and literals, or of records made of such, is given a name."""
     if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
         return False
-    return all(isinstance(inner, PLAIN) for inner in ast.walk(node.value))
+    return all(isinstance(inner, PLAIN) or _is_record(inner) for inner in ast.walk(node.value))
+
+
+def _is_record(node: ast.AST) -> bool:
+    """A row of a table with names for its columns: the call of a class, or one of its keywords."""
+    if isinstance(node, ast.keyword):
+        return True
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id[:1].isupper()
 
 
 def strange_labels(source: str) -> Iterator[str]:

@@ -113,33 +113,22 @@ def _track(
     return track_loss(predicted, truth.every, config, behaviour)
 
 
+_CAMERA_TERMS = {"loss_camera": "total", "loss_T": "translation", "loss_R": "rotation", "loss_FL": "focal"}
+_DEPTH_TERMS = {"loss_conf_depth": "confidence", "loss_reg_depth": "regression", "loss_grad_depth": "shape"}
+_POINT_TERMS = {"loss_conf_point": "confidence", "loss_reg_point": "regression", "loss_grad_point": "shape"}
+_TRACK_TERMS = {
+    "loss_track": "total",
+    "loss_coord_track": "coordinates",
+    "loss_vis_track": "visibility",
+    "loss_conf_track": "confidence",
+}
+
 # The order is that in which the sum is made, which decides its last digit.
 LOSSES = {
-    "camera": Loss(
-        _camera,
-        "camera",
-        {"loss_camera": "total", "loss_T": "translation", "loss_R": "rotation", "loss_FL": "focal"},
-    ),
-    "depth": Loss(
-        _depth,
-        "depth",
-        {"loss_conf_depth": "confidence", "loss_reg_depth": "regression", "loss_grad_depth": "shape"},
-    ),
-    "point": Loss(
-        _point,
-        "point",
-        {"loss_conf_point": "confidence", "loss_reg_point": "regression", "loss_grad_point": "shape"},
-    ),
-    "track": Loss(
-        _track,
-        "track",
-        {
-            "loss_track": "total",
-            "loss_coord_track": "coordinates",
-            "loss_vis_track": "visibility",
-            "loss_conf_track": "confidence",
-        },
-    ),
+    "camera": Loss(_camera, "camera", _CAMERA_TERMS),
+    "depth": Loss(_depth, "depth", _DEPTH_TERMS),
+    "point": Loss(_point, "point", _POINT_TERMS),
+    "track": Loss(_track, "track", _TRACK_TERMS),
 }
 """Every loss by its field in `LossConfig`."""
 
