@@ -8,13 +8,11 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.core.formatters import DisplayFormatter
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from page4d.viz.dark import DARK_NOTE, INK, dark_png, offer_dark
-
-DARK_PAGE = "#14181e"  # the theme's ground in the dark
+from page4d.viz.dark import DARK_NOTE, INK, PAGE, contrast, dark_png, offer_dark
 
 
 def figure_with_a_picture() -> Figure:
@@ -28,21 +26,32 @@ def figure_with_a_picture() -> Figure:
     return figure
 
 
-def luminance(colour: str) -> float:
-    parts = np.array(to_rgb(colour))
-    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
 def test_words_and_curves_can_be_told_from_the_dark_page() -> None:
-    assert contrast(INK, DARK_PAGE) > 7
+    assert contrast((0, 0, 0), (1, 1, 1)) == 21
+    assert contrast(to_rgb(INK), to_rgb(PAGE)) > 7
     for colour in plt.rcParamsDefault["axes.prop_cycle"].by_key()["color"]:
-        assert contrast(colour, DARK_PAGE) > 3
+        assert contrast(to_rgb(colour), to_rgb(PAGE)) > 3
+
+
+def test_deep_colours_and_the_arrows_of_notes_stand_out_in_the_dark() -> None:
+    figure, axis = plt.subplots()
+    axis.set_axis_off()
+    note = axis.annotate("", (1, 1), (0, 0), arrowprops={"arrowstyle": "->"})
+    word = axis.text(0.2, 0.8, "depth", color="#2b62c4")
+    (line,) = axis.plot([0, 1], [1, 0], color="#1f3f78")
+    seen = {}
+    figure.canvas.mpl_connect(
+        "draw_event",
+        lambda _event: seen.update(
+            arrow=note.arrow_patch.get_edgecolor(), word=word.get_color(), line=line.get_color()
+        ),
+    )
+    dark_png(figure)
+    assert contrast(to_rgba(seen["arrow"]), to_rgba(PAGE)) > 7
+    assert contrast(to_rgba(seen["word"]), to_rgba(PAGE)) >= 4.5
+    assert contrast(to_rgba(seen["line"]), to_rgba(PAGE)) >= 3
+    assert to_rgb(seen["word"])[2] == max(to_rgb(seen["word"])), "blue stays blue"
+    assert (word.get_color(), line.get_color()) == ("#2b62c4", "#1f3f78")
 
 
 def test_the_dark_drawing_has_no_ground_and_no_black_word() -> None:

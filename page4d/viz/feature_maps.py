@@ -79,16 +79,17 @@ def feature_figure(
     for axis in axes.flat:
         axis.set_xticks([])
         axis.set_yticks([])
+        axis.spines[:].set_visible(False)
     for line, layer in zip(axes, layers, strict=True):
         line[0].imshow(images[frame])
-        line[0].set_ylabel(f"layer {layer + 1}\n(pair {layer})", fontsize=9)
+        line[0].set_ylabel(f"layer {layer + 1}\n(pair {layer})", fontsize=11)
         for axis, maps in zip(line[1:], columns.values(), strict=True):
             values = normalize_map(maps[layer, frame])
             shown = axis.imshow(values, cmap="YlOrRd", vmin=0, vmax=1, interpolation="bilinear")
     for axis, title in zip(axes[0], ("image", *columns), strict=True):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=11)
     bar = figure.colorbar(shown, ax=axes.ravel().tolist(), fraction=0.02, pad=0.01)
-    bar.set_label("channel mean, each map scaled to 0 ... 1", fontsize=8)
+    bar.set_label("channel mean, each map scaled to 0 ... 1", fontsize=11)
     return figure
 
 

@@ -51,26 +51,30 @@ def contact_sheet(rows: Sequence[Row], titles: Sequence[str] | None = None, widt
         raise UserError(f"a contact sheet needs rows of equal length, got {[len(r.images) for r in rows]} frames")
     n = counts.pop()
     height, width = np.asarray(rows[0].images[0]).shape[:2]
-    tall = (width_in * 0.86 / n) * height / width * len(rows) + 0.32 * (len(rows) + 1)
+    # Words at the left take a third of an inch, bars at the right two more; a row needs little air above it.
+    across = (width_in - (1.05 if any(_has_bar(row) for row in rows) else 0.35)) / n
+    tall = (across * height / width + 0.1) * len(rows) + 0.3
     figure, axes = plt.subplots(len(rows), n, figsize=(width_in, max(tall, 1.4)), squeeze=False, layout="constrained")
     for row, line in zip(rows, axes, strict=True):
         shown = [_panel(axis, row, i) for i, axis in enumerate(line)]
-        line[0].set_ylabel(row.label, fontsize=9)
-        if np.asarray(row.images[0]).ndim == 2 and not _is_binary(row):
-            bar = figure.colorbar(shown[-1], ax=line.tolist(), pad=0.01, fraction=0.03, aspect=14)
-            bar.set_label(row.unit, fontsize=8)
-            bar.ax.tick_params(labelsize=7)
+        line[0].set_ylabel(row.label, fontsize=10)
+        if _has_bar(row):
+            # Without panchor a row with a bar would be pushed to the right of a row without one.
+            bar = figure.colorbar(shown[-1], ax=line.tolist(), pad=0.01, fraction=0.03, aspect=14, panchor=False)
+            bar.set_label(row.unit, fontsize=9)
+            bar.ax.tick_params(labelsize=8.5)
             if row.cmap == DEPTH_COLOURS:
                 ticks = depth_ticks(row.limits or _range(row))
                 bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
     for axis, title in zip(axes[0], titles or [f"frame {i}" for i in range(n)], strict=True):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=10)
     return figure
 
 
-def _is_binary(row: Row) -> bool:
-    """Whether a row shows a yes or no for every pixel."""
-    return all(np.isin(np.asarray(image), (0, 1)).all() for image in row.images)
+def _has_bar(row: Row) -> bool:
+    """Whether the colours of a row need a bar; a yes or no for every pixel needs none."""
+    binary = all(np.isin(np.asarray(image), (0, 1)).all() for image in row.images)
+    return np.asarray(row.images[0]).ndim == 2 and not binary
 
 
 def _panel(axis: Axes, row: Row, i: int) -> AxesImage:
@@ -79,6 +83,7 @@ def _panel(axis: Axes, row: Row, i: int) -> AxesImage:
     axis.set_yticks([])
     # A picture ends where it ends; lines along two of its four sides would look like a cut-off axis.
     axis.spines[:].set_visible(False)
+    axis.set_anchor("W")
     if image.ndim == 3:
         shown: AxesImage = axis.imshow(flow_colours(image, _flow_reach(row)) if image.shape[-1] == 2 else image)
         return shown
@@ -111,12 +116,17 @@ def _flow_reach(row: Row) -> float:
 
 
 def flow_colours(flow: Array, reach: float) -> NDArray[np.float64]:
-    """Flow (H, W, 2) as colours (H, W, 3): hue is the direction, saturation the length up to `reach` pixels."""
+    """Flow (H, W, 2) as colours (H, W, 3): hue is the direction, saturation the length up to `reach` pixels.
+
+    Note:    grey is where there is no flow.
+    """
     x, y = np.asarray(flow, np.float64)[..., 0], np.asarray(flow, np.float64)[..., 1]
     hue = (np.arctan2(y, x) / (2 * np.pi)) % 1
     strength = np.clip(np.hypot(x, y) / reach, 0, 1)
     hsv = np.stack((hue, np.nan_to_num(strength), np.ones_like(hue)), -1)
-    return np.asarray(matplotlib.colors.hsv_to_rgb(np.nan_to_num(hsv)))
+    coloured = matplotlib.colors.hsv_to_rgb(np.nan_to_num(hsv))
+    known = np.isfinite(x) & np.isfinite(y)
+    return np.where(known[..., None], coloured, matplotlib.colors.to_rgb(HOLE))
 
 
 def pick_frames(total: int, at_most: int) -> NDArray[np.int64]:

@@ -73,14 +73,14 @@ def curves_figure(
             mark = "o" if len(steps) <= FEW else None
             (line,) = axis.plot(steps, smooth(values, width), label=label, marker=mark, markersize=3)
             if width > 1:
-                axis.plot(steps, values, color=line.get_color(), alpha=0.25, linewidth=0.6)
+                axis.plot(steps, values, color=line.get_color(), alpha=0.5, linewidth=0.8)
         axis.set_title(title, fontsize=9)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel("optimizer step")
     if len(runs) > 1:
-        _legend_below(figure, axes[0, 0], 7)
+        _legend_below(figure, axes[0, 0], 8)
     return figure
 
 
@@ -159,5 +159,5 @@ def binned_figure(
     counts = [int((number == k).sum()) for k in range(len(centres))]
     axis.set_xticks(centres, [f"{c:.2f}\nn={n}" for c, n in zip(centres, counts, strict=True)])
     axis.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, None))
-    _legend_below(figure, axis, 7)
+    _legend_below(figure, axis, 8)
     return figure
