@@ -23,7 +23,8 @@
 # **You will learn** to load a network, to predict, to look at the result in 3-D, and to check it against the truth.
 #
 # **Needs**: 1 GB of memory and a minute on any computer for the built-in small network. The released networks
-# (`weights = "nomask"` or `"mask"`) need a download of 5 GB and a GPU for comfort.
+# (`weights = "nomask"` or `"mask"`) need a download of 5 GB and a GPU for comfort. Symbols are on the page of
+# [notation](../notation.md).
 #
 # **The small run** uses synthetic pictures, whose truth is known to the last digit, and a network that is
 # hundreds of times smaller than the released one. Its answers are coarse; this page says how coarse. For your own pictures:
@@ -70,7 +71,7 @@ moving = page4d.moving_mask(prediction)
 # {cite}`schoenberger2016colmap`; here it was done once, in training, and what was learned is applied in one pass. Hence
 # the speed, and hence the price: where the clip is unlike anything seen in training, nothing in the pass notices.
 #
-# Three things in the table surprise most readers. The **first camera is the world**: its pose is near identity, and all
+# Three things in the table below surprise most readers. The **first camera is the world**: its pose is near identity, and all
 # other poses say how to come from it. It is near and not at identity because it is predicted like the others. The
 # **unit is the network's own**: two clips of one room may come out in different units, and no number in a prediction is
 # in metres until somebody says how long one thing is. And **depth and points are two answers**, from two heads: lifting
@@ -180,8 +181,11 @@ said += [standing_text(exam)] if exam else []
 Markdown(" ".join(said)) if said else None
 
 # %% tags=["remove-input"]
-text = "A difference is called one if its interval leaves out 0 and it is not smaller than "
-text += f"{effects['abs_rel'].smallest:.0%}. " if clips else ""
+text = ""
+if clips:
+    text = "An *interval* tells the luck of the clips: were they drawn anew from these, some twice and some not at all, 95 of "
+    text += "100 such means would lie in it. A difference is called one if its interval leaves out 0 and it is not smaller "
+    text += f"than {100 * effects['abs_rel'].smallest:.0f} %; *undecided* says that more clips are needed, not that there is nothing. "
 text += "Where a network misses part of the camera's motion, the predicted pyramids above stand closer together than the "
 text += "true ones below, and the moving mask also marks places that only the camera's motion displaces."
 Markdown(text) if clips else None

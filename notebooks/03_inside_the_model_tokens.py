@@ -45,10 +45,10 @@ page4d.check_parameters()
 # ## A table of people who may all talk to each other
 #
 # Imagine that a scene is to be reconstructed by a crowd. Each person has seen one small square of one photograph, and
-# nothing else. Nobody can say how far away the own square is: a white patch may be a near sheet of paper or a far wall. But
+# nothing else. Nobody can say how far away their own square is: a white patch may be a near sheet of paper or a far wall. But
 # they may talk. First, those of one photograph talk among themselves: "I am the edge of a table, who has the legs?" Then all
 # photographs talk together: "has anyone else seen this corner, and where?" Then again within each photograph, with the new
-# knowledge, and so on, two dozen times. At the end each square is asked for its depth, and one secretary a photograph, who
+# knowledge, and so on, two dozen times. At the end each square is asked for its depth, and one secretary per photograph, who
 # saw nothing and only listened, is asked where the camera stood.
 #
 # That is the whole network. The people are **tokens**, vectors of $C$ numbers; the talking is **attention**, a weighted mean
@@ -114,8 +114,8 @@ _ = axis.set(xlabel="x (px)", ylabel="y (px)")
 #
 # How does a token know *where* its square was? A list of vectors has no places. Here they are told in every block anew:
 # before queries and keys are compared, both are turned by angles that grow with row and column, so that their product
-# depends on how far two patches are apart and not on where they stand {cite}`su2024roformer`. Five special tokens are not
-# turned at all. What is *not* told is the number of the frame: positions are the same in all frames.
+# depends on how far two patches are apart and not on where they stand {cite}`su2024roformer`. The five special tokens are
+# not turned at all. What is *not* told is the number of the frame: positions are the same in all frames.
 #
 # ## Who is first
 #
@@ -167,7 +167,7 @@ for name, order in {"later frames": later, "first frame": other}.items():
 #
 # A *pair* is a frame block, in which a frame's tokens look only at each other, and a global block, in which the
 # tokens of all frames look at each other. The two are the same function with the same kind of weights; the only difference is
-# which tokens form the list. With $P$ tokens a frame, the first costs $S P^2$ comparisons and the second
+# which tokens form the list. With $P$ tokens per frame, the first costs $S P^2$ comparisons and the second
 # $(S P)^2$; that is why many frames are expensive. Why not global blocks only? Then each token would listen to a crowd in
 # which its own frame is one of $S$, and what belongs to the single picture (this is a table, these are its legs) would have
 # to be found in that noise. VGGT {cite}`wang2025vggt` alternates; so does its child.
@@ -225,10 +225,11 @@ figure, axes = plt.subplots(
 titles = ["frame block", *(f"global, frame {i}" for i in range(S))]
 for axis, values, title in zip(axes[0], maps, titles, strict=True):
     shown = axis.imshow(values, vmin=0, vmax=maps.max(), cmap="magma")
-    axis.set(title=title, xticks=[], yticks=[])
+    axis.set_title(title)
+    axis.set_axis_off()
 for axis in axes[0][:2]:
     axis.plot(patch % columns, patch // columns, "c+")
-bar = figure.colorbar(shown, ax=axes[0].tolist(), label="share of attention")
+bar = figure.colorbar(shown, ax=axes[0].tolist(), label="share", shrink=0.75)
 
 # %%
 to_patches = {kind: row.unflatten(0, (-1, P))[:, start:] for kind, row in seen.items()}
@@ -363,7 +364,7 @@ _ = axis.set(xlabel="million parameters")
 # %% [markdown]
 # Where the weights are is where the work is: the heads only read. Follow one patch once more. It enters as $3\,p^2$ numbers
 # that mean nothing alone; frame blocks tell it what it is part of; global blocks tell it where else that part was seen; and
-# at the end one number a pixel is read from it. Nobody told it that the same thing seen from two places gives a depth. That
+# at the end one number per pixel is read from it. Nobody told it that the same thing seen from two places gives a depth. That
 # it was possible to learn this from examples is the discovery of DUSt3R {cite}`wang2024dust3r`; that it works for all frames at once
 # is VGGT's.
 #
@@ -376,7 +377,7 @@ _ = axis.set(xlabel="million parameters")
 # - A picture is cut into patches; each patch, one camera token and four registers are the tokens of a frame.
 # - Frame blocks see one frame, global blocks all of them; their outputs side by side are what the heads read.
 # - Which frame is the world is said by the special tokens and by nothing else.
-# - Cameras are read from one token a frame and corrected several times, maps from patches of four pairs.
+# - Cameras are read from one token per frame and corrected several times, maps from patches of four pairs.
 #
 # ## Exercises
 #

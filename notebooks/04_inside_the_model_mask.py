@@ -301,7 +301,9 @@ figure, axes = plt.subplots(
 )
 for axis, (group, patches) in zip(axes[0], groups.items(), strict=True):
     for name in ("without", "with mask"):
-        axis.plot(config.masked_pairs, spent[group, name], marker="o", label=name)
+        values = spent[group, name]
+        look = {"marker": "o", "clip_on": False}
+        axis.plot(config.masked_pairs, values, label=name, **look)
     axis.axhline(patches.mean(), color="0.6", ls="--")
     axis.set(title=f"{group} patches", xlabel="pair", ylim=(0, None))
     axis.set(xticks=config.masked_pairs, ylabel="share of attention")
@@ -314,8 +316,9 @@ from IPython.display import Markdown
 
 if views.truth:
     less = int((spent["moving", "with mask"] < spent["moving", "without"]).sum())
-    text = f"With the mask the camera tokens spend less on moving patches in {less} of {len(config.masked_pairs)} masked "
-    text += "pairs. Where they spend more, the mask draws them to moving things instead of away."
+    text = f"With the mask the camera tokens spend less on moving patches in {less} of {len(config.masked_pairs)} masked pairs."
+    if less < len(config.masked_pairs):
+        text += " Where they spend more, the mask draws them to moving things instead of away."
 Markdown(text) if views.truth else None
 
 # %% [markdown]
@@ -366,7 +369,7 @@ Markdown(
 # %% [markdown]
 # ## Recap
 #
-# - One number a patch, in $(-\frac12, \frac12)$, times $64\,\alpha$, is added to the logits of the camera and
+# - One number per patch, in $(-\frac12, \frac12)$, times $64\,\alpha$, is added to the logits of the camera and
 #   register tokens in some global blocks. Patches go on seeing everything.
 # - A small $m$ is a strong word: the weight of a key is multiplied by $e^{64 \alpha m}$.
 # - The schedule takes the mask away during training; `nomask` and `mask` are the two ends of that.

@@ -26,7 +26,8 @@
 #
 # **Needs**: two minutes on two cores. The real experiment (`experiment = "paper"`) needs a GPU of 80 GB, the public
 # training data, and about a day; the head of `conf/experiment/paper.yaml` says how that was computed. What is fitted to
-# what is told in [](20_losses_with_formulas), the mask in [](04_inside_the_model_mask).
+# what is told in [](20_losses_with_formulas), the mask in [](04_inside_the_model_mask); symbols are on the page of
+# [notation](../notation.md).
 #
 # **The small run** has `steps` steps on synthetic scenes at the network's own size with a batch of `batch_size`. That is
 # enough to see every part work, and far too short to judge the method: that takes the study of [](06_does_the_mask_help).
@@ -114,7 +115,7 @@ pd.DataFrame(sizes).T.map("{:,}".format)
 # ## Schedules
 #
 # One counter, of optimizer steps, drives the learning rates and the mask, and it is saved with each checkpoint. (The public
-# code counts forward passes, two a step, in a number that it does not save: after a restart its mask begins anew.)
+# code counts forward passes, two per step, in a number that it does not save: after a restart its mask begins anew.)
 #
 # With $u \in [0, 1]$ the part of the run that is done, every learning rate $\eta$ is a straight line up to a share $a$ of
 # the run and then half a cosine down {cite}`loshchilov2017sgdr`:
@@ -258,8 +259,8 @@ print("equal to the last bit:", repeated == records)
 #
 # A few steps show a mechanism. What follows are the runs that made something.
 #
-# The networks that come with this package were trained in the stated time, stage after stage: the first on a processor
-# core, the others on one GPU by one command.
+# The networks that come with this package were trained in the stated time, stage after stage: the first on two processor
+# cores, the others on one GPU by one command.
 # What follows is read from stored logs; the table says how far each stage went, how long it took, which code made it, on
 # what, and when.
 #

@@ -95,7 +95,7 @@ Markdown(text)
 #
 # **The small run**: these are small networks on synthetic scenes. They show whether the mechanism works at this size;
 # they are no statement about the released network. What the mask is stands in [](04_inside_the_model_mask), how an arm is
-# trained in [](05_masked_finetuning).
+# trained in [](05_masked_finetuning), and symbols are on the page of [notation](../notation.md).
 
 # %%
 if documents:
@@ -135,6 +135,8 @@ else:
 # %% tags=["hide-input"]
 import pandas as pd
 
+pd.set_option("display.max_colwidth", None)
+
 
 def origin(d):
     """What an exam was, where, when and by which code."""
@@ -159,7 +161,7 @@ made = [
 pd.DataFrame(made).set_index("arm") if made else print("not run")
 
 # %% [markdown]
-# The second table shows each run's steps and its weights by their hash, so that nobody can mistake one for another: the exams
+# The table shows each run's steps and its weights by their hash, so that nobody can mistake one for another: the exams
 # above were sat by exactly these files.
 #
 # ## What was measured

@@ -25,7 +25,7 @@
 # the manifest adds to them, how one missing depth map shifts a whole sequence, and how to see which poses a Bonn
 # sequence really needs.
 #
-# **Needs**: seconds of any computer. With the downloads at hand:
+# **Needs**: seconds on any computer. With the downloads at hand:
 #
 # ```bash
 # papermill notebooks/07_preparing_tum_and_bonn.ipynb mine.ipynb -p source data/tum/rgbd_dataset_freiburg3_walking_xyz \
@@ -218,7 +218,7 @@ print(
 # scripts do not say why the first 30 images are left out and why 110 are taken; both numbers came with the scripts of an
 # earlier paper {cite}`zhang2025monst3r`. Such choices travel from table to table long after their reason has been forgotten.
 #
-# The small run writes the trajectory at three rows an image, as motion capture would.
+# The small run writes the trajectory at three rows per image, as motion capture would.
 
 # %%
 from page4d.prepare import bonn as prepare_bonn

@@ -24,7 +24,7 @@
 # inverted pose from a flipped axis, a wrong scale and a shifted depth map, which mistakes the public loaders make, and
 # when the check cannot tell.
 #
-# **Needs**: seconds of any computer for the small run, a minute or two for a real dataset:
+# **Needs**: seconds on any computer for the small run, a minute or two for a real dataset:
 #
 # ```bash
 # papermill notebooks/08_looking_at_the_data.ipynb mine.ipynb -p loader sintel -p root data/sintel
@@ -281,7 +281,7 @@ for name, plant in {**planted, "depth one frame early": early}.items():
 # ## What it cannot tell
 #
 # A camera on a tripod has no direction of motion to get wrong, and a camera that only turns shows no scale: then the
-# verdict is *not decided*. Where bodies move in front of a still camera, a shifted depth map still shows, because the
+# verdict is *unknown*. Where bodies move in front of a still camera, a shifted depth map still shows, because the
 # edges of depth no longer lie on edges of the picture. A mistake that no hypothesis knows gives a low agreement without
 # a name. And a scale that is wrong by little passes; how little depends on the parallax (exercise 3).
 #

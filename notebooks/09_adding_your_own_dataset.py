@@ -24,7 +24,7 @@
 # axes, units and pairing are right, how to train on the result, and how to write a loader when the files already exist in
 # another layout.
 #
-# **Needs**: half an hour of yours, seconds of any computer. For your own recording:
+# **Needs**: half an hour of yours, seconds on any computer. For your own recording:
 #
 # ```bash
 # papermill notebooks/09_adding_your_own_dataset.ipynb mine.ipynb -p root my/recordings -p sequence kitchen
@@ -323,7 +323,7 @@ print(
     f"rounding {rounding:.1e}, between frames {numbers_found.depth_error_relative:.1e}"
 )
 print(
-    f"16 bits reach {65535 / depth_per_unit:.1f} m; 5,000 steps a metre {65535 / 5000:.1f} m"
+    f"16 bits reach {65535 / depth_per_unit:.1f} m; 5,000 steps per metre {65535 / 5000:.1f} m"
 )
 
 # %% [markdown]

@@ -84,7 +84,7 @@ spoiled = {
 }
 seen = {name: depth_errors(guess, truth, options) for name, guess in spoiled.items()}
 
-# %% mystnb={"figure": {"caption": "The relative error that is left in four spoiled depth maps after each was multiplied by the number that the benchmark allows. Titles give AbsRel, the mean over the picture.", "name": "fig-mono-spoiled"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The relative error that is left in four spoiled depth maps after each was multiplied by the number that the benchmark allows. Titles give AbsRel, the mean over the picture. Grey: no true depth.", "name": "fig-mono-spoiled"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 from page4d.evaluate import align_depth, error_map
 
@@ -93,7 +93,7 @@ for axis, (name, guess) in zip(axes.flat, spoiled.items(), strict=True):
     _, fit = align_depth(guess[known], truth[known], options)
     shown = axis.imshow(
         np.where(known, error_map(guess, truth, fit, options), np.nan),
-        cmap="magma",
+        cmap=plt.get_cmap("magma").with_extremes(bad="0.85"),
         vmin=0,
         vmax=0.5,
     )
@@ -104,10 +104,10 @@ colours = figure.colorbar(shown, ax=axes, shrink=0.7, label="relative error")
 # %% [markdown]
 # Read {numref}`fig-mono-spoiled` from the top left. A wrong factor leaves nothing: that is what the scale is for. A
 # constant that is added is *not* forgiven, since no factor turns $z + t$ into $z$: what lies at the median depth comes out
-# right, what is nearer too far, and what is farther too near. In the third map only one half was spoiled, and yet both halves may be wrong afterwards: the one number has to serve
-# them together, and settles on a compromise that depends on which half has more pixels near the middle of the range.
-# The fourth is the answer of somebody who never looked at the picture. Its number is the bar that everything below
-# has to clear.
+# right, what is nearer too far, and what is farther too near. In the third map only one half was spoiled, and yet both
+# halves may be wrong afterwards: the one number has to serve them together, and settles on a compromise that depends on
+# which half has more pixels near the middle of the range. The fourth is the answer of somebody who never looked at the
+# picture. Its number is the bar that everything below has to clear.
 #
 # ## The formulas
 #
@@ -137,7 +137,7 @@ colours = figure.colorbar(shown, ax=axes, shrink=0.7, label="relative error")
 #
 # ## Two loops with files between
 #
-# `predict` writes one file a sequence, `score` reads it beside the ground truth. The second loop needs no network, so
+# `predict` writes one file per sequence, `score` reads it beside the ground truth. The second loop needs no network, so
 # another protocol costs seconds, and only the first one needs a GPU. A `Study` knows both loops for one benchmark under
 # one protocol. In monocular depth each image goes through the network by itself, as a sequence of one frame: nothing of
 # what VGGT can do with several views is used.

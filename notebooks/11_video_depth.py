@@ -171,7 +171,7 @@ for name, fit in (("released", "lad2_video"), ("converged", "l1_scale_shift")):
 # %% mystnb={"figure": {"caption": "Error that remains after a constant was added to perfect depth and a scale-and-shift fit took it out again.", "name": "fig-video-shift"}}
 figure, axis = plt.subplots(figsize=(6.4, 3), layout="constrained")
 for name, values in left_over.items():
-    axis.plot(shifts, values, marker="o", label=name)
+    axis.plot(shifts, values, marker="o", label=name, clip_on=False)
 axis.set(xlabel=f"planted shift ({standard.benchmark.unit})")
 axis.set(ylabel="AbsRel left", ylim=(0, None))
 legend = axis.legend()

@@ -35,7 +35,7 @@
 #
 # With `out` the predictions are kept, and a second run goes on where the first one stopped.
 #
-# **The small run** has few frames a sequence, so ATE is smaller than on a real one: few points are easily aligned.
+# **The small run** has few frames per sequence, so ATE is smaller than on a real one: few points are easily aligned.
 
 # %% tags=["parameters"]
 weights = "vggt-tiny,tiny,page4d-tiny-mask"
@@ -106,7 +106,8 @@ figure, axes = plt.subplots(1, 5, figsize=(9, 2.3), layout="constrained")
 for axis, (name, found) in zip(axes, seen.items(), strict=True):
     axis.plot(*circle[:, :2, 3].T, color="0.6", lw=3)
     axis.plot(*found.aligned.positions[:, :2].T, "o-", color="tab:blue", ms=2, lw=1)
-    axis.set(title=name, xticks=[], yticks=[], aspect="equal")
+    axis.set(title=name, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal")
+    axis.set_axis_off()
 
 # %% tags=["remove-cell"]
 from myst_nb import glue
@@ -131,7 +132,7 @@ told("outlier_median", float(np.median(seen["one outlier"].per_pose)), 3)
 # the wrong place. RPE tells them apart ({glue:text}`jitter_rpe` against {glue:text}`drift_rpe`), because it compares
 # *steps*: a drift spread over thirty steps is small in each, a shiver is as large in a step as in a position, and larger
 # by $\sqrt 2$, because two positions shiver. The camera that looks astray has no ATE at all, positions do not know
-# where a camera looks; its turn of {glue:text}`astray_turn` degree a step is what RPE r says.
+# where a camera looks; its turn of {glue:text}`astray_turn` degree per step is what RPE r says.
 #
 # It also has an RPE t of {glue:text}`astray_rpe`, and that is worth a thought: its positions are exact. A step
 # is measured in the camera's *own* axes, "so far ahead, so far to the right", and a camera that looks elsewhere calls

@@ -221,6 +221,7 @@ for axis, what in zip(axes, series, strict=True):
         curves[what, name].plot(ax=axis, marker="o", label=name)
     axis.set(xlabel=what, ylabel="AbsRel", ylim=(0, None))
     axis.margins(y=0.1)
+    axis.locator_params(axis="x", nbins=5)
 legend = axes[0].legend()
 
 # %% tags=["remove-input"]
@@ -373,12 +374,12 @@ change.rename("change of AbsRel without this sequence").round(4).to_frame()
 #
 # ## What this can and cannot explain
 #
-# In the PAGE-4D paper the VGGT row is about twice as bad as VGGT in other papers, here as the share of theirs:
+# In the PAGE-4D paper the VGGT row is about twice as bad as VGGT in other papers:
 
 # %%
 from page4d.evaluate import quoted_rows, quoted_table
 
-quoted_table(quoted_rows("vggt elsewhere")).round(3).fillna("")
+quoted_table(quoted_rows("vggt elsewhere")).round(3).astype(object).fillna("")
 
 # %% [markdown]
 # A planted network of about the depth error that other papers report for VGGT on Bonn, scored in both ways:
@@ -395,7 +396,7 @@ excess = published - rows["other papers, highest"]["abs_rel"]
 added = alike["world z"] - alike["own camera"]
 Markdown(
     f"*Depth.* The published excess on Bonn is {excess:.3f}. On our moving scenes world z adds {added:.3f} to a "
-    f"network of AbsRel {alike['own camera']:.3f}, that is {added / excess:.0%} of it. The share on Bonn itself "
+    f"network of AbsRel {alike['own camera']:.3f}, that is {100 * added / excess:.0f} % of it. The share on Bonn itself "
     "depends on how far its cameras move against the size of its rooms, which this page does not know."
 )
 

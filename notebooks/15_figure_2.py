@@ -270,7 +270,7 @@ depth = networks["VGGT"].config.depth
 Markdown(
     f"The strongest of these, *{bar.idxmax()}*, is {bar.max():.2f} from chance. Further from chance than that are, of "
     f"{depth} layers each: "
-    + ", ".join(f"{n} of {who}" for who, n in above.items())
+    + (", ".join(f"{n} of {who}" for who, n in above.items() if n) or "none")
     + "."
 )
 
@@ -323,7 +323,7 @@ for label, at in (("with mask", step), ("without mask", model.config.mask_hold_e
     rows[label] = camera_attention(model, views.frames.images, pairs)
 model.aggregator.mask_step = step
 
-# %% mystnb={"figure": {"caption": "Attention of the middle frame's camera token to the patches of all frames, mean over heads. One colour scale a row; values are shares of all attention.", "name": "fig-figure2-camera"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Attention of the middle frame's camera token to the patches of all frames, mean over heads. One colour scale per row; values are shares of all attention.", "name": "fig-figure2-camera"}} tags=["hide-input"]
 from page4d.viz import Row, contact_sheet
 
 lines = [Row(pictures, "image")]
@@ -364,7 +364,7 @@ if shares:
     text = (
         "The table says which share of the patch attention of that camera token falls on moving patches. If the mask "
         "does what it was made for, the share is smaller with it. Where the network was run without a mask, both columns "
-        f"agree. Of these patches {moving_share:.1%} are moving. With the mask the share of attention on them is {verdict}. "
+        f"agree. Of these patches {100 * moving_share:.1f} % are moving. With the mask the share of attention on them is {verdict}. "
         "This is one token of one clip: an example, not a measurement."
     )
 Markdown(text) if shares else None

@@ -45,7 +45,7 @@ page4d.check_parameters()
 # ## From four numbers to a place
 #
 # Three dimensions of space and one of time: a prediction says for every pixel of every frame where its point is and when
-# it was seen. Nothing of that is stored as a list of points. Stored are a depth $z$ a pixel, the intrinsics $K$ and
+# it was seen. Nothing of that is stored as a list of points. Stored are a depth $z$ per pixel, the intrinsics $K$ and
 # the pose $R, \mathbf{t}$ of each frame ([notation](../notation.md)), and the point of the pixel $\mathbf{u}$ is
 #
 # $$ \mathbf{X} = R^\top \big( z\, K^{-1} \mathbf{u} - \mathbf{t} \big) : $$
@@ -99,7 +99,7 @@ def followed(kind, mask):
 pd.concat([followed("still", ~moving[0]), followed("moving", moving[0])])
 
 # %% [markdown]
-# For the still point the two rows agree as far as a pixel is small; where they do not, something else stands in front of
+# For the still point the two rows agree to within the size of a pixel; where they do not, something else stands in front of
 # it, or a depth edge lies within the pixel. For the moving point they agree in the first frame and part later: what is
 # seen there is another place. Everything in this chapter follows from this table: what agrees over time may be *gathered*,
 # what does not must be shown at its own time.
@@ -130,8 +130,8 @@ notebook_viewer(exact, moving)
 # page4d view result --html result.html
 # ```
 #
-# The page keeps depth as an image and lifts it on the graphics card, by the formula above: a depth and a colour a pixel,
-# and one small camera a frame. A list of points would write the same out, three coordinates and three colours a pixel.
+# The page keeps depth as an image and lifts it on the graphics card, by the formula above: a depth and a colour per pixel,
+# and one small camera per frame. A list of points would write the same out, three coordinates and three colours per pixel.
 
 # %%
 pixels = 24 * 518 * 392
@@ -195,7 +195,7 @@ figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 # In {numref}`fig-moving-masks`, judge the *kind* of mistake before its size. Thin lines along outlines are depth edges
 # that were misplaced by a pixel, and do no harm in the viewer. A whole wall in white is a wrong camera: the background
 # seems to move because the camera's own motion was missed. Blocks with straight sides are patches of the model's
-# mask, which has one value a patch and cannot follow an outline. A body that is half white moves slowly, or along the
+# mask, which has one value per patch and cannot follow an outline. A body that is half white moves slowly, or along the
 # line of sight.
 #
 # ## How good are they?

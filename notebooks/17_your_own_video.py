@@ -252,7 +252,7 @@ pd.DataFrame(
 #
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
 # camera that only turns is the same case. Below, the same made-up scene filmed four ways. Depth errors are means of
-# |predicted / true - 1| after one scale a clip; rotation errors are against the truth. Beside each stands an answer that
+# |predicted / true - 1| after one scale per clip; rotation errors are against the truth. Beside each stands an answer that
 # knows nothing, one depth everywhere and a camera that never turns, because an easy clip makes every network look good.
 
 # %%

@@ -86,7 +86,8 @@ for axis, picture, title in zip(
     axes, clip.images, ("first frame", "second frame"), strict=True
 ):
     axis.imshow(picture.permute(1, 2, 0))
-    axis.set(title=title, xticks=[], yticks=[])
+    axis.set_title(title)
+    axis.set_axis_off()
 for mask, colour in ((~moves, "white"), (moves, "#ff7f0e")):
     from_, to = start[mask][::97].T, (end - start)[mask][::97].T
     look = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.004}
@@ -151,7 +152,8 @@ for group, colour in zip(chosen, ("white", "#ff7f0e"), strict=True):
         a, b, c = lines[i]
         axis.plot(across, -(a * across + c) / b, color=colour, lw=1)
         axis.plot(*end[i], "o", ms=7, mfc="none", mec=colour, mew=2)
-_ = axis.set(xlim=(0, width - 1), ylim=(height - 1, 0), xticks=[], yticks=[])
+_ = axis.set(xlim=(0, width - 1), ylim=(height - 1, 0))
+axis.set_axis_off()
 
 # %%
 print(f"still points are {away[~moves].median():.2f} px from their line in the median")
@@ -206,7 +208,7 @@ def pose_errors_deg(E, one, two, clip):
 # Real matches come from a detector {cite}`lowe2004sift` and are off by a fraction of a pixel, so we add noise. Then we
 # decide how many of the matches lie on moving things, and solve in two ways. **Least squares** believes every match.
 # **RANSAC** {cite}`fischler1981ransac` draws a few matches at random, computes $E$ from them, counts how many of the
-# others agree, and keeps the answer with most supporters; with five matches a draw
+# others agree, and keeps the answer with most supporters; with five matches per draw
 # {cite}`nister2004fivepoint` this is how structure from motion has begun ever since
 # {cite}`snavely2006tourism,schoenberger2016colmap`.
 
@@ -305,7 +307,8 @@ for axis, share in zip(axes, (0.3, 0.7), strict=True):
     for mask, colour in ((~moves_, "white"), (moves_, "#ff7f0e")):
         axis.scatter(*at_[mask & agree].T, s=12, c=colour)
         axis.scatter(*at_[mask & ~agree].T, s=14, facecolors="none", edgecolors=colour)
-    axis.set(title=f"{100 * share:.0f} % moving", xticks=[], yticks=[])
+    axis.set_title(f"{100 * share:.0f} % moving")
+    axis.set_axis_off()
 
 # %% [markdown]
 # A camera that circles a still statue and a statue that turns before a still camera give the same pictures. When the
@@ -382,6 +385,7 @@ axis.plot(knob, turned, marker="o")
 axis.axhline(clouds[0.0], color="0.5", ls="--")
 axis.invert_xaxis()
 axis.set_ylim(0, None)
+axis.locator_params(axis="x", nbins=5)
 _ = axis.set(xlabel="m of the moving points", ylabel="rotation error (degrees)")
 
 # %% tags=["hide-input"]
@@ -434,7 +438,7 @@ mask_diagram()
 # ## Exercises
 #
 # **1.** A draw of RANSAC is good if all its five matches stand still. How many draws are needed to have one good draw
-# with a probability of 99.9 %, at 10, 30, 50 and 70 % of moving matches? And with eight matches a draw?
+# with a probability of 99.9 %, at 10, 30, 50 and 70 % of moving matches? And with eight matches per draw?
 
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]

@@ -163,6 +163,7 @@ product = (key[side * side // 2] @ key.T).view(side, side) / (2 * half)
 figure, axis = plt.subplots(figsize=(3.6, 3), layout="constrained")
 figure.colorbar(axis.imshow(product.cpu(), extent=(-10.5, 10.5, 10.5, -10.5)))
 _ = axis.set(xlabel="columns apart", ylabel="rows apart", title="q · k")
+axis.set(xticks=range(-10, 11, 5), yticks=range(-10, 11, 5))
 
 # %% [markdown]
 # ## Attention, and a block around it
@@ -236,7 +237,7 @@ def bias_of(m):
 #
 # Now the heart of VGGT, in one loop. **Frame attention**: the $S$ frames are a batch, each sees itself. **Global
 # attention**: all tokens stand in one row and see each other. What a pair hands to the heads is both outputs side by
-# side, $2C$ numbers a token. Positions repeat from frame to frame: nothing but the special tokens tells frames
+# side, $2C$ numbers per token. Positions repeat from frame to frame: nothing but the special tokens tells frames
 # apart.
 
 
@@ -277,7 +278,7 @@ _ = axis.set(xlabel="key", ylabel="query")
 # %% [markdown]
 # ## The camera head
 #
-# One token a frame is enough for its camera: the camera token of the last pair. The head answers four times. The first
+# One token per frame is enough for its camera: the camera token of the last pair. The head answers four times. The first
 # time it knows nothing; then it is told its own last answer, as a shift, a scale and a gate on the token
 # (the modulation of {cite:t}`peebles2023dit`), and corrects it. Its blocks let the cameras of all frames see each other.
 
@@ -407,11 +408,11 @@ assert lines <= 150
 # %% [markdown]
 # ## Recap
 #
-# - Tokens: patches of all frames, and five vectors a frame that belong to no place.
+# - Tokens: patches of all frames, and five vectors per frame that belong to no place.
 # - A block is attention and a small network, each normalized before, scaled after and added. Frame and global blocks are
 #   the same function, called on the tokens in another order.
 # - The mask is an outer product in the logits of some global blocks.
-# - Cameras come from one token a frame, corrected three times; maps come from four depths of the network.
+# - Cameras come from one token per frame, corrected three times; maps come from four depths of the network.
 # - There is nothing else. What the package adds around it are speed, memory, checks and names.
 #
 # ## Exercises

@@ -202,8 +202,8 @@ loss = depth_loss(
 )
 (slope,) = torch.autograd.grad(loss.confidence + loss.regression, guess)
 by_hand = (1 + plain.gamma * trust) / 4 * (guess - truth).sign()
-print("autograd", slope.flatten().tolist())
-print("by hand ", by_hand.detach().flatten().tolist())
+print("autograd", [f"{value:.3f}" for value in slope.flatten().tolist()])
+print("by hand ", [f"{value:.3f}" for value in by_hand.flatten().tolist()])
 assert torch.allclose(slope, by_hand)
 
 # %% [markdown]
@@ -495,7 +495,8 @@ for kind in ("l1", "l2"):
     answer_.requires_grad_()
     settings = replace(config.camera, kind=kind)
     total = camera_loss([answer_.view(1, 1, 9)], still, settings).translation
-    print(kind, torch.autograd.grad(total, answer_)[0][:3].tolist())
+    (slope,) = torch.autograd.grad(total, answer_)
+    print(kind, [f"{value:.3f}" for value in slope[:3].tolist()])
 # l2 points from the answer straight away from the truth; l1 follows the axes.
 
 # %% [markdown]

@@ -44,7 +44,7 @@ page4d.check_parameters()
 # %% [markdown]
 # ## One clip, and all that is known of it
 
-# %% mystnb={"figure": {"caption": "A clip of the test split: pictures, depth, what moves, and where every pixel goes until the next frame. The colour of the flow is its direction, its strength the length.", "name": "fig-world-clip"}}
+# %% mystnb={"figure": {"caption": "A clip of the test split: pictures, depth, what moves, and where every pixel goes until the next frame. The colour of the flow is its direction, its strength the length. Grey: no frame follows.", "name": "fig-world-clip"}}
 from page4d.viz import clip_sheet
 from page4d.world import split_clip
 

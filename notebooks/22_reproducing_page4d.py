@@ -152,7 +152,7 @@ from IPython.display import Markdown
 
 differs = [n for n in counts.index if round(counted[n], 1) != quoted[n]]
 added = 1e3 * millions(full.aggregator.spatial_mask_head)
-text = f"The mask head adds {added:.0f} thousand parameters, {added / aggregator / 1e3:.2%} of the aggregator. "
+text = f"The mask head adds {added:.0f} thousand parameters, {added / aggregator / 10:.2f} % of the aggregator. "
 text += (
     "All counts agree to the digit that is printed."
     if not differs
@@ -233,7 +233,7 @@ pd.Series(below, name="error below VGGT's (quoted)").map("{:.0%}".format).to_fra
 # Three things should be asked of such a column before it is believed. *What is the partner?* PAGE-4D was trained further,
 # on moving scenes; VGGT was not. The gain is that of the mask **and** of more training on fitting data, and the table cannot
 # part the two; the ablation can. *Is the partner's row right?* Exercise 3 finds VGGT's numbers in other papers. And
-# *how large is luck?* A single number a table has no interval, and the papers give none: what part of a gain belongs to
+# *how large is luck?* A single number in a table has no interval, and the papers give none: what part of a gain belongs to
 # one training, to the protocol or to the choice of sequences cannot be read off it.
 #
 # ## The ablation, beside our study
@@ -300,8 +300,8 @@ if effects:
         "none": "the mask does not change depth",
         "undecided": "the study does not decide about the mask",
     }
-    text = f"In our study {words[mask.verdict]}: {mask}, where the paper quotes {paper['with mask']:+z.1%}. "
-    text += f"Training the whole model instead of the middle layers: {whole}, where the paper quotes {paper['whole model']:+z.1%}."
+    text = f"In our study {words[mask.verdict]}: {mask}, where the paper quotes {100 * paper['with mask']:+z.1f} %. "
+    text += f"Training the whole model instead of the middle layers: {whole}, where the paper quotes {100 * paper['whole model']:+z.1f} %."
     agree = (mask.verdict == "better") == (paper["with mask"] < -0.02)
     text += (
         " The finding about the mask is "
@@ -334,7 +334,7 @@ Markdown(text)
 #
 # - Reproduced can mean the same function, the same scores, or the same finding; each is harder than the one before.
 # - The paper's numbers are quoted and unchecked; ours are computed and say on what.
-# - One command a row fills the tables; both protocols are needed to know what a difference means.
+# - One command per row fills the tables; both protocols are needed to know what a difference means.
 # - Training the paper's network takes a GPU of 80 GB; everything before it runs small in this book.
 #
 # ## Exercises

@@ -195,6 +195,7 @@ for axis, (name, mask) in zip(axes[1:], masks.items(), strict=True):
     axis.imshow(mask, cmap="gray", vmin=0, vmax=1)
     axis.set_title(f"{name}, {100 * np.mean(mask):.0f} % moving")
 for axis in axes:
+    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
     done = axis.set_axis_off()
 
 # %% [markdown]
@@ -278,7 +279,7 @@ Markdown(words)
 # page4d evaluate run benchmark=mask-davis-2016 root=data/DAVIS-2016 weights=mask moving=model
 # ```
 #
-# DAVIS 2016 has one mask a frame for all that moves; DAVIS 2017 tells objects apart, and here they count as one. DAVIS's
+# DAVIS 2016 has one mask per frame for all that moves; DAVIS 2017 tells objects apart, and here they count as one. DAVIS's
 # own scripts leave out the first and the last frame, which `page4d evaluate` does too on DAVIS.
 #
 # ## Recap

@@ -145,7 +145,7 @@ for axis, measure in zip(axes, ("rra", "rta", "auc"), strict=True):
     for scores in results:
         values = [scores.mean[f"{measure}_{limit}"] for limit in limits]
         axis.plot(limits, values, marker="o", label=scores.origin["label"])
-    axis.set(xlabel="limit (degrees)", title=measure.upper(), ylim=(0, 1))
+    axis.set(xlabel="limit (degrees)", title=measure.upper(), ylim=(-0.03, 1.03))
 axes[0].set_ylabel("share of pairs")
 legend = axes[0].legend(fontsize=8)
 
@@ -199,7 +199,7 @@ for scores in results:
 Markdown("\n".join(told))
 
 # %% [markdown]
-# Where the first row of a benchmark has an RRA near one already, its rotations are easy, and a table of RRA tells
+# Where knowing nothing has an RRA near one already, the rotations of a benchmark are easy, and a table of RRA tells
 # networks apart by their last percent. RTA and AUC have hardly a floor, which is why they are the numbers to read.
 #
 # ## What a script adds

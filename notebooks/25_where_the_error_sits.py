@@ -161,12 +161,13 @@ glue("chance", curve.ause_of_chance, display=False)
 # with which the network gave it. Three places to look at first: edges, where half a pixel of misplacement is a whole step
 # of depth; what is far, where little parallax is left; and what moves.
 
-# %% mystnb={"figure": {"caption": "One frame: the picture, the relative error of its depth (bright is wrong, cut at 0.5), the logarithm of its confidence (bright is sure), and what truly moves.", "name": "fig-error-map"}}
+# %% mystnb={"figure": {"caption": "One frame: the picture, the relative error of its depth (bright is wrong, cut at 0.5, grey is unknown), the logarithm of its confidence (bright is sure), and what truly moves.", "name": "fig-error-map"}}
 frame = frames[len(frames) // 2]
 known = frame.gt > 0
 error = np.abs(scale * frame.pred - frame.gt) / np.where(known, frame.gt, 1)
+heat = plt.get_cmap("inferno").with_extremes(bad="0.85")
 shown = {
-    "relative error": (np.where(known, error, np.nan), "inferno", 0.5),
+    "relative error": (np.where(known, error, np.nan), heat, 0.5),
     "log confidence": (np.log(frame.confidence), "viridis", None),
 }
 if frame.motion is not None:
@@ -178,6 +179,7 @@ for axis, (name, (values, colours, most)) in zip(axes[1:], shown.items(), strict
     axis.imshow(values, cmap=colours, vmin=0, vmax=most)
     axis.set_title(name)
 for axis in axes:
+    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
     done = axis.set_axis_off()
 
 # %% [markdown]
@@ -223,6 +225,7 @@ Markdown(
 
 # %%
 from page4d.evaluate import stereo_pair
+from page4d.viz import Row, contact_sheet
 
 photographs = {}
 for name in weights.split(","):
@@ -252,7 +255,7 @@ for name in photographs:
     size = (
         "no difference worth the name"
         if abs(change) < 0.02
-        else f"{abs(change):.0%} {'better' if change > 0 else 'worse'}"
+        else f"{100 * abs(change):.0f} % {'better' if change > 0 else 'worse'}"
     )
     told.append(f"- {name} beside the constant: {size}")
 Markdown(
@@ -260,20 +263,16 @@ Markdown(
     + "\n\nOne pair has no interval: this is what happened on this picture, not how networks do on photographs."
 )
 
-# %% mystnb={"figure": {"caption": "The left photograph, its measured depth (white: not measured), and what the last network makes of it after one scale. One colour scale for both depths.", "name": "fig-motorcycle"}}
+# %% mystnb={"figure": {"caption": "The two photographs, and of the left one its measured depth (grey: not measured), and what the last network makes of it after one scale. One colour scale for both depths.", "name": "fig-motorcycle"}}
 found = photographs[weights.split(",")[-1]].depth[0]
 scaled = found * np.median(true_depth[measured]) / np.median(found[measured])
 low, high = np.quantile(true_depth[measured], [0.02, 0.98])
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
-axes[0].imshow(clip.images[0].permute(1, 2, 0))
-for axis, depth in zip(
-    axes[1:], (np.where(measured, true_depth, np.nan), scaled), strict=True
-):
-    drawn = axis.imshow(depth, cmap="turbo_r", vmin=low, vmax=high)
-figure.colorbar(drawn, ax=axes[1:], label="z (m)")
-for axis, title in zip(axes, ("photograph", "measured", "predicted"), strict=True):
-    axis.set_title(title)
-    done = axis.set_axis_off()
+known_only = np.where(measured, true_depth, np.nan)
+rows = [
+    Row(clip.images.permute(0, 2, 3, 1).numpy(), "photographs"),
+    Row([known_only, scaled], "depth of the left", "z (m)", limits=(low, high)),
+]
+sheet = contact_sheet(rows, ["left, and measured", "right, and predicted"], width_in=7)
 
 # %% [markdown]
 # What the networks say of the two cameras of this pair, beside a camera that never moves and beside classical matching of
@@ -297,7 +296,7 @@ density["reach"] = (density["frames"] - 1) * density["every"]
 print(stored["about"]["command"])
 print(f"{stored['about']['machine']}, {stored['about']['date']}")
 
-# %% mystnb={"figure": {"caption": "Depth error of the built-in network under one scale for each clip, over the number of frames (left) and over the reach from the first to the last (right). One curve a frame rate; bands are 95 % intervals over the sequences.", "name": "fig-density"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Depth error of the built-in network under one scale for each clip, over the number of frames (left) and over the reach from the first to the last (right). One curve per frame rate; bands are 95 % intervals over the sequences.", "name": "fig-density"}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
 for axis, over in zip(axes, ("frames", "reach"), strict=True):
     for every, part in density.groupby("every"):
