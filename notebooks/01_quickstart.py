@@ -249,6 +249,9 @@ if prediction.points is not None:
 # page4d predict clip.mp4 --fps 5 --max-frames 24 --weights nomask --device cuda --out result
 # ```
 #
+# The `.npz` file is the whole prediction, and `page4d.Prediction.load` opens it again. Every export, every viewer and every
+# score of this book starts from such a file, so the network has to run only once, and what follows needs no GPU.
+#
 # [](17_your_own_video) goes from a phone clip to metres and files for other programs; [](02_conventions_and_geometry) says
 # what the numbers mean: axes, poses, pixels and units.
 
