@@ -150,7 +150,7 @@ for name in weights.split(","):
 # %%
 from page4d.evaluate import quoted_table, scores_table
 
-scores_table(results).round(3).T
+scores_table(results).round(3).set_index("model").T
 
 # %% [markdown]
 # In words, each network beside the first, paired by sequence:

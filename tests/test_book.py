@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import pandas as pd
 import papermill
 import pytest
 import yaml
@@ -274,6 +275,15 @@ def test_a_table_marks_phrases_and_has_no_empty_head() -> None:
     table = f"<tr><th></th><th>status</th></tr><tr><td>0.163</td><td>{phrase}</td></tr>"
     mended = f'<tr><td></td><th>status</th></tr><tr><td>0.163</td><td class="page4d-phrase">{phrase}</td></tr>'
     assert mended_table(table) == mended
+
+
+def test_pandas_count_of_rows_is_left_out_and_names_of_rows_are_not() -> None:
+    told = mended_table(pd.DataFrame({"model": ["a", "b"], "score": [1, 2]}).to_html())
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", told) == ["model", "score"]
+    assert re.findall(r"<td>([^<]*)</td>", told) == ["a", "1", "b", "2"]
+    frames = pd.DataFrame({"x": [1, 2]}).rename_axis("frame").to_html()
+    for kept in (pd.DataFrame({"x": [1, 2]}, index=["a", "b"]).to_html(), frames):
+        assert mended_table(kept).count("<th") == kept.replace("<th></th>", "").count("<th")
 
 
 def test_a_figure_cannot_end_its_own_element() -> None:

@@ -33,6 +33,8 @@ WIDE_PX = 800
 UNNAMED = "interactive figure"
 LONG_CELL = re.compile(r"<td>(?=[^<]{25})")
 """The start of a table's cell that holds a phrase, not a number or a name."""
+ROW_HEAD = re.compile(r"(<tr[^>]*>\s*)<th[^>]*>([^<]*)</th>\s*")
+"""The start of a table's row with its first head, of which the words are kept."""
 
 
 class PlotlyRenderer:
@@ -170,11 +172,14 @@ def mend_tables(_app: Sphinx, doctree: nodes.document) -> None:
 
 
 def mended_table(content: str) -> str:
-    """A table whose empty corner is a plain cell, and whose cells with a phrase are marked.
+    """A table without a count of its rows, whose empty corner is a plain cell, and whose cells with a phrase are marked.
 
     Note:    a head without words tells a screen reader nothing; a narrow screen would squeeze a phrase into a column
-             of single words.
+             of single words, and has no room for pandas's count of rows.
     """
+    heads = [words for _, words in ROW_HEAD.findall(content)]
+    if len(heads) > 1 and heads == ["", *map(str, range(len(heads) - 1))]:
+        content = ROW_HEAD.sub(r"\1", content)
     return LONG_CELL.sub('<td class="page4d-phrase">', content.replace("<th></th>", "<td></td>"))
 
 
