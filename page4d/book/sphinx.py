@@ -172,7 +172,7 @@ def mend_tables(_app: Sphinx, doctree: nodes.document) -> None:
 
 
 def mended_table(content: str) -> str:
-    """A table without a count of its rows, whose empty corner is a plain cell, and whose cells with a phrase are marked.
+    """A table without a count of its rows, whose empty corner is a plain cell and whose cells with a phrase are marked.
 
     Note:    a head without words tells a screen reader nothing; a narrow screen would squeeze a phrase into a column
              of single words, and has no room for pandas's count of rows.
