@@ -230,6 +230,26 @@ def test_only_a_drawing_in_dark_ink_lies_on_a_light_plate(small_book: Path, brow
     page.close()
 
 
+CAPTION = """() => {
+  const figure = document.createElement("figure"), caption = document.createElement("figcaption");
+  const pictures = ["only-light", "only-dark"].map(kind => Object.assign(new Image(), { className: kind }));
+  caption.textContent = "What is seen.";
+  figure.append(...pictures, caption);
+  document.querySelector(".bd-content").append(figure);
+  return [...pictures, caption].map(each => getComputedStyle(each).display !== "none");
+}"""
+
+
+@pytest.mark.parametrize(("theme", "seen"), [("light", [True, False, True]), ("dark", [False, True, True])])
+def test_a_figure_with_two_drawings_shows_one_and_its_caption(
+    small_book: Path, browser: Any, theme: str, seen: list[bool]
+) -> None:
+    page = browser.new_page(color_scheme=theme)
+    page.goto((small_book / "notebooks" / "01_small.html").as_uri())
+    assert page.evaluate(CAPTION) == seen
+    page.close()
+
+
 def test_a_chapter_is_offered_as_script_and_as_notebook_without_outputs(small_book: Path) -> None:
     page = (small_book / "notebooks" / "01_small.html").read_text()
     for suffix in ("py", "ipynb"):

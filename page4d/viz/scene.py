@@ -98,12 +98,14 @@ def _upright(figure: go.Figure, unit: str, title: str) -> None:
     # The eye stands behind, above and a little right of the first camera; up is -y.
     camera = {
         "up": {"x": 0, "y": -1, "z": 0},
-        "eye": {"x": 0.4, "y": -0.7, "z": -1.75},
-        "center": {"x": 0, "y": 0.12, "z": 0},
+        "eye": {"x": 0.45, "y": -0.75, "z": -1.95},
+        "center": {"x": 0, "y": 0.2, "z": 0},
     }
+    # The names of the axes need room above the legend.
+    domain = {"x": [0, 1], "y": [0.06, 1]}
     figure.update_layout(
         title={"text": title, "font": {"size": 14}},
-        scene={**axes, "aspectmode": "data", "camera": camera},
+        scene={**axes, "aspectmode": "data", "camera": camera, "domain": domain},
         legend={"orientation": "h", "y": 0, "itemsizing": "constant"},
         margin={"l": 0, "r": 0, "t": 36, "b": 0},
         height=560,
