@@ -282,11 +282,11 @@ def at(method, share):
     return median.loc[(method, share), "direction"]
 
 
-glue("ls_none", f"{at('least squares', 0.0):.0f}", display=False)
-glue("ls_tenth", f"{at('least squares', 0.1):.0f}", display=False)
-glue("r_none", f"{at('RANSAC', 0.0):.0f}", display=False)
-glue("r_third", f"{at('RANSAC', 0.3):.0f}", display=False)
-glue("r_most", f"{at('RANSAC', 0.7):.0f}", display=False)
+glue("ls_none", f"{at('least squares', 0.0):.1f}", display=False)
+glue("ls_tenth", f"{at('least squares', 0.1):.1f}", display=False)
+glue("r_none", f"{at('RANSAC', 0.0):.1f}", display=False)
+glue("r_third", f"{at('RANSAC', 0.3):.1f}", display=False)
+glue("r_most", f"{at('RANSAC', 0.7):.1f}", display=False)
 lost = [share for share in tried if at("RANSAC", share) > 45]
 end_of_ransac = f"from {100 * min(lost):.0f} % on" if lost else "at no share tried here"
 glue("lost", end_of_ransac, display=False)
@@ -420,7 +420,7 @@ mask_diagram()
 # |---|---|---|
 # | structure from motion | matches to cameras and sparse points | can win the vote of RANSAC |
 # | DUSt3R, MASt3R | two pictures to point maps and matches | bend the fit |
-# | MonST3R | pairs of a video to one point map a time | are masked by an optimization |
+# | MonST3R | pairs of a video to one point map per time | are masked by an optimization |
 # | CUT3R | frame after frame to point maps and cameras | training has seen them |
 # | VGGT, Fast3R, $\pi^3$ | all frames to cameras, depth, points | what training taught |
 # | PAGE-4D | all frames to cameras, depth, points | a learned mask hides them from the cameras |
