@@ -132,7 +132,7 @@ table = pd.DataFrame(
     world_from_cam[:, :, 3].numpy(), columns=["x right", "y down", "z forward"]
 )
 table["turned, degrees"] = rotation_angle_deg(cam_from_world[:, :, :3]).numpy()
-table.rename_axis("frame").round(3)
+table.rename_axis("frame").round(3) + 0.0  # no -0.000
 
 # %% [markdown]
 # Centres of the cameras, in the unit of the scene, and how far each has turned. In data the first row is zero by

@@ -83,7 +83,7 @@ print(
 # ## The formula
 #
 # The mask head sees the patch tokens of one frame as a small image of $C$ channels, cut off from the gradient. Each
-# channel is standardized over space, giving $z$; three convolutions and the mean over channels give one number a
+# channel is standardized over space, giving $z$; three convolutions and the mean over channels give one number per
 # patch:
 #
 # $$ m = \sigma\bigl(\text{head}(z) + \overline{z}\bigr) - \tfrac12 \in \left(-\tfrac12, \tfrac12\right). $$

@@ -304,8 +304,8 @@ limits = pd.DataFrame(kept, index=[f"a = {a:.0%}" for a in shares_before])
 limits.rename_axis(columns="m").map("{:.2%}".format)
 
 # %% [markdown]
-# At $m = -0.5$, the strongest value that the head can give, nothing is left even of nine tenths. At $-0.01$ hardly
-# anything has happened. Between them lies a factor of fifty in $m$, and the useful range is at its small end.
+# At $m = -0.5$, the strongest value that the head can give, nothing is left even of nine tenths. At $-0.01$ a small
+# share is nearly halved and a large one keeps nine tenths of itself. Between them lies a factor of fifty in $m$, and the useful range is at its small end.
 #
 # {numref}`fig-figure2-camera` shows the camera token of one frame looking at all frames, once with the mask and once
 # without, in the first and the last masked pair. The two pairs of rows mean different things. Up to the *first* masked

@@ -209,7 +209,7 @@ def block(x, name, heads, angles=None, bias=0.0, eps=1e-5):
 # ## The mask
 #
 # Between the two attentions of one pair, a small head looks at every frame's patch tokens as a picture of $C$ channels.
-# Each channel is standardized over the picture, giving $z$; three convolutions and the mean of $z$ give one number a
+# Each channel is standardized over the picture, giving $z$; three convolutions and the mean of $z$ give one number per
 # patch, squeezed into $m \in (-\frac12, \frac12)$. The bias is an outer product: $64\,\alpha$ for the rows of
 # special tokens, $m$ for the columns of patches, zero elsewhere.
 

@@ -29,7 +29,7 @@ def network_diagram(
     d.words((190, 111), f"patch encoder ({encoder})")
     for index in range(3):
         _tokens(d, (31.0 + 113 * index, 134.0))
-    d.words((190, 162), "tokens: 1 camera, 4 registers, N patches a frame", ink="muted")
+    d.words((190, 162), "tokens: 1 camera, 4 registers, N patches per frame", ink="muted")
     d.line([(190, 167), (190, 184)], arrow=True)
     _ladder(d, 262, depth, mask_source, masked_pairs)
     _heads(d, 302, [_pair_x(pair, depth) for pair in dpt_pairs], _pair_x(depth - 1, depth))

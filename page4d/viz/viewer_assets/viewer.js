@@ -302,7 +302,7 @@
       const board = document.createElement("canvas");
       const marker = document.createElement("i");
       [board.width, board.height] = [data.thumb[0] * data.names.length, data.thumb[1]];
-      board.setAttribute("aria-label", `${strip.label}, one picture a frame`);
+      board.setAttribute("aria-label", `${strip.label}, one picture per frame`);
       board.addEventListener("click", (event) => show(Math.min(data.names.length - 1, Math.floor(event.offsetX / thumbWidth()))));
       board.getContext("2d").drawImage(await bitmap(strip), 0, 0);
       film.append(board, marker);
@@ -313,10 +313,13 @@
     markStrips();
   }
   // All frames side by side if that leaves them recognisable; else the strips scroll.
-  const CAPTION = 128, NARROWEST = 40;
+  // Together they leave most of the height to the scene.
+  const CAPTION = 128, NARROWEST = 40, SHARE = 0.25;
   function thumbWidth() {
     const room = (byId("strips").clientWidth - CAPTION - 24) / data.names.length;
-    return Math.min(data.thumb[0], Math.max(NARROWEST, room));
+    const tallest = (SHARE * window.innerHeight) / data.strips.length;
+    const widest = Math.min(room, (tallest * data.thumb[0]) / data.thumb[1]);
+    return Math.min(data.thumb[0], Math.max(NARROWEST, widest));
   }
   function markStrips() {
     const w = thumbWidth();
