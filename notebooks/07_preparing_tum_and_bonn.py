@@ -267,7 +267,7 @@ _ = axis.legend()
 #
 # ## What else goes wrong
 #
-# - **Scale of depth.** Both data sets store depth in 16 bits with 5,000 steps a metre, not the usual 1,000. A reader with the
+# - **Scale of depth.** Both data sets store depth in 16 bits with 5,000 steps per metre, not the usual 1,000. A reader with the
 #   wrong number makes rooms five times too deep, and poses then no longer fit; [](08_looking_at_the_data) finds it.
 # - **Intrinsics.** The sequences of `freiburg3` come from a camera whose images were undistorted; its focal length is 535.4
 #   px across. The public training loader uses 525 for all, which is the factory's value: 2 %.

@@ -433,7 +433,8 @@ assert abs(sum(weighted.values()) - float(losses.objective)) < 1e-4
 # ## Where ours differs from the public code
 #
 # `behaviour="public"` repeats the public code to the last digit; the default, `"corrected"`, repairs what follows.
-# The numbers are those of the project's list of defects, see `page4d.losses`.
+# The codes are rows of the page of
+# [differences](../differences.md).
 #
 # | | public | ours |
 # |---|---|---|

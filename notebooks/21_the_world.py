@@ -43,6 +43,8 @@ page4d.check_parameters()
 
 # %% [markdown]
 # ## One clip, and all that is known of it
+#
+# Before any word of explanation, a few frames with everything that the world knows of them:
 
 # %% mystnb={"figure": {"caption": "A clip of the test split: pictures, depth, what moves, and where every pixel goes until the next frame. The colour of the flow is its direction, its strength the length. Grey: no frame follows.", "name": "fig-world-clip"}}
 from page4d.viz import clip_sheet
