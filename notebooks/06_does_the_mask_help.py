@@ -379,7 +379,7 @@ for name, document in exam.items():
     for aim in outcomes(document):
         verdict = f"{aim.measured}, {'reached' if aim.reached else 'missed'}"
         met.setdefault(f"{aim.title}: {aim.wanted}", {})[name] = verdict
-pd.DataFrame(met).T if exam else print("no exams are stored")
+pd.DataFrame(met).T.fillna("no mask") if exam else print("no exams are stored")
 
 # %% [markdown]
 # An aim that is set beforehand and missed is worth more than one that is found to be met: it says where to work. Where does the

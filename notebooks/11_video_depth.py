@@ -138,7 +138,8 @@ for name in weights.split(","):
 # %%
 from page4d.evaluate import scores_table
 
-scores_table(results).round(3)
+shown = scores_table(results).drop(columns=["benchmark", "protocol", "frames"])
+shown.round(3)
 
 # %% [markdown]
 # The network's depth has a unit of its own, so `metric` mostly measures that unit. `scale&shift` is the most

@@ -104,7 +104,7 @@ for name in weights.split(","):
 # patch, however smoothly it is drawn between them.
 
 # %%
-scores_table(results).round(3)
+scores_table(results).drop(columns=["benchmark", "protocol"]).round(3)
 
 # %% tags=["hide-input"]
 print(measured_on(results))

@@ -89,7 +89,7 @@ for name in weights.split(","):
     results.append(study.run(model, name))
 
 # %%
-scores_table(results).round(3)
+scores_table(results).drop(columns=["benchmark", "protocol"]).round(3)
 
 # %% tags=["hide-input"]
 print(measured_on(results))

@@ -78,7 +78,8 @@ for name in weights.split(","):
 
 # %%
 columns = ("abs_rel", "abs_rel_still", "abs_rel_moving", "ause")
-scores_table(results, columns).round(3)
+shown = scores_table(results, columns).drop(columns=["benchmark", "protocol"])
+shown.round(3)
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown

@@ -33,6 +33,7 @@ WIDE_PX = 800
 UNNAMED = "interactive figure"
 LONG_CELL = re.compile(r"<td>(?=[^<]{25})")
 """The start of a table's cell that holds a phrase, not a number or a name."""
+PER_CENT = re.compile(r"(?<=\d) %")
 ROW_HEAD = re.compile(r"(<tr[^>]*>\s*)<th[^>]*>([^<]*)</th>\s*")
 """The start of a table's row with its first head, of which the words are kept."""
 
@@ -180,7 +181,9 @@ def mended_table(content: str) -> str:
     heads = [words for _, words in ROW_HEAD.findall(content)]
     if len(heads) > 1 and heads == ["", *map(str, range(len(heads) - 1))]:
         content = ROW_HEAD.sub(r"\1", content)
-    return LONG_CELL.sub('<td class="page4d-phrase">', content.replace("<th></th>", "<td></td>"))
+    # A number keeps its per cent sign on its own line.
+    content = PER_CENT.sub("&nbsp;%", content.replace("<th></th>", "<td></td>"))
+    return LONG_CELL.sub('<td class="page4d-phrase">', content)
 
 
 def offer_script(
