@@ -82,10 +82,15 @@ files = sorted(Path(evaluation, "scores").glob("*/*.json")) if evaluation else [
 measured = [page4d.Scores.load(file) for file in files]
 have = {(scores.task, scores.benchmark) for scores in measured}
 WORK = {
-    "video depth": ("videodepth", "sintel bonn dycheck", "11", "24 GB"),
-    "single-image depth": ("monodepth", "sintel bonn dycheck", "10", "12 GB"),
-    "camera poses": ("pose", "sintel tum", "12", "40 GB"),
-    "point maps": ("points", "dycheck", "13", "40 GB"),
+    "video depth": ("videodepth", "sintel bonn dycheck", "Video depth", "24 GB"),
+    "single-image depth": (
+        "monodepth",
+        "sintel bonn dycheck",
+        "Monocular depth",
+        "12 GB",
+    ),
+    "camera poses": ("pose", "sintel tum", "Camera pose", "40 GB"),
+    "point maps": ("points", "dycheck", "Point maps", "40 GB"),
 }
 
 # %% tags=["hide-input"]

@@ -103,9 +103,10 @@ def _upright(figure: go.Figure, unit: str, title: str) -> None:
     }
     # The names of the axes need room above the legend.
     domain = {"x": [0, 1], "y": [0.06, 1]}
+    scene = {**axes, "aspectmode": "data", "camera": camera, "domain": domain}
     figure.update_layout(
         title={"text": title, "font": {"size": 14}},
-        scene={**axes, "aspectmode": "data", "camera": camera, "domain": domain},
+        scene=scene,
         legend={"orientation": "h", "y": 0, "itemsizing": "constant"},
         margin={"l": 0, "r": 0, "t": 36, "b": 0},
         height=560,
