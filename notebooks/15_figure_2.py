@@ -384,7 +384,9 @@ Markdown(text) if shares else None
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 layers_of = maps["VGGT"].of("global")
-pd.Series([float(layer.std()) for layer in layers_of], name="spread").round(3)
+pd.Series([float(layer.std()) for layer in layers_of], name="spread").round(
+    3
+).to_frame()
 # A layer whose spread is small against the largest one would be grey.
 
 # %% [markdown]
@@ -415,7 +417,9 @@ print(
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 # a' = a / 2 gives e^(64 m) = (1 - a) / (2 - a).
 half = np.log((1 - shares_before) / (2 - shares_before)) / 64
-pd.Series(half, index=[f"a = {a:.0%}" for a in shares_before], name="m").round(4)
+pd.Series(half, index=[f"a = {a:.0%}" for a in shares_before], name="m").round(
+    4
+).to_frame()
 # The larger the crowd, the stronger the mask that it takes.
 
 # %% [markdown]

@@ -502,7 +502,9 @@ print(
 # **5.** From which $m$ on does a moving patch count half, a tenth, a thousandth?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-pd.Series({f"1/{n}": -math.log(n) / 64 for n in (2, 10, 1000)}, name="m").round(4)
+pd.Series({f"1/{n}": -math.log(n) / 64 for n in (2, 10, 1000)}, name="m").round(
+    4
+).to_frame()
 
 # %% [markdown]
 # ## Further reading

@@ -32,7 +32,7 @@ from page4d.book.chapters import (
 )
 from page4d.book.parameters import check_cells, check_parameters, in_one_line
 from page4d.book.site import external_references, only_chapters, status_page
-from page4d.book.sphinx import figure_html, labelled, mended_table
+from page4d.book.sphinx import figure_html, labelled, mended_table, width_classes
 from page4d.book.weight import icons_of, keep_icons
 from page4d.cli import main
 from page4d.schema import Notice, UserError
@@ -275,6 +275,14 @@ def test_a_table_marks_phrases_and_has_no_empty_head() -> None:
     table = f"<tr><th></th><th>status</th></tr><tr><td>0.163</td><td>{phrase}</td></tr>"
     mended = f'<tr><td></td><th>status</th></tr><tr><td>0.163</td><td class="page4d-phrase">{phrase}</td></tr>'
     assert mended_table(table) == mended
+
+
+def test_a_narrow_screen_gives_wide_pictures_the_room_that_their_words_need() -> None:
+    assert [width_classes(width) for width in (576, 921, 1296)] == [
+        [],
+        ["page4d-wide"],
+        ["page4d-wide", "page4d-wider"],
+    ]
 
 
 def test_pandas_count_of_rows_is_left_out_and_names_of_rows_are_not() -> None:

@@ -10,6 +10,18 @@
     return dark ? { words: "#ced6dd", lines: "#48566b", wall: "#1a1d21" } : { words: "#2a3f5f", lines: "#c8d4e3", wall: "#f4f4f2" };
   }
 
+  // A narrow holder shows a scene from farther away: plotly fits it to the height, and its sides would be cut.
+  function stepBack(layout, wide, tall) {
+    var back = Math.max(1, (0.8 * tall) / wide);
+    Object.keys(layout).filter(function (key) { return key.indexOf("scene") === 0; }).forEach(function (key) {
+      var camera = layout[key].camera;
+      if (!camera || !camera.eye || back === 1) return;
+      var eye = { x: camera.eye.x * back, y: camera.eye.y * back, z: camera.eye.z * back };
+      layout[key] = Object.assign({}, layout[key], { camera: Object.assign({}, camera, { eye: eye }) });
+    });
+    return layout;
+  }
+
   // The same layout with grounds that let the page through, and words and lines that stand out against it.
   function dressed(layout) {
     var ink = inks();
@@ -31,6 +43,7 @@
     var figure = holder.page4d || JSON.parse(source.textContent);
     var layout = dressed(Object.assign({}, figure.layout, { autosize: true }));
     delete layout.width; // the column decides
+    stepBack(layout, holder.clientWidth || 1, holder.clientHeight);
     holder.page4d = figure;
     return Plotly.react(holder, figure.data, layout, { responsive: true, displaylogo: false });
   }

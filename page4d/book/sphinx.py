@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 MATHJAX = "tex-svg-full.js"  # SVG output carries its glyphs along: no font files to fetch
 DEFAULT_HEIGHT_PX = 480
-WIDE_PX = 800
+WIDE_PX, WIDER_PX = 800, 1100
 UNNAMED = "interactive figure"
 LONG_CELL = re.compile(r"<td>(?=[^<]{25})")
 """The start of a table's cell that holds a phrase, not a number or a name."""
@@ -120,8 +120,8 @@ def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
     """
     for image in doctree.findall(nodes.image):
         file = Path(app.srcdir) / image["uri"]
-        if file.suffix == ".png" and file.is_file() and Image.open(file).width > WIDE_PX:
-            image["classes"].append("page4d-wide")
+        if file.suffix == ".png" and file.is_file():
+            image["classes"] += width_classes(Image.open(file).width)
     for figure in doctree.findall(nodes.figure):
         caption = next(iter(figure.findall(nodes.caption)), None)
         if caption is None:
@@ -131,6 +131,11 @@ def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
             image["alt"] = words
         for raw in list(figure.findall(nodes.raw)):
             raw.parent.replace(raw, nodes.raw("", labelled(raw.astext(), words), **raw.attributes))
+
+
+def width_classes(width_px: int) -> list[str]:
+    """The marks of a picture that a narrow screen must not shrink to its own width."""
+    return [name for name, least in (("page4d-wide", WIDE_PX), ("page4d-wider", WIDER_PX)) if width_px > least]
 
 
 def offer_dark_pictures(app: Sphinx, doctree: nodes.document) -> None:
