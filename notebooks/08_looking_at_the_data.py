@@ -356,7 +356,8 @@ print(
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 for factor in (1.3, 2.0, 4.0):
-    print(factor, answer_to(lambda c, f=factor: replace(c, depth=c.depth * f))[:100])
+    told = answer_to(lambda c, f=factor: replace(c, depth=c.depth * f))
+    print(factor, told.split(": undone")[0])
 
 # %% [markdown]
 # **4.** A camera on a tripod: what is left undecided?
