@@ -290,6 +290,9 @@ def test_pandas_count_of_rows_is_left_out_and_names_of_rows_are_not() -> None:
     assert re.findall(r"<th[^>]*>([^<]*)</th>", told) == ["model", "score"]
     assert re.findall(r"<td>([^<]*)</td>", told) == ["a", "1", "b", "2"]
     frames = pd.DataFrame({"x": [1, 2]}).rename_axis("frame").to_html()
+    assert mended_table("<tr><th>middle pairs + mask in training</th></tr>").startswith(
+        '<tr><th class="page4d-phrase">'
+    )
     assert "0 to 1&nbsp;%" in mended_table("<tr><td>interval 0 to 1 %</td></tr>")
     for kept in (pd.DataFrame({"x": [1, 2]}, index=["a", "b"]).to_html(), frames):
         assert mended_table(kept).count("<th") == kept.replace("<th></th>", "").count("<th")

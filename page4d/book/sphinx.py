@@ -31,8 +31,8 @@ MATHJAX = "tex-svg-full.js"  # SVG output carries its glyphs along: no font file
 DEFAULT_HEIGHT_PX = 480
 WIDE_PX, WIDER_PX = 800, 1100
 UNNAMED = "interactive figure"
-LONG_CELL = re.compile(r"<td>(?=[^<]{25})")
-"""The start of a table's cell that holds a phrase, not a number or a name."""
+LONG_CELL = re.compile(r"<(td|th)>(?=[^<]{25})")
+"""The start of a table's cell or head that holds a phrase, not a number or a name."""
 PER_CENT = re.compile(r"(?<=\d) %")
 ROW_HEAD = re.compile(r"(<tr[^>]*>\s*)<th[^>]*>([^<]*)</th>\s*")
 """The start of a table's row with its first head, of which the words are kept."""
@@ -120,7 +120,8 @@ def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
     """
     for image in doctree.findall(nodes.image):
         file = Path(app.srcdir) / image["uri"]
-        if file.suffix == ".png" and file.is_file():
+        wordless = "dark-light" in image["classes"]  # the hero picture; on a narrow screen it is better small than cut
+        if file.suffix == ".png" and file.is_file() and not wordless:
             image["classes"] += width_classes(Image.open(file).width)
     for figure in doctree.findall(nodes.figure):
         caption = next(iter(figure.findall(nodes.caption)), None)
@@ -188,7 +189,7 @@ def mended_table(content: str) -> str:
         content = ROW_HEAD.sub(r"\1", content)
     # A number keeps its per cent sign on its own line.
     content = PER_CENT.sub("&nbsp;%", content.replace("<th></th>", "<td></td>"))
-    return LONG_CELL.sub('<td class="page4d-phrase">', content)
+    return LONG_CELL.sub(r'<\1 class="page4d-phrase">', content)
 
 
 def offer_script(
