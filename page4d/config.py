@@ -119,14 +119,47 @@ def keys_of(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from keys_of(value, f"{prefix}{name}.")
 
 
-def check_words(overrides: Sequence[str]) -> None:
+def check_words(overrides: Sequence[str], config_name: str = "") -> None:
     """Refuse a word that cannot be a setting, before anything is imported or read for it.
 
-    Raises:  UserError naming it.
+    Note:    with `config_name` also a choice or a first part that the defaults of that file in conf/ do not have.
+    Raises:  UserError naming it, and near ones.
     """
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
             raise UserError(f"{word!r} is no setting; write key=value, for example experiment=smoke or trainer.seed=1")
+    if config_name:
+        _refuse_hydras_own(overrides)
+        _refuse_foreign(overrides, config_name)
+
+
+def _refuse_foreign(overrides: Sequence[str], config_name: str) -> None:
+    """What the files alone tell: no such choice of a group, and no such group where all settings stand in groups."""
+    whole, groups = _groups_of(config_name)
+    for word in overrides:
+        key, _, value = word.partition("=")
+        first = re.split("[./@]", key.lstrip("+~"))[0]
+        if whole and first not in groups:
+            raise UserError(f"{first!r} is not a setting; near: {near(first, groups)}; all: {', '.join(groups)}")
+        chosen = value.strip("'\"")
+        # What is no plain word is Hydra's to read.
+        if key in groups and re.fullmatch(r"[\w.-]+", chosen):
+            offered = sorted({*choices(key), groups[key]} - {"None"})
+            if chosen not in (*offered, "null"):
+                raise UserError(_no_such_choice(word, chosen, offered))
+
+
+def _groups_of(config_name: str) -> tuple[bool, dict[str, str]]:
+    """The groups of a file's defaults with what each chooses, and whether nothing but groups stands there."""
+    stored: Any = OmegaConf.to_container(OmegaConf.load(conf_folder() / f"{config_name}.yaml"))
+    entries = [entry for entry in stored["defaults"] if entry != "_self_"]
+    named = [entry for entry in entries if isinstance(entry, Mapping)]
+    groups = {str(group): str(choice) for entry in named for group, choice in entry.items()}
+    return len(named) == len(entries), groups
+
+
+def _no_such_choice(word: str, value: str, offered: Sequence[str]) -> str:
+    return f"{word}: no such choice; near: {near(value, offered)}; all: {', '.join(offered)}"
 
 
 def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> str:
@@ -135,7 +168,7 @@ def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> st
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if _is_group(key) and value not in choices(key) and value != "null":
-            return f"{key}={value}: no such choice; near: {near(value, choices(key))}; all: {', '.join(choices(key))}"
+            return _no_such_choice(f"{key}={value}", value, choices(key))
     groups = [o for o in overrides if _is_group(o.lstrip("+~").partition("=")[0])]
     known = _known_keys(groups, config_name)
     for override in overrides:

@@ -293,7 +293,7 @@ def test_whole_folder_replaces_only_at_the_end(tmp_path: Path) -> None:
         (folder / "marker").write_text("1")
         assert not out.exists()
     assert (out / "marker").read_text() == "1"
-    assert out.stat().st_mode & 0o777 == 0o755
+    assert out.stat().st_mode & 0o700 == 0o700
     with whole_folder(out, True, "marker") as folder:
         (folder / "marker").write_text("2")
         assert (out / "marker").read_text() == "1"

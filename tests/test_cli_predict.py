@@ -75,6 +75,9 @@ def test_many_clips_in_one_start(
     assert predict(weights, out, images, empty, other, "--each") == 2
     said = capsys.readouterr()
     assert "2 of 3 clips predicted" in said.out
+    assert f"{images} goes to {out / 'images'}\n" in said.out
+    assert f"{other} goes to {out / 'images_2'}\n" in said.out
+    assert str(empty / "") not in said.out
     assert f"1 of 3 clips failed: {empty}; the others are written" in said.err
     assert len(loaded) == 1
     assert sorted(path.name for path in out.iterdir()) == ["images", "images_2"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from page4d.cli import COMMANDS, SHELLS, main
+from page4d.cli import COMMANDS, SHELLS, _at_home, main
 from page4d.inference import resolve_device
 from page4d.schema import Prediction, UserError, atomic_write
 from page4d.train.setup import compose_run
@@ -76,10 +78,55 @@ def test_arguments_are_parsed_before_torch_is_imported(command: str) -> None:
 
 def test_lists_and_missing_words_do_not_wait_for_torch() -> None:
     asked = (["train"], ["train", "--list"], ["evaluate"], ["evaluate", "--list"])
+    assert codes_without_torch(asked) == [2, 0, 2, 0]
+
+
+def test_wrong_words_of_settings_do_not_wait_for_torch(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wrong = ["experiment=smok", "trainre.seed=1", "data=nope", "hydra.run.dir=x", f"paths.root={tmp_path / 'file'}"]
+    asked = [["train", word] for word in wrong] + [["evaluate", "run", "benchmark=pose-nowhere"]]
+    assert codes_without_torch(asked) == [2] * 6
+
+
+def test_a_run_that_can_be_written_nowhere_is_refused_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["train", "experiment=smoke", f"paths.root='{tmp_path}/file/deeper'"]) == 2
+    assert "/file is a file; choose another place" in capsys.readouterr().err
+    assert main(["train", "experiment=nope"]) == 2
+    assert "experiment=nope: no such choice; near: " in capsys.readouterr().err
+    assert main(["train", "trainre.seed=1"]) == 2
+    assert "'trainre' is not a setting; near: trainer" in capsys.readouterr().err
+
+
+def codes_without_torch(asked: Sequence[Sequence[str]]) -> list[int]:
+    """The exit codes of commands run one after the other in a fresh process, which must not have imported torch."""
     code = f"import sys; from page4d.cli import main; codes = [main(words) for words in {asked}]; "
     code += "print(codes, 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[2, 0, 2, 0] False"
+    codes, _, imported = done.stdout.splitlines()[-1].rpartition(" ")
+    assert imported == "False"
+    return list(ast.literal_eval(codes))
+
+
+def test_home_is_known_behind_an_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert _at_home("--out=~/a b") == f"--out={tmp_path}/a b"
+    assert _at_home("paths.root=~/runs") == f"paths.root={tmp_path}/runs"
+    assert _at_home("~/x") == f"{tmp_path}/x"
+    for word in ("~model", "a~/b", "~other/x", "--out", "key=a~b"):
+        assert _at_home(word) == word
+    (tmp_path / "~").mkdir()
+    assert _at_home("--out=~/x") == "--out=~/x"  # somebody's folder of that name
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_console_that_is_not_there_changes_nothing(
+    closed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, closed, None)
+    assert main(["predict", "nowhere.png", "--out", "o"]) == 2
+    assert main(["train", "--list"]) == 0
 
 
 def test_a_device_that_does_not_compute_is_refused_in_python_too() -> None:

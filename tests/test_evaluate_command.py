@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from little_benchmarks import micro
+from little_benchmarks import micro, small
 
 from page4d.cli import evaluate, main
 from page4d.evaluate import study_of
+from page4d.evaluate.harness import Study
 from page4d.evaluate.opening import EvaluationSettings
+from page4d.schema import UserError
 from page4d.settings import build
 
 
@@ -84,6 +86,7 @@ def test_mistakes_end_with_2_and_a_sentence(words, message, capsys, weights):
         (["followed=flow"], "expected one of pixels, tracker, file"),
         (["device=meta"], "not a device to compute on"),
         (["benchmark=mask-synthetic", "protocol=public"], "only protocol=standard exists"),
+        (["benchmark=features-davis", "protocol=standard"], "has no ground truth and nothing is scored"),
     ],
 )
 def test_what_cannot_be_scored_is_told_before_anything_is_rendered(words, message, tmp_path, capsys):
@@ -91,6 +94,29 @@ def test_what_cannot_be_scored_is_told_before_anything_is_rendered(words, messag
     assert main(["evaluate", "run", "weights=tiny", f"out={tmp_path / 'out'}", *words]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "choice", "message"),
+    [
+        ("tracks3d", {"followed": "tracker"}, "no track head; take vggt"),
+        ("tracks3d", {"followed": "file"}, "scores converted tracks"),
+        ("mask", {"moving": "model"}, "run without a mask"),
+    ],
+)
+def test_what_a_network_does_not_say_is_refused_before_it_predicts(task, choice, message, tmp_path):
+    study = Study(small(task), out=tmp_path / "out", **choice)
+    with pytest.raises(UserError, match=message):
+        study.run(micro(), "micro")
+    assert not (tmp_path / "out").exists()
+    Study(small("videodepth"), out=tmp_path / "out", **choice).check(micro())  # where the choice is not asked for
+
+
+def test_a_file_in_the_place_of_the_results_is_told_first(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    words = ["benchmark=videodepth-synthetic", "weights=nowhere.pt", f"out={tmp_path / 'file'}"]
+    assert main(["evaluate", "run", *words]) == 2
+    assert "file is a file; expected a folder to write into" in capsys.readouterr().err
 
 
 def test_score_by_the_name_of_weights_checks_them_and_by_label_does_not(weights, tmp_path, capsys):

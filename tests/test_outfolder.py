@@ -50,3 +50,13 @@ def test_a_link_in_a_result_is_somebodys(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not of the earlier result: points\.ply"):
         check_out(out, True, "marker")
     assert (out / "points.ply").is_symlink()
+
+
+def test_a_result_has_the_permissions_that_its_maker_gives(tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        with whole_folder(tmp_path / "out", False, "marker") as folder:
+            (folder / "marker").touch()
+    finally:
+        os.umask(old)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700

@@ -11,6 +11,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -51,14 +52,15 @@ EXIT_TERMINATED = 143
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 2 the user's mistake, 130 interrupted, 143 terminated."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [_at_home(word) for word in (sys.argv[1:] if argv is None else argv)]
     _print_any_name()
     try:
         with _termination_cleans_up(), _notices_in_one_line():
             try:
                 return _dispatch(words)
             finally:
-                sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
+                if sys.stdout is not None:  # None where no console is, or it was closed
+                    sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -114,6 +116,14 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> ModuleType:
     module = importlib.import_module(COMMANDS[command][0])
     module.add_arguments(parser)
     return module
+
+
+def _at_home(word: str) -> str:
+    """`--out=~/x` and `paths.root=~/x` as `~/x` would be: shells look for the ~ at the beginning of a word alone."""
+    found = re.fullmatch(r"([^=~]*=)?(~/.*|~)", word, re.DOTALL)
+    if found is None or os.path.lexists("~"):
+        return word
+    return (found[1] or "") + os.path.expanduser(found[2])
 
 
 def _completion(shell: str) -> str:

@@ -74,6 +74,7 @@ def settings(args: argparse.Namespace) -> dict[str, Any]:
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
     from page4d.config import check_words, choices
+    from page4d.evaluate.old_names import current_word
 
     if args.list:
         print("\n".join(choices("benchmark")))
@@ -82,8 +83,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"nothing to do; choose one of {', '.join(ACTIONS)}, or --list to name the benchmarks")
     if args.action == "exact":
         return _exact(args.overrides)
-    check_words(args.overrides)
+    check_words([current_word(word) for word in args.overrides], "evaluate")
     # torch comes with it, so it waits until there is something to do.
+    from page4d.cli.outfolder import check_place
     from page4d.evaluate.opening import EvaluationSettings
     from page4d.inference import resolve_device
     from page4d.settings import build
@@ -92,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "table":
         return _table(Path(chosen.out), chosen.against)
     study, label = chosen.study(), chosen.name
+    check_place(Path(chosen.out), "out")
+    if args.action in ("run", "score", "density"):
+        study.check()
     if args.action == "convert":
         return _convert(study, label, args)
     if args.action == "queries":
@@ -108,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     model = _model(chosen, device)
     if args.action == "density":
         return _density(study, model, label, chosen.density)
+    if args.action == "run":
+        study.check(model)
     failed = 0
     if args.action != "score":
         failed = study.predict(model, label, report=_tell)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from page4d.leftovers import ASIDE, SUFFIX, part_prefix, sweep
+from page4d.places import umask
 from page4d.schema import UserError
 
 # Names what a result folder was written with, so that --overwrite never deletes what somebody put beside it.
@@ -44,6 +45,17 @@ def check_out(out: Path, overwrite: bool, marker: str) -> None:
         )
 
 
+def check_place(folder: Path, called: str) -> None:
+    """Refuse a folder that is to be written into, before the work starts; `called` is the setting that names it.
+
+    Raises:  UserError if it is a file or stands in one, or cannot be made or written into.
+    """
+    whole = folder.resolve()
+    if whole.exists() and not whole.is_dir():
+        raise UserError(f"{called} {folder} is a file; expected a folder to write into")
+    _check_writable(folder, whole if whole.is_dir() else whole.parent)
+
+
 def free_bytes(folder: Path) -> int:
     """Space left where a folder is, or is to be made."""
     existing = next(place for place in (folder, *folder.parents) if place.exists())
@@ -66,7 +78,7 @@ def check_space(out: Path, needed_bytes: int) -> None:
 def _check_writable(out: Path, parent: Path) -> None:
     existing = next(folder for folder in (parent, *parent.parents) if folder.exists())
     if not existing.is_dir():
-        raise UserError(f"cannot make {out}: {existing} is a file; --out names a folder to make")
+        raise UserError(f"cannot make {out}: {existing} is a file; choose another place")
     try:
         # Trying is the only test that holds for every user and file system.
         Path(tempfile.mkdtemp(dir=existing, prefix=part_prefix("page4d"), suffix=SUFFIX)).rmdir()
@@ -129,7 +141,7 @@ def whole_folder(out: Path, overwrite: bool, marker: str) -> Iterator[Path]:
     try:
         yield temporary
         write_listing(temporary)
-        temporary.chmod(0o755)
+        temporary.chmod(0o777 & ~umask())
         check_out(out, overwrite, marker)
         replace_folder(temporary, whole)
     finally:

@@ -23,6 +23,7 @@ def run_each(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"{args.out} is a file; with --each, --out names the folder for the clips' folders")
     clips = of_this_process(list(zip(args.inputs, clip_folders(args.inputs, args.out), strict=True)), args.shard)
+    _tell_whose_is_which(clips)
     wanted = [clip for clip in clips if args.overwrite or not (clip[1] / LISTING).is_file()]
     if len(wanted) < len(clips):
         print(f"{len(clips) - len(wanted)} of {len(clips)} clips are there already")
@@ -42,11 +43,23 @@ def run_each(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tell_whose_is_which(clips: Sequence[tuple[Path, Path]]) -> None:
+    """Say where the results of inputs go that have one name, for the numbers behind it say nothing."""
+    stems = [_stem(source) for source, _ in clips]
+    for (source, folder), stem in zip(clips, stems, strict=True):
+        if stems.count(stem) > 1 or folder.name != stem:
+            print(f"{source} goes to {folder}", flush=True)
+
+
+def _stem(source: Path) -> str:
+    return source.resolve().stem or "clip"
+
+
 def clip_folders(inputs: Sequence[Path], out: Path) -> list[Path]:
     """A folder for each input, named after it; numbered where two would share one, whoever else takes part."""
     folders: list[Path] = []
     for source in inputs:
-        stem = source.resolve().stem or "clip"
+        stem = _stem(source)
         names = [stem, *(f"{stem}_{number}" for number in range(2, len(inputs) + 1))]
         folders.append(next(out / name for name in names if out / name not in folders))
     return folders

@@ -161,7 +161,7 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
 
     if Path(text).is_file():
         try:
-            stored = json.loads(Path(text).read_text(encoding="utf-8"))
+            stored = json.loads(Path(text).read_bytes())
             if not isinstance(stored, list):
                 stored = stored["K"] if "K" in stored else [frame["K"] for frame in stored["frames"]]
             K = np.asarray(stored, np.float64)

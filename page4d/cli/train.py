@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.overrides and not args.show:
         near = ", ".join(choices("experiment"))
         raise UserError(f"name an experiment, as in `page4d train experiment=smoke`; there are {near}")
-    check_words(args.overrides)
+    check_words(args.overrides, "config")
+    for word in args.overrides:
+        if re.match(r"paths\.(root|run)=", word):
+            _check_run_folder(word.partition("=")[2])
     # torch comes with it, so it waits until there is something to compose.
     from page4d.train.setup import compose_run
 
@@ -56,7 +60,15 @@ def run(args: argparse.Namespace) -> int:
 
         print(yaml.safe_dump(config, sort_keys=False), end="")
         return 0
+    _check_run_folder(config["paths"]["run"])
     return _train(config).exit_code
+
+
+def _check_run_folder(name: str) -> None:
+    """Refuse a place that no run can be written into, before weights and data are looked at."""
+    from page4d.cli.outfolder import check_place
+
+    check_place(Path(name.strip("'\"")), "paths.root")
 
 
 def _publish(run_folder: str, name: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.data.datasets.formats import read_mask
+from page4d.data.datasets.formats import read_mask, read_table
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.predictions import Origin, mask_of, prediction_of
 from page4d.evaluate.sequence import EvalSequence
@@ -162,10 +162,7 @@ def _intrinsics(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float
     if folder is None:
         return np.full((s, 3, 3), np.nan, np.float32)
     path = folder / f"{sequence.name}.txt"
-    try:
-        rows = np.loadtxt(path, ndmin=2)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as rows of nine numbers ({error})") from error
-    if rows.shape != (s, 9):
-        raise UserError(f"{path} has {rows.shape[0]} rows of {rows.shape[1]}, expected {s} of 9")
+    rows = read_table(path, 9)
+    if len(rows) != s:
+        raise UserError(f"{path} has {len(rows)} rows of 9 numbers, expected {s}")
     return rows.reshape(s, 3, 3).astype(np.float32)

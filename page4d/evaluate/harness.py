@@ -85,6 +85,26 @@ class Study:
         parts = [self.benchmark.name, self.protocol.name, *(value.replace("&", "_and_") for value in chosen)]
         return self.out / "scores" / _safe(label) / f"{_safe('-'.join(parts))}.json"
 
+    def check(self, model: PAGE4D | None = None) -> None:
+        """Refuse what could not be scored once it is predicted; without a model, as far as the benchmark tells.
+
+        Raises:  UserError for a task without ground truth, or a choice that asks what this network does not say.
+        """
+        if not self.task.is_scored:
+            raise UserError(
+                f"{self.benchmark.name} has no ground truth and nothing is scored; `page4d evaluate predict` makes its "
+                "predictions, which are for `page4d features` and viewing"
+            )
+        if model is None:
+            return
+        asked = self.rules.chosen(self.task.choices)
+        if asked.get("followed") == "tracker" and model.track_head is None:
+            raise UserError("followed=tracker: these weights have no track head; take vggt, or followed=pixels")
+        if asked.get("followed") == "file":
+            raise UserError("followed=file scores converted tracks; a network's own are followed=pixels or tracker")
+        if asked.get("moving") == "model" and model.aggregator.alpha == 0:
+            raise UserError("moving=model: these weights run without a mask; take some with one, or moving=geometric")
+
     def predict(self, model: PAGE4D, label: str, report: Report | None = None) -> int:
         """Loop one, this process's share; returns how many sequences failed."""
         origin = origin_of(model, label, self.benchmark, self.protocol)
@@ -111,7 +131,11 @@ class Study:
         return scores
 
     def run(self, model: PAGE4D, label: str, report: Report | None = None) -> Scores:
-        """Both loops."""
+        """Both loops.
+
+        Raises:  UserError as `check`.
+        """
+        self.check(model)
         self.predict(model, label, report)
         return self.score(label, model)
 

@@ -16,6 +16,7 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, EvalSequence
 from page4d.io.names import by_number, frame_number, list_files
+from page4d.io.text_rows import text_lines
 from page4d.io.trajectories import read_matrix, read_matrix_blocks
 from page4d.schema import UserError
 
@@ -33,7 +34,7 @@ def seven_scenes(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterab
              depth.png is a few centimetres off.
     """
     for split in sorted(root.glob("*/TestSplit.txt")):
-        for line in split.read_text(encoding="utf-8", errors="replace").split():
+        for line in " ".join(text_lines(split)).split():
             folder = split.parent / f"seq-{_number(line, split):02d}"
             if folder.is_dir():
                 yield _seven_scenes_sequence(folder)

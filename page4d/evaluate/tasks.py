@@ -54,6 +54,11 @@ class Task:
     with_files: bool = False
     with_public: bool = True
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether there is ground truth to compare with."""
+        return self.score is not refuse_to_score
+
     def better(self, found: Iterable[str] = ()) -> dict[str, str]:
         """Which way each headline score is better, and each optional one that was found, as a Scores file says it."""
         shown = [*self.headline, *(name for name in self.optional if name in found)]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from page4d.io.text_rows import text_lines, words_of
 from page4d.schema import UserError
 
 _RUN = re.compile(r"(\d+)")
@@ -154,11 +155,14 @@ def read_times(path: Path, names: Sequence[str] | None = None) -> list[float]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a text file with one time in seconds a line")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), 1):
-        words = line.replace(",", " ").split()
-        if not words or words[0].startswith("#"):
+    for number, line in enumerate(text_lines(path, "surrogateescape"), 1):
+        place = f"{path}, line {number}"
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        rows.append((_finite(words[0], f"{path}, line {number}"), words[1] if len(words) > 1 else None))
+        words = words_of(line, place)
+        if re.fullmatch(r"\d+,\d+", line.strip()):
+            raise UserError(f"{place}: {line.strip()!r} has a decimal comma; expected a point, as in 0.5")
+        rows.append((_finite(words[0], place), words[1] if len(words) > 1 else None))
     times = [time for time, _ in rows]
     if names is None or all(label is None for _, label in rows):
         if names is not None and len(times) != len(names):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from page4d.geometry import invert, matrix_to_quaternion, quaternion_to_matrix, to_4x4
 from page4d.io.depth_formats import read_cam
 from page4d.io.names import by_number, list_files
+from page4d.io.text_rows import text_lines, words_of
 from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
@@ -77,12 +78,12 @@ def _rows(path: Path, columns: tuple[int, ...], finite: bool = True, titled: boo
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a text file with one pose a line")
     rows: list[list[float]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        text = line.replace(",", " ").strip()
-        if not text or text.startswith("#") or (titled and number == 1):
+    for number, line in enumerate(text_lines(path), 1):
+        if not line.strip() or line.lstrip().startswith("#") or (titled and number == 1):
             continue
+        words = words_of(line, f"{path}, line {number}")
         try:
-            values = [float(word) for word in text.split()]
+            values = [float(word) for word in words]
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}; expected numbers only") from error
         uneven = len(values) not in columns or (rows and len(values) != len(rows[0]))
@@ -281,7 +282,7 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
     if not path.is_file():
         raise UserError(f"{path} is missing (DyCheck camera); check that the download was extracted completely")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_bytes())  # bytes, for they tell their own coding
         rotation, centre = np.array(data["orientation"], np.float64), np.array(data["position"], np.float64)
         focal, point = float(data["focal_length"]), np.array(data["principal_point"], np.float64) - 0.5
         pose = np.eye(4)

@@ -25,6 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from page4d.extras import extras_named
 from page4d.io.pictures import open_header
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
+from page4d.io.text_rows import text_lines, words_of
 from page4d.schema import MALFORMED, UserError
 
 # Errors of zlib, struct and HDF5 come through as they are, and PIL stumbles over numbers of damaged headers.
@@ -227,9 +228,9 @@ def read_table(path: Path, columns: int) -> NDArray[np.float64]:
     """
     rows: list[list[float]] = []
     with reading(path, f"text table of {columns} columns"):
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = text_lines(path, "strict")
     for count, line in enumerate(lines, start=1):
-        words = line.split("#", 1)[0].replace(",", " ").split()
+        words = words_of(line.split("#", 1)[0], f"{path}, line {count}")
         if not words:
             continue
         try:

@@ -1,0 +1,34 @@
+"""Lines of text files as people's programs leave them: any line ends, byte order marks, commas between words."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from pathlib import Path
+
+from page4d.schema import UserError
+
+# What Windows' own editors and PowerShell's `>` write; without a mark it is UTF-8.
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_COMMA = re.compile(r",")
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
+
+
+def text_lines(path: Path, errors: str = "replace") -> list[str]:
+    """The lines of a text file, whatever ends them and whichever mark it begins with."""
+    data = path.read_bytes()
+    coding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    return data.decode(coding, errors).splitlines()
+
+
+def words_of(line: str, place: str) -> list[str]:
+    """The words of a line; blanks, tabs and commas stand between them.
+
+    Raises:  UserError that starts with `place` where the commas are those of numbers such as 0,5.
+    """
+    text = line.strip()
+    commas = len(_COMMA.findall(text))
+    apart = len(text.split()) > 1 or ";" in text
+    if commas and apart and len(_DECIMAL_COMMA.findall(text)) == commas:
+        raise UserError(f"{place}: {text[:60]!r} has decimal commas; expected points, as in 0.5")
+    return text.replace(",", " ").split()
