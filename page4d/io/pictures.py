@@ -84,7 +84,7 @@ def open_picture(
         return _as_picture(source, None, "the given image", bits)
     path, page = (source.path, source.number) if isinstance(source, Page) else (Path(source), 0)
     with opened(path) as image:
-        pages = int(getattr(image, "n_frames", 1))
+        pages = _pages(image)
         if page:
             image.seek(page)
         width, height = image.size
@@ -107,7 +107,21 @@ def header_of(path: Path) -> tuple[tuple[int, int], str, int]:
     Raises:  UserError as `open_picture`.
     """
     with opened(path) as image:
-        return image.size, image.mode, int(getattr(image, "n_frames", 1))
+        return image.size, image.mode, _pages(image)
+
+
+def _pages(image: Any) -> int:
+    """How many pages or frames; previews and brightness maps behind a photograph, which have other sizes, are none."""
+    count, size = int(getattr(image, "n_frames", 1)), image.size
+    if image.format != "MPO":
+        return count
+    for number in range(1, count):
+        image.seek(number)
+        if image.size != size:
+            count = number
+            break
+    image.seek(0)
+    return count
 
 
 def upright_size(path: Path) -> tuple[int, int]:
