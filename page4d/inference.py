@@ -18,6 +18,7 @@ from page4d.io.fitting import Mode
 from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
 from page4d.io.pictures import ImageSource
+from page4d.launched import local_process
 from page4d.loops import Mixed, with_loops_closed
 from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
 from page4d.model.layers import Block
@@ -133,7 +134,7 @@ def resolve_device(name: torch.device | str | None = None) -> torch.device:
     """
     if name is None:
         count = torch.cuda.device_count()
-        return torch.device(f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % count}" if count else "cpu")
+        return torch.device(f"cuda:{local_process() % count}" if count else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:

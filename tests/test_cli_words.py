@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ import pytest
 from PIL import Image
 
 from page4d.cli import COMMANDS, SHELLS, _at_home, main
+from page4d.cli.demo import check_address
 from page4d.inference import resolve_device
+from page4d.launched import process
 from page4d.schema import Prediction, UserError, atomic_write
 from page4d.train.setup import compose_run
 
@@ -207,3 +210,22 @@ def test_the_bash_completion_is_a_valid_script(capsys: pytest.CaptureFixture[str
 def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--print-completion", "fish"]) == 2
     assert "invalid choice: 'fish'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "value"), [("RANK", "x"), ("WORLD_SIZE", "0"), ("WORLD_SIZE", "-2"), ("RANK", "1.5")])
+def test_what_launchers_say_is_a_number(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=f"{name}='{value}' in the environment; expected a whole number"):
+        process()
+    monkeypatch.setenv(name, "")
+    assert process() == (0, 1)
+
+
+def test_an_address_that_cannot_be_listened_on_is_told_before_weights_are_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"cannot listen on 127\.0\.0\.1 port {port}: .*in use"):
+            check_address("127.0.0.1", port)
+    check_address("127.0.0.1", port)
+    with pytest.raises(UserError, match=r"cannot listen on no such host port 7860: .*; choose another --host"):
+        check_address("no such host", 7860)

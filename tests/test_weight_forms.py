@@ -81,6 +81,17 @@ def test_save_pretrained_round_trip(tmp_path: Path) -> None:
         model.save_pretrained(tmp_path / "file")
 
 
+def test_what_older_versions_of_the_mixin_left_is_read(tmp_path: Path) -> None:
+    model = little_model()
+    folder = model.save_pretrained(tmp_path / "out")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(UserError, match=r"in several files \(model\.safetensors\.index\.json\), expected one file"):
+        PAGE4D.from_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    same(PAGE4D.from_pretrained(folder), model)
+
+
 def test_push_to_hub_uploads_what_save_pretrained_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: dict[str, Any] = {}
 

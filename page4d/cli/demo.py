@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from page4d.inference import resolve_device
     from page4d.model import PAGE4D
 
+    check_address(args.host, args.port)
     settings = DemoSettings(args.host, args.port, args.max_upload_mb, max_frames=args.max_frames, queue_size=args.queue)
     device = resolve_device(args.device)
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()
@@ -48,6 +49,21 @@ def run(args: argparse.Namespace) -> int:
         page.queue(max_size=settings.queue_size, default_concurrency_limit=1)
         page.launch(**launch_options(settings))
     return 0
+
+
+def check_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on before weights are loaded; gradio would only say that it failed.
+
+    Raises:  UserError for a name that is no address of this machine, or a port that is taken or not allowed.
+    """
+    import socket
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"cannot listen on {host} port {port}: {why}; choose another --host or --port") from error
 
 
 def import_gradio() -> Any:

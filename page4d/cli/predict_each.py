@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from page4d.launched import process
 from page4d.schema import UserError
 
 
@@ -69,5 +69,5 @@ def of_this_process(clips: list[tuple[Path, Path]], shard: tuple[int, int] | Non
     """The clips of a shard I/N, and of these the ones of this process where a launcher started several."""
     number, count = shard or (1, 1)
     mine = clips[number - 1 :: count]
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    rank, world = process()
     return mine[rank::world]

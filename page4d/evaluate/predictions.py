@@ -7,7 +7,6 @@ started again and goes on; a sequence that does not fit into memory leaves a `.f
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from page4d.evaluate.tracks3d_scoring import shown_in, tracks_file, true_tracks
 from page4d.inference import predict
 from page4d.io.images import LoadedImages, load_images
 from page4d.io.pictures import open_rgb
+from page4d.launched import process
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.npz import check_npz
@@ -116,7 +116,7 @@ def stored_meta(path: Path) -> dict[str, Any]:
 
 def share_of_this_process(sequences: Sequence[EvalSequence]) -> Sequence[EvalSequence]:
     """Every n-th sequence when `accelerate launch` or torchrun started n processes, else all."""
-    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    rank, world = process()
     return sequences[rank::world]
 
 

@@ -13,7 +13,8 @@ from page4d.schema import UserError
 BUILTIN_FOLDER = Path(__file__).parent.parent / "model" / "builtin"
 ALIASES = {"tiny": "page4d-tiny"}
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
-RUN_FILES = ("best.safetensors", "best.pt", "model.safetensors", "model.pt")
+# The last is what older versions of the hub's mixin wrote.
+RUN_FILES = ("best.safetensors", "best.pt", "model.safetensors", "model.pt", "pytorch_model.bin")
 HUB_FILES = ("model.safetensors", "model.pt")
 LARGEST_FILE = 100_000_000_000  # bytes; no weights of this kind come near it
 SAFE_NAME = r"[0-9A-Za-z][0-9A-Za-z._-]*"  # what a commit or an ETag may be, since folders and files are named so
@@ -113,6 +114,12 @@ def best_of_run(folder: Path) -> Path:
         for place in (folder, folder / "checkpoints", folder / "weights"):
             if (place / name).is_file():
                 return place / name
+    parts = sorted(folder.glob("*.index.json"))
+    if parts:
+        raise UserError(
+            f"{folder} holds weights in several files ({parts[0].name}), expected one file; join the state dicts of "
+            "the parts and save them with save_pretrained"
+        )
     raise UserError(
         f"{folder} holds no {' or '.join(RUN_FILES)}; "
         "give a training run's folder, one of save_pretrained, or a weights file"

@@ -38,8 +38,8 @@ class Stored:
 def read_weights(path: Path) -> Stored:
     """The tensors of a .safetensors or torch file, mapped from it, nothing executed.
 
-    Note:    wrappers and prefixes that training scripts leave are taken off; a `config.json` beside a model.* file is
-             its configuration unless the file has its own.
+    Note:    wrappers and prefixes that training scripts leave are taken off; a `config.json` beside a file of the
+             hub's mixin (model.*, pytorch_model.bin) is its configuration unless the file has its own.
     Raises:  UserError that says what the file is instead, or what is broken in it.
     """
     if not path.is_file():
@@ -55,7 +55,7 @@ def read_weights(path: Path) -> Stored:
     beside = path.with_name(CONFIG_FILE)
     if said is not None:
         config = _read_config(path, said.encode())
-    elif path.stem == "model" and beside.is_file():
+    elif path.stem in ("model", "pytorch_model") and beside.is_file():
         config = _read_config(beside, beside.read_bytes())
     else:
         config = None

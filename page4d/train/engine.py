@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, filter_trackers
 from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 
+from page4d.launched import process
 from page4d.model import ALL_FRAMES, PAGE4D
 from page4d.model.precision import heads_in_float32
 from page4d.schema import UserError
@@ -36,7 +36,7 @@ def make_accelerator(config: TrainerConfig, folder: Path) -> Accelerator:
              Several processes on a machine without an accelerator must be told to use the CPU: accelerate would
              start each of them alone, all writing to one run folder.
     """
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = process()[1] > 1
     cpu = config.device == "cpu" or (several and not torch.accelerator.is_available())
     fsdp = None
     if config.fsdp:
