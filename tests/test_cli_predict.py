@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from little_model import little_model
 from test_cli import images, predict, weights  # noqa: F401
 
 from page4d.cli.predict_each import clip_folders, of_this_process
+from page4d.io.depth_png import write_depth_png
 from page4d.model import PAGE4D, memory
 from page4d.model.memory import ForwardPass, estimate_memory
 from page4d.schema import Prediction
@@ -42,6 +44,35 @@ def test_a_cpu_is_not_compiled_for(
 ) -> None:
     assert predict(weights, tmp_path / "out", images, "--compile") == 2
     assert "compiling gains nothing on a CPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--intrinsics", "k.json"), "k.json holds 2 matrices K for 3 frames; expected one each"),
+        (("--poses", "poses.txt"), "the trajectory has 2 poses for 3 frames without times"),
+        (("--scale-from", "trajectory:poses.txt"), "the trajectory has 2 poses for 3 frames without times"),
+        (("--scale-from", "distance:3,1,1,5,5,2"), "there is no frame 3, only 0 to 2"),
+        (("--scale-from", "depth:depth,1000"), "register it to the image first"),
+        (("--scale-from", "depth:other"), "is named like a frame, and 1 such files are not 3, one a frame"),
+    ],
+)
+def test_what_does_not_go_with_the_frames_is_told_before_they_are_predicted(
+    words: tuple[str, str], message: str, weights: Path, images: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(PAGE4D, "forward", None)
+    K = [[50, 0, 20], [0, 50, 20], [0, 0, 1]]
+    Path("k.json").write_text(json.dumps([K, K]))
+    Path("poses.txt").write_text("0 0 0 0 0 0 0 1\n1 1 0 0 0 0 0 1\n")
+    for place in ("depth", "other"):
+        Path(place).mkdir()
+    write_depth_png(Path("other/x.png"), np.ones((4, 5), np.float32), 1000)
+    for path in images.iterdir():
+        write_depth_png(Path("depth") / path.name, np.ones((4, 5), np.float32), 1000)
+    assert predict(weights, tmp_path / "out", images, *words) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_what_cannot_fit_is_refused_before_it_starts(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from little_model import LITTLE, little_model
@@ -90,6 +92,25 @@ def test_what_older_versions_of_the_mixin_left_is_read(tmp_path: Path) -> None:
         PAGE4D.from_pretrained(folder)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     same(PAGE4D.from_pretrained(folder), model)
+
+
+def test_arguments_and_numbers_of_numpy_beside_weights_are_harmless(tmp_path: Path) -> None:
+    model = little_model()
+    folder = model.save_pretrained(tmp_path / "out")
+    (folder / "model.safetensors").unlink()
+    beside = {"args": Namespace(lr=1e-4, loss=np.float64(0.5)), "best": np.float32(0.1), "step": np.int64(7)}
+    torch.save({"model": model.state_dict()} | beside, folder / "model.pt")
+    same(PAGE4D.from_pretrained(folder), model)
+    torch.save({"model": model.state_dict(), "args": Path("x")}, folder / "model.pt")
+    with pytest.raises(UserError, match=r"holds Python objects or code besides weights \(pathlib[\w.]*Path\)"):
+        PAGE4D.from_pretrained(folder)
+
+
+def test_a_renamed_file_is_known_by_its_content(tmp_path: Path) -> None:
+    model = little_model()
+    folder = model.save_pretrained(tmp_path / "out")
+    (folder / "model.safetensors").rename(tmp_path / "renamed.pt")
+    same(PAGE4D.from_pretrained(tmp_path / "renamed.pt"), model)
 
 
 def test_push_to_hub_uploads_what_save_pretrained_writes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
-from page4d.cli.prediction_input import add_known_arguments, check_known, with_what_is_known
+from page4d.cli.prediction_input import add_known_arguments, check_known, check_known_of, with_what_is_known
 from page4d.cli.values import device, keyframes, shard, share, whole
 from page4d.schema import UserError
 
@@ -151,6 +151,7 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     if args.keyframes is not None:
         frames, every = keyframes_of(frames, Keyframes(args.keyframes)), len(frames)
         print(f"{len(frames)} of {every} frames are keyframes", flush=True)
+    check_known_of(frames, args)
     height, width = frames.size_hw
     check_space(args.out, len(frames) * height * width * PIXEL_BYTES)
     one = ForwardPass.of(model, len(frames), frames.size_hw, products_dtype(model, device, args.precision))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from page4d.io.images import LoadedImages
     from page4d.result.metric_scale import MetricScale
 
 SENSOR_SUFFIXES = (".png", ".pgm", ".npy")
@@ -91,6 +93,33 @@ def check_known(args: argparse.Namespace) -> None:
         read_trajectory(args.poses)
     if args.scale_from:
         check_scale_words(args.scale_from)
+
+
+def check_known_of(frames: LoadedImages, args: argparse.Namespace) -> None:
+    """Refuse what does not go with these frames, before they are predicted.
+
+    Raises:  UserError for counts, times or sizes that do not fit.
+    """
+    from page4d.io.trajectories import read_trajectory
+    from page4d.result.metric_scale import check_registered, paired_frames
+
+    if args.intrinsics:
+        K = parse_intrinsics(args.intrinsics)
+        if K.ndim == 3 and len(K) != len(frames):
+            raise UserError(f"{args.intrinsics} holds {len(K)} matrices K for {len(frames)} frames; expected one each")
+    if args.poses:
+        paired_frames(frames, read_trajectory(args.poses), least=2)
+    kind, _, rest = (args.scale_from or "").partition(":")
+    if kind == "trajectory":
+        paired_frames(frames, read_trajectory(rest))
+    elif kind == "distance":
+        frame, _ = _distance_words(args.scale_from, rest)
+        if not 0 <= frame < len(frames):
+            raise UserError(f"--scale-from {args.scale_from}: there is no frame {frame}, only 0 to {len(frames) - 1}")
+    elif kind == "depth":
+        folder, per_metre = _sensor_folder(rest)
+        frame, path = next(iter(_sensor_files(folder, frames.names).items()))
+        check_registered(_read_sensor(path, per_metre), frames.original_hw[frame].tolist(), frame)
 
 
 def with_what_is_known(prediction: Prediction, args: argparse.Namespace) -> Prediction:
@@ -230,21 +259,28 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
 
 def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:
     """Sensor depth by frame name, or in order where the numbers of files and frames are equal."""
-    from page4d.io.names import list_files
     from page4d.result.metric_scale import scale_from_depth
 
     folder, per_metre = _sensor_folder(text)
+    named = _sensor_files(folder, prediction.frame_names)
+    return scale_from_depth(prediction, {i: _read_sensor(p, per_metre) for i, p in named.items()})
+
+
+def _sensor_files(folder: Path, names: Sequence[str]) -> dict[int, Path]:
+    """The sensor's file of each frame that has one: of its name, or in order where there are as many."""
+    from page4d.io.names import list_files
+
     files = list_files(folder, SENSOR_SUFFIXES)
     by_stem = {p.stem: p for p in files}
-    named = {i: by_stem[Path(n).stem] for i, n in enumerate(prediction.frame_names) if Path(n).stem in by_stem}
-    if not named and len(files) == len(prediction):
+    named = {i: by_stem[Path(name).stem] for i, name in enumerate(names) if Path(name).stem in by_stem}
+    if not named and len(files) == len(names):
         named = dict(enumerate(files))
     if not named:
         raise UserError(
             f"{folder}: no {', '.join(SENSOR_SUFFIXES)} is named like a frame, and {len(files)} such files are not "
-            f"{len(prediction)}, one a frame"
+            f"{len(names)}, one a frame"
         )
-    return scale_from_depth(prediction, {i: _read_sensor(p, per_metre) for i, p in named.items()})
+    return named
 
 
 def _sensor_folder(text: str) -> tuple[Path, float | None]:

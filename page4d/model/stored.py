@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core.multiarray import scalar as np_scalar
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -23,6 +27,8 @@ CONFIG_KEY = "page4d_config"  # in the metadata of our own safetensors files
 CONFIG_FILE = "config.json"  # beside the weights, as save_pretrained and the hub's mixin leave it
 WRAPPERS = ("model", "state_dict")  # what training scripts put a state dict under
 PREFIXES = ("module.", "_orig_mod.", "model.")  # what DataParallel, torch.compile and Lightning put before names
+# What training scripts put beside the weights, such as their arguments and best loss; making these runs no code.
+_HARMLESS: list[Any] = [Namespace, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.int64)), np_scalar]
 SHOWN = 6  # names listed in an error before "and n more"
 
 
@@ -47,7 +53,7 @@ def read_weights(path: Path) -> Stored:
     with path.open("rb") as stream:
         head = stream.read(512)
     _refuse_foreign(path, head)
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path, head):
         tensors, metadata = _read_safetensors(path)
     else:
         tensors, metadata = _read_torch(path), {}
@@ -106,10 +112,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         state = _load_torch(path)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        named = re.search(r"GLOBAL (\S+)", str(error))
+        what = f" ({named[1]})" if named else ""
         raise UserError(
-            f"{path} holds Python objects or code besides weights and is not loaded, because loading could run it: "
-            f"{reason}. Save the state_dict() alone and load that"
+            f"{path} holds Python objects or code besides weights{what} and is not loaded, because loading could run "
+            "it. Save the state_dict() alone and load that"
         ) from error
     except Exception as error:  # an unpickler runs the file's own program: damage ends in any exception there is
         reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -126,11 +133,17 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return {str(name): value for name, value in state.items()}
 
 
+def _is_safetensors(path: Path, head: bytes) -> bool:
+    """By the name, or by what stands behind the length of the header: renaming a file does not change it."""
+    return path.suffix.lower() == ".safetensors" or (head[6:10] == b'\0\0{"' and not head.startswith(b"PK"))
+
+
 def _load_torch(path: Path) -> Any:
     with path.open("rb") as stream:
         zipped = stream.read(2) == b"PK"
     # Files from before torch 1.6 are no zip archives and cannot be mapped.
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    with torch.serialization.safe_globals(_HARMLESS):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
 
 
 def _refuse_foreign(path: Path, head: bytes) -> None:
@@ -143,7 +156,7 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
         raise UserError(
             f"{path} is a git-lfs pointer, not the weights it points to; run `git lfs pull` or `page4d download`"
         )
-    if path.suffix != ".safetensors" and not head.startswith((b"PK", b"\x80")):
+    if not _is_safetensors(path, head) and not head.startswith((b"PK", b"\x80")):
         raise UserError(
             f"{path} is not a torch checkpoint by its first bytes; give a .pt or .safetensors file of weights"
         )

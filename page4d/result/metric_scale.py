@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -96,11 +96,7 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
     ratios = []
     for frame, sensor in measured_m.items():
         predicted = depth_in_original(prediction, frame)
-        if sensor.shape != predicted.shape:
-            raise UserError(
-                f"the sensor's depth of frame {frame} is {sensor.shape[1]} x {sensor.shape[0]}, the image "
-                f"{predicted.shape[1]} x {predicted.shape[0]}; register it to the image first"
-            )
+        check_registered(sensor, predicted.shape, frame)
         both = (predicted > 0) & np.isfinite(sensor) & (sensor > 0)
         ratios.append(sensor[both].astype(np.float64) / predicted[both])
     joined = np.concatenate(ratios) if ratios else np.zeros(0)
@@ -109,6 +105,18 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
     factor = float(np.median(joined))
     spread = float(np.median(np.abs(joined / factor - 1)))
     return MetricScale(factor, f"a depth sensor ({len(measured_m)} frames)", spread)
+
+
+def check_registered(sensor: NDArray[np.float32], image_hw: Sequence[int], frame: int) -> None:
+    """Refuse sensor depth that does not lie on its image pixel by pixel.
+
+    Raises:  UserError if the sizes differ.
+    """
+    if sensor.shape != tuple(image_hw):
+        raise UserError(
+            f"the sensor's depth of frame {frame} is {sensor.shape[1]} x {sensor.shape[0]}, the image "
+            f"{image_hw[1]} x {image_hw[0]}; register it to the image first"
+        )
 
 
 def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_gap_s: float = 0.02) -> MetricScale:
@@ -141,18 +149,27 @@ def stands_still(prediction: Prediction, centres: NDArray[np.floating[Any]]) -> 
     return bool(away <= STANDING_STILL * typical)
 
 
+class Timed(Protocol):
+    """Frames with times, NaN where unknown: a Prediction, or pictures before they are predicted."""
+
+    @property
+    def timestamps_s(self) -> NDArray[np.float64]: ...
+
+    def __len__(self) -> int: ...
+
+
 def paired_frames(
-    prediction: Prediction, trajectory: Trajectory, max_gap_s: float = 0.02, least: int = 3
+    timed: Timed, trajectory: Trajectory, max_gap_s: float = 0.02, least: int = 3
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which frame goes with which pose: by time where both have times, else one to one in order.
 
     Raises:  UserError if fewer than `least` pair up, or counts without times differ.
     """
-    times, frames = prediction.timestamps_s, len(prediction)
+    times, frames = timed.timestamps_s, len(timed)
     if np.isnan(times).any() or np.isnan(trajectory.stamps).any():
         if frames != len(trajectory):
             raise UserError(
-                f"the trajectory has {len(trajectory)} poses, the prediction {frames} frames without times: "
+                f"the trajectory has {len(trajectory)} poses for {frames} frames without times: "
                 "give one pose per frame, or predict with time stamps"
             )
         if frames < least:
