@@ -28,7 +28,7 @@ CONFIG_FILE = "config.json"  # beside the weights, as save_pretrained and the hu
 WRAPPERS = ("model", "state_dict")  # what training scripts put a state dict under
 PREFIXES = ("module.", "_orig_mod.", "model.")  # what DataParallel, torch.compile and Lightning put before names
 # What training scripts put beside the weights, such as their arguments and best loss; making these runs no code.
-_HARMLESS: list[Any] = [Namespace, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.int64)), np_scalar]
+_HARMLESS: list[Any] = [Namespace, np_scalar, np.dtype, *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8"))]
 SHOWN = 6  # names listed in an error before "and n more"
 
 
