@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,3 +144,22 @@ def test_bad_options(clip: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             call()
+
+
+@pytest.mark.parametrize(("width", "told"), [(Fraction(4, 3), 1), (Fraction(1), 0)])
+def test_pixels_that_are_not_square_are_told_once(width: Fraction, told: int, tmp_path: Path) -> None:
+    path = tmp_path / "camera.mts"
+    with av.open(str(path), "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = width
+        for level in (10, 60, 110):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 48, 3), level, np.uint8), "rgb24")))
+        container.mux(stream.encode())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        frames = load_frames(path, FrameOptions(size=32, patch=8, spread=2))
+    assert len(frames) == 2
+    said = [str(w.message) for w in caught if "as wide as high" in str(w.message)]
+    assert len(said) == told
+    assert all("its pixels are 1.33 times as wide as high and are taken as square" in text for text in said)

@@ -89,7 +89,10 @@ MONODEPTH = Task(
 VIDEODEPTH = Task(
     score_video_depth,
     rules=_RELEASED,
-    checked="metrics equal to the released evaluation functions to 1e-6 (scale&shift 1e-4) on synthetic arrays",
+    checked=(
+        "metrics equal to the released evaluation functions to 1e-6 (scale&shift 1e-4) on synthetic arrays; on real "
+        "truth the public scale itself moves by up to 0.6 % with the last digit of the data (E24)"
+    ),
     metrics=DEPTH_METRICS,
     headline=("abs_rel", "delta_1"),
     optional=PART_METRICS,

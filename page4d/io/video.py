@@ -26,6 +26,7 @@ _READ = (
     "ivf,obu,av1,yuv4mpegpipe,nut,m4v,swf,mjpeg,gif,apng,mp3,wav,flac,aac"
 )
 _USUAL_FPS = 25
+WIDE_PIXELS = 0.02  # what rounding to whole pixels makes is less
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def read_video(
 def _timed_frames(path: Path, selection: FrameSelection) -> Iterator[tuple[int, float, Any]]:
     """Number, time and pixels of the frames between start and end that are due, before they are counted."""
     with _first_stream(path) as (container, stream):
+        _tell_of_wide_pixels(path, stream)
         due = Due(selection.fps, float(stream.time_base or 0))
         start: float | None = None
         inside = number = 0
@@ -129,7 +131,7 @@ def _decoded(path: Path, container: Any, stream: Any) -> Iterator[Any]:
             good += 1
             yield frame
     if damaged and not good:
-        raise UserError(f"{path} cannot be read as a video, it may be damaged or cut short: {last}") from last
+        raise UserError(f"{path} cannot be read as a video, it may be damaged or cut short: {last.strerror}") from last
     if damaged:
         notice(f"{path}: {damaged} damaged parts are left out, {good} frames are read; copy or record it again")
 
@@ -169,7 +171,18 @@ def _first_stream(path: Path) -> Iterator[tuple[Any, Any]]:
             stream.thread_type = "AUTO"
             yield container, stream
     except av.FFmpegError as error:
-        raise UserError(f"{path} cannot be read as a video, it may be damaged or cut short: {error}") from error
+        why = error.strerror
+        raise UserError(f"{path} cannot be read as a video, it may be damaged or cut short: {why}") from error
+
+
+def _tell_of_wide_pixels(path: Path, stream: Any) -> None:
+    """AVCHD and broadcast squeeze 1920 columns into 1440: what comes of such pictures is as squeezed."""
+    shape = float(stream.sample_aspect_ratio or 1)
+    if abs(shape - 1) > WIDE_PIXELS:
+        notice(
+            f"{path}: its pixels are {shape:.3g} times as wide as high and are taken as square; "
+            "`ffmpeg -i FILM -vf scale=iw*sar:ih,setsar=1 NEW` makes them square"
+        )
 
 
 def _film_of(path: Path, container: Any) -> Any:
