@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch.nn import functional as F
 
 from page4d.io import fitting as module
 from page4d.io import limits
+from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import (
     list_images,
     load_and_preprocess_images,
@@ -24,7 +27,7 @@ from page4d.io.images import (
     load_images,
 )
 from page4d.io.pictures import open_rgb
-from page4d.schema import UserError
+from page4d.schema import Notice, UserError
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = json.loads((GOLDEN / "images.json").read_text())
@@ -249,3 +252,19 @@ def test_bad_arguments(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             call()
+
+
+def test_what_phones_put_behind_a_photograph_is_no_page(tmp_path: Path) -> None:
+    photograph, other = Image.new("RGB", (64, 48), (200, 10, 10)), Image.new("RGB", (64, 48), (10, 200, 10))
+    behind = {"map": [Image.new("RGB", (16, 12))], "pair": [other, Image.new("RGB", (16, 12))]}
+    for name, more in behind.items():
+        photograph.save(tmp_path / f"{name}.jpg", "MPO", save_all=True, append_images=more)
+    small = FrameOptions(size=32, patch=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_frames(tmp_path / "map.jpg", small)
+    with pytest.warns(Notice, match=r"\(pair\.jpg: 2\); --pages all takes every one"):
+        load_frames(tmp_path / "pair.jpg", small)
+    both = load_frames(tmp_path / "pair.jpg", replace(small, pages="all"))
+    red, green = both.images.mean((2, 3)).argmax(1).tolist()
+    assert (red, green) == (0, 1)

@@ -396,16 +396,3 @@ def test_huge_photographs_are_decoded_at_a_fraction(tmp_path: Path) -> None:
 def test_a_picture_next_to_no_width_is_refused_before_it_is_resized(size: tuple[int, int]) -> None:
     with pytest.raises(UserError, match=r"too large|less than one patch"):
         load_images(Image.new("RGB", size), size=64, patch=8)
-
-
-def test_what_phones_put_behind_a_photograph_is_no_page(tmp_path: Path) -> None:
-    photograph, other = Image.new("RGB", (64, 48), (200, 10, 10)), Image.new("RGB", (64, 48), (10, 200, 10))
-    behind = {"map": [Image.new("RGB", (16, 12))], "pair": [other, Image.new("RGB", (16, 12))]}
-    for name, more in behind.items():
-        photograph.save(tmp_path / f"{name}.jpg", "MPO", save_all=True, append_images=more)
-    assert told(lambda: load_frames(tmp_path / "map.jpg", SMALL)) == []
-    (said,) = told(lambda: load_frames(tmp_path / "pair.jpg", SMALL))
-    assert "(pair.jpg: 2); --pages all takes every one" in said
-    both = load_frames(tmp_path / "pair.jpg", FrameOptions(size=32, patch=8, pages="all"))
-    red, green = both.images.mean((2, 3)).argmax(1).tolist()
-    assert (red, green) == (0, 1)
