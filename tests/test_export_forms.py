@@ -143,7 +143,7 @@ def test_scale_from_kitti_poses_pairs_one_to_one(prediction: Prediction, tmp_pat
     (path,) = export(big, tmp_path, ["kitti"])["kitti"]
     assert not np.isnan(prediction.timestamps_s).any()
     assert scale_from_trajectory(prediction, read_trajectory(path)).factor == pytest.approx(2.5, rel=1e-5)
-    with pytest.raises(UserError, match="4 poses, the prediction 3 frames"):
+    with pytest.raises(UserError, match="4 poses for 3 frames"):
         scale_from_trajectory(prediction[:3], read_trajectory(path))
 
 

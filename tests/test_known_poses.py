@@ -93,7 +93,7 @@ def test_what_gives_no_scale() -> None:
     given[:, :3, 3] = SHIFT
     with pytest.raises(UserError, match="stands still"):
         with_poses(prediction, Trajectory(given, np.full(len(given), np.nan)))
-    with pytest.raises(UserError, match="the trajectory has 3 poses, the prediction 4 frames"):
+    with pytest.raises(UserError, match="the trajectory has 3 poses for 4 frames"):
         with_poses(prediction, Trajectory(given[:3], np.full(3, np.nan)))
 
 
