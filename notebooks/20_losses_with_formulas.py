@@ -202,8 +202,8 @@ loss = depth_loss(
 )
 (slope,) = torch.autograd.grad(loss.confidence + loss.regression, guess)
 by_hand = (1 + plain.gamma * trust) / 4 * (guess - truth).sign()
-print("autograd", [f"{value:.3f}" for value in slope.flatten().tolist()])
-print("by hand ", [f"{value:.3f}" for value in by_hand.flatten().tolist()])
+print("autograd", [f"{value + 0.0:.3f}" for value in slope.flatten().tolist()])
+print("by hand ", [f"{value + 0.0:.3f}" for value in by_hand.flatten().tolist()])
 assert torch.allclose(slope, by_hand)
 
 # %% [markdown]
