@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from page4d.io.fitting import Mode
+from page4d.io.fitting import Mode, check_fit
 from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
 from page4d.io.pictures import ImageSource
@@ -159,8 +159,10 @@ def device_for(model: PAGE4D, name: torch.device | str | None) -> torch.device:
 def products_dtype(network: PAGE4D, device: torch.device, precision: Precision | None = None) -> torch.dtype:
     """The type that the aggregator multiplies in: what was asked for, what it is held in, or what the device has.
 
-    Raises:  UserError for float32 from matrices that are held in bfloat16.
+    Raises:  UserError for another word, and for float32 from matrices that are held in bfloat16.
     """
+    if precision not in (None, *DTYPES):
+        raise UserError(f"precision is {precision!r}, expected {' or '.join(DTYPES)}, or None for what the device has")
     held = held_dtype(network.aggregator)
     if held != torch.float32:
         if precision == "float32":
@@ -187,6 +189,7 @@ def as_frames(
     images: Images, model: PAGE4D, mode: Mode = "crop", timestamps_s: Sequence[float] | None = None
 ) -> LoadedImages:
     """Whatever the user gave as a checked batch of frames of the model's size and patch."""
+    check_fit(mode, model.config.patch_size, model.config.patch_size)
     if isinstance(images, Tensor):
         frames = _frames_of_tensor(images)
     elif isinstance(images, LoadedImages):
@@ -203,7 +206,10 @@ def as_frames(
         )
     if timestamps_s is None:
         return frames
-    times = np.asarray(timestamps_s, np.float64)
+    try:
+        times = np.asarray(timestamps_s, np.float64)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"timestamps_s are {timestamps_s!r:.80}; expected seconds as numbers") from error
     if times.shape != (len(frames),):
         raise UserError(f"{times.size} timestamps for {len(frames)} frames; give one for each, or none")
     return replace(frames, timestamps_s=times)

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from page4d.cli import COMMANDS, SHELLS, _at_home, main
+from page4d.cli import COMMANDS, SHELLS, _at_home, _notices_in_one_line, main
 from page4d.cli.demo import check_address
 from page4d.inference import resolve_device
 from page4d.launched import process
-from page4d.schema import Prediction, UserError, atomic_write
+from page4d.schema import Prediction, UserError, atomic_write, notice
 from page4d.train.setup import compose_run
 
 PREDICT = ["predict", "a.png", "--out", "o"]
@@ -130,6 +130,7 @@ def test_a_console_that_is_not_there_changes_nothing(
     monkeypatch.setattr(sys, closed, None)
     assert main(["predict", "nowhere.png", "--out", "o"]) == 2
     assert main(["train", "--list"]) == 0
+    assert getattr(sys, closed) is not None  # progress bars write without asking
 
 
 def test_a_device_that_does_not_compute_is_refused_in_python_too() -> None:
@@ -229,3 +230,11 @@ def test_an_address_that_cannot_be_listened_on_is_told_before_weights_are_loaded
     check_address("127.0.0.1", port)
     with pytest.raises(UserError, match=r"cannot listen on no such host port 7860: .*; choose another --host"):
         check_address("no such host", 7860)
+
+
+def test_a_notice_is_one_line_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):  # a second command in the same process tells again
+        with _notices_in_one_line():
+            for text in ("a.heic is left out", "a.heic is left out", "b.heic is left out"):
+                notice(text)
+        assert capsys.readouterr().err == "page4d: note: a.heic is left out\npage4d: note: b.heic is left out\n"

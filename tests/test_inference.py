@@ -343,3 +343,16 @@ def test_predict_in_windows() -> None:
     assert np.isfinite(parts.cam_from_world).all()
     one = predict(model, images, windows=Windows(8, 2))
     np.testing.assert_array_equal(one.depth, whole.depth)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"precision": "fp16"}, "precision is 'fp16', expected float32 or bf16"),
+        ({"timestamps_s": ["a", "b", "c"]}, r"timestamps_s are \['a', 'b', 'c'\]; expected seconds as numbers"),
+        ({"mode": "stretch"}, "mode is 'stretch', expected one of crop"),
+    ],
+)
+def test_words_that_fit_nothing_are_refused_for_tensors_too(words: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        predict(little_model(), IMAGES, **words)

@@ -17,6 +17,7 @@ from page4d.result.motion import (
     clean_mask,
     geometric_score,
     iou,
+    measured_flow,
     model_score,
     moving_auc,
     moving_mask,
@@ -140,3 +141,15 @@ def test_bad_input() -> None:
         moving_mask(one, "magic")
     with pytest.raises(UserError, match="offsets"):
         MotionOptions(offsets=(0,))
+
+
+@pytest.mark.parametrize("finest_scale", [0, 1])
+@pytest.mark.parametrize("size", [(8, 112), (112, 8), (1, 518), (8, 8), (4, 3)])
+def test_pictures_of_one_patch_have_a_flow(size: tuple[int, int], finest_scale: int) -> None:
+    """OpenCV's search alone ended the process at 8 x 112 px, which a panorama becomes for a small network."""
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 255, size, dtype=np.uint8)
+    flow, reliable = measured_flow(picture, picture, finest_scale)
+    assert flow.shape == (*size, 2)
+    assert reliable.all()
+    assert float(flow.abs().max()) < 0.01

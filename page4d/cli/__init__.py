@@ -53,14 +53,14 @@ EXIT_TERMINATED = 143
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 well, 2 the user's mistake, 130 interrupted, 143 terminated."""
     words = [_at_home(word) for word in (sys.argv[1:] if argv is None else argv)]
+    _replace_closed_consoles()
     _print_any_name()
     try:
         with _termination_cleans_up(), _notices_in_one_line():
             try:
                 return _dispatch(words)
             finally:
-                if sys.stdout is not None:  # None where no console is, or it was closed
-                    sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
+                sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -139,6 +139,16 @@ def _completion(shell: str) -> str:
     return str(shtab.complete(parser, shell=shell))
 
 
+def _replace_closed_consoles() -> None:
+    """A console that is closed or was never there takes what is said: progress bars and prints need not ask.
+
+    Note:    it also takes the number of a closed one, which the next file that is opened would get.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, for the rest of the process
+
+
 def _print_any_name() -> None:
     """A file's name may hold what the console cannot show: show its code, rather than fail when the work is done."""
     for stream in (sys.stdout, sys.stderr):
@@ -165,13 +175,15 @@ def _termination_cleans_up() -> Iterator[None]:
 
 @contextmanager
 def _notices_in_one_line() -> Iterator[None]:
-    """What is told about the user's input is one line on the error stream, without a place in the code."""
+    """What is told about the user's input is one line on the error stream, once, without a place in the code."""
+    told: set[str] = set()  # inputs are looked through before weights are loaded, and again when they are read
 
     def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, UserWarning):
-            print(f"page4d: note: {message}", file=sys.stderr)
-        else:
+        if not issubclass(category, UserWarning):
             usual(message, category, *place, **more)
+        elif str(message) not in told:
+            told.add(str(message))
+            print(f"page4d: note: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
         usual = warnings.showwarning

@@ -23,6 +23,8 @@ from page4d.schema import Prediction, UserError
 
 METHODS = ("geometric", "model")
 Flow = NDArray[np.float32]
+FLOW_PATCH = 8  # px, of OpenCV's medium search
+LEAST_SIDE = 16
 # Exact geometry finds most of what moves (chapter "Seeing it in 4-D"); a slow test holds this choice to be the better
 # one on predictions of the built-in masked network.
 DEFAULT_METHOD = "geometric"
@@ -215,9 +217,15 @@ def _searched_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], finest_s
     """Flow (H, W, 2) from the first picture to the second, and back."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(finest_scale)
+    # Where a picture is lower than a patch of the finest scale, OpenCV's search ends the whole process.
+    height, width = first.shape
+    least = max(LEAST_SIDE, FLOW_PATCH << finest_scale)
+    missing = ((0, max(0, least - height)), (0, max(0, least - width)))
+    first, second = np.pad(first, missing, "edge"), np.pad(second, missing, "edge")
     blank = np.zeros((*first.shape, 2), np.float32)
     there = np.asarray(search.calc(first, second, blank.copy()), np.float32)
-    return there, np.asarray(search.calc(second, first, blank.copy()), np.float32)
+    back = np.asarray(search.calc(second, first, blank.copy()), np.float32)
+    return there[:height, :width], back[:height, :width]
 
 
 def _returning(there: Flow, back: Flow) -> tuple[Tensor, Tensor]:
