@@ -86,7 +86,7 @@ def _loops(film: StoredPrediction, windows: Windows, mixed: Mixed) -> tuple[list
 
 def _where_it_stands(done: StoredPrediction | None, windows: Windows) -> tuple[Joiner, int, int, int]:
     """What joins the next window; the first frame to read, that of the next window, and how many frames are done."""
-    joiner = Joiner(windows)
+    joiner = Joiner(windows.frames)
     if done is None or not done.files:
         return joiner, 0, 0, 0
     joiner.resume(done[-windows.frames :], len(done))

@@ -312,6 +312,15 @@ def similarity_residual(source: Tensor, target: Tensor) -> Tensor:
     return (fit.variance_target - explained).clamp(min=0).sqrt()
 
 
+def nearest_rotation(matrix: Tensor) -> Tensor:
+    """The rotation nearest to a matrix in the Frobenius norm: (*, 3, 3) -> (*, 3, 3); never a mirrored one."""
+    u, _, vt = torch.linalg.svd(matrix)
+    sign = torch.ones_like(matrix[..., 0])
+    sign[..., 2] = torch.linalg.det(u @ vt).sign()
+    nearest: Tensor = u * sign[..., None, :] @ vt
+    return nearest
+
+
 class _BestRotation(NamedTuple):
     """What the fit of a similarity is made of; `stretch` are the singular values with the sign of a proper rotation."""
 

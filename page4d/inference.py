@@ -234,14 +234,18 @@ def model_provenance(model: PAGE4D, device: torch.device, products: torch.dtype 
     return network | program | machine
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error is a failed allocation; torch's own allocator for the CPU only says so in words."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 @contextmanager
 def out_of_memory_says(network: PAGE4D, frames: LoadedImages, products: torch.dtype) -> Iterator[None]:
     """Turn a failed allocation into a UserError that says how large the input was and which setting would fit."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        allocation = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not allocation:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         device = next(network.parameters()).device
         one = ForwardPass.of(network, len(frames), frames.size_hw, products)

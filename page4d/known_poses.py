@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from page4d.geometry import Similarity, fit_similarity
+from page4d.geometry import Similarity, fit_similarity, nearest_rotation, rotation_angle_deg
 from page4d.io.trajectories import Trajectory
 from page4d.result.cloud import world_from_cam
 from page4d.result.metric_scale import paired_frames, stands_still
 from page4d.result.placed import moved
+from page4d.robust import robust_weights, weighted_median
 from page4d.schema import Prediction, UserError
 
 ROUNDS = 20
@@ -67,10 +68,9 @@ def with_poses(prediction: Prediction, trajectory: Trajectory) -> tuple[Predicti
     theirs = torch.from_numpy(trajectory.world_from_camera[poses, :3])
     fit = robust_similarity(ours, theirs)
     away = (fit.apply(ours[..., 3]) - theirs[..., 3]).norm(dim=-1)
-    turned = _angles(theirs[..., :3] @ (fit.rotation @ ours[..., :3]).mT)
+    turned_deg = rotation_angle_deg(theirs[..., :3] @ (fit.rotation @ ours[..., :3]).mT)
     box = theirs[..., 3].amax(0) - theirs[..., 3].amin(0)
-    degrees = float(turned.median().rad2deg())
-    about = PoseFit(fit, len(frames), float(away.median()), float(box.norm()), degrees)
+    about = PoseFit(fit, len(frames), float(away.median()), float(box.norm()), float(turned_deg.median()))
     before = float(prediction.meta.get("scale", {}).get("factor", 1.0))
     scale = {"factor": before * float(fit.scale), "unit": "units of the given poses", "source": "given poses"}
     result = moved(prediction, fit)
@@ -94,7 +94,8 @@ def robust_similarity(ours: Tensor, theirs: Tensor) -> Similarity:
     if len(source) < 3 or min(_flatness(source), _flatness(target)) < STRAIGHT:
         return fit
     for _ in range(ROUNDS):
-        weight = _weights((fit.apply(source) - target).norm(dim=-1))
+        distance = (fit.apply(source) - target).norm(dim=-1)
+        weight = robust_weights(distance, distance.median())
         try:
             fit = fit_similarity(source, target, weights=weight)
         except ValueError:  # the cameras that still count stand on one line
@@ -107,23 +108,10 @@ def _mean_rotation(turns: Tensor) -> Tensor:
     weight = torch.ones(len(turns), dtype=turns.dtype)
     mean = turns[0]
     for _ in range(ROUNDS):
-        u, _, vt = torch.linalg.svd((weight[:, None, None] * turns).sum(0))
-        sign = torch.ones(3, dtype=turns.dtype)
-        sign[2] = torch.linalg.det(u @ vt).sign()
-        mean = u * sign @ vt
-        weight = _weights(_angles(turns @ mean.mT))
+        mean = nearest_rotation((weight[:, None, None] * turns).sum(0))
+        away_deg = rotation_angle_deg(turns @ mean.mT)
+        weight = robust_weights(away_deg, away_deg.median())
     return mean
-
-
-def _angles(rotations: Tensor) -> Tensor:
-    cosine = (rotations.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
-    return cosine.clamp(-1, 1).acos()
-
-
-def _weights(distance: Tensor) -> Tensor:
-    """Half are taken to be right; one three times as far off as they are has a hundredth of the weight left."""
-    spread = distance.median().clamp(min=1e-9)
-    return 1 / (1 + (distance / spread).square()).square()
 
 
 def _ratio_of_distances(ours: Tensor, theirs: Tensor) -> Tensor:
@@ -133,10 +121,8 @@ def _ratio_of_distances(ours: Tensor, theirs: Tensor) -> Tensor:
     usable = (near > 1e-9) & (far > 1e-9)
     if not usable.any():
         raise UserError("a camera that stands still gives no scale; poses of a moving camera were expected")
-    ratio, order = (far[usable] / near[usable]).sort()
     # By our distances: a pose that is given far away from all others must not count for more.
-    reached = near[usable][order].cumsum(0)
-    return ratio[int(torch.searchsorted(reached, reached[-1] / 2))]
+    return weighted_median(far[usable] / near[usable], near[usable])
 
 
 def _distances(positions: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import Similarity, invert, project, transform, unproject_pixels
+from page4d.measured import is_measured
 from page4d.moves import Move
 from page4d.result.placed import move_of
 from page4d.result.pose_graph import Edge, after, inverse, optimized, similarity_between
@@ -206,7 +207,7 @@ def agreement_of(one: Prediction, other: Prediction) -> Agreement:
 
 def _confident(frame: Prediction) -> NDArray[np.bool_]:
     """The half of a frame's points that the network is surer of."""
-    has: NDArray[np.bool_] = np.isfinite(frame.depth[0]) & (frame.depth[0] > 0)
+    has: NDArray[np.bool_] = is_measured(frame.depth[0])
     if not has.any():
         return has
     sure = frame.depth_conf[0]
@@ -245,7 +246,7 @@ def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 def _node(frame: Prediction) -> Similarity:
     """World from a window's first new camera, with the frame's usual depth as length: so errors are shares of depth."""
     world_from_cam = invert(torch.from_numpy(frame.cam_from_world[0]).double())
-    known = frame.depth[np.isfinite(frame.depth) & (frame.depth > 0)]
+    known = frame.depth[is_measured(frame.depth)]
     length = float(np.median(known)) if len(known) else 1.0
     return Similarity(torch.tensor(length).double(), world_from_cam[:, :3], world_from_cam[:, 3])
 

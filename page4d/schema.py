@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.leftovers import SUFFIX, part_prefix, sweep
+from page4d.measured import is_measured
 from page4d.npz import check_npz
 from page4d.places import place_to_write, umask
 
@@ -122,7 +123,7 @@ class Clip:
     @property
     def valid(self) -> Tensor:
         """Pixels with a measured, finite depth: bool (S, H, W)."""
-        return (self.depth > 0) & self.depth.isfinite()
+        return is_measured(self.depth)
 
     def __len__(self) -> int:
         return int(self.images.shape[0])

@@ -44,22 +44,37 @@ Count = Annotated[int, Between(1, 10**9)]
 CountOrZero = Annotated[int, Between(0, 10**9)]
 Size = Annotated[int, Between(1, 65_536)]
 Seed = Annotated[int, Between(0, 2**63 - 1)]
+DEFAULT_SEED = 42
 NonNegative = Annotated[float, Between(0, 1e9)]
 
 
-def check_ranges(settings: Any) -> None:
-    """Hold a dataclass's numbers against the `Between` of their types; for `__post_init__`.
+def check_values(settings: Any, where: str = "") -> None:
+    """Hold a dataclass's numbers against the `Between` of their types and its words against their `Literal`.
 
-    Note:    of a list every number counts, and None stands outside.
+    Note:    for `__post_init__`: types say which values there are, but only to type checkers. Of a list every number
+             counts, and None stands outside. `where` is what stands before the name, such as "framing ".
     Raises:  UserError naming the setting, what it is and what was expected.
     """
     hints = typing.get_type_hints(type(settings), include_extras=True)
     for name, hint in hints.items():
+        value = getattr(settings, name)
+        if typing.get_origin(hint) is Literal:
+            check_choice(value, hint, f"{where}{name}")
         for limits in _limits_in(hint):
-            value = getattr(settings, name)
             for number in value if isinstance(value, tuple) else (value,):
                 if isinstance(number, (int, float)) and not limits.low <= number <= limits.high:
-                    raise UserError(f"{name} is {number}; expected {limits}")
+                    raise UserError(f"{where}{name} is {number}; expected {limits}")
+
+
+def check_choice(value: Any, kind: Any, name: str) -> None:
+    """Refuse a value that is none of a Literal's.
+
+    Raises:  UserError naming it and the choices.
+    """
+    choices = typing.get_args(kind)
+    # True counts as 1 and equals it, but is no answer to "which camera".
+    if value not in choices or isinstance(value, bool):
+        raise UserError(f"{name} is {value!r}; choose one of {', '.join(map(repr, choices))}")
 
 
 def _limits_in(hint: Any) -> Iterable[Between]:
@@ -151,8 +166,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, where)
     if origin is Literal:
-        if value not in arguments or isinstance(value, bool):
-            raise UserError(f"{where} is {value!r}; choose one of {', '.join(map(repr, arguments))}")
+        check_choice(value, hint, where)
         return value
     if dataclasses.is_dataclass(hint):
         return _convert_nested(typing.cast(type[Any], hint), value, where)

@@ -20,8 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from page4d.geometry import Similarity, fit_similarity, invert, transform, unproject_pixels
+from page4d.geometry import Similarity, fit_similarity, invert, nearest_rotation, transform, unproject_pixels
+from page4d.measured import is_measured
 from page4d.result.placed import moved
+from page4d.robust import robust_weights, weighted_median
 from page4d.schema import Prediction, UserError, concatenated
 
 MAX_POINTS = 50_000  # of one join; more change the median by less than a thousandth
@@ -95,11 +97,12 @@ class Join:
 class Joiner:
     """Brings windows, one after the other, into the world and scale of the first.
 
-    Only the frames that a later window can share are kept, so that a film of any length takes the same memory.
+    Only the frames that a later window can share are kept, as many as the `longest` window has, so that a film of any
+    length takes the same memory.
     """
 
-    def __init__(self, windows: Windows) -> None:
-        self.windows = windows
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
         self.joins: list[Join] = []
         self._tail: Prediction | None = None
         self._end = 0
@@ -115,12 +118,12 @@ class Joiner:
             new = moved(part[shared:], join.similarity)
         self._end = start + len(part)
         kept = new if self._tail is None else concatenated((self._tail, new))
-        self._tail = kept[max(len(kept) - self.windows.frames, 0) :]
+        self._tail = kept[max(len(kept) - self.longest, 0) :]
         return new
 
     def resume(self, tail: Prediction, end: int) -> None:
         """Go on behind frame `end` of an earlier run, whose last frames, already joined, are `tail`."""
-        kept = tail[max(len(tail) - self.windows.frames, 0) :]
+        kept = tail[max(len(tail) - self.longest, 0) :]
         self._tail, self._end = _laid_out(kept), end
 
 
@@ -158,7 +161,7 @@ def join_windows(parts: Sequence[Prediction], starts: Sequence[int], meta: dict[
 
     Note:    `meta["joins"]` says of every join how well it fits; a warning names those that do not.
     """
-    joiner = Joiner(Windows(max(len(part) for part in parts) + 1, 1))
+    joiner = Joiner(max(len(part) for part in parts))
     joined = [joiner.add(part, start) for part, start in zip(parts, starts, strict=True)]
     records = [join.record() for join in joiner.joins]
     warn_of_joins(records)
@@ -176,7 +179,7 @@ def join_of(before: Prediction, part: Prediction, start: int = 0) -> Join:
     shared = _shared_points(before, part)
     if len(shared.ratio) < 3:
         return Join(start, _by_cameras(before, part, torch.ones((), dtype=torch.float64)), float("nan"), 0.0, "cameras")
-    scale = _weighted_median(shared.ratio, shared.weight)
+    scale = weighted_median(shared.ratio, shared.weight)
     by_points = _robust_rigid(shared, scale)
     if by_points is not None:
         residual, agreement = _misfit(by_points, shared)
@@ -203,7 +206,7 @@ class _SharedPoints:
 
 def _shared_points(before: Prediction, part: Prediction) -> _SharedPoints:
     confidence = np.nan_to_num(np.minimum(before.depth_conf, part.depth_conf), nan=0.0)
-    usable = _has_depth(before) & _has_depth(part) & (confidence > 0)
+    usable = is_measured(before.depth) & is_measured(part.depth) & (confidence > 0)
     if usable.any():
         usable &= confidence >= np.median(confidence[usable])
     index = np.flatnonzero(usable)
@@ -212,10 +215,6 @@ def _shared_points(before: Prediction, part: Prediction) -> _SharedPoints:
     local, local_depth = _lifted(part, index)
     weight = torch.from_numpy(confidence.ravel()[index]).double()
     return _SharedPoints(local, known, depth / local_depth, depth, weight)
-
-
-def _has_depth(prediction: Prediction) -> NDArray[np.bool_]:
-    return np.isfinite(prediction.depth) & (prediction.depth > 0)
 
 
 def _lifted(prediction: Prediction, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -244,9 +243,7 @@ def _robust_rigid(shared: _SharedPoints, scale: Tensor) -> Similarity | None:
         except ValueError:
             return None
         distance = (fit.apply(source) - shared.known).norm(dim=-1) / farther
-        # Half of the points are taken to be right; a point three times as far off as they are has a hundredth left.
-        spread = _weighted_median(distance, base).clamp(min=1e-9)
-        weight = base / (1 + (distance / spread).square()).square()
+        weight = base * robust_weights(distance, weighted_median(distance, base))
     return Similarity(scale, fit.rotation, fit.translation)
 
 
@@ -256,21 +253,11 @@ def _misfit(fit: Similarity, shared: _SharedPoints) -> tuple[float, float]:
     return float(distance.median()), float((distance < AGREES).double().mean())
 
 
-def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
-    ordered, order = values.sort()
-    reached = weights[order].cumsum(0)
-    # A copy, for a join that is kept would keep all values alive by a view of one.
-    return ordered[int(torch.searchsorted(reached, reached[-1] / 2))].clone()
-
-
 def _by_cameras(before: Prediction, part: Prediction, scale: Tensor) -> Similarity:
     """The mean over the shared frames of what takes a camera of the later window to the same one of the earlier."""
     known, local = (invert(torch.from_numpy(p.cam_from_world).double()) for p in (before, part))
     # The mean of rotations is the rotation nearest to their mean matrix.
     turns = known[:, :, :3] @ local[:, :, :3].mT
-    u, _, vt = torch.linalg.svd(turns.mean(0))
-    sign = torch.ones(3, dtype=torch.float64)
-    sign[2] = torch.linalg.det(u @ vt).sign()
-    rotation = u * sign @ vt
+    rotation = nearest_rotation(turns.mean(0))
     translation = (known[:, :, 3] - scale * local[:, :, 3] @ rotation.mT).mean(0)
     return Similarity(scale, rotation, translation)

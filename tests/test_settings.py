@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from page4d.schema import UserError
-from page4d.settings import Between, Share, build, change, check_ranges, near
+from page4d.settings import Between, Share, build, change, check_values, near
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Lens:
     shares: tuple[Share, Share] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_values(self)
 
 
 @dataclass(frozen=True)

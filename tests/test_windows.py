@@ -48,7 +48,7 @@ def test_scale_holds_over_a_thousand_frames(
 ) -> None:
     """Every window has its own scale, noise, and outliers five times too far; least squares end at 0.000 here."""
     rng = np.random.default_rng(0)
-    joiner, errors = Joiner(Windows(32, 4)), PlantedErrors(noise, outliers)
+    joiner, errors = Joiner(32), PlantedErrors(noise, outliers)
     ends = []
     for start in joiner.windows.starts(LONG):
         part = plant_errors(long_walk[start : start + 32], errors, rng)
@@ -202,9 +202,9 @@ def test_a_joiner_goes_on_where_another_stopped() -> None:
     exact = little_prediction(12)
     windows = Windows(5, 2)
     parts, starts = parts_of(exact, windows, PlantedErrors(0.02, 0.01))
-    first = Joiner(windows)
+    first = Joiner(windows.frames)
     whole = [first.add(part, start) for part, start in zip(parts, starts, strict=True)]
-    second = Joiner(windows)
+    second = Joiner(windows.frames)
     known = join_windows(parts[:2], starts[:2], {})
     second.resume(known, len(known))
     for part, start, expected in zip(parts[2:], starts[2:], whole[2:], strict=True):

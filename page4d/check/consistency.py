@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from page4d.check.hypotheses import NOTHING, Hypothesis, steps_of
 from page4d.geometry import compose, invert, project, transform, unproject
+from page4d.measured import is_measured
 from page4d.schema import Clip
 
 DEPTH_TOLERANCE = 0.03
@@ -95,7 +96,7 @@ def carry(clip: Clip, a: int, b: int, mistakes: Sequence[Hypothesis] = (NOTHING,
     x, y, inside = nearest_pixels(pixels, clip.depth.shape[1:])
     there = clip.depth[b].double()[y, x] / scale
     # A pixel that lands says nothing if the other frame measured nothing there.
-    measured = (there > 0) & there.isfinite()
+    measured = is_measured(there)
     farther = torch.maximum(z, there).clamp(min=1e-12)
     colours = clip.images[a][:, rows, columns].T.double()
     difference = _sample(clip.images[b], pixels) - colours

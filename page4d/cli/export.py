@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from page4d.cli.prediction_input import add_prediction_arguments
 from page4d.cli.values import whole
@@ -72,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
         prediction = _refined(prediction, moving, args)
     with_pictures = any(WRITERS[name].reads_pictures for name in args.format)
     lacks_pictures = with_pictures and args.images is None
-    size = args.size or ("input" if lacks_pictures and not have_files(prediction) else "original")
+    own_pictures = lacks_pictures and not have_files(prediction)
+    size: Literal["original", "input"] = args.size or ("input" if own_pictures else "original")
     options = ExportOptions(
         size=size,
         cloud=cloud,

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from page4d.windows import Windows
 
 PREDICTION_FILE = "prediction.npz"
-DEFAULT_OVERLAP = 4
 LEAST_BYTES = 1_000_000
 # Of a pixel, packed: depth, confidence and point of each head, its colour, and its place in the depth map's file.
 PIXEL_BYTES = 16
@@ -52,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compile", action="store_true", help="compile the network's blocks for this GPU first; for long clips")
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
-    add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
+    add("--overlap", type=whole(), help="with --window: frames that two windows share (default: 4)")
     add("--loops", action="store_true", help="with --window: find places that the film comes back to, and correct it")
     add(
         "--keyframes",
@@ -175,7 +174,7 @@ def _windows(args: argparse.Namespace) -> Windows | None:
     from page4d.windows import Windows
 
     if args.window is not None:
-        overlap = DEFAULT_OVERLAP if args.overlap is None else args.overlap
+        overlap = Windows.overlap if args.overlap is None else args.overlap
         return Windows(args.window, overlap, args.loops)
     if args.loops:
         raise UserError("--loops is for windows, one pass needs none; give --window too, or leave it out")

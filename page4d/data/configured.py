@@ -14,16 +14,17 @@ from page4d.data.datasets import DATASETS, ClipSelection, DepthRule, SceneDatase
 from page4d.data.mixing import Ingredient, Mix, TrainingLook
 from page4d.data.sampling import ShapeRule, WindowRule
 from page4d.data.transforms import Framing
+from page4d.io.fitting import RELEASED_PATCH, RELEASED_SIZE
 from page4d.schema import UserError
-from page4d.settings import build, near
+from page4d.settings import DEFAULT_SEED, Seed, build, near
 
 
 @dataclass(frozen=True)
 class NetworkInput:
     """What pictures a network takes: its width in pixels, and the patch that sides are multiples of."""
 
-    image_size: int = 518
-    patch_size: int = 14
+    image_size: int = RELEASED_SIZE
+    patch_size: int = RELEASED_PATCH
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class MixSettings:
 
     shapes: dict[str, Any] = field(default_factory=dict)
     look: TrainingLook = field(default_factory=TrainingLook)
-    seed: int | None = None
+    seed: Seed = DEFAULT_SEED
 
     def shape_rule(self, network: NetworkInput, where: str) -> ShapeRule:
         """The rule for a network.
@@ -156,7 +157,6 @@ def open_ingredients(values: Mapping[str, Any], where: str = "data") -> dict[str
 def mix_from(
     values: Mapping[str, Any],
     where: str = "data",
-    seed: int = 42,
     name: str = "mix",
     network: NetworkInput | None = None,
 ) -> Mix:
@@ -171,5 +171,4 @@ def mix_from(
             f"{where}.shapes.patch_size is {shapes.patch_size}, the network has patches of {network.patch_size} px; "
             "leave it null to take the network's"
         )
-    own = seed if common.seed is None else common.seed
-    return Mix(open_ingredients(values, where), shapes, common.look, own, name)
+    return Mix(open_ingredients(values, where), shapes, common.look, common.seed, name)

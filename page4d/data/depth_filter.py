@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.measured import is_measured
 from page4d.schema import UserError
 
 
@@ -19,7 +20,7 @@ def percentile_filter(depth: NDArray[np.float32], low: float, high: float) -> ND
     """
     if not 0 <= low < high <= 100:
         raise UserError(f"depth percentiles ({low}, {high}): expected 0 <= low < high <= 100")
-    valid = np.isfinite(depth) & (depth > 0)
+    valid = is_measured(depth)
     kept = np.where(valid, depth, 0).astype(np.float32)
     if valid.any():
         least, most = np.percentile(depth[valid].astype(np.float64), (low, high))

@@ -13,7 +13,7 @@ from page4d.data.augmentation import ColourAugmentation
 from page4d.data.sampling import BatchShape, ShapeRule, Window, WindowRule, generator
 from page4d.data.transforms import Framing, float_images, mirror
 from page4d.schema import Clip, UserError
-from page4d.settings import Between, Share, check_ranges
+from page4d.settings import DEFAULT_SEED, Between, Share, check_values
 
 
 class Sequences(Protocol):
@@ -60,7 +60,7 @@ class TrainingLook:
     tracks: Annotated[int, Between(0, 100_000)] = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_values(self)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Mix:
         ingredients: Mapping[str, Ingredient],
         shapes: ShapeRule | None = None,
         look: TrainingLook | None = None,
-        seed: int = 42,
+        seed: int = DEFAULT_SEED,
         name: str = "mix",
     ) -> None:
         self.ingredients = {key: one for key, one in ingredients.items() if one.weight > 0}

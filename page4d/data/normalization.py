@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from page4d.geometry import invert, relative_to_first, to_4x4
-from page4d.schema import UserError
+from page4d.settings import check_choice
+
+Behaviour = Literal["corrected", "public"]
 
 SCALE_RANGE = (1e-6, 1e6)
 
@@ -28,6 +30,11 @@ class Normalized(NamedTuple):
     usable: Tensor
 
 
+def check_behaviour(behaviour: str) -> None:
+    """Refuse anything but the two behaviours by name."""
+    check_choice(behaviour, Behaviour, "behaviour")
+
+
 def normalize(
     cam_from_world: Tensor,
     world_points: Tensor,
@@ -36,7 +43,7 @@ def normalize(
     *,
     cam_points: Tensor | None = None,
     by_scale: bool = True,
-    behaviour: Literal["corrected", "public"] = "corrected",
+    behaviour: Behaviour = "corrected",
 ) -> Normalized:
     """Move the world to the first camera and divide lengths by the mean distance of the valid points.
 
@@ -48,8 +55,7 @@ def normalize(
              marked in `usable`. What is valid but not finite is left as it is: the loss leaves such pixels out.
     Raises:  UserError for a behaviour that is not known.
     """
-    if behaviour not in ("corrected", "public"):
-        raise UserError(f"normalization behaviour {behaviour!r} is not known; choose 'corrected' or 'public'")
+    check_behaviour(behaviour)
     first = cam_from_world[:, 0]
     moved_poses = _relative(cam_from_world, behaviour)
     moved_points = torch.einsum("bij,bshwj->bshwi", first[:, :3, :3], world_points) + first[:, None, None, None, :3, 3]

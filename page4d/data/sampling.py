@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from page4d.io.fitting import RELEASED_PATCH, RELEASED_SIZE
 from page4d.schema import UserError
 
 # No machine holds larger batches; a number beyond these is a slip of the keyboard.
@@ -97,8 +98,8 @@ class ShapeRule:
              The number of clips is what fits into `images_per_batch`, at least 1.
     """
 
-    image_size: int = 518
-    patch_size: int = 14
+    image_size: int = RELEASED_SIZE
+    patch_size: int = RELEASED_PATCH
     frames: tuple[int, int] = (2, 16)
     aspects: tuple[float, float] = (0.33, 1.0)
     images_per_batch: int = 32

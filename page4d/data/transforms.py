@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from page4d.geometry import resize_intrinsics
+from page4d.measured import is_measured
 from page4d.schema import Clip, UserError
+from page4d.settings import check_values
 
 DepthResize = Literal["nearest", "sparse"]
 
@@ -117,8 +119,7 @@ def _splat_nearest(depth: Tensor, height: int, width: int) -> Tensor:
     y = nearest_index(height, rows, depth.device)
     x = nearest_index(width, columns, depth.device)
     target = (y[:, None] * width + x).flatten().expand(frames, -1)
-    measured = (depth > 0) & depth.isfinite()
-    values = torch.where(measured, depth, torch.full_like(depth, torch.inf)).flatten(1)
+    values = torch.where(is_measured(depth), depth, torch.full_like(depth, torch.inf)).flatten(1)
     out = torch.full((frames, height * width), torch.inf, dtype=depth.dtype, device=depth.device)
     out.scatter_reduce_(1, target, values, "amin")
     return torch.where(out.isfinite(), out, torch.zeros_like(out)).reshape(frames, height, width)
@@ -194,8 +195,7 @@ class Framing:
     depth: DepthResize = "nearest"
 
     def __post_init__(self) -> None:
-        if self.mode not in ("crop", "stretch"):
-            raise UserError(f"framing mode is {self.mode!r}; choose 'crop' or 'stretch'")
+        check_values(self, "framing ")
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise UserError(f"framing zoom is {self.zoom}; expected 0 < low <= high")
 

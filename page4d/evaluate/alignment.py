@@ -14,7 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from page4d.measured import is_measured
+
 Vector = NDArray[np.floating[Any]]
+ADAM_RATE, ADAM_STEPS = 1e-4, 1000  # of the released scripts
 CHUNK = 1 << 18  # elements that stay in the cache while several passes run over them
 
 
@@ -145,7 +148,7 @@ class L1Objective:
         return value, float(self.linear[0] + sign @ self.near_p), float(self.linear[1] + sign.sum())
 
 
-def adam_fit(pred: Vector, gt: Vector, start: Fit, lr: float = 1e-4, max_iters: int = 1000) -> Fit:
+def adam_fit(pred: Vector, gt: Vector, start: Fit, lr: float = ADAM_RATE, max_iters: int = ADAM_STEPS) -> Fit:
     """Public `lad2` solver: Adam on (scale, shift) with a small step budget (E15: it moves by about lr * max_iters).
 
     Source:  same in CUT3R and MonST3R; stops when the loss changes by less than 1e-6.
@@ -171,15 +174,15 @@ def adam_fit(pred: Vector, gt: Vector, start: Fit, lr: float = 1e-4, max_iters: 
     return Fit(float(x[0]), float(x[1]))
 
 
-def lad2_fit(pred: Vector, gt: Vector, lr: float = 1e-4, max_iters: int = 1000) -> Fit:
+def lad2_fit(pred: Vector, gt: Vector, lr: float = ADAM_RATE, max_iters: int = ADAM_STEPS) -> Fit:
     """Public `lad2` of the monocular script: `adam_fit` from the median ratio."""
     return adam_fit(pred, gt, median_fit(pred, gt), lr, max_iters)
 
 
-def lad2_video_fit(pred: Vector, gt: Vector, lr: float = 1e-4, max_iters: int = 1000) -> Fit:
+def lad2_video_fit(pred: Vector, gt: Vector, lr: float = ADAM_RATE, max_iters: int = ADAM_STEPS) -> Fit:
     """Public `lad2` of the video script (E16): only finite pixels with gt > 0; under ten of them, the median ratio."""
     start = median_fit(pred, gt)
-    usable = np.isfinite(pred) & np.isfinite(gt) & (gt > 0)
+    usable = np.isfinite(pred) & is_measured(gt)
     if int(usable.sum()) < 10:
         return start
     return adam_fit(pred[usable], gt[usable], start, lr, max_iters)

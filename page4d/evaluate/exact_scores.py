@@ -28,6 +28,7 @@ from page4d.geometry import (
 )
 from page4d.inference import predict
 from page4d.losses import Targets
+from page4d.measured import is_measured
 from page4d.model import PAGE4D
 from page4d.schema import Clip, Prediction, UserError
 from page4d.world import split_clip
@@ -60,7 +61,7 @@ class ExactTruth:
     @classmethod
     def of(cls, depth: Tensor, K: Tensor, cam_from_world: Tensor, moving: Tensor | None = None) -> ExactTruth:
         """The truth of B clips in any world and unit; a depth of 0 or not finite is no measurement."""
-        valid = (depth > 0) & depth.isfinite()
+        valid = is_measured(depth)
         known = torch.where(valid, depth, torch.zeros_like(depth))
         done = normalize(cam_from_world, world_points(known, K, cam_from_world), known, valid)
         return cls(done.cam_from_world, done.depth, valid, moving)

@@ -11,7 +11,7 @@ from page4d.evaluate.layouts import list_sequences
 from page4d.evaluate.old_names import former_name
 from page4d.evaluate.predictions import Origin, origin_of, predict_benchmark, share_of_this_process
 from page4d.evaluate.protocol import STANDARD, Protocol
-from page4d.evaluate.rules import Rules
+from page4d.evaluate.rules import Align, Followed, Icp, MovingOf, Rules
 from page4d.evaluate.scoring import score_benchmark
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.synthetic_folder import SyntheticSettings, synthetic_root
@@ -32,13 +32,13 @@ class Study:
 
     benchmark: Benchmark
     protocol: Protocol = STANDARD
-    align: str = "scale"
+    align: Align = Rules.align
     out: Path = Path("evaluation")
     root: Path | None = None
-    moving: str = field(default="geometric", kw_only=True)
-    icp: str = field(default="point_to_point", kw_only=True)
-    followed: str = field(default="pixels", kw_only=True)
-    legacy_quaternion_order: bool = field(default=False, kw_only=True)
+    moving: MovingOf = field(default=Rules.moving, kw_only=True)
+    icp: Icp = field(default=Rules.icp, kw_only=True)
+    followed: Followed = field(default=Rules.followed, kw_only=True)
+    legacy_quaternion_order: bool = field(default=Rules.legacy_quaternion_order, kw_only=True)
 
     def __post_init__(self) -> None:
         # Scoring refuses these, too; by then the predictions would have been made for nothing.

@@ -14,6 +14,7 @@ from page4d.evaluate.densities import Density
 from page4d.evaluate.harness import Study
 from page4d.evaluate.old_names import current_name
 from page4d.evaluate.protocol import OPTIONS, STANDARD, protocol_of
+from page4d.evaluate.rules import Align, Followed, Icp, MovingOf
 from page4d.settings import build, defaults_of
 
 FOREIGN = "external:"
@@ -37,14 +38,14 @@ class EvaluationSettings:
     # Single options that shall differ from the protocol; None leaves them (evaluate/protocol.py explains each).
     options: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(OPTIONS))
     # Video depth: scale, scale&shift (scale_and_shift on the command line, where & has a meaning) or metric.
-    align: str = Study.align
+    align: Align = Study.align
     # Masks: geometric or model, which is the prediction's own: of its mask head or of a converted folder.
-    moving: str = "geometric"
+    moving: MovingOf = Study.moving
     # Surfaces: point_to_point or none, after the similarity.
-    icp: str = "point_to_point"
+    icp: Icp = Study.icp
     # Tracks: pixels, a point stays where the first frame sees it; tracker, the 2-D tracks of weights with a track head;
     # or file, converted ones.
-    followed: str = "pixels"
+    followed: Followed = Study.followed
     # Table: the model, by its label, that the others are compared with; None takes the first by name.
     against: str | None = None
     # `page4d evaluate density`: the first so many frames, of every so many-th.
@@ -54,7 +55,7 @@ class EvaluationSettings:
     # True or False forces the mask of weights that have one on or off; the released scripts force it off (E23).
     mask: bool | None = None
     # pred_traj.txt with qw first, for tools made for the released scripts' files.
-    legacy_quaternion_order: bool = False
+    legacy_quaternion_order: bool = Study.legacy_quaternion_order
 
     @property
     def name(self) -> str:
@@ -85,7 +86,13 @@ def compose_evaluation(words: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def open_study(
-    task: str, dataset: str, protocol: str = "standard", *, align: str = "scale", root: str = "", out: str | Path = ""
+    task: str,
+    dataset: str,
+    protocol: str = STANDARD.name,
+    *,
+    align: Align = Study.align,
+    root: str = "",
+    out: str | Path = "",
 ) -> Study:
     """The study of a task on a dataset with the shipped benchmark settings; an empty `out` is a fresh folder.
 

@@ -25,7 +25,7 @@ from page4d.evaluate.rules import UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import Task
 from page4d.evaluate.tracks3d_scoring import shown_in, tracks_file, true_tracks
-from page4d.inference import predict
+from page4d.inference import is_out_of_memory, predict
 from page4d.io.images import LoadedImages, load_images
 from page4d.io.pictures import open_rgb
 from page4d.launched import process
@@ -156,8 +156,7 @@ def same_maker(meta: dict[str, Any], origin: Origin) -> bool:
 
 def ran_out_of_memory(error: UserError) -> bool:
     """Whether inference failed for lack of memory, which only this sequence may suffer."""
-    cause = error.__cause__
-    return isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause)
+    return is_out_of_memory(error.__cause__)
 
 
 def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: Task) -> Prediction:

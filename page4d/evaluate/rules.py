@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import Protocol
 from page4d.schema import UserError
+from page4d.settings import check_values
 
 # What the choices beyond the protocol may be; one that is not among them is refused before anything is predicted.
-ALLOWED = {
-    "align": ("scale", "scale&shift", "metric"),
-    "moving": ("geometric", "model"),
-    "icp": ("point_to_point", "none"),
-    "followed": ("pixels", "tracker", "file"),
-}
+Align = Literal["scale", "scale&shift", "metric"]
+MovingOf = Literal["geometric", "model"]
+Icp = Literal["point_to_point", "none"]
+Followed = Literal["pixels", "tracker", "file"]
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,16 @@ class Rules:
 
     benchmark: Benchmark
     protocol: Protocol
-    align: str = "scale"
-    moving: str = "geometric"
-    icp: str = "point_to_point"
-    followed: str = "pixels"
+    align: Align = "scale"
+    moving: MovingOf = "geometric"
+    icp: Icp = "point_to_point"
+    followed: Followed = "pixels"
     files: Path | None = None
     legacy_quaternion_order: bool = False
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        for name, allowed in ALLOWED.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise UserError(f"{name}={value!r}; expected one of {', '.join(allowed)}")
+        check_values(self)
 
     def chosen(self, choices: Sequence[str]) -> dict[str, str]:
         """The named choices beyond the protocol, as a Scores file says them."""

@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from page4d.io.png import decode_grey16, open_checked
+from page4d.measured import is_measured
 from page4d.schema import MALFORMED, UserError, atomic_write
 
 SCALE_KEY = "depth_scale"
@@ -31,7 +32,7 @@ def near_scale(depth: NDArray[np.float32]) -> float:
 
     Note:    then depths beyond `DEPTH_PNG_MAX` / scale, 256 times as far as the near part, do not fit.
     """
-    known = depth[np.isfinite(depth) & (depth > 0)]
+    known = depth[is_measured(depth)]
     if len(known) == 0:
         return depth_png_scale(depth)
     near = float(np.percentile(known, NEAR_SHARE))
@@ -45,7 +46,7 @@ def write_depth_png(path: os.PathLike[str] | str, depth: NDArray[np.float32], sc
     """
     if depth.ndim != 2:
         raise UserError(f"depth has shape {depth.shape}, expected (H, W)")
-    valid = np.isfinite(depth) & (depth > 0)
+    valid = is_measured(depth)
     values = np.rint(np.where(valid, depth, 0).astype(np.float64) * scale)
     if values.max(initial=0) > DEPTH_PNG_MAX:
         raise UserError(

@@ -20,6 +20,8 @@ from page4d.schema import UserError
 
 Mode = Literal["crop", "pad", "square"]
 MODES: tuple[Mode, ...] = ("crop", "pad", "square")
+# What the released networks were trained with: width in pixels, and the patch that sides are multiples of.
+RELEASED_SIZE, RELEASED_PATCH = 518, 14
 CUT_TOLD = 0.02  # a smaller share of the height goes with every fit to whole patches
 _STANDING = 64  # a picture so many times as high as wide is a line, and would be resized to no end
 Box = tuple[float, float, float, float]

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from page4d.io.fitting import CUT_TOLD, FittedImage, Mode, check_fit, fit_image
+from page4d.io.fitting import CUT_TOLD, RELEASED_PATCH, RELEASED_SIZE, FittedImage, Mode, check_fit, fit_image
 from page4d.io.images import (
     LoadedImages,
     Pages,
@@ -44,8 +44,8 @@ class FrameOptions:
     """
 
     mode: Mode = "crop"
-    size: int = 518
-    patch: int = 14
+    size: int = RELEASED_SIZE
+    patch: int = RELEASED_PATCH
     fps: float | None = None
     max_frames: int | None = None
     every: int = 1

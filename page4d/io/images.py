@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from page4d.io.fitting import CUT_TOLD, FittedImage, Mode, check_fit, fit_image
+from page4d.io.fitting import CUT_TOLD, RELEASED_PATCH, RELEASED_SIZE, FittedImage, Mode, check_fit, fit_image
 from page4d.io.names import list_files, time_stamps_s
 from page4d.io.pictures import ImageSource, Page, Picture, header_of, open_picture, open_rgb
 from page4d.io.suffixes import picture_suffixes
@@ -65,8 +65,8 @@ class Reading:
     """
 
     mode: Mode = "crop"
-    size: int = 518
-    patch: int = 14
+    size: int = RELEASED_SIZE
+    patch: int = RELEASED_PATCH
     pages: Pages = "first"
     bits: int | None = None
     alpha: bool = True
@@ -76,8 +76,8 @@ class Reading:
 def load_images(
     paths: ImageSource | Sequence[ImageSource],
     mode: Mode = "crop",
-    size: int = 518,
-    patch: int = 14,
+    size: int = RELEASED_SIZE,
+    patch: int = RELEASED_PATCH,
     timestamps_s: Sequence[float] | None = None,
 ) -> LoadedImages:
     """Load images, or all images of a folder, as one batch of frames.
@@ -239,7 +239,7 @@ def load_and_preprocess_images(image_path_list: Sequence[ImageSource], mode: str
         raise UserError(f"mode is {mode!r}, expected 'crop' or 'pad'")
     fitting: Mode = "crop" if mode == "crop" else "pad"
     pictures = (open_rgb(source, rotate=False) for source in _as_list(image_path_list))
-    return _to_tensor(_same_size([fit_image(picture, fitting, 518, 14) for picture in pictures]))
+    return _to_tensor(_same_size([fit_image(picture, fitting, RELEASED_SIZE, RELEASED_PATCH) for picture in pictures]))
 
 
 def load_and_preprocess_images_square(

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from page4d.geometry import extri_intri_to_pose_encoding
 from page4d.losses.targets import (
-    LARGEST,
     MIN_VALID_PIXELS,
     Behaviour,
     Targets,
+    bounded,
     check_behaviour,
+    discounts,
     mean_where,
-    nan_to_zero,
 )
-from page4d.schema import UserError
+from page4d.settings import check_values
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class CameraLossConfig:
     weight_focal: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.kind not in ("l1", "l2"):
-            raise UserError(f"camera loss kind {self.kind!r} is not known; choose 'l1' or 'l2'")
+        check_values(self, "camera loss: ")
 
 
 class CameraLoss(NamedTuple):
@@ -65,9 +64,8 @@ def camera_loss(
     kept = kept_frames(targets, behaviour)
     if behaviour == "corrected":
         kept = kept & target.isfinite().all(-1)
-    n = len(pose_encodings)
     # Early iterations are drafts: they count, so that they lead somewhere, but less than the last.
-    shares = [config.gamma ** (n - 1 - k) / n for k in range(n)]
+    shares = [discount / len(pose_encodings) for discount in discounts(config.gamma, len(pose_encodings))]
     parts = [_stage_parts(stage, target, kept, config.kind, behaviour) for stage in pose_encodings]
     translation, rotation, focal = (_discounted(of_stages, shares) for of_stages in zip(*parts, strict=True))
     total = config.weight_translation * translation
@@ -103,14 +101,10 @@ def _stage_parts(
     difference = stage - true
     parts = (difference[..., :3], difference[..., 3:7], difference[..., 7:])
     sizes = [part.abs() if kind == "l1" else part.norm(dim=-1, keepdim=True) for part in parts]
-    cut = nan_to_zero if behaviour == "public" else _cut
-    translation, rotation, focal = (mean_where(cut(size), kept[..., None].expand_as(size)) for size in sizes)
+    # A wild pose early in training would outweigh the rest of the batch.
+    cut = [bounded(size, behaviour) for size in sizes]
+    translation, rotation, focal = (mean_where(size, kept[..., None].expand_as(size)) for size in cut)
     return translation, rotation, focal
-
-
-def _cut(size: Tensor) -> Tensor:
-    # A wild pose early in training would outweigh the rest of the batch; NaN passes, for the trainer to see.
-    return size.clamp(max=LARGEST)
 
 
 def same_sign(quaternion: Tensor, reference: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +14,13 @@ from page4d.losses.targets import (
     MIN_VALID_PIXELS,
     Behaviour,
     Targets,
+    bounded,
     check_behaviour,
     mean_where,
     nan_to_zero,
     zero_of,
 )
-from page4d.schema import UserError
+from page4d.settings import check_values
 
 MIN_NORMALS = 10
 GRADIENT_SCALES = 4
@@ -27,7 +28,7 @@ NORMAL_SCALES = 3
 NORMAL_EPSILON = 1e-8
 MIN_CONFIDENCE = 1e-6
 SMALLEST_SQUARE = 1e-24
-SHAPE_TERMS = ("grad", "normal", "grad_conf", "normal_conf", "none")
+ShapeTerm = Literal["grad", "normal", "grad_conf", "normal_conf", "none"]
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,11 @@ class DenseLossConfig:
     weight: float = 1.0
     gamma: float = 1.0
     alpha: float = 0.2
-    shape_term: str = "grad"
+    shape_term: ShapeTerm = "grad"
     keep_share: float = 0.98
 
     def __post_init__(self) -> None:
-        if self.shape_term not in SHAPE_TERMS:
-            raise UserError(f"shape_term {self.shape_term!r} is not known; choose one of {', '.join(SHAPE_TERMS)}")
+        check_values(self, "loss: ")
 
 
 PUBLIC_DEPTH = DenseLossConfig(weight=1.0, gamma=0.3, alpha=0.06, shape_term="grad")
@@ -125,17 +125,12 @@ def dense_loss(
     return DenseLoss(*_regression(maps, config, behaviour), _shape_term(maps, config, behaviour))
 
 
-def _cut(x: Tensor, behaviour: Behaviour) -> Tensor:
-    """Bound a residual. Ours lets NaN through: the trainer must see that a prediction is broken."""
-    return nan_to_zero(x) if behaviour == "public" else x.clamp(-LARGEST, LARGEST)
-
-
 def _regression(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> tuple[Tensor, Tensor]:
-    residual = _cut(_distance(maps.target, maps.predicted), behaviour)
+    residual = bounded(_distance(maps.target, maps.predicted), behaviour)
     assert maps.confidence is not None
     c = maps.confidence.clamp(min=MIN_CONFIDENCE)
     # A large confidence makes errors dear, a small one costs its logarithm: the best c is alpha / (gamma * residual).
-    weighted = _cut(config.gamma * residual * c - config.alpha * c.log(), behaviour)
+    weighted = bounded(config.gamma * residual * c - config.alpha * c.log(), behaviour)
     means = []
     for values in (weighted, residual):
         counted = maps.valid
@@ -195,7 +190,8 @@ def _shape_term(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> Te
     if not config.shape_term.endswith("_conf"):
         maps = maps._replace(confidence=None)
     # The public code forgets its caller's gamma and alpha here (T28).
-    gamma, alpha = (1.0, 0.2) if behaviour == "public" else (config.gamma, config.alpha)
+    own = DenseLossConfig if behaviour == "public" else config
+    gamma, alpha = own.gamma, own.alpha
     normal = config.shape_term.startswith("normal")
     scales, term = (NORMAL_SCALES, normal_loss) if normal else (GRADIENT_SCALES, gradient_loss)
     # Every 2nd, 4th, ... pixel: neighbours there stand further apart, so slow bends of a surface count, too.
@@ -203,7 +199,12 @@ def _shape_term(maps: Maps, config: DenseLossConfig, behaviour: Behaviour) -> Te
     return torch.stack(values).sum() / scales
 
 
-def gradient_loss(maps: Maps, gamma: float = 1.0, alpha: float = 0.2, behaviour: Behaviour = "corrected") -> Tensor:
+def gradient_loss(
+    maps: Maps,
+    gamma: float = DenseLossConfig.gamma,
+    alpha: float = DenseLossConfig.alpha,
+    behaviour: Behaviour = "corrected",
+) -> Tensor:
     """Mean change of the error between neighbouring pixels.
 
     Note:    public: with a confidence, `alpha * ln c` of invalid pixels counts too (T28); ours masks it.
@@ -226,15 +227,20 @@ def gradient_loss(maps: Maps, gamma: float = 1.0, alpha: float = 0.2, behaviour:
             step = gamma * step * c - alpha * log
         total = total + step.sum()
     # Without a valid pixel n is 0, and the public code answers 0 whatever the confidences say.
-    return torch.where(n > 0, _cut(total / n.clamp(min=1), behaviour), torch.zeros_like(total))
+    return torch.where(n > 0, bounded(total / n.clamp(min=1), behaviour), torch.zeros_like(total))
 
 
-def normal_loss(maps: Maps, gamma: float = 1.0, alpha: float = 0.2, behaviour: Behaviour = "corrected") -> Tensor:
+def normal_loss(
+    maps: Maps,
+    gamma: float = DenseLossConfig.gamma,
+    alpha: float = DenseLossConfig.alpha,
+    behaviour: Behaviour = "corrected",
+) -> Tensor:
     """One minus the cosine between predicted and true surface normals, over the four normals at every pixel."""
     ours, _ = surface_normals(maps.predicted, maps.valid)
     true, valid = surface_normals(maps.target, maps.valid)
     cosine = (ours * true).sum(0).clamp(-1 + NORMAL_EPSILON, 1 - NORMAL_EPSILON)
-    loss = _cut(1 - cosine, behaviour)
+    loss = bounded(1 - cosine, behaviour)
     if maps.confidence is not None:
         c = _corners(maps.confidence).clamp(min=MIN_CONFIDENCE)
         loss = gamma * loss * c - alpha * c.log()

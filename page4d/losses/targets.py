@@ -8,9 +8,14 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from page4d.data.normalization import Behaviour, check_behaviour
 from page4d.schema import UserError
 
-Behaviour = Literal["corrected", "public"]
+__all__ = [
+    "LARGEST", "MIN_VALID_PIXELS", "Behaviour", "Targets", "bounded", "check_behaviour", "discounts", "mean_where",
+    "nan_to_zero", "zero_of",
+]  # fmt: skip
+
 # Residuals and loss values are cut here, in the unit of the batch (mean point distance 1 after normalization).
 LARGEST = 100.0
 # So few pixels fix no scale: a sequence's for the camera loss; for the public dense losses a whole batch's.
@@ -71,16 +76,23 @@ class Targets:
         return torch.zeros_like(self.valid[:, 0, 0, 0]) if flag is None else flag.bool()
 
 
-def check_behaviour(behaviour: str) -> None:
-    """Refuse anything but the two behaviours by name."""
-    if behaviour not in ("corrected", "public"):
-        raise UserError(f"loss behaviour {behaviour!r} is not known; choose 'corrected' or 'public'")
-
-
 def nan_to_zero(x: Tensor, limit: float | None = LARGEST) -> Tensor:
     """NaN and infinities become 0, the rest is cut to [-limit, limit]: what the public code does to every value."""
     x = torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
     return x if limit is None else x.clamp(-limit, limit)
+
+
+def bounded(x: Tensor, behaviour: Behaviour) -> Tensor:
+    """Residuals or loss values cut to [-LARGEST, LARGEST].
+
+    Note:    public: NaN and infinities become 0. Ours lets NaN through: the trainer must see a broken prediction.
+    """
+    return nan_to_zero(x) if behaviour == "public" else x.clamp(-LARGEST, LARGEST)
+
+
+def discounts(gamma: float, stages: int) -> list[float]:
+    """What each of so many iterations counts, the last one 1."""
+    return [gamma ** (stages - 1 - k) for k in range(stages)]
 
 
 def mean_where(x: Tensor, counted: Tensor) -> Tensor:

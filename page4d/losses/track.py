@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from page4d.losses.targets import Behaviour, Targets, check_behaviour, nan_to_zero, zero_of
+from page4d.losses.targets import Behaviour, Targets, check_behaviour, discounts, nan_to_zero, zero_of
 from page4d.schema import UserError
 
 MIN_POINTS = 2
@@ -103,11 +103,11 @@ def _coordinates(
     kept = weights[counted]
     enough = len(kept) > MIN_POINTS
     total = zero_of(tracks[0])
-    for i, stage in enumerate(tracks):
+    # Later iterations start from better places, and count more.
+    for stage, discount in zip(tracks, discounts(config.gamma, len(tracks)), strict=True):
         error = (stage - true).abs().mean(-1)
         term = (error[counted] * kept).sum() / kept.sum() if enough else zero_of(error)
-        # Later iterations start from better places, and count more.
-        total = total + config.gamma ** (len(tracks) - 1 - i) * term
+        total = total + discount * term
     return total / len(tracks)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args, get_type_hints
 
+from page4d.io.fitting import RELEASED_PATCH, RELEASED_SIZE
+
 MaskRows = Literal["special", "all"]
 
 # DINOv2 with registers: width, depth, heads of each size.
@@ -51,8 +53,8 @@ class PAGE4DConfig:
     Raises:  ValueError naming the field and both values where a type, a bound or the shape is impossible.
     """
 
-    img_size: int = 518
-    patch_size: int = 14
+    img_size: int = RELEASED_SIZE
+    patch_size: int = RELEASED_PATCH
     embed_dim: int = 1024
     depth: int = 24
     num_heads: int = 16

@@ -18,9 +18,9 @@ class VGGT(PAGE4D):
 
     def __init__(
         self,
-        img_size: int | PAGE4DConfig = 518,
-        patch_size: int = 14,
-        embed_dim: int = 1024,
+        img_size: int | PAGE4DConfig = PAGE4DConfig.img_size,
+        patch_size: int = PAGE4DConfig.patch_size,
+        embed_dim: int = PAGE4DConfig.embed_dim,
         enable_camera: bool = True,
         enable_point: bool = True,
         enable_depth: bool = True,

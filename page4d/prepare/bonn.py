@@ -30,7 +30,7 @@ from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
 from page4d.schema import UserError
-from page4d.settings import Count, check_ranges
+from page4d.settings import Count, check_values
 
 Stamped = tuple[float, Path]
 
@@ -48,7 +48,7 @@ class BonnPlanOptions:
     tolerant: bool = False
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_values(self)
 
 
 def _cut(name: str, count: int, options: BonnPlanOptions) -> slice:
@@ -135,8 +135,6 @@ def plan_bonn(sequence: Path, out: Path, options: BonnPlanOptions | None = None)
     Raises:  UserError with file and line for whatever is wrong with the download.
     """
     options = options or BonnPlanOptions()
-    if options.protocol not in ("public", "time"):
-        raise UserError(f"protocol {options.protocol!r} is not known; choose public or time")
     found = stamped_images(sequence / "rgb")
     images = found[_cut(str(sequence / "rgb"), len(found), options)]
     path = sequence / "groundtruth.txt"

@@ -25,7 +25,7 @@ from page4d.geometry import invert, matrix_to_quaternion
 from page4d.io.checksums import sha256_of
 from page4d.prepare.plans import Content, Plan
 from page4d.schema import Clip
-from page4d.settings import Between, Count, CountOrZero, check_ranges
+from page4d.settings import Between, Count, CountOrZero, check_values
 from page4d.world import render_clip, sample_scene, split_config, split_seeds
 
 DEPTH_PER_METRE = 5000
@@ -46,7 +46,7 @@ class SyntheticOptions:
     frame_rate_hz: Annotated[float, Between(1e-3, 1e6)] = 30.0
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_values(self)
 
     def world_values(self) -> dict[str, Any]:
         """The knobs of the world that are set here."""

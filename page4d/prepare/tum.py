@@ -25,7 +25,7 @@ from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
 from page4d.prepare.plans import Plan
 from page4d.schema import UserError
-from page4d.settings import Count, check_ranges
+from page4d.settings import Count, check_values
 
 INDEX_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")
 
@@ -42,7 +42,7 @@ class TUMPlanOptions:
     tolerant: bool = False
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_values(self)
 
 
 @dataclass(frozen=True)

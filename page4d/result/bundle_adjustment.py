@@ -13,7 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.extras import extras_named
-from page4d.geometry import invert, rotation_angle_deg, transform, unproject_pixels, world_points
+from page4d.geometry import (
+    invert,
+    nearest_rotation,
+    rotation_angle_deg,
+    transform,
+    unproject_pixels,
+    world_points,
+)
+from page4d.measured import is_measured
 from page4d.result.pixel_map import HALF_PIXEL
 from page4d.result.reconstruction import Lens, Shown, reconstruction
 from page4d.result.sightings import Sightings, followed
@@ -114,8 +122,7 @@ def refined(
 
 
 def _with_depth(prediction: Prediction, seen: Sightings) -> NDArray[np.bool_]:
-    depth = _depth_at(prediction, seen)
-    return np.asarray(np.isfinite(depth) & (depth > 0))
+    return is_measured(_depth_at(prediction, seen))
 
 
 def _depth_at(prediction: Prediction, seen: Sightings) -> NDArray[np.float64]:
@@ -246,8 +253,8 @@ def _quiet() -> Iterator[None]:
 
 def _orthonormal(pose: NDArray[np.float64]) -> NDArray[np.float64]:
     """A pose whose float32 rotation is one in float64, too."""
-    u, _, vt = np.linalg.svd(pose[:, :3])
-    return np.concatenate((u @ vt, pose[:, 3:]), 1)
+    rotation = nearest_rotation(torch.from_numpy(pose[:, :3])).numpy()
+    return np.concatenate((rotation, pose[:, 3:]), 1)
 
 
 def _first_places(prediction: Prediction, seen: Sightings) -> NDArray[np.float64]:

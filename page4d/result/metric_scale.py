@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from page4d.geometry import fit_similarity
 from page4d.io.trajectories import Trajectory
+from page4d.measured import is_measured
 from page4d.result.cloud import points_in_world, world_from_cam
 from page4d.result.original import depth_in_original
 from page4d.result.pixel_map import PixelMap
@@ -97,7 +98,7 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
     for frame, sensor in measured_m.items():
         predicted = depth_in_original(prediction, frame)
         check_registered(sensor, predicted.shape, frame)
-        both = (predicted > 0) & np.isfinite(sensor) & (sensor > 0)
+        both = (predicted > 0) & is_measured(sensor)
         ratios.append(sensor[both].astype(np.float64) / predicted[both])
     joined = np.concatenate(ratios) if ratios else np.zeros(0)
     if len(joined) < 100:

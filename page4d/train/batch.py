@@ -12,6 +12,7 @@ from torch import Tensor
 from page4d.data.normalization import normalize
 from page4d.geometry import world_points
 from page4d.losses import Behaviour, Targets
+from page4d.measured import is_measured
 from page4d.model.mask import true_mask
 from page4d.schema import Clip, UserError
 from page4d.train.settings import AidConfig
@@ -43,7 +44,7 @@ class TrainBatch:
     @property
     def valid(self) -> Tensor:
         """Pixels with a measured, finite depth: bool (B, S, H, W)."""
-        return (self.depth > 0) & self.depth.isfinite()
+        return is_measured(self.depth)
 
     def __len__(self) -> int:
         return int(self.images.shape[0])

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from page4d.data.loader import BatchShare, make_ahead, naming_killed_workers
+from page4d.inference import is_out_of_memory
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.mask import mask_alpha
 from page4d.schema import UserError
@@ -210,12 +211,10 @@ class Trainer:
     def _iteration_or_explain(self, batches: Iterator[Delivery]) -> dict[str, float] | None:
         try:
             return self.iteration(batches)
-        except torch.OutOfMemoryError as error:
-            raise out_of_memory(self.batch_shape, self.settings) from error
         except RuntimeError as error:
-            if "can't allocate memory" in str(error):
-                raise out_of_memory(self.batch_shape, self.settings) from error
-            raise
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self.batch_shape, self.settings) from error
 
     def iteration(self, batches: Iterator[Delivery]) -> dict[str, float] | None:
         """One iteration: accumulate, clip by group, agree with all processes, step.

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from page4d.schema import UserError
+from page4d.settings import check_values
 
 # Boundaries belong to the next piece within this tolerance, so that rounding in `where` cannot decide.
 BOUNDARY = 1e-6
@@ -24,8 +25,7 @@ class Piece:
     length: float
 
     def __post_init__(self) -> None:
-        if self.kind not in ("linear", "cosine", "constant"):
-            raise UserError(f"schedule piece {self.kind!r} is not known; choose linear, cosine or constant")
+        check_values(self, "schedule piece: ")
         if self.length < 0:
             raise UserError(f"schedule piece {self.kind}: length {self.length} is negative")
 
@@ -50,7 +50,7 @@ class Schedule:
     def __post_init__(self) -> None:
         total = sum(piece.length for piece in self.pieces)
         if abs(total - 1) > 1e-6:
-            raise UserError(f"the lengths of a schedule's pieces sum to {total:g}, needed 1")
+            raise UserError(f"the lengths of a schedule's pieces sum to {total:g}, expected 1")
 
     def __call__(self, where: float) -> float:
         """The value at `where` in [0, 1]."""

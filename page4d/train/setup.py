@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from page4d.data.configured import DatasetSettings, NetworkInput, mix_from
+from page4d.data.configured import DatasetSettings, MixSettings, NetworkInput, mix_from
 from page4d.data.sampling import MAX_IMAGES, MAX_SIDE
 from page4d.losses import LossConfig
 from page4d.model import PAGE4DConfig
 from page4d.schema import UserError
-from page4d.settings import Between, Count, CountOrZero, Share, Size, build, change, check_ranges, defaults_of
+from page4d.settings import Between, Count, CountOrZero, Share, Size, build, change, check_values, defaults_of
 from page4d.train.loop import Trainer
-from page4d.train.settings import AidConfig, Settings, StartConfig, TrainerConfig
+from page4d.train.settings import AdamConfig, AidConfig, ClipConfig, GroupConfig, Settings, StartConfig, TrainerConfig
 from page4d.train.sources import Curriculum, Lengths, MixSource, Source, SplitMix, SyntheticSource
 from page4d.train.validation import Validation
 from page4d.world import WorldConfig, split_config
@@ -46,7 +46,7 @@ class ValSplit:
     frames: Size
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_values(self)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SyntheticData:
     mix: dict[str, Share] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_ranges(self)
+        check_values(self)
 
 
 def open_trainer(overrides: Sequence[str]) -> Trainer:
@@ -190,8 +190,16 @@ def _mixed(values: Mapping[str, Any], network: NetworkInput | None) -> Data:
     return Data(MixSource(mix_from(values, "data", name=name, network=network)), tuple(validations))
 
 
-# What files of conf/data build on: they say what differs, and what has no default.
-BASES: dict[str, type[Any]] = {"defaults/synthetic": SyntheticData, "defaults/dataset": DatasetSettings}
+# What files of conf build on: they say what differs, and what has no default.
+BASES: dict[str, type[Any]] = {
+    "defaults/synthetic": SyntheticData,
+    "defaults/dataset": DatasetSettings,
+    "defaults/mix": MixSettings,
+    "defaults/network": PAGE4DConfig,
+    "defaults/optim": AdamConfig,
+    "defaults/group": GroupConfig,
+    "defaults/clip": ClipConfig,
+}
 KINDS: dict[str, Callable[[Mapping[str, Any], NetworkInput | None], Data]] = {
     "synthetic": _synthetic,
     "mix": _mixed,

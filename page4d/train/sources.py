@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 
 from page4d.data.mixing import Mix
 from page4d.schema import UserError
+from page4d.settings import check_values
 from page4d.train.batch import TrainBatch, stack
 from page4d.train.schedules import ramp, stairs
 from page4d.world import Tables, WorldConfig, render_tables, scene_tables, split_config, split_seeds
@@ -136,7 +137,7 @@ class SyntheticSource:
     first: int = 0
     clips: int = 0
     keep: bool = False
-    device: str = "cpu"
+    device: Literal["cpu", "auto"] = "cpu"
     lengths: Lengths | None = None
     kept: dict[Any, Delivery] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -146,8 +147,7 @@ class SyntheticSource:
             raise UserError(f"data.batch_size is {self.batch_size}; expected at least 1")
         if self.keep and not self.clips:
             raise UserError("data.keep holds batches that come again; with data.clips=0 none does")
-        if self.device not in ("cpu", "auto"):
-            raise UserError(f"data.device is {self.device!r}; choose cpu, or auto for the device that trains")
+        check_values(self, "data.")
         if self.lengths and (self.curriculum.frames or self.curriculum.batch_size):
             raise UserError("data.frames draws the frames of each batch; leave curriculum.frames and batch_size empty")
 

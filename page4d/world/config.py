@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from page4d.schema import UserError
+from page4d.settings import check_values
 
 Range = float | tuple[float, float]
 Environment = Literal["room", "outdoor", "mixed"]
@@ -68,8 +69,9 @@ class WorldConfig:
     version: int = WORLD_VERSION
 
     def __post_init__(self) -> None:
+        check_values(self, "world: ")
         self._check_size()
-        self._check_ranges()
+        self._check_knobs()
         self._check_chances()
 
     def _check_size(self) -> None:
@@ -84,10 +86,8 @@ class WorldConfig:
             )
         if self.frames < 1:
             raise UserError(f"world: frames={self.frames}; a clip needs at least 1 frame")
-        if self.environment not in ("room", "outdoor", "mixed"):
-            raise UserError(f"world: environment={self.environment!r}; choose room, outdoor or mixed")
 
-    def _check_ranges(self) -> None:
+    def _check_knobs(self) -> None:
         for name in _RANGES:
             low, high = as_range(getattr(self, name))
             if not 0 <= low <= high:

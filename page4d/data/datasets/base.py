@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,9 @@ from torch import Tensor
 
 from page4d.data.depth_filter import percentile_filter
 from page4d.data.transforms import float_images
+from page4d.measured import is_measured
 from page4d.schema import Clip, UserError
+from page4d.settings import check_values
 
 Options = TypeVar("Options")
 
@@ -96,8 +98,7 @@ class DepthRule:
 
     def apply(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """The map with what is not finite, not positive or not wanted set to 0."""
-        measured = np.isfinite(depth) & (depth > 0)
-        kept = np.where(measured, depth, 0).astype(np.float32)
+        kept = np.where(is_measured(depth), depth, 0).astype(np.float32)
         if self.max_depth_m is not None:
             kept[kept > self.max_depth_m] = 0
         if self.percentiles is not None:
@@ -147,7 +148,7 @@ class SceneDataset(ABC, Generic[Options]):
         self.root = Path(root)
         self.selection = selection or ClipSelection()
         self.options: Options = self.options_kind() if options is None else options
-        self._check_choices()
+        check_values(self.options, f"{self.name}: ")
         self.split = self._known_split(self.selection.split)
         if not self.root.is_dir():
             raise self._missing(self.root)
@@ -218,14 +219,6 @@ class SceneDataset(ABC, Generic[Options]):
         if split not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}; choose one of {', '.join(self.splits)}")
         return split
-
-    def _check_choices(self) -> None:
-        """Refuse an option that is none of its choices: a Literal says which there are, but only to type checkers."""
-        for name, hint in get_type_hints(self.options_kind).items():
-            value = getattr(self.options, name)
-            if get_origin(hint) is Literal and value not in get_args(hint):
-                choices = ", ".join(map(str, get_args(hint)))
-                raise UserError(f"{self.name}: {name} is {value!r}; choose one of {choices}")
 
     def _known(self, sequence: str) -> tuple[int, ...]:
         try:

@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from page4d.data.association import POSE_WITHIN_S, IndexRow, associate, read_index
 from page4d.data.datasets.base import Download
 from page4d.data.datasets.calibration import Calibration
 from page4d.data.datasets.paired import PairedFiles, PairedSequences
+from page4d.geometry import nearest_rotation
 from page4d.io.names import by_time, list_files
 from page4d.io.trajectories import poses_from_rows, rigid_inverse
 from page4d.schema import UserError
@@ -48,10 +50,8 @@ PUBLISHED_MARKER_FROM_SENSOR = np.array(_PUBLISHED)
 
 def nearest_rigid(transform: NDArray[np.float64]) -> NDArray[np.float64]:
     """The transform with its 3 x 3 block replaced by the nearest rotation (in the Frobenius norm)."""
-    u, _, vt = np.linalg.svd(transform[:3, :3])
-    no_mirror = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
     rigid = transform.copy()
-    rigid[:3, :3] = u @ no_mirror @ vt
+    rigid[:3, :3] = nearest_rotation(torch.from_numpy(transform[:3, :3])).numpy()
     return rigid
 
 

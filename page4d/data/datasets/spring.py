@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_hdf5, read_mask, read_rgb, read_table
 from page4d.io.names import by_number, list_files
+from page4d.measured import is_measured
 from page4d.schema import UserError
 
 BASELINE_M = 0.065
@@ -114,7 +115,7 @@ def depth_from_disparity(disparity: NDArray[np.float32], fx: float, image_hw: tu
             f"{image_hw[0]}; the image was resized, or this is no .dsp5 of Spring"
         )
     sample = disparity[::2, ::2].astype(np.float64)
-    usable = np.isfinite(sample) & (sample > 0)
+    usable = is_measured(sample)
     depth = BASELINE_M * fx / np.where(usable, sample, 1)
     return np.where(usable, depth, 0).astype(np.float32)
 

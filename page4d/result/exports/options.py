@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from page4d.result.cloud import Cloud, CloudOptions, check_moving, cloud_of, usa
 from page4d.result.original import depth_in_original, mask_in_original, with_intrinsics
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
+from page4d.settings import check_values
 
 # OpenCV (x right, y down, z forward) to other axes: y up as in OpenGL, z up as in Blender and nerfstudio.
 Z_UP = ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, -1.0, 0.0))
@@ -28,20 +30,16 @@ class ExportOptions:
     the film. `camera` "single" gives all frames one camera, "each" its own; `up` names the axes of PLY files.
     """
 
-    size: str = "original"
+    size: Literal["original", "input"] = "original"
     cloud: CloudOptions = field(default_factory=lambda: CloudOptions(max_points=500_000))
     moving: NDArray[np.bool_] | None = None
     keep_moving: bool = False
     images: Path | None = None
-    camera: str = "each"
-    up: str = "opencv"
+    camera: Literal["each", "single"] = "each"
+    up: Literal["opencv", "y", "z"] = "opencv"
 
     def __post_init__(self) -> None:
-        choices = {"size": ("original", "input"), "camera": ("each", "single"), "up": tuple(UP_AXES)}
-        for name, allowed in choices.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise UserError(f"export {name} is {value!r}; choose {' or '.join(map(repr, allowed))}")
+        check_values(self, "export ")
 
     def applied(self, prediction: Prediction) -> Prediction:
         """The prediction with one camera for all frames, where that was asked for: the median of theirs."""
