@@ -235,7 +235,7 @@ def test_waymo_missing_components(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(UserError, match="not a Waymo v2 component"):
         Waymo(tmp_path, ClipSelection(min_frames=1, depth=DepthRule(load=False))).load("s", [0])
-    with pytest.raises(UserError, match="choose one of FRONT"):
+    with pytest.raises(UserError, match="choose one of 'FRONT'"):
         Waymo(tmp_path, options=WaymoOptions(camera="BACK"))
 
 

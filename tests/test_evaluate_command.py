@@ -80,10 +80,10 @@ def test_mistakes_end_with_2_and_a_sentence(words, message, capsys, weights):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["align=median"], "expected one of scale, scale&shift, metric"),
-        (["moving=optical"], "expected one of geometric, model"),
-        (["icp=open3d"], "expected one of point_to_point, none"),
-        (["followed=flow"], "expected one of pixels, tracker, file"),
+        (["align=median"], "choose one of 'scale', 'scale&shift', 'metric'"),
+        (["moving=optical"], "choose one of 'geometric', 'model'"),
+        (["icp=open3d"], "choose one of 'point_to_point', 'none'"),
+        (["followed=flow"], "choose one of 'pixels', 'tracker', 'file'"),
         (["device=meta"], "not a device to compute on"),
         (["benchmark=mask-synthetic", "protocol=public"], "only protocol=standard exists"),
         (["benchmark=features-davis", "protocol=standard"], "has no ground truth and nothing is scored"),

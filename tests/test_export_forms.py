@@ -177,7 +177,7 @@ def test_one_camera_needs_one_size(prediction: Prediction, tmp_path: Path) -> No
     size[1] += 1
     with pytest.raises(UserError, match="needs pictures of one size"):
         export(replace(prediction, original_hw=size), tmp_path, ["colmap"], ExportOptions(camera="single"))
-    with pytest.raises(UserError, match="camera is 'both'; choose 'each' or 'single'"):
+    with pytest.raises(UserError, match="camera is 'both'; choose one of 'each', 'single'"):
         ExportOptions(camera="both")
 
 

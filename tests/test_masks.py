@@ -114,7 +114,7 @@ def test_a_mask_is_the_models_the_geometric_one_or_a_mistake(tmp_path):
     plant(made, "exact", Planted())
     assert made.score("exact").protocol["moving"] == "geometric"
     assert made.scores_file("exact").name == "mask-synthetic-standard-geometric.json"
-    with pytest.raises(UserError, match="expected one of geometric, model"):
+    with pytest.raises(UserError, match="choose one of 'geometric', 'model'"):
         replace(made, moving="optical").score("exact")
     blind = replace(made.sequences()[0], read_motion=None)
     prediction = plain_prediction(made)

@@ -148,7 +148,7 @@ def test_bad_input(sequence: Path, tmp_path: Path, protocol: str, change: object
 
 
 def test_impossible_options(sequence: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="choose public or time"):
+    with pytest.raises(UserError, match="choose one of 'public', 'time'"):
         plan_bonn(sequence, tmp_path, BonnPlanOptions("rows"))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="-1 to 2 were asked for"):
         plan_bonn(sequence, tmp_path, BonnPlanOptions(first=-1, frames=4))

@@ -42,7 +42,7 @@ def test_icp_takes_back_what_one_wrong_frame_did_to_the_alignment(study):
     assert refined.protocol["icp"] == "point_to_point"
     assert refined.mean["accuracy_median"] < plain.mean["accuracy_median"]
     assert study.scores_file("one_off") != replace(study, icp="none").scores_file("one_off")
-    with pytest.raises(UserError, match="expected one of point_to_point, none"):
+    with pytest.raises(UserError, match="choose one of 'point_to_point', 'none'"):
         replace(study, icp="open3d").score("one_off")
 
 

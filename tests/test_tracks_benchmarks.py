@@ -98,7 +98,7 @@ def test_a_tracker_that_follows_is_right_and_says_what_it_sees(rules, tmp_path):
     tracks_file(tmp_path, "wall").unlink()
     with pytest.raises(UserError, match="weights with a track head"):
         score_tracks3d(sequence, seen(sequence), replace(rules, followed="tracker"))
-    with pytest.raises(UserError, match="expected one of pixels, tracker, file"):
+    with pytest.raises(UserError, match="choose one of 'pixels', 'tracker', 'file'"):
         replace(rules, followed="flow")
     with pytest.raises(UserError, match="has no tracks"):
         score_tracks3d(replace(sequence, read_tracks=None), seen(sequence), rules)

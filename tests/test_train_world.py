@@ -37,7 +37,7 @@ def test_drawn_scenes_become_what_a_worker_would_have_rendered() -> None:
     assert drawn.names == here.names == there.names
     for name in ("images", "depth", "cam_from_world", "K", "moving", "flow"):
         assert torch.equal(getattr(there, name), getattr(here.to("cpu"), name)), name
-    with pytest.raises(UserError, match=r"data\.device is 'cuda'; choose cpu, or auto"):
+    with pytest.raises(UserError, match=r"data\.device is 'cuda'; choose one of 'cpu', 'auto'"):
         SyntheticSource("dynamic-train", WORLD, 2, device="cuda")
 
 
