@@ -33,7 +33,7 @@ from page4d.loops import with_loops_closed
 from page4d.result.cloud import world_from_cam
 from page4d.result.exact import prediction_from_clip
 from page4d.result.placed import moved
-from page4d.result.planted import PlantedErrors, plant_errors
+from page4d.result.planted_errors import PlantedErrors, plant_errors
 from page4d.schema import Prediction, concatenated
 from page4d.version import provenance
 from page4d.windows import Join, Windows, join_of

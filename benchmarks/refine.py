@@ -27,7 +27,7 @@ import torch
 from page4d import PAGE4D, Prediction, UserError, predict
 from page4d.geometry import camera_centres, fit_similarity, relative_to_first, rotation_angle_deg
 from page4d.result import prediction_from_clip, refined
-from page4d.result.planted import with_wrong_cameras
+from page4d.result.planted_errors import with_wrong_cameras
 from page4d.schema import Clip
 from page4d.version import code_revision
 from page4d.world import split_clip

@@ -50,12 +50,10 @@ def compose_settings(
         try:
             config = hydra_compose(config_name, overrides=[_quoted(word) for word in overrides])
             values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-            _refuse_invented(overrides, config_name)
-        except UserError:
-            raise
         # ValueError is Hydra's word for a number where the name of a choice was expected.
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise UserError(_explain(error, overrides, config_name)) from error
+        _refuse_invented(overrides, config_name)
     return {str(key): value for key, value in dict(values).items()}  # type: ignore[arg-type]
 
 

@@ -54,13 +54,13 @@ def predict_film(
     if done is not None and done.finished:
         return done
     meta = None if done is None else done.about
-    joiner, last, start, end = _where_it_stands(done, windows)
+    joiner, last, start, end = _resume_point(done, windows)
     for begin, frames in windows_of(reader(last), windows, last, start, end):
         said = predict(model, frames, device=device, precision=precision)
-        meta = _same_making(folder, meta, said.meta | asked)
+        meta = _keep_one_maker(folder, meta, said.meta | asked)
         new = joiner.add(said, begin)
         own = {"start": begin, "joins": [join.record() for join in joiner.joins[-1:]]}
-        with _full_disk_says(folder, end):
+        with _explain_full_disk(folder, end):
             replace(new, meta=own).save(part_path(folder, end, len(new)))
         end += len(new)
         if on_window is not None:
@@ -84,7 +84,7 @@ def _loops(film: StoredPrediction, windows: Windows, mixed: Mixed) -> tuple[list
     return [loop.record() for loop in loops], moves_of(film, windows, film.meta.get("joins", []), loops)
 
 
-def _where_it_stands(done: StoredPrediction | None, windows: Windows) -> tuple[Joiner, int, int, int]:
+def _resume_point(done: StoredPrediction | None, windows: Windows) -> tuple[Joiner, int, int, int]:
     """What joins the next window; the first frame to read, that of the next window, and how many frames are done."""
     joiner = Joiner(windows.frames)
     if done is None or not done.files:
@@ -103,7 +103,7 @@ def _begun(folder: Path, asked: Mapping[str, Any]) -> StoredPrediction | None:
     return done
 
 
-def _same_making(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Mapping[str, Any]:
+def _keep_one_maker(folder: Path, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Mapping[str, Any]:
     """What makes the film, written down with its first window and the same for all others."""
     stored = _as_stored(now)
     if before is None:
@@ -130,7 +130,7 @@ def _check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any])
 
 
 @contextmanager
-def _full_disk_says(folder: Path, frames: int) -> Iterator[None]:
+def _explain_full_disk(folder: Path, frames: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -49,7 +49,7 @@ def unproject(depth: Tensor, K: Tensor) -> Tensor:
     Source:  Hartley & Zisserman (2004), section 6.1.
     """
     _same_leading(depth, 2, K, 2, "unproject(depth, K)")
-    return _lifted(pixel_grid(depth.shape[-2], depth.shape[-1], like=depth), depth, K[..., None, None, :, :])
+    return _lift(pixel_grid(depth.shape[-2], depth.shape[-1], like=depth), depth, K[..., None, None, :, :])
 
 
 def unproject_pixels(pixels: Tensor, depth: Tensor, K: Tensor) -> Tensor:
@@ -59,10 +59,10 @@ def unproject_pixels(pixels: Tensor, depth: Tensor, K: Tensor) -> Tensor:
     Raises:  ValueError if the leading axes differ.
     """
     _same_leading(depth, 1, K, 2, "unproject_pixels(pixels, depth, K)")
-    return _lifted(pixels, depth, K[..., None, :, :])
+    return _lift(pixels, depth, K[..., None, :, :])
 
 
-def _lifted(xy: Tensor, depth: Tensor, K: Tensor) -> Tensor:
+def _lift(xy: Tensor, depth: Tensor, K: Tensor) -> Tensor:
     fx, skew, cx = K[..., 0, :].unbind(-1)
     fy, cy = K[..., 1, 1], K[..., 1, 2]
     v = (xy[..., 1] - cy) / fy

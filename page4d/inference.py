@@ -114,7 +114,11 @@ def _one_pass(caller: nn.Module, frames: LoadedImages, products: torch.dtype, me
 def ready_for(network: PAGE4D, frames: LoadedImages, products: torch.dtype) -> Iterator[Tensor]:
     """What every pass stands in: the images on the network's device, the precision, and words for too little memory."""
     device = next(network.parameters()).device
-    with out_of_memory_says(network, frames, products), products_in(products, device.type), tf32_convolutions(device):
+    with (
+        explain_out_of_memory(network, frames, products),
+        products_in(products, device.type),
+        tf32_convolutions(device),
+    ):
         yield frames.images.to(device)
 
 
@@ -240,7 +244,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def out_of_memory_says(network: PAGE4D, frames: LoadedImages, products: torch.dtype) -> Iterator[None]:
+def explain_out_of_memory(network: PAGE4D, frames: LoadedImages, products: torch.dtype) -> Iterator[None]:
     """Turn a failed allocation into a UserError that says how large the input was and which setting would fit."""
     try:
         yield

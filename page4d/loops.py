@@ -105,8 +105,8 @@ def loops_of(film: Film, windows: Windows, mixed: Mixed) -> list[Loop]:
     """
     parts = windows.new_frames(len(film))
     small = [small_pictures(film[part.start : part.stop].images) for part in parts]
-    many = max(LEAST_FRAMES, windows.overlap)
-    return [_looked_at(film, found, parts, many, mixed) for found in candidates(small, parts, 2 * windows.frames)]
+    count = max(LEAST_FRAMES, windows.overlap)
+    return [_examine(film, found, parts, count, mixed) for found in candidates(small, parts, 2 * windows.frames)]
 
 
 def moves_of(film: Film, windows: Windows, joins: Sequence[Mapping[str, Any]], loops: Sequence[Loop]) -> list[Move]:
@@ -162,9 +162,9 @@ def candidates(small: Sequence[NDArray[np.float32]], parts: Sequence[range], apa
         yield Candidate(frames, (window, later), float(alike[own, other]))
 
 
-def _looked_at(film: Film, found: Candidate, parts: Sequence[range], many: int, mixed: Mixed) -> Loop:
+def _examine(film: Film, found: Candidate, parts: Sequence[range], count: int, mixed: Mixed) -> Loop:
     """The candidate with what a mixed window says of it."""
-    spans = [_around(frame, parts[window], many) for frame, window in zip(found.frames, found.windows, strict=True)]
+    spans = [_around(frame, parts[window], count) for frame, window in zip(found.frames, found.windows, strict=True)]
     visits = [film[span.start : span.stop] for span in spans]
     said = mixed(visits[0], visits[1])
     split = len(visits[0])
@@ -179,10 +179,10 @@ def _looked_at(film: Film, found: Candidate, parts: Sequence[range], many: int, 
     return Loop(found, agreement, residual, after(joins[0].similarity, inverse(joins[1].similarity)))
 
 
-def _around(frame: int, part: range, many: int) -> range:
+def _around(frame: int, part: range, count: int) -> range:
     """So many frames about one, all of its window."""
-    start = min(max(frame - many // 2, part.start), max(part.stop - many, part.start))
-    return range(start, min(start + many, part.stop))
+    start = min(max(frame - count // 2, part.start), max(part.stop - count, part.start))
+    return range(start, min(start + count, part.stop))
 
 
 def agreement_of(one: Prediction, other: Prediction) -> Agreement:

@@ -213,7 +213,7 @@ class Prediction:
 
         Raises:  UserError if the file is missing, truncated, not a Prediction, or of another format version.
         """
-        with _damage_told(Path(path)):
+        with _explain_damage(Path(path)):
             arrays, header = _read_npz(Path(path))
             return cls._from_stored(arrays, header)
 
@@ -260,7 +260,7 @@ def read_header(path: os.PathLike[str] | str) -> dict[str, Any]:
 
     Raises:  UserError as `Prediction.load`.
     """
-    with _damage_told(Path(path)):
+    with _explain_damage(Path(path)):
         header = _read_npz(Path(path), ("header",))[1]
         return {"frame_names": tuple(header["frame_names"]), "meta": dict(header["meta"])}
 
@@ -283,7 +283,7 @@ def _read_npz(path: Path, names: Sequence[str] | None = None) -> tuple[dict[str,
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _explain_damage(path: Path) -> Iterator[None]:
     """Whatever goes wrong while a stored Prediction is read, in words that name the file."""
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the file in it, {path / 'prediction.npz'}")

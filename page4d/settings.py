@@ -105,7 +105,7 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     Raises:  UserError naming the key, where it stands and near keys for a key that is not known, a value of another
              type, a setting that is missing, or values that the dataclass itself refuses.
     """
-    made = _typed(kind, values, where)
+    made = _convert_all(kind, values, where)
     settings = [f for f in dataclasses.fields(kind) if f.init]  # type: ignore[arg-type]
     missing = [f.name for f in settings if f.name not in values and _has_no_default(f)]
     if missing:
@@ -134,11 +134,11 @@ def change(base: T, values: Mapping[str, Any], where: str) -> T:
 
     Raises:  UserError as `build`.
     """
-    made = _typed(type(base), values, where)
+    made = _convert_all(type(base), values, where)
     return _whole(lambda: dataclasses.replace(base, **made), where)  # type: ignore[type-var]
 
 
-def _typed(kind: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _convert_all(kind: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     names = [f.name for f in dataclasses.fields(kind) if f.init]
     for key in values:

@@ -70,7 +70,7 @@ class StoredPrediction:
             return cls(path, (StoredPart(path, 0, len(header["frame_names"])),), header["meta"])
         film = read_film_file(path)
         parts = tuple(_parts_in(path))
-        return cls(path, _moved(path, parts, film["moves"]), film["meta"], film["finished"])
+        return cls(path, _with_moves(path, parts, film["moves"]), film["meta"], film["finished"])
 
     def __len__(self) -> int:
         return self.files[-1].end if self.files else 0
@@ -143,7 +143,7 @@ def _parts_in(folder: Path) -> Iterator[StoredPart]:
         end = part.end
 
 
-def _moved(folder: Path, parts: tuple[StoredPart, ...], moves: list[Move]) -> tuple[StoredPart, ...]:
+def _with_moves(folder: Path, parts: tuple[StoredPart, ...], moves: list[Move]) -> tuple[StoredPart, ...]:
     """The parts with what brings each into the film's world.
 
     Raises:  UserError unless there is a move for each of them, or none at all.

@@ -109,7 +109,7 @@ class Joiner:
 
     def add(self, part: Prediction, start: int) -> Prediction:
         """The new frames of a window that begins at frame `start`; a shared frame keeps its first window's values."""
-        part, shared = _laid_out(part), self._end - start
+        part, shared = _make_contiguous(part), self._end - start
         if self._tail is None:
             new = part
         else:
@@ -124,10 +124,10 @@ class Joiner:
     def resume(self, tail: Prediction, end: int) -> None:
         """Go on behind frame `end` of an earlier run, whose last frames, already joined, are `tail`."""
         kept = tail[max(len(tail) - self.longest, 0) :]
-        self._tail, self._end = _laid_out(kept), end
+        self._tail, self._end = _make_contiguous(kept), end
 
 
-def _laid_out(part: Prediction) -> Prediction:
+def _make_contiguous(part: Prediction) -> Prediction:
     """The same numbers row by row in memory: a product of matrices may end in other last bits where rows lie apart.
 
     Note:    so a window joins the same way whether what came before was just predicted or read from a file.
@@ -211,13 +211,13 @@ def _shared_points(before: Prediction, part: Prediction) -> _SharedPoints:
         usable &= confidence >= np.median(confidence[usable])
     index = np.flatnonzero(usable)
     index = index[:: -(-len(index) // MAX_POINTS) or 1]
-    known, depth = _lifted(before, index)
-    local, local_depth = _lifted(part, index)
+    known, depth = _lift_pixels(before, index)
+    local, local_depth = _lift_pixels(part, index)
     weight = torch.from_numpy(confidence.ravel()[index]).double()
     return _SharedPoints(local, known, depth / local_depth, depth, weight)
 
 
-def _lifted(prediction: Prediction, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+def _lift_pixels(prediction: Prediction, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
     """World points (N, 3) and depth (N,) of flat pixel indices over all frames."""
     frame, row, column = np.unravel_index(index, prediction.depth.shape)
     depth = torch.from_numpy(prediction.depth[frame, row, column]).double()

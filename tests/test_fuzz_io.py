@@ -36,7 +36,7 @@ from page4d.io.images import left_out_by, load_images
 from page4d.io.names import read_times
 from page4d.io.pictures import header_of, open_rgb
 from page4d.io.video import read_video
-from page4d.model.stored import read_weights
+from page4d.model.stored_weights import read_weights
 from page4d.schema import Prediction, Scores, UserError
 
 LONGEST_S = 10

@@ -25,7 +25,7 @@ from page4d.moves import Move
 from page4d.result.cloud import world_from_cam
 from page4d.result.exact import prediction_from_clip
 from page4d.result.placed import move_of, moved
-from page4d.result.planted import PlantedErrors, plant_errors
+from page4d.result.planted_errors import PlantedErrors, plant_errors
 from page4d.result.pose_graph import Edge, after, inverse, optimized
 from page4d.schema import Prediction, UserError, concatenated
 from page4d.stored import FILM_FILE, StoredPrediction, write_film_file

@@ -13,7 +13,7 @@ import torch
 from page4d.cli import main
 from page4d.geometry import invert, project, rotation_angle_deg, transform, unproject_pixels
 from page4d.result import Sightings, followed, prediction_from_clip, refined
-from page4d.result.planted import with_wrong_cameras
+from page4d.result.planted_errors import with_wrong_cameras
 from page4d.schema import Prediction, UserError
 from page4d.world import split_clip
 

@@ -12,7 +12,7 @@ import torch
 from page4d.geometry import pixel_grid
 from page4d.schema import UserError
 from page4d.world import WorldConfig, render_scenes, sample_scene
-from page4d.world.bodies import Body, Joint, Part, Path, Y, lowest, place_parts
+from page4d.world.bodies import Body, BodyPath, Joint, Part, Y, lowest, place_parts
 from page4d.world.cameras import Camera
 from page4d.world.draw import Array, Draw, rotation_about, turn
 from page4d.world.figures import person
@@ -27,7 +27,7 @@ from page4d.world.textures import CELLS, Paint, noise
 CONFIG = WorldConfig(height=41, width=61, frames=1)
 K = np.array([[50.0, 0, 30], [0, 40.0, 20], [0, 0, 1]])
 GREY = Paint(np.zeros((3, 4)), np.full(9, 0.5), np.array([0.0, 0, 0, 1, 0, 1]))
-FLOOR = Body((Part(PLANE, np.ones(3)),), 0.0, path=Path(np.zeros(3), start=turn(np.array([1.0, 0, 0]), math.pi)))
+FLOOR = Body((Part(PLANE, np.ones(3)),), 0.0, path=BodyPath(np.zeros(3), start=turn(np.array([1.0, 0, 0]), math.pi)))
 EYE = np.eye(3, 4)[None]
 
 
@@ -43,7 +43,7 @@ def _scene(
 
 
 def _body(kind: int, half: list[float], place: list[float], length: float = 0.0, start: Array | None = None) -> Body:
-    path = Path(np.array(place), start=np.eye(3) if start is None else start)
+    path = BodyPath(np.array(place), start=np.eye(3) if start is None else start)
     return Body((Part(kind, np.array(half), length),), float(np.linalg.norm(half)), path=path)
 
 
@@ -243,7 +243,7 @@ def test_hinges_turn_about_their_pivots() -> None:
     elbow = Joint(np.array([0.0, 2.0, 0.0]), np.array([1.0, 0, 0]), rest=math.pi / 2)
     shoulder = replace(elbow, pivot=np.array([1.0, 0.0, 0.0]))
     part = Part(CAPSULE, np.full(3, 0.1), 3.0, np.array([0.0, 0.5, 0.0]), joints=(shoulder, elbow))
-    maps = place_parts([(part, Body((part,), 1.0, path=Path(np.array([0.0, 0, 10]))))], np.zeros(1))
+    maps = place_parts([(part, Body((part,), 1.0, path=BodyPath(np.array([0.0, 0, 10]))))], np.zeros(1))
     # Shoulder at (1, 0, 10) turns y into z: elbow at (1, 0, 12); its hinge turns z into -y: middle at (1, -0.5, 12).
     np.testing.assert_allclose(maps[0, 0, :, 3], [1.0, -0.5, 12.0], atol=1e-12)
 
@@ -280,7 +280,7 @@ def test_stretching_bodies_keep_their_material() -> None:
     part = Part(
         ELLIPSOID, np.array([0.4, 0.5, 0.6]), stretch=np.array([0.3, 0.2, 0.1]), shear=np.array([0.4, 0.0, -0.2])
     )
-    body = Body((part,), 1.0, True, 2.0, Path(np.array([0.0, 0, 3]), velocity=np.array([0.5, 0, 0])))
+    body = Body((part,), 1.0, True, 2.0, BodyPath(np.array([0.0, 0, 3]), velocity=np.array([0.5, 0, 0])))
     times = np.linspace(0, 2, 9)
     maps = place_parts([(part, body)], times)
     volume = np.linalg.det(maps[:, 0, :, :3])

@@ -150,7 +150,7 @@ def test_the_clock_ends_a_run_and_its_schedules(tmp_path: Path) -> None:
     outcome = trainer.run()
     train = [r for r in read_scalars(tmp_path) if r["phase"] == "train"]
     assert outcome.exit_code == 0
-    assert trainer.where == 1.0
+    assert trainer.done_share == 1.0
     assert 4.0 <= trainer.position.seconds < 8.0
     rates, alphas = [r["lr/all"] for r in train], [r["mask_alpha"] for r in train]
     assert rates[-1] < 0.2 * max(rates), "the rate has decayed"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plane_clip import NORMAL, OFFSET, plane_clip, plane_depth
 
-from page4d.data.transforms import Box, Framing, crop, image_size, mirror, nearest_index, pad, resize
+from page4d.data.transforms import Box, Framing, crop, image_hw, mirror, nearest_index, pad, resize
 from page4d.geometry import invert, pixel_grid, project, transform, unproject, world_points
 from page4d.schema import Clip, UserError
 
@@ -40,7 +40,7 @@ def check_tracks(before: Clip, after: Clip, mirrored: bool) -> None:
         points = points * torch.tensor([-1.0, 1.0, 1.0])
     pixels, _ = project(transform(after.cam_from_world, points.expand(len(after), -1, -1)), after.K)
     torch.testing.assert_close(pixels, after.tracks, atol=2e-3, rtol=1e-4)
-    height, width = image_size(after)
+    height, width = image_hw(after)
     seen = after.tracks[after.tracks_visible]
     assert ((seen >= -0.5) & (seen < torch.tensor([width - 0.5, height - 0.5]))).all()
 
@@ -51,7 +51,7 @@ def test_reprojection_holds_exactly(name: str, seed: int) -> None:
     before = plane_clip(seed)
     after = EXACT[name](before)
     check_tracks(before, after, name in MIRRORED)
-    height, width = image_size(after)
+    height, width = image_hw(after)
     valid = after.valid
     assert valid.any()
     expected = plane_depth(after.K, after.cam_from_world, height, width, name in MIRRORED)
@@ -65,7 +65,7 @@ def test_reprojection_holds_exactly(name: str, seed: int) -> None:
 def test_flow_still_leads_to_the_same_point(name: str) -> None:
     after = EXACT[name](plane_clip(5))
     assert after.flow is not None
-    grid = pixel_grid(*image_size(after), like=after.depth)
+    grid = pixel_grid(*image_hw(after), like=after.depth)
     world = transform(invert(after.cam_from_world), unproject(after.depth, after.K).flatten(1, 2))
     following, _ = project(transform(after.cam_from_world[1:], world[:-1]), after.K[1:])
     expected = following.reshape(after.flow.shape) - grid
@@ -119,7 +119,7 @@ def test_the_public_intrinsics_would_be_off() -> None:
 
 def test_resize_to_the_same_size_is_the_same_clip() -> None:
     clip = plane_clip()
-    assert resize(clip, *image_size(clip)) is clip
+    assert resize(clip, *image_hw(clip)) is clip
 
 
 @given(source=st.integers(1, 60), target=st.integers(1, 60))
@@ -183,7 +183,7 @@ def test_what_cannot_be_done_is_refused() -> None:
 def test_framing_gives_the_size_and_keeps_the_geometry(mode: str, seed: int, height: int, zoom: float) -> None:
     before = plane_clip(seed)
     after = Framing(mode=mode).apply(before, (height, 40), (zoom, zoom))  # type: ignore[arg-type]
-    assert image_size(after) == (height, 40)
+    assert image_hw(after) == (height, 40)
     check_tracks(before, after, mirrored=False)
 
 

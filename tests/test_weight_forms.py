@@ -19,7 +19,7 @@ from page4d.io import weight_files
 from page4d.io.weight_files import RELEASED
 from page4d.model import PAGE4D, VGGT, PAGE4DConfig, fingerprint
 from page4d.model.fingerprint import tensors_sha256, weights_sha256
-from page4d.model.stored import CONFIG_KEY
+from page4d.model.stored_weights import CONFIG_KEY
 from page4d.model.weights import MASK_PREFIX, dimensions_of, save_weights
 from page4d.schema import UserError
 

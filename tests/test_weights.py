@@ -20,7 +20,7 @@ from page4d.model import PAGE4D
 from page4d.model import weights as module
 from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import config_sha256, weights_sha256
-from page4d.model.stored import CONFIG_KEY, read_weights
+from page4d.model.stored_weights import CONFIG_KEY, read_weights
 from page4d.model.weights import MASK_PREFIX, load_pretrained, save_weights
 from page4d.schema import UserError
 

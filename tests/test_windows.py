@@ -13,7 +13,7 @@ from little_scene import little_prediction
 from page4d.geometry import Similarity, rotation_angle_deg, world_points
 from page4d.result.exact import prediction_from_clip
 from page4d.result.placed import moved
-from page4d.result.planted import PlantedErrors, plant_errors
+from page4d.result.planted_errors import PlantedErrors, plant_errors
 from page4d.schema import Prediction
 from page4d.viz import joins_figure
 from page4d.windows import Join, Joiner, Windows, join_of, join_windows

@@ -11,7 +11,7 @@ from page4d.check.measure import Measurements, measure
 from page4d.check.verdict import LEVELS, Diagnosis, Finding, Level, diagnose, judge, verdict
 from page4d.data.mixing import Ingredient, Sequences, choose_tracks
 from page4d.data.sampling import Window, WindowRule, generator
-from page4d.data.transforms import Framing, image_size
+from page4d.data.transforms import Framing, image_hw
 from page4d.io.video import encode_video
 from page4d.schema import Clip, UserError
 
@@ -88,7 +88,7 @@ def draw_clips(one: Ingredient, settings: CheckSettings) -> list[Clip]:
 
 
 def _framed(clip: Clip, framing: Framing, settings: CheckSettings, number: int, before: Sequence[Clip]) -> Clip:
-    height, width = image_size(before[0]) if before else _size(clip, settings)
+    height, width = image_hw(before[0]) if before else _size(clip, settings)
     framed = replace(framing, zoom=(1.0, 1.0)).apply(clip, (height, width))
     return (
         choose_tracks(framed, settings.tracks, generator(settings.seed, "tracks", number))
@@ -98,7 +98,7 @@ def _framed(clip: Clip, framing: Framing, settings: CheckSettings, number: int, 
 
 
 def _size(clip: Clip, settings: CheckSettings) -> tuple[int, int]:
-    height, width = image_size(clip)
+    height, width = image_hw(clip)
     scale = min(1.0, settings.width / width)
     return max(2, round(height * scale)), max(2, round(width * scale))
 

@@ -100,11 +100,11 @@ def _mistakes(found: Diagnosis) -> list[Finding]:
         if explains(value, found.as_is) and value >= top - TIE:
             others = [str(one) for one, v in names[name] if one != hypothesis and v >= value - TIE]
             near = f" The same would be explained if {' or '.join(others[:3])}." if others and name == "poses" else ""
-            findings.append(Finding("fail", name, _told(hypothesis, value, found.as_is) + near))
+            findings.append(Finding("fail", name, _tell(hypothesis, value, found.as_is) + near))
     return findings or _shifted_edges(found) or _slight_shift(found)
 
 
-def _told(hypothesis: Hypothesis, value: float, as_is: float) -> str:
+def _tell(hypothesis: Hypothesis, value: float, as_is: float) -> str:
     return (
         f"It looks as if {hypothesis}: undone, {value:.0%} of the static pixels agree between frames, as they are "
         f"{as_is:.0%}."
@@ -118,7 +118,7 @@ def _slight_shift(found: Diagnosis) -> list[Finding]:
     if gain < SLIGHT or gain < STANDARD_ERRORS * found.errors[hypothesis]:
         return []
     error = f" The gain of {gain:.1%} has a standard error of {found.errors[hypothesis]:.1%} over pairs of frames."
-    return [Finding("warn", "pairing", _told(hypothesis, value, found.as_is) + error)]
+    return [Finding("warn", "pairing", _tell(hypothesis, value, found.as_is) + error)]
 
 
 def _shifted_edges(found: Diagnosis) -> list[Finding]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from page4d.evaluate.densities import Density
+    from page4d.evaluate.density_settings import Density
     from page4d.evaluate.harness import Study
     from page4d.evaluate.opening import EvaluationSettings
     from page4d.model import PAGE4D

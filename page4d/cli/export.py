@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     prediction = read_prediction(args)
     moving = moving_of(prediction, args.moving)
     if args.refine:
-        prediction = _refined(prediction, moving, args)
+        prediction = _refine(prediction, moving, args)
     with_pictures = any(WRITERS[name].reads_pictures for name in args.format)
     lacks_pictures = with_pictures and args.images is None
     own_pictures = lacks_pictures and not have_files(prediction)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _refined(prediction: Prediction, moving: NDArray[np.bool_] | None, args: argparse.Namespace) -> Prediction:
+def _refine(prediction: Prediction, moving: NDArray[np.bool_] | None, args: argparse.Namespace) -> Prediction:
     from page4d.result.bundle_adjustment import refined
 
     better, about = refined(prediction, moving=moving, camera=args.camera, focal=args.refine == "cameras")

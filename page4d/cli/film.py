@@ -56,7 +56,7 @@ def run_film(args: argparse.Namespace, network: PAGE4D | None, windows: Windows)
     _check_unknown(args)
     check_film_out(args.out, args.overwrite)
     list_frames(args.inputs, frame_options(args))  # a typing mistake must not cost the download of weights
-    film = _predicted(args, load_network(args) if network is None else network, windows)
+    film = _predict_windows(args, load_network(args) if network is None else network, windows)
     points = write_film_outputs(film, args)
     height, width = film[:1].size_hw
     print(f"{args.out}: {len(film)} frames of {height} x {width} px in {len(film.files)} parts, {points} points")
@@ -87,7 +87,7 @@ def _check_unknown(args: argparse.Namespace) -> None:
             raise UserError(f"{option} is for clips in one pass; give it to `page4d view` or `export` of the film")
 
 
-def _predicted(args: argparse.Namespace, model: PAGE4D, windows: Windows) -> StoredPrediction:
+def _predict_windows(args: argparse.Namespace, model: PAGE4D, windows: Windows) -> StoredPrediction:
     from tqdm import tqdm
 
     from page4d.films import predict_film

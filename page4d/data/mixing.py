@@ -133,12 +133,12 @@ class Mix:
 
     def clip(self, number: int, shape: BatchShape) -> Clip:
         """Load, frame and augment the clip of `number`."""
-        draw = self.draw(number, shape.frames)
-        one = self.ingredients[draw.dataset]
+        choice = self.draw(number, shape.frames)
+        one = self.ingredients[choice.dataset]
         rng = generator(self.seed, "look", number)
         # Loaders of files can leave 8-bit pictures as they are, which are framed several times faster.
         read = getattr(one.dataset, "read", one.dataset.load)
-        clip: Clip = replace(read(draw.sequence, draw.window.frames), dataset=draw.dataset)
+        clip: Clip = replace(read(choice.sequence, choice.window.frames), dataset=choice.dataset)
         zoom = (float(rng.uniform(*one.framing.zoom)), float(rng.uniform(*one.framing.zoom)))
         clip = float_images(one.framing.apply(clip, (shape.height, shape.width), zoom))
         if rng.random() < self.look.mirror:

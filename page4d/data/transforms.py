@@ -33,7 +33,7 @@ class Box:
     height: int
 
 
-def image_size(clip: Clip) -> tuple[int, int]:
+def image_hw(clip: Clip) -> tuple[int, int]:
     """Height and width of a clip's images."""
     return int(clip.images.shape[-2]), int(clip.images.shape[-1])
 
@@ -79,7 +79,7 @@ def crop(clip: Clip, box: Box) -> Clip:
 
     Raises:  UserError if the box is empty or reaches outside the images.
     """
-    height, width = image_size(clip)
+    height, width = image_hw(clip)
     across = 0 <= box.left < box.left + box.width <= width
     down = 0 <= box.top < box.top + box.height <= height
     if not (across and down):
@@ -100,7 +100,7 @@ def pad(clip: Clip, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0
     """
     if min(left, top, right, bottom) < 0:
         raise UserError(f"pad by {(left, top, right, bottom)}: margins cannot be negative; crop instead")
-    height, width = image_size(clip)
+    height, width = image_hw(clip)
     corner = clip.K.new_tensor([left, top])
     changes = _changed_maps(clip, lambda x: F.pad(x, (left, right, top, bottom)))
     changes |= _changed_flow(clip, lambda flow: F.pad(flow, (0, 0, left, right, top, bottom)))
@@ -140,7 +140,7 @@ def resize(clip: Clip, height: int, width: int, depth: DepthResize = "nearest") 
     """
     if min(height, width) < 1:
         raise UserError(f"resize to {width} x {height} pixels: expected at least 1 x 1")
-    old_height, old_width = image_size(clip)
+    old_height, old_width = image_hw(clip)
     if (old_height, old_width) == (height, width):
         return clip
     rows = nearest_index(old_height, height, clip.depth.device)[:, None]
@@ -159,7 +159,7 @@ def resize(clip: Clip, height: int, width: int, depth: DepthResize = "nearest") 
 
 def mirror(clip: Clip) -> Clip:
     """Left-right mirror image of the whole scene: the world is mirrored in x too, so poses stay rigid motions."""
-    height, width = image_size(clip)
+    height, width = image_hw(clip)
     sign = clip.K.new_tensor([-1.0, 1.0, 1.0])
     # Both sides are mirrored, M R M and M t, so that the determinant stays 1.
     poses = clip.cam_from_world * sign[:, None] * torch.cat((sign, sign.new_ones(1)))
@@ -230,5 +230,5 @@ class Framing:
     def apply(self, clip: Clip, target_hw: tuple[int, int], zoom: tuple[float, float] = (1.0, 1.0)) -> Clip:
         """Crop and resize all frames of a clip with one box, taken about the mean principal point."""
         x, y = clip.K[:, :2, 2].mean(0).tolist()
-        box = self.box(image_size(clip), target_hw, (x, y), zoom)
+        box = self.box(image_hw(clip), target_hw, (x, y), zoom)
         return resize(crop(clip, box), *target_hw, depth=self.depth)

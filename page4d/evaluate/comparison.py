@@ -31,10 +31,12 @@ def compare(ours: Scores, other: Scores) -> list[dict[str, Any]]:
         return []
     first, second = sequence_table(ours, shared), sequence_table(other, shared)
     label = _label(ours) | {"against": model_name(other), "n": len(shared)}
-    return [label | _paired(first, second, metric) for metric in ours.better if metric in first.keys() & second.keys()]
+    return [
+        label | _pair_tables(first, second, metric) for metric in ours.better if metric in first.keys() & second.keys()
+    ]
 
 
-def _paired(ours: Table, other: Table, metric: str) -> dict[str, Any]:
+def _pair_tables(ours: Table, other: Table, metric: str) -> dict[str, Any]:
     base = average_of(other, metric)
     change, low, high = difference(ours, other, metric)
     # A base of 0 has differences but no relative change.

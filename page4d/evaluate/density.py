@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from page4d.evaluate.densities import Density
+from page4d.evaluate.density_settings import Density
 from page4d.evaluate.harness import Report, Study
 from page4d.evaluate.intervals import interval_of
 from page4d.evaluate.tables import cost_of, write_tables

@@ -18,7 +18,7 @@ from page4d.data.datasets.dycheck import DyCheckFiles, list_scenes
 from page4d.data.datasets.dycheck import read_depth as read_dycheck_depth
 from page4d.data.datasets.formats import read_png16
 from page4d.data.datasets.sintel import SintelFiles
-from page4d.data.prepared import PreparedSequence, list_prepared
+from page4d.data.prepared_folders import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.image_sets import co3d, drawn_frames, realestate10k
 from page4d.evaluate.indoor_scenes import nrgbd, seven_scenes

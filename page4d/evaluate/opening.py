@@ -10,7 +10,7 @@ from typing import Any
 
 from page4d.config import compose_settings
 from page4d.evaluate.benchmark import Benchmark
-from page4d.evaluate.densities import Density
+from page4d.evaluate.density_settings import Density
 from page4d.evaluate.harness import Study
 from page4d.evaluate.old_names import current_name
 from page4d.evaluate.protocol import OPTIONS, STANDARD, protocol_of

@@ -51,13 +51,13 @@ def plant(study: Study, label: str, errors: Planted) -> Path:
     Origin(benchmark.name, benchmark.version, label, "planted", "planted", digest, None).save(folder)
     for number, sequence in enumerate(study.sequences()):
         rng = np.random.default_rng((errors.seed, number))
-        prediction = _planted(sequence, errors, rng)
+        prediction = _plant_errors(sequence, errors, rng)
         prediction.meta.update(config_sha256="planted", weights_sha256=digest, label=label)
         prediction.save(folder / f"{sequence.name}.npz")
     return folder
 
 
-def _planted(sequence: EvalSequence, errors: Planted, rng: np.random.Generator) -> Prediction:
+def _plant_errors(sequence: EvalSequence, errors: Planted, rng: np.random.Generator) -> Prediction:
     if sequence.read_camera is None:
         raise UserError(f"{sequence.name}: errors are planted into cameras and depth; this layout has no cameras")
     pairs = pair_frames(sequence, sequence.depth_stamps, STANDARD, "depth map")
@@ -69,7 +69,7 @@ def _planted(sequence: EvalSequence, errors: Planted, rng: np.random.Generator) 
     wrong_by = np.stack([_smooth(errors.depth_sigma, height, width, rng) for _ in range(s)])
     depth: NDArray[np.float32] = (exact * np.exp(wrong_by)).astype(np.float32)
     K = np.stack([intrinsics for _, intrinsics in cameras]).astype(np.float32)
-    planted = prediction_of(sequence, depth, _moved(poses, errors, rng), K, (height, width))
+    planted = prediction_of(sequence, depth, _disturb_poses(poses, errors, rng), K, (height, width))
     return replace(planted, mask=_mask(sequence, errors.mask_shift_px))
 
 
@@ -89,7 +89,7 @@ def _smooth(sigma: float, height: int, width: int, rng: np.random.Generator) -> 
     return np.asarray(cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def _moved(poses: NDArray[np.float64], errors: Planted, rng: np.random.Generator) -> NDArray[np.float64]:
+def _disturb_poses(poses: NDArray[np.float64], errors: Planted, rng: np.random.Generator) -> NDArray[np.float64]:
     """Each camera but the first turned and shifted in its own frame."""
     s = len(poses)
     change = np.tile(np.eye(4), (s, 1, 1))

@@ -54,7 +54,7 @@ def pose_errors(gt: Trajectory, pred: Trajectory, by_position: bool = False, nam
     """
     if by_position and len(gt) == len(pred):
         pred = Trajectory(pred.world_from_camera, gt.stamps)
-    reference, estimate = _paired(gt, pred, name)
+    reference, estimate = _pair_poses(gt, pred, name)
     try:
         estimate.align(reference, correct_scale=True)
     except Exception as error:  # evo.core.geometry.GeometryException and numpy's LinAlgError
@@ -74,7 +74,7 @@ def pose_errors(gt: Trajectory, pred: Trajectory, by_position: bool = False, nam
     return PoseErrors(ate, trans, turn, estimate.num_poses, per_pose, per_trans, per_turn, aligned, report)
 
 
-def _paired(gt: Trajectory, pred: Trajectory, name: str) -> tuple[PoseTrajectory3D, PoseTrajectory3D]:
+def _pair_poses(gt: Trajectory, pred: Trajectory, name: str) -> tuple[PoseTrajectory3D, PoseTrajectory3D]:
     try:
         truth, estimate = sync.associate_trajectories(to_evo(gt), to_evo(pred), max_diff=MAX_STAMP_DIFFERENCE_S)
     except sync.SyncException as error:

@@ -44,11 +44,11 @@ class PairErrors:
         return ~self.direction_deg.isnan()
 
     def rotation_accuracy(self, limit_deg: float) -> Tensor:
-        """RRA: the share of pairs whose rotation is at most so wrong, (*)."""
+        """RRA: the share of pairs whose rotation is off by no more than the limit, (*)."""
         return (self.rotation_deg <= limit_deg).double().mean(-1)
 
     def direction_accuracy(self, limit_deg: float) -> Tensor:
-        """RTA: the share of pairs with a direction whose direction is at most so wrong, (*); NaN without such pairs."""
+        """RTA: of the pairs with a direction, the share that is off by no more than the limit, (*); NaN without any."""
         return _mean_where(self.direction_deg <= limit_deg, self.has_direction)
 
     def auc(self, limit_deg: float) -> Tensor:

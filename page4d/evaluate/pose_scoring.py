@@ -22,7 +22,7 @@ def score_pose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
     if sequence.read_trajectory is None:
         raise UserError(f"{sequence.name} has no ground-truth trajectory; this benchmark cannot score poses")
     stored = sequence.read_trajectory()
-    gt, pred = _paired(sequence, stored, prediction, rules)
+    gt, pred = _pair_trajectories(sequence, stored, prediction, rules)
     try:
         errors = pose_errors(gt, pred, rules.protocol.pairing == "position", sequence.name)
     except UserError as error:
@@ -38,7 +38,7 @@ def score_pose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
     return SequenceScore(sequence.name, values, 1.0, (), items, notes)
 
 
-def _paired(
+def _pair_trajectories(
     sequence: EvalSequence, gt: Trajectory, prediction: Prediction, rules: Rules
 ) -> tuple[Trajectory, Trajectory]:
     """True and predicted poses that belong together."""

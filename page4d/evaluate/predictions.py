@@ -167,16 +167,16 @@ def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: Ta
     """
     frames = load_inputs(sequence, origin.inputs or {}, model)
     device = next(model.parameters()).device
-    prediction, cost = with_cost(lambda: _predicted(model, frames, task), device)
+    prediction, cost = with_cost(lambda: _predict(model, frames, task), device)
     # Only point maps are scored from points; they are three quarters of a file.
     lean = prediction if task.with_points else replace(prediction, points=None, points_conf=None)
     about = {"label": origin.label, "inputs": origin.inputs, "sequence": sequence.name, "cost": cost}
     return replace(lean, meta=lean.meta | about)
 
 
-def _predicted(model: PAGE4D, frames: LoadedImages, task: Task) -> Prediction:
+def _predict(model: PAGE4D, frames: LoadedImages, task: Task) -> Prediction:
     if task.frame_by_frame:
-        return _joined([predict(model, _one(frames, i)) for i in range(len(frames))])
+        return _join_singles([predict(model, _one(frames, i)) for i in range(len(frames))])
     return predict(model, frames)
 
 
@@ -191,11 +191,11 @@ def load_inputs(sequence: EvalSequence, inputs: dict[str, Any], model: PAGE4D) -
         return frames
     # As the released launchers: bilinear without antialiasing, after the resize to whole patches.
     square = F.interpolate(frames.images, size=(size, size), mode="bilinear", align_corners=False)
-    return replace(frames, images=square, kept=_squashed(frames.kept, size))
+    return replace(frames, images=square, kept=_squash(frames.kept, size))
 
 
-def _squashed(kept: NDArray[np.bool_] | None, size: int) -> NDArray[np.bool_] | None:
-    """Which pixels count (S, H, W), in a square: each takes the word of the one under its centre."""
+def _squash(kept: NDArray[np.bool_] | None, size: int) -> NDArray[np.bool_] | None:
+    """Which pixels count (S, H, W), in a square: each as the one under its centre."""
     if kept is None:
         return None
     counts = torch.from_numpy(kept)[:, None].float()
@@ -213,7 +213,7 @@ def _one(frames: LoadedImages, i: int) -> LoadedImages:
     return frames[i : i + 1]
 
 
-def _joined(singles: Sequence[Prediction]) -> Prediction:
+def _join_singles(singles: Sequence[Prediction]) -> Prediction:
     """Predictions of single frames side by side; each keeps its own world, so only depth is comparable."""
     together = concatenated(singles)
     left_out: dict[str, Any] = dict.fromkeys(OPTIONAL)

@@ -66,63 +66,80 @@ class Option:
         return not self.tasks or task in self.tasks
 
 
-_OF_INPUT = ("input_shape", "portrait", "max_frames", "dycheck_camera")
-# Name: tasks, what the choices mean, codes of the oddities.
-_ROWS = {
-    "input_shape": (
-        (), "squash: resize every image to a square, as the released scripts do; keep_aspect: keep its shape", "E5"
+OPTIONS = {
+    "input_shape": Option(
+        tasks=(),
+        text="squash: resize every image to a square, as the released scripts do; keep_aspect: keep its shape",
+        oddities="E5",
+        of_input=True,
     ),
-    "portrait": (
-        (), "images taller than wide: crop keeps the middle rows (75.5 % of 3:4); pad keeps all, on white", "E2"
+    "portrait": Option(
+        tasks=(),
+        text="images taller than wide: crop keeps the middle rows (75.5 % of 3:4); pad keeps all, on white",
+        oddities="E2",
+        of_input=True,
     ),
-    "max_frames": (("videodepth",), "only the first so many frames of a video, or all", "E4"),
-    "dycheck_camera": (
-        ("pose",), "all: also the still validation cameras, mixed in by name; 0: the moving camera only", "E6"
+    "max_frames": Option(
+        tasks=("videodepth",),
+        text="only the first so many frames of a video, or all",
+        oddities="E4",
+        of_input=True,
     ),
-    "clamped_depth": (
-        ("monodepth", "videodepth", "points"),
-        "DyCheck writes min(depth, 3 m): keep takes 3 m as measured; leave_out takes it as no measurement",
-        "",
+    "dycheck_camera": Option(
+        tasks=("pose",),
+        text="all: also the still validation cameras, mixed in by name; 0: the moving camera only",
+        oddities="E6",
+        of_input=True,
     ),
-    "sequences": (
-        ("videodepth",), "Sintel: public leaves market_5 out (22); all takes 23; fourteen the pose list", "E3, E9"
+    "clamped_depth": Option(
+        tasks=("monodepth", "videodepth", "points"),
+        text="DyCheck writes min(depth, 3 m): keep takes 3 m as measured; leave_out takes it as no measurement",
     ),
-    "depth_source": (
-        ("videodepth",), "world_z: z in the first camera's frame; own_camera: z in each frame's own camera", "E1, E17"
+    "sequences": Option(
+        tasks=("videodepth",),
+        text="Sintel: public leaves market_5 out (22); all takes 23; fourteen the pose list",
+        oddities="E3, E9",
     ),
-    "registration": (
-        ("monodepth", "videodepth", "points"),
-        "stretch: resize over the whole truth; box: to the pixels that the network saw",
-        "E2",
+    "depth_source": Option(
+        tasks=("videodepth",),
+        text="world_z: z in the first camera's frame; own_camera: z in each frame's own camera",
+        oddities="E1, E17",
     ),
-    "solver": (
-        ("videodepth",),
-        "how the fit that `align` names is found; public: ten rounds of IRLS, which last digits move, or 1000 Adam "
-        "steps of 1e-4; converged: the L1 minimum",
-        "E15, E16, E24",
+    "registration": Option(
+        tasks=("monodepth", "videodepth", "points"),
+        text="stretch: resize over the whole truth; box: to the pixels that the network saw",
+        oddities="E2",
     ),
-    "pairing": (
-        ("monodepth", "videodepth", "pose"),
-        "position: n-th prediction with n-th truth; name: by frame number or time stamp",
-        "E6, E8, E22",
+    "solver": Option(
+        tasks=("videodepth",),
+        text="how the fit that `align` names is found; public: ten rounds of IRLS, which last digits move, or 1000 "
+        "Adam steps of 1e-4; converged: the L1 minimum",
+        oddities="E15, E16, E24",
     ),
-    "unequal_lengths": (
-        ("monodepth", "videodepth", "pose"), "ignore: score what pairs up; error: every frame must pair up", "E7, E8"
+    "pairing": Option(
+        tasks=("monodepth", "videodepth", "pose"),
+        text="position: n-th prediction with n-th truth; name: by frame number or time stamp",
+        oddities="E6, E8, E22",
     ),
-    "pair_area": (
-        ("relpose",), "AUC from errors cut to whole degrees, as VGGT's script, up to 1/limit too high; or exact", ""
+    "unequal_lengths": Option(
+        tasks=("monodepth", "videodepth", "pose"),
+        text="ignore: score what pairs up; error: every frame must pair up",
+        oddities="E7, E8",
     ),
-    "direction_sign": (
-        ("relpose",),
-        "free: the opposite direction of motion counts as right, as in VGGT's script, and no pair is left out; kept: "
-        "it is wrong, and pairs of cameras at one place have none",
-        "",
+    "pair_area": Option(
+        tasks=("relpose",),
+        text="AUC from errors cut to whole degrees, as VGGT's script, up to 1/limit too high; or exact",
     ),
-    "set_average": (
-        ("relpose",), "CO3D: categories: each category counts the same, as VGGT's script; sequences: each sequence", ""
+    "direction_sign": Option(
+        tasks=("relpose",),
+        text="free: the opposite direction of motion counts as right, as in VGGT's script, and no pair is left out; "
+        "kept: it is wrong, and pairs of cameras at one place have none",
     ),
-}  # fmt: skip
-OPTIONS: dict[str, Option] = {name: Option(*row, of_input=name in _OF_INPUT) for name, row in _ROWS.items()}
+    "set_average": Option(
+        tasks=("relpose",),
+        text="CO3D: categories: each category counts the same, as VGGT's script; sequences: each sequence",
+    ),
+}
 
 PUBLIC = Protocol(
     name="public",

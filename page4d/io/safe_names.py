@@ -47,10 +47,10 @@ def safe_name(name: str) -> str:
     suffix = PurePosixPath(safe).suffix
     suffix = suffix if len(suffix.encode()) <= 10 else ""
     stem = safe[: len(safe) - len(suffix)]
-    return _cut(stem, LONGEST_BYTES - len(suffix.encode())) + suffix
+    return _shorten(stem, LONGEST_BYTES - len(suffix.encode())) + suffix
 
 
-def _cut(text: str, size: int) -> str:
+def _shorten(text: str, size: int) -> str:
     """Text of at most so many bytes, whole letters; the end tells frames apart more often than the beginning."""
     data = text.encode()
     return text if len(data) <= size else data[-size:].decode(errors="ignore")

@@ -36,17 +36,15 @@ class HubFile:
     mask: bool | None = None
 
 
-# Repository, file, kind, and whether the mask is on.
-_ROWS = {
-    "nomask": ("zhouk777/PAGE4D", "checkpoint_nomask.pt", "dataset", False),
-    "mask": ("zhouk777/PAGE4D", "checkpoint_mask.pt", "dataset", True),
-    "vggt": ("facebook/VGGT-1B", "model.safetensors", "model", False),
+RELEASED = {
+    "nomask": HubFile(repo="zhouk777/PAGE4D", file="checkpoint_nomask.pt", kind="dataset", mask=False),
+    "mask": HubFile(repo="zhouk777/PAGE4D", file="checkpoint_mask.pt", kind="dataset", mask=True),
+    "vggt": HubFile(repo="facebook/VGGT-1B", file="model.safetensors", mask=False),
     # The same network under a licence that allows commercial use, after a form on the hub; its own training run.
-    "vggt-commercial": ("facebook/VGGT-1B-Commercial", "vggt_1B_commercial.pt", "model", False),
+    "vggt-commercial": HubFile(repo="facebook/VGGT-1B-Commercial", file="vggt_1B_commercial.pt", mask=False),
     # VGGT with the track head for scenes that move; the one in VGGT-1B was trained for rigid scenes.
-    "vggt-tracker": ("facebook/VGGT_tracker_fixed", "model_tracker_fixed_e20.pt", "model", False),
+    "vggt-tracker": HubFile(repo="facebook/VGGT_tracker_fixed", file="model_tracker_fixed_e20.pt", mask=False),
 }
-RELEASED = {name: HubFile(*row) for name, row in _ROWS.items()}
 UNTRAINED_MASKS = ("vggt-tiny",)  # networks that came before their mask head was first used
 
 

@@ -67,14 +67,14 @@ def camera_loss(
     # Early iterations are drafts: they count, so that they lead somewhere, but less than the last.
     shares = [discount / len(pose_encodings) for discount in discounts(config.gamma, len(pose_encodings))]
     parts = [_stage_parts(stage, target, kept, config.kind, behaviour) for stage in pose_encodings]
-    translation, rotation, focal = (_discounted(of_stages, shares) for of_stages in zip(*parts, strict=True))
+    translation, rotation, focal = (_discount(of_stages, shares) for of_stages in zip(*parts, strict=True))
     total = config.weight_translation * translation
     total = total + config.weight_rotation * rotation
     total = total + config.weight_focal * focal
     return CameraLoss(total, translation, rotation, focal)
 
 
-def _discounted(of_stages: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+def _discount(of_stages: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     total = of_stages[0].new_zeros(())
     for value, share in zip(of_stages, shares, strict=True):
         total = total + share * value

@@ -16,7 +16,7 @@ from page4d.io.weight_files import upload
 from page4d.model.aggregator import Aggregator, AggregatorOutput
 from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import same_weights
-from page4d.model.heads import HEADS, CameraHead, DepthHead, Head, PointHead, Seen, TrackHead, pairs_read, switch
+from page4d.model.heads import HEADS, CameraHead, DepthHead, Head, HeadInputs, PointHead, TrackHead, pairs_read, switch
 from page4d.model.heads.head import ALL_FRAMES, INFERENCE_CHUNK, TRAINING_CHUNK
 from page4d.model.precision import heads_in_float32, hold_matrices
 from page4d.model.weights import MASK_PREFIX, load_pretrained, save_folder
@@ -137,7 +137,7 @@ class PAGE4D(nn.Module):
         queries = query_points[None] if query_points is not None and query_points.ndim == 2 else query_points
         usual_chunk = TRAINING_CHUNK if torch.is_grad_enabled() else INFERENCE_CHUNK
         chunk = usual_chunk if chunked else None
-        seen = Seen(out.tokens, images, out.patch_start, queries, dense_frames, chunk)
+        seen = HeadInputs(out.tokens, images, out.patch_start, queries, dense_frames, chunk)
         predictions: dict[str, Any] = {} if out.mask is None else {"mask": out.mask}
         for head in self.heads.values():
             predictions |= head.outputs(seen)

@@ -34,7 +34,7 @@ from page4d.model.fingerprint import file_sha256, remember_weights
 from page4d.model.heads import HEADS, prefix, switch
 from page4d.model.mask import SpatialMaskHead
 from page4d.model.precision import DTYPES, Precision, hold_matrices
-from page4d.model.stored import CONFIG_FILE, CONFIG_KEY, Stored, read_weights, some_names
+from page4d.model.stored_weights import CONFIG_FILE, CONFIG_KEY, Stored, read_weights, some_names
 from page4d.schema import UserError, atomic_write
 
 MASK_PREFIX = "aggregator.spatial_mask_head."

@@ -16,8 +16,6 @@ from typing import Literal
 import numpy as np
 
 from page4d.data.association import (
-    DEPTH_WITHIN_S,
-    POSE_WITHIN_S,
     IndexRow,
     associate,
     nearest_within,
@@ -28,30 +26,23 @@ from page4d.data.association import (
 from page4d.data.datasets.bonn import stamped_images
 from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
-from page4d.prepare.plans import Plan
+from page4d.prepare.plans import PairingOptions, Plan
 from page4d.schema import UserError
-from page4d.settings import Count, check_values
+from page4d.settings import Count
 
 Stamped = tuple[float, Path]
 
 
 @dataclass(frozen=True)
-class BonnPlanOptions:
+class BonnPlanOptions(PairingOptions):
     """Which frames and how they are paired; the defaults are the public benchmark's. Times in seconds."""
 
     protocol: Literal["public", "time"] = "public"
     first: int = 30
     frames: Count = 110
-    max_pose_difference_s: float = POSE_WITHIN_S
-    max_depth_difference_s: float = DEPTH_WITHIN_S
-    allow_fewer: bool = False
-    tolerant: bool = False
-
-    def __post_init__(self) -> None:
-        check_values(self)
 
 
-def _cut(name: str, count: int, options: BonnPlanOptions) -> slice:
+def _slice_of(name: str, count: int, options: BonnPlanOptions) -> slice:
     last = options.first + options.frames
     if options.first < 0 or count <= options.first or (count < last and not options.allow_fewer):
         raise UserError(
@@ -65,8 +56,8 @@ def _by_position(
     sequence: Path, images: list[Stamped], poses: list[IndexRow], options: BonnPlanOptions
 ) -> list[ChosenFrame]:
     depths = stamped_images(sequence / "depth")
-    depths = depths[_cut(str(sequence / "depth"), len(depths), options)]
-    rows = poses[_cut(str(sequence / "groundtruth.txt"), len(poses), options)]
+    depths = depths[_slice_of(str(sequence / "depth"), len(depths), options)]
+    rows = poses[_slice_of(str(sequence / "groundtruth.txt"), len(poses), options)]
     if not len(images) == len(depths) == len(rows):
         counts = f"{len(images)} colour images, {len(depths)} depth images and {len(rows)} poses"
         raise UserError(f"{sequence}: {counts}; they cannot be paired by position, use --protocol time")
@@ -136,7 +127,7 @@ def plan_bonn(sequence: Path, out: Path, options: BonnPlanOptions | None = None)
     """
     options = options or BonnPlanOptions()
     found = stamped_images(sequence / "rgb")
-    images = found[_cut(str(sequence / "rgb"), len(found), options)]
+    images = found[_slice_of(str(sequence / "rgb"), len(found), options)]
     path = sequence / "groundtruth.txt"
     by_rank = options.protocol == "public"
     poses = read_rows(path, 7) if by_rank and options.tolerant else read_index(path, 7, options.tolerant)

@@ -86,11 +86,11 @@ def _lift(clip: Clip, options: TrackOptions) -> tuple[Array, NDArray[np.int64]]:
     v, u = v[measured], u[measured]
     pixels = np.stack((u, v, np.ones_like(u)), -1).astype(np.float64)
     rays = pixels @ np.linalg.inv(K).T
-    points = _moved(rigid_inverse(_pose(clip, 0)), rays * depth[v, u, None])
+    points = _move_points(rigid_inverse(_pose(clip, 0)), rays * depth[v, u, None])
     return points, clip.instances[0].numpy()[v, u]
 
 
-def _moved(pose: Array, points: Array) -> Array:
+def _move_points(pose: Array, points: Array) -> Array:
     """Points (N, 3) after a rigid transform (4, 4)."""
     return np.asarray(points @ pose[:3, :3].T + pose[:3, 3])
 
@@ -127,7 +127,7 @@ def tracks_of(clip: Clip, motion: SceneMotion, options: TrackOptions) -> tuple[A
     homogeneous = np.column_stack((start, np.ones(count)))[..., None]
     for frame in range(frames):
         world = (motion.since_first(labels, frame) @ homogeneous)[:, :3, 0]
-        camera = _moved(_pose(clip, frame), world)
+        camera = _move_points(_pose(clip, frame), world)
         ahead = np.nan_to_num(camera[:, 2]) > 1e-6
         projected = camera[ahead] @ clip.K[frame].double().numpy().T
         xy[ahead, frame] = projected[:, :2] / projected[:, 2:]

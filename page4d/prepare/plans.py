@@ -11,12 +11,27 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from page4d.data.association import DEPTH_WITHIN_S, POSE_WITHIN_S
 from page4d.data.manifest import Manifest
 from page4d.io.checksums import sha256_of
 from page4d.io.names import checked_relative
 from page4d.schema import UserError, atomic_write
+from page4d.settings import check_values
 
 Content = Path | bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairingOptions:
+    """How far apart in time what belongs to a picture may be, in seconds, and what to do where something is missing."""
+
+    max_pose_difference_s: float = POSE_WITHIN_S
+    max_depth_difference_s: float = DEPTH_WITHIN_S
+    allow_fewer: bool = False
+    tolerant: bool = False
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
 
 @dataclass(frozen=True)

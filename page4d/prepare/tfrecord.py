@@ -108,7 +108,7 @@ def _packed(data: memoryview, width: int) -> Iterator[memoryview]:
             size, position = _varint(data, position)
         else:
             size = width or _varint(data, position)[1] - position
-        yield _cut(data, position, size)
+        yield _take(data, position, size)
         position += size
 
 
@@ -124,7 +124,7 @@ def _fields(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
         kind = tag & 7
         if kind == 2:
             size, position = _varint(view, position)
-            yield tag >> 3, _cut(view, position, size)
+            yield tag >> 3, _take(view, position, size)
         elif kind == 0:
             size = _varint(view, position)[1] - position
         elif kind in (1, 5):
@@ -134,7 +134,7 @@ def _fields(data: bytes | memoryview) -> Iterator[tuple[int, memoryview]]:
         position += size
 
 
-def _cut(data: memoryview, start: int, size: int) -> memoryview:
+def _take(data: memoryview, start: int, size: int) -> memoryview:
     if start + size > len(data):
         raise ValueError(f"a field of {size} bytes where {len(data) - start} are left")
     return data[start : start + size]

@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from page4d.data.association import (
-    DEPTH_WITHIN_S,
-    POSE_WITHIN_S,
     IndexRow,
     associate,
     nearest_within,
@@ -23,26 +21,19 @@ from page4d.data.association import (
 from page4d.io.names import checked_relative
 from page4d.prepare.frames import ChosenFrame, Target, plan_frames, pose_text
 from page4d.prepare.images import check_colour, check_depth
-from page4d.prepare.plans import Plan
+from page4d.prepare.plans import PairingOptions, Plan
 from page4d.schema import UserError
-from page4d.settings import Count, check_values
+from page4d.settings import Count
 
 INDEX_FILES = ("rgb.txt", "depth.txt", "groundtruth.txt")
 
 
 @dataclass(frozen=True)
-class TUMPlanOptions:
+class TUMPlanOptions(PairingOptions):
     """How frames are chosen; the defaults are the public benchmark's. Times in seconds."""
 
     frames: Count = 90
     stride: Count = 3
-    max_pose_difference_s: float = POSE_WITHIN_S
-    max_depth_difference_s: float = DEPTH_WITHIN_S
-    allow_fewer: bool = False
-    tolerant: bool = False
-
-    def __post_init__(self) -> None:
-        check_values(self)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def refined(
     before.solve(cameras=False)
     after.solve(focal=focal)
     result = after.put_into(prediction)
-    about = _said(prediction, result, seen, before, after)
+    about = _summarize(prediction, result, seen, before, after)
     better = result if about.taken else prediction
     return replace(better, meta=prediction.meta | {"refined": about.record()}), about
 
@@ -276,7 +276,9 @@ def _about_the_first(pose: NDArray[np.float64], first: NDArray[np.float64], scal
     return np.concatenate((rotation, (moved + relative @ first[:, 3])[..., None]), -1)
 
 
-def _said(prediction: Prediction, result: Prediction, seen: Sightings, before: _Problem, after: _Problem) -> Refinement:
+def _summarize(
+    prediction: Prediction, result: Prediction, seen: Sightings, before: _Problem, after: _Problem
+) -> Refinement:
     was, now = (torch.from_numpy(p.cam_from_world[:, :, :3]).double() for p in (prediction, result))
     turned = rotation_angle_deg(now @ was.mT)
     focal_was, focal_now = (float(p.K[:, [0, 1], [0, 1]].mean()) for p in (prediction, result))

@@ -202,7 +202,7 @@ def cloud_of(
     counts = keep.sum((1, 2))
     ends = np.cumsum(counts)
     # Pixels are chosen before they are lifted: most of them are thinned away.
-    chosen = _thinned(int(ends[-1]), options)
+    chosen = _thin_out(int(ends[-1]), options)
     frames = []
     for i, (count, end) in enumerate(zip(counts.tolist(), ends.tolist(), strict=True)):
         here = slice(*np.searchsorted(chosen, [end - count, end]))
@@ -247,7 +247,7 @@ def _least_confidence(values: NDArray[np.float32], drop: float) -> np.float32:
     return np.float32(np.partition(np.where(np.isnan(values), -np.inf, values), position)[position])
 
 
-def _thinned(count: int, options: CloudOptions) -> NDArray[np.int64]:
+def _thin_out(count: int, options: CloudOptions) -> NDArray[np.int64]:
     """Which of `count` points are taken, in order."""
     if options.max_points is None or count <= options.max_points:
         return np.arange(count)

@@ -139,9 +139,9 @@ def clip_groups(trainee: Trainee, config: OptimConfig) -> dict[str, tuple[list[n
     return {name: (parameters, limits[name]) for name, parameters in members.items()}
 
 
-def set_rates(optimizer: Any, schedules: Mapping[str, Schedule], where: float) -> dict[str, float]:
-    """Give every group its learning rate at `where`; returns them by name."""
-    rates = {name: schedule(where) for name, schedule in schedules.items()}
+def set_rates(optimizer: Any, schedules: Mapping[str, Schedule], done_share: float) -> dict[str, float]:
+    """Give every group its learning rate at `done_share`; returns them by name."""
+    rates = {name: schedule(done_share) for name, schedule in schedules.items()}
     for group in optimizer.param_groups:
         group["lr"] = rates[group["name"]]
     return rates

@@ -109,7 +109,7 @@ class Trainer:
             raise UserError("trainer.max_seconds needs one process: the clocks of several do not agree")
 
     @property
-    def where(self) -> float:
+    def done_share(self) -> float:
         """The share of the run that is done, by steps, or by the clock if that is further; schedules follow it."""
         trainer, position = self.settings.trainer, self.position
         by_steps = position.step / trainer.max_steps
@@ -119,7 +119,7 @@ class Trainer:
     @property
     def mask_step(self) -> int:
         """The step that the mask's schedule reads: the optimizer's own, unless the clock is ahead of it."""
-        return max(self.position.step, int(self.where * self.settings.trainer.max_steps))
+        return max(self.position.step, int(self.done_share * self.settings.trainer.max_steps))
 
     @property
     def model(self) -> PAGE4D:
@@ -134,10 +134,7 @@ class Trainer:
         self._resume()
         trainer, main = self.settings.trainer, self.accelerator.is_main_process
         if main:
-            trackers = open_trackers(self.accelerator, self.config)
-            self.record = Record(self.folder, self.position.iteration, trainer.tensorboard, trackers)
-            self.resumed = resumptions(self.folder, self.position.step, self.config)
-            write_run_file(self.folder, self.describe())
+            self._open_record()
         began, before = time.monotonic(), self.position.seconds
         share = BatchShare(self.accelerator.process_index, self.accelerator.num_processes, trainer.accumulate)
         first = first_fresh(self.position.iteration, trainer.reuse)
@@ -148,7 +145,7 @@ class Trainer:
         self.module.train()
         try:
             with naming_killed_workers(), catch_sigterm(self.stop), closing(made), closing(delivery):
-                while self.where < 1 and not self.terminated:
+                while self.done_share < 1 and not self.terminated:
                     values = self._iteration_or_explain(batches)
                     self.position.seconds = before + time.monotonic() - began
                     if values is not None:
@@ -163,6 +160,12 @@ class Trainer:
             if self.record is not None:
                 self.record.close()
         return self._finish()
+
+    def _open_record(self) -> None:
+        trackers = open_trackers(self.accelerator, self.config)
+        self.record = Record(self.folder, self.position.iteration, self.settings.trainer.tensorboard, trackers)
+        self.resumed = resumptions(self.folder, self.position.step, self.config)
+        write_run_file(self.folder, self.describe())
 
     def stop(self) -> None:
         """End the run after the current step."""
@@ -222,7 +225,7 @@ class Trainer:
         Note:  returns what to log, or None if gradients were not finite and the step was left out everywhere.
         """
         trainer, position = self.settings.trainer, self.position
-        rates = set_rates(self.optimizer, self.schedules, self.where)
+        rates = set_rates(self.optimizer, self.schedules, self.done_share)
         self.trainee.model.aggregator.mask_step = self.mask_step
         self.optimizer.zero_grad(set_to_none=True)
         sums = TermSums(self.terms, trainer.accumulate)
@@ -247,9 +250,9 @@ class Trainer:
         self.batch_names = delivery.names
         batch = delivery.to(self.accelerator.device)
         self.batch_shape = batch.describe()
-        self.aid_weight.fill_(ramp(self.where, self.settings.aid.weight))
+        self.aid_weight.fill_(ramp(self.done_share, self.settings.aid.weight))
         dense = dense_frames(number, self.settings.trainer.dense_every, batch.images.shape[1])
-        shown = self._due(self.settings.trainer.image_every, self.position.step + 1)
+        shown = _is_due(self.settings.trainer.image_every, self.position.step + 1)
         if self.graphs is not None and not shown and self.trainee.model.aggregator.alpha in (0.0, 1.0):
             key = (dense.start, dense.stop, dense.step, self.trainee.model.aggregator.alpha)
             terms = self.graphs(key, batch, lambda fixed: self._forward_backward(fixed, dense)[0])
@@ -299,20 +302,17 @@ class Trainer:
 
     def _after_step(self, values: dict[str, float], bar: Any) -> None:
         trainer, position = self.settings.trainer, self.position
-        step, last = position.step, self.where >= 1
+        step, last = position.step, self.done_share >= 1
         bar.update()
         bar.set_postfix(loss=f"{values['objective']:.4f}", GB=f"{memory_gb():.1f}", refresh=False)
-        if self.record is not None and (self._due(trainer.log_every, step) or last):
+        if self.record is not None and (_is_due(trainer.log_every, step) or last):
             self.record.scalars("train", step, position.iteration, values)
         if self.record is not None and self.panel is not None:
             self.record.picture("train", step, self.panel)
             self.panel = None
-        better = (self._due(trainer.validate_every, step) or last) and self._validate()
-        if self._due(trainer.save_every, step) or last or better:
+        better = (_is_due(trainer.validate_every, step) or last) and self._validate()
+        if _is_due(trainer.save_every, step) or last or better:
             self._save(best=better)
-
-    def _due(self, every: int, step: int) -> bool:
-        return every > 0 and step % every == 0
 
     def _validate(self) -> bool:
         """Log all validation sets; returns whether this is the best network so far."""
@@ -374,3 +374,7 @@ class Trainer:
             write_run_file(self.folder, self.describe() | {"ended": ending})
         self.accelerator.wait_for_everyone()
         return Outcome(position.step, EXIT_TERMINATED if self.terminated else 0, position.best_metric)
+
+
+def _is_due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0

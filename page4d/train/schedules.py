@@ -1,4 +1,4 @@
-"""Learning-rate schedules over `where`, the share of the run that is done."""
+"""Learning-rate schedules over `done_share`, the share of the run that is done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from page4d.schema import UserError
 from page4d.settings import check_values
 
-# Boundaries belong to the next piece within this tolerance, so that rounding in `where` cannot decide.
+# Boundaries belong to the next piece within this tolerance, so that rounding in `done_share` cannot decide.
 BOUNDARY = 1e-6
 
 
@@ -52,15 +52,15 @@ class Schedule:
         if abs(total - 1) > 1e-6:
             raise UserError(f"the lengths of a schedule's pieces sum to {total:g}, expected 1")
 
-    def __call__(self, where: float) -> float:
-        """The value at `where` in [0, 1]."""
+    def __call__(self, done_share: float) -> float:
+        """The value at `done_share` in [0, 1]."""
         start = 0.0
         for piece in self.pieces[:-1]:
-            if where + BOUNDARY <= start + piece.length:
-                return piece.value((where - start) / piece.length)
+            if done_share + BOUNDARY <= start + piece.length:
+                return piece.value((done_share - start) / piece.length)
             start += piece.length
         last = self.pieces[-1]
-        return last.value((where - start) / last.length if last.length > 0 else 1.0)
+        return last.value((done_share - start) / last.length if last.length > 0 else 1.0)
 
 
 def warmup_cosine(peak: float, floor: float, warmup: float) -> Schedule:

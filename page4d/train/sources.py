@@ -83,11 +83,11 @@ class Curriculum:
         for name in ("camera_speed", "moving_share", "body_speed", "frame_stride"):
             points = getattr(self, name)
             if points:
-                changes[name] = _scaled(getattr(config, name), ramp(iteration, points))
+                changes[name] = _scale(getattr(config, name), ramp(iteration, points))
         return replace(config, **changes)
 
 
-def _scaled(value: float | tuple[float, float], factor: float) -> float | tuple[float, float]:
+def _scale(value: float | tuple[float, float], factor: float) -> float | tuple[float, float]:
     return value * factor if isinstance(value, (int, float)) else (value[0] * factor, value[1] * factor)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from page4d.io.weight_files import WeightsFile, builtin_file, find_weights
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.heads import HEADS, prefix, switch
-from page4d.model.stored import read_weights
+from page4d.model.stored_weights import read_weights
 from page4d.model.weights import check_names_and_shapes
 from page4d.schema import UserError
 from page4d.settings import near

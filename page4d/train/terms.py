@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 
-class Agreed(NamedTuple):
+class IterationMeans(NamedTuple):
     """Mean terms and gradient norms, whether all is finite on all processes, and whether one was asked to stop."""
 
     means: dict[str, float]
@@ -42,7 +42,7 @@ class TermSums:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
         self.counts.update(terms.keys())
 
-    def agree(self, accelerator: Accelerator, norms: Mapping[str, Tensor], stopping: bool) -> Agreed:
+    def agree(self, accelerator: Accelerator, norms: Mapping[str, Tensor], stopping: bool) -> IterationMeans:
         """Means over all batches of all processes that had a term; norms are means over processes.
 
         Note:    with one process this is the step's one wait for the device; a SIGTERM travels with it to all.
@@ -57,7 +57,7 @@ class TermSums:
         broken, stop, *totals = vector.double().tolist()
         shares = [*self._shares(accelerator), *(accelerator.num_processes for _ in norms)]
         rows = zip((*self.names, *norms), totals, shares, strict=True)
-        return Agreed({name: total / share for name, total, share in rows if share > 0}, broken == 0, stop > 0)
+        return IterationMeans({name: total / share for name, total, share in rows if share > 0}, broken == 0, stop > 0)
 
     def _shares(self, accelerator: Accelerator) -> list[float]:
         """What to divide sums over processes by: for a term that all batches had, the number of processes."""

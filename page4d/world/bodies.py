@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Path:
+class BodyPath:
     """A body's root: place + velocity t + sway sin(sway_rate t + sway_phase), turned by R(y, yaw t) R(axis, a) start.
 
     Note:    a = spin t + roll sin(roll_rate t + roll_phase): a ball that runs on has spin, one that runs to and fro
@@ -105,7 +105,7 @@ class Body:
     radius: float
     moving: bool = False
     rate: float = 0.0
-    path: Path = field(default_factory=lambda: Path(ZERO))
+    path: BodyPath = field(default_factory=lambda: BodyPath(ZERO))
     name: str = "body"
     gait: Gait = "stand"
     rise: float = 0.0

@@ -11,6 +11,13 @@ from page4d.world.config import WorldConfig, as_range
 from page4d.world.draw import Array, Draw, rotation_about, turn
 
 STEP_M = 0.75
+# Of a walker's camera: what its hand shakes (radians, and metres) and how it bobs (metres), for each m/s of walking.
+SHAKE, BOB = 0.006, 0.02
+ROLL = 0.06  # radians that a camera may be held aslant
+# How steeply a camera may look at its target: metres up or down for each metre ahead.
+STEEPEST_UP, STEEPEST_DOWN = 0.12, 0.4
+# Where its target may lie, as shares of the room's size from its middle: aside, down, ahead.
+AIM_LOW, AIM_HIGH = (-0.3, -0.1, 0.1), (0.3, 0.45, 0.5)
 UP = np.array([0.0, -1.0, 0.0])
 FORWARD = np.array([0.0, 0.0, 1.0])
 
@@ -54,7 +61,7 @@ def _shake(draw: Draw, times: Array, size: float) -> Array:
     return total
 
 
-def _paced(draw: Draw, config: WorldConfig, times: Array) -> Array:
+def _pace(draw: Draw, config: WorldConfig, times: Array) -> Array:
     """Times of a camera whose clock runs between 1 - stops and 1 + stops: it hurries, dawdles and stands still."""
     rate, phase = draw.uniform(2.0, 5.0), draw.uniform(0, 2 * math.pi)
     depth = draw.within(config.camera_stops) / rate
@@ -80,7 +87,7 @@ def _way(draw: Draw, config: WorldConfig, speed: float, times: Array, low: Array
     spread = reach @ np.abs(axes)
     half = (high - low) / 2
     fit = float(np.min(np.minimum(1.0, 0.95 * half / np.maximum(spread, 1e-9))))
-    swing = fit * reach * np.sin(rates * _paced(draw, config, times)[:, None] + phases)
+    swing = fit * reach * np.sin(rates * _pace(draw, config, times)[:, None] + phases)
     room = half - fit * spread
     wish = np.array([draw.uniform(-0.7, 0.7), draw.uniform(-0.6, 0.6), draw.uniform(-0.9, -0.2)])
     return np.asarray((low + high) / 2 + np.clip(wish * half, -room, room) + swing @ axes)
@@ -106,21 +113,21 @@ def camera_path(draw: Draw, config: WorldConfig, low: Array, high: Array) -> Cam
     # The middle of the clip is asked for too, so that what the camera looks at does not hang on the frames.
     way = _way(draw, config, speed, np.append(times, 0.0), low, high)
     positions, start = way[:-1], way[-1]
-    aim = np.array([draw.uniform(-0.3, 0.3), draw.uniform(-0.1, 0.45), draw.uniform(0.1, 0.5)])
+    aim = np.array([draw.uniform(least, most) for least, most in zip(AIM_LOW, AIM_HIGH, strict=True)])
     target = (low + high) / 2 + (high - low) * aim
     # Half of the cameras keep an eye on their target, more or less; the others look the same way throughout.
     fixate = draw.uniform(0, 1) if draw.chance(0.5) else 0.0
     toward = target - start
     level = math.hypot(toward[0], toward[2])
     # A camera that stands close to its target would else look at nothing but the floor or the ceiling.
-    toward[1] = min(max(toward[1], -0.12 * level), 0.4 * level)
+    toward[1] = min(max(toward[1], -STEEPEST_UP * level), STEEPEST_DOWN * level)
     forward = toward + fixate * (start - positions)
     # A hand shakes in proportion to how fast its owner walks.
-    sway = _gaze(draw, speed, times) + _shake(draw, times, 0.006 * speed)
+    sway = _gaze(draw, speed, times) + _shake(draw, times, SHAKE * speed)
     step_rate = 2 * math.pi * max(speed, 0.3) / STEP_M
-    bob = 0.02 * speed * np.sin(step_rate * times + draw.uniform(0, 2 * math.pi))
-    positions = positions + UP * bob[:, None] + _shake(draw, times, 0.006 * speed)
-    roll = draw.uniform(-0.06, 0.06) if as_range(config.camera_speed)[1] > 0 else 0.0
+    bob = BOB * speed * np.sin(step_rate * times + draw.uniform(0, 2 * math.pi))
+    positions = positions + UP * bob[:, None] + _shake(draw, times, SHAKE * speed)
+    roll = draw.uniform(-ROLL, ROLL) if as_range(config.camera_speed)[1] > 0 else 0.0
     angle = np.linalg.norm(sway, axis=-1)
     axis = sway / np.maximum(angle, 1e-12)[:, None]
     axis[angle < 1e-12] = (0.0, 1.0, 0.0)

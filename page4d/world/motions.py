@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from page4d.world.bodies import TAU, ZERO, Body, Path, Y
+from page4d.world.bodies import TAU, ZERO, Body, BodyPath, Y
 from page4d.world.draw import Array, Draw, turn
 
 Triple = tuple[float, float, float]
@@ -80,7 +80,7 @@ def _bobbing(fields: dict[str, Any], bob: Triple) -> None:
         fields[name][1] = value
 
 
-def _rolling(fields: dict[str, Any], body: Body, motion: Motion) -> Path:
+def _rolling(fields: dict[str, Any], body: Body, motion: Motion) -> BodyPath:
     """The path of a body that rolls on the ground without slipping.
 
     Note:    its contact point stands still: the turn about `ahead x down` is the way travelled over the radius.
@@ -95,8 +95,8 @@ def _rolling(fields: dict[str, Any], body: Body, motion: Motion) -> Path:
     # The angle is the way over the radius, whatever the way.
     if motion.shape == "shuttle":
         fields |= {"roll": motion.reach / body.rise, "roll_rate": motion.rate, "roll_phase": motion.phase}
-        return Path(**fields, axis=axis, start=start)
-    return Path(**fields, axis=axis, start=start, spin=motion.speed / body.rise)
+        return BodyPath(**fields, axis=axis, start=start)
+    return BodyPath(**fields, axis=axis, start=start, spin=motion.speed / body.rise)
 
 
 def _axle(sine: float, cosine: float) -> Array:
@@ -104,7 +104,7 @@ def _axle(sine: float, cosine: float) -> Array:
     return np.array(((sine, -cosine, 0.0), (0.0, 0.0, -1.0), (cosine, sine, 0.0)))
 
 
-def travel(draw: Draw, body: Body, motion: Motion, spot: Array, free: bool = True) -> Path:
+def travel(draw: Draw, body: Body, motion: Motion, spot: Array, free: bool = True) -> BodyPath:
     """The path of a body that is at `spot` (its foot, or itself if it hangs) at time 0 and follows a motion.
 
     Note:    with `free`, what has no heading turns as it likes; else all that follow one motion turn alike.
@@ -121,25 +121,25 @@ def travel(draw: Draw, body: Body, motion: Motion, spot: Array, free: bool = Tru
         fields["yaw"] = fields.get("yaw", 0.0) * draw.choice((0.0, 1.0))
     if body.bob[0]:
         _bobbing(fields, body.bob)
-    return Path(**fields, start=turn(Y, facing))
+    return BodyPath(**fields, start=turn(Y, facing))
 
 
-def _hanging(draw: Draw, body: Body, motion: Motion, fields: dict[str, Any], free: bool) -> Path:
+def _hanging(draw: Draw, body: Body, motion: Motion, fields: dict[str, Any], free: bool) -> BodyPath:
     start = body.path.start
     if not free:
-        return Path(**fields, start=start)
+        return BodyPath(**fields, start=start)
     # In the air nothing says how a body should turn: any axis, any rate.
     fields["yaw"] = 0.0
     if motion.shape == "line" and draw.chance(0.5):
         _bobbing(fields, (draw.uniform(0.05, 0.2), draw.uniform(1, 4), 0.0))
-    return Path(**fields, start=start, axis=draw.direction(), spin=draw.sign() * draw.uniform(0.5, 3.0))
+    return BodyPath(**fields, start=start, axis=draw.direction(), spin=draw.sign() * draw.uniform(0.5, 3.0))
 
 
-def rest(draw: Draw, body: Body, foot: Array, facing: float) -> Path:
+def rest(draw: Draw, body: Body, foot: Array, facing: float) -> BodyPath:
     """The path of a body that stands with its foot at a place, turned by `facing` about the vertical."""
     place = np.array((foot[0], foot[1] - body.rise, foot[2]))
     if body.name == "ball":
-        return Path(place, start=draw.rotation())
+        return BodyPath(place, start=draw.rotation())
     if body.gait == "roll":
-        return Path(place, start=_axle(math.sin(facing), math.cos(facing)))
-    return Path(place, start=turn(Y, facing))
+        return BodyPath(place, start=_axle(math.sin(facing), math.cos(facing)))
+    return BodyPath(place, start=turn(Y, facing))

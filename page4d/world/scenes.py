@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from page4d.world.bodies import Body, Part, Path, place_parts
+from page4d.world.bodies import Body, BodyPath, Part, place_parts
 from page4d.world.cameras import Camera, camera_path
 from page4d.world.casting import cast
 from page4d.world.config import WorldConfig
@@ -22,6 +22,9 @@ from page4d.world.solids import KINDS, PLANE
 from page4d.world.textures import Paint
 
 SUN_M = 60.0
+# Where a camera may be, in metres (y is down, the floor 0): the box outdoors; indoors how far from walls, how high.
+OUTDOORS_LOW, OUTDOORS_HIGH = (-3.0, -2.4, -4.0), (3.0, -0.9, 8.0)
+WALL_MARGIN_M, LOWEST_CAMERA_M = 0.5, 0.8
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ _BACK = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
 def _plane(turn: Array, point: tuple[float, float, float], material: str) -> Body:
-    return Body((Part(PLANE, np.ones(3), material=material),), 0.0, path=Path(np.array(point), start=turn))
+    return Body((Part(PLANE, np.ones(3), material=material),), 0.0, path=BodyPath(np.array(point), start=turn))
 
 
 def _surroundings(draw: Draw, config: WorldConfig) -> tuple[list[Body], Stage]:
@@ -114,10 +117,9 @@ def stage_of(seed: int, config: WorldConfig) -> Stage:
 
 def _camera(draw: Draw, config: WorldConfig, stage: Stage) -> Camera:
     if stage.outdoor:
-        return camera_path(draw, config, np.array([-3.0, -2.4, -4.0]), np.array([3.0, -0.9, 8.0]))
-    margin = np.array([0.5, 0.5, 0.5])
-    low, high = stage.low + margin, stage.high - margin
-    return camera_path(draw, config, low, np.array([high[0], min(high[1], -0.8), high[2]]))
+        return camera_path(draw, config, np.array(OUTDOORS_LOW), np.array(OUTDOORS_HIGH))
+    low, high = stage.low + WALL_MARGIN_M, stage.high - WALL_MARGIN_M
+    return camera_path(draw, config, low, np.array([high[0], min(high[1], -LOWEST_CAMERA_M), high[2]]))
 
 
 def _light(draw: Draw, config: WorldConfig, stage: Stage) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from page4d.world.bodies import TAU, ZERO, Body, Joint, Part, Path, Y, Z
+from page4d.world.bodies import TAU, ZERO, Body, BodyPath, Joint, Part, Y, Z
 from page4d.world.draw import Draw, turn
 from page4d.world.solids import BOX, CAPSULE, CYLINDER, ELLIPSOID
 
@@ -53,7 +53,7 @@ def ball(draw: Draw, small: bool = False) -> Body:
     return Body(
         (part,),
         radius,
-        path=Path(ZERO, start=draw.rotation()),
+        path=BodyPath(ZERO, start=draw.rotation()),
         name="ball",
         gait="roll",
         rise=radius,
@@ -195,7 +195,7 @@ def _loose(draw: Draw, radius: float) -> Part:
 
 def floater(draw: Draw, radius: float) -> Body:
     """A solid of no kind and any size that hangs in the air: one picture cannot tell how far away it is."""
-    path = Path(ZERO, start=draw.rotation())
+    path = BodyPath(ZERO, start=draw.rotation())
     side = 0.75 * radius
     return Body(
         (_loose(draw, radius),),

@@ -9,14 +9,23 @@ from __future__ import annotations
 from page4d.model.config import PAGE4DConfig
 from page4d.model.heads.camera import CameraHead
 from page4d.model.heads.dpt import DepthHead, PointHead
-from page4d.model.heads.head import Head, Seen
+from page4d.model.heads.head import Head, HeadInputs
 from page4d.model.heads.track import TrackHead
 
 # The order is that in which a seeded network draws its weights.
 HEADS: dict[str, type[Head]] = {"camera": CameraHead, "point": PointHead, "depth": DepthHead, "track": TrackHead}
 
 __all__ = [
-    "HEADS", "CameraHead", "DepthHead", "Head", "PointHead", "Seen", "TrackHead", "heads_of", "pairs_read", "prefix",
+    "HEADS",
+    "CameraHead",
+    "DepthHead",
+    "Head",
+    "HeadInputs",
+    "PointHead",
+    "TrackHead",
+    "heads_of",
+    "pairs_read",
+    "prefix",
     "switch",
 ]  # fmt: skip
 

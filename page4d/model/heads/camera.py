@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from page4d.geometry import pose_encoding_to_extri_intri
 from page4d.model.config import PAGE4DConfig
-from page4d.model.heads.head import Head, Seen
+from page4d.model.heads.head import Head, HeadInputs
 from page4d.model.layers import Block, Mlp
 
 POSE_WIDTH = 9
@@ -67,7 +67,7 @@ class CameraHead(Head):
         """The last pair alone."""
         return (config.depth - 1,)
 
-    def outputs(self, seen: Seen) -> dict[str, Any]:
+    def outputs(self, seen: HeadInputs) -> dict[str, Any]:
         """Every iteration, and the last as the prediction."""
         poses = self(seen.tokens)
         return {"pose_enc_list": poses, "pose_enc": poses[-1]}

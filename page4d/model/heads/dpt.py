@@ -5,6 +5,7 @@ Source:  Ranftl et al. (2021) for the architecture; the names are those of the r
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from page4d.model.config import PAGE4DConfig
-from page4d.model.heads.head import TRAINING_CHUNK, Head, Seen
+from page4d.model.heads.head import TRAINING_CHUNK, Head, HeadInputs
 
 POSITION_FACTOR = 0.1
 UV_BASE = 100.0
@@ -216,21 +217,31 @@ class DPTTrunk(nn.Module):
         return self.scratch.output_conv2(fused)  # type: ignore[no-any-return]
 
 
-class DepthHead(DPTTrunk, Head):
-    """Depth (B, S, H, W, 1) and confidence (B, S, H, W)."""
-
-    channels: ClassVar[int] = 2
+class DenseHead(DPTTrunk, Head):
+    """A head of dense maps: what it is per pixel, and its confidence."""
 
     def __init__(self, config: PAGE4DConfig) -> None:
         super().__init__(config, config.dpt_features, self.channels)
+
+    @staticmethod
+    @abstractmethod
+    def activate(maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Raw maps (B, S, channels, H, W) -> values, channels last, and confidence (B, S, H, W)."""
 
     def forward(
         self, aggregated_tokens: Sequence[Tensor | None], images: Tensor, patch_start_idx: int,
         frames_chunk_size: int | None = TRAINING_CHUNK,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        return activate_depth(self.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size))
+        return self.activate(self.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size))
 
-    def outputs(self, seen: Seen) -> dict[str, Any]:
+
+class DepthHead(DenseHead):
+    """Depth (B, S, H, W, 1) and confidence (B, S, H, W)."""
+
+    channels: ClassVar[int] = 2
+    activate = staticmethod(activate_depth)
+
+    def outputs(self, seen: HeadInputs) -> dict[str, Any]:
         """Depth along z of the frame's own camera."""
         depth, confidence = self(seen.dense_tokens, seen.dense_images, seen.patch_start, seen.chunk)
         return {"depth": depth, "depth_conf": confidence}
@@ -241,21 +252,13 @@ class DepthHead(DPTTrunk, Head):
         return {"depth": outputs["depth"][..., 0], "depth_conf": outputs["depth_conf"]}
 
 
-class PointHead(DPTTrunk, Head):
+class PointHead(DenseHead):
     """World points (B, S, H, W, 3) in the first camera's frame and confidence (B, S, H, W)."""
 
     channels: ClassVar[int] = 4
+    activate = staticmethod(activate_points)
 
-    def __init__(self, config: PAGE4DConfig) -> None:
-        super().__init__(config, config.dpt_features, self.channels)
-
-    def forward(
-        self, aggregated_tokens: Sequence[Tensor | None], images: Tensor, patch_start_idx: int,
-        frames_chunk_size: int | None = TRAINING_CHUNK,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        return activate_points(self.raw_maps(aggregated_tokens, images, patch_start_idx, frames_chunk_size))
-
-    def outputs(self, seen: Seen) -> dict[str, Any]:
+    def outputs(self, seen: HeadInputs) -> dict[str, Any]:
         """Points in the world, which is the first camera."""
         points, confidence = self(seen.dense_tokens, seen.dense_images, seen.patch_start, seen.chunk)
         return {"world_points": points, "world_points_conf": confidence}

@@ -18,7 +18,7 @@ INFERENCE_CHUNK = 2
 
 
 @dataclass(frozen=True)
-class Seen:
+class HeadInputs:
     """What a head may read.
 
     Shapes:  tokens (B, S, 5 + N, 2C) per kept pair, None elsewhere; images (B, S, 3, H, W); query_points (B, Q, 2).
@@ -61,7 +61,7 @@ class Head(nn.Module, ABC):
         """The block pairs whose tokens this head reads."""
 
     @abstractmethod
-    def outputs(self, seen: Seen) -> dict[str, Any]:
+    def outputs(self, seen: HeadInputs) -> dict[str, Any]:
         """The entries that this head adds to the network's dictionary."""
 
     @staticmethod

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from page4d.model.config import PAGE4DConfig
 from page4d.model.heads.dpt import FeatureExtractor, exact_dtype, sine_table
-from page4d.model.heads.head import INFERENCE_CHUNK, Head, Seen
+from page4d.model.heads.head import INFERENCE_CHUNK, Head, HeadInputs
 from page4d.model.layers import Mlp, drawn
 from page4d.schema import UserError
 
@@ -235,7 +235,7 @@ class TrackHead(Head):
         """Those of its feature maps."""
         return FeatureExtractor.pairs_read(config)
 
-    def outputs(self, seen: Seen) -> dict[str, Any]:
+    def outputs(self, seen: HeadInputs) -> dict[str, Any]:
         """Nothing where no points are asked for."""
         if seen.query_points is None:
             return {}
