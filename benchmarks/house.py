@@ -122,12 +122,13 @@ def blocks_of(source: str) -> list[tuple[str, ...]]:
 
 def names_of_two_things(root: Path) -> dict[str, list[str]]:
     """Public classes and functions that more than one module of the package defines, with those modules."""
-    where: dict[str, list[str]] = defaultdict(list)
+    # A dict for its order; one module may say a name several times, to give types to each kind of argument.
+    where: dict[str, dict[str, None]] = defaultdict(dict)
     for path in sorted((root / "page4d").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                where[node.name].append(str(path.relative_to(root).with_suffix("")).replace("/", "."))
-    return {name: found for name, found in where.items() if len(found) > 1 and name not in ONE_JOB}
+                where[node.name][str(path.relative_to(root).with_suffix("")).replace("/", ".")] = None
+    return {name: list(found) for name, found in where.items() if len(found) > 1 and name not in ONE_JOB}
 
 
 def chapter_imports(root: Path) -> tuple[int, int]:
