@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
-    from page4d.evaluate.sparsification import sparsification as sparsification
-    from page4d.evaluate.compared_frames import compared_frames as compared_frames
+    from page4d.evaluate.confidence_curves import sparsification as sparsification
+    from page4d.evaluate.depth_frames import compared_frames as compared_frames
     from page4d.evaluate.depth_scoring import depth_options as depth_options
     from page4d.evaluate.exact_scores import (
         ClipScores as ClipScores,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from page4d.evaluate.compared_frames import ComparedFrame, compared_frames
+from page4d.evaluate.depth_frames import ComparedFrame, compared_frames
 from page4d.evaluate.depth_metrics import (
     DEPTH_METRICS,
     DepthErrors,

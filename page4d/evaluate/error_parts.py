@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.evaluate.alignment import Fit
-from page4d.evaluate.compared_frames import ComparedFrame
+from page4d.evaluate.confidence_curves import sparsification
+from page4d.evaluate.depth_frames import ComparedFrame
 from page4d.evaluate.depth_metrics import DepthOptions, relative_errors, valid_pixels
-from page4d.evaluate.sparsification import sparsification
 
 PART_METRICS = ("abs_rel_still", "abs_rel_moving", "ause")
 MAX_PIXELS = 200_000  # of a sequence, drawn with a fixed seed: sorting ten million says no more

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from page4d.evaluate.sparsification import sparsification
+from page4d.evaluate.confidence_curves import sparsification
 
 
 def test_a_confidence_that_orders_the_errors_is_the_oracle() -> None:
