@@ -136,9 +136,11 @@ def _refuse_foreign(overrides: Sequence[str], config_name: str) -> None:
     whole, groups = _groups_of(config_name)
     for word in overrides:
         key, _, value = word.partition("=")
-        first = re.split("[./@]", key.lstrip("+~"))[0]
+        plain = key.lstrip("+~")
+        first = re.split("[./@]", plain)[0]
         if whole and first not in groups:
-            raise UserError(f"{first!r} is not a setting; near: {near(first, groups)}; all: {', '.join(groups)}")
+            meant = near(plain, [group + plain.removeprefix(first) for group in groups])
+            raise UserError(f"{first!r} is not a setting; near: {meant}; all: {', '.join(groups)}")
         chosen = value.strip("'\"")
         # What is no plain word is Hydra's to read.
         if key in groups and re.fullmatch(r"[\w.-]+", chosen):
