@@ -48,9 +48,10 @@ def test_scale_holds_over_a_thousand_frames(
 ) -> None:
     """Every window has its own scale, noise, and outliers five times too far; least squares end at 0.000 here."""
     rng = np.random.default_rng(0)
-    joiner, errors = Joiner(32), PlantedErrors(noise, outliers)
+    windows, errors = Windows(32, 4), PlantedErrors(noise, outliers)
+    joiner = Joiner(windows.frames)
     ends = []
-    for start in joiner.windows.starts(LONG):
+    for start in windows.starts(LONG):
         part = plant_errors(long_walk[start : start + 32], errors, rng)
         new = joiner.add(part, start)
         end = start + len(part)
