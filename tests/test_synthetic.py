@@ -334,7 +334,7 @@ def test_split_clips_and_the_dataset() -> None:
     [
         ({"frames": 0}, "frames=0"),
         ({"height": 7}, "at least 8"),
-        ({"environment": "sea"}, "room, outdoor or mixed"),
+        ({"environment": "sea"}, "'room', 'outdoor', 'mixed'"),
         ({"moving_share": 0.95}, "at most 0.8"),
         ({"camera_speed": (2.0, 1.0)}, "low <= high"),
         ({"fog": -0.1}, "low <= high"),

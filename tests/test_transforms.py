@@ -210,7 +210,7 @@ def test_stretching_without_centring_keeps_the_whole_image() -> None:
 
 
 def test_framing_refuses_other_words() -> None:
-    with pytest.raises(UserError, match="'crop' or 'stretch'"):
+    with pytest.raises(UserError, match="'crop', 'stretch'"):
         Framing(mode="squash")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="0 < low <= high"):
         Framing(zoom=(1.0, 0.5))
