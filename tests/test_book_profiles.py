@@ -85,6 +85,12 @@ def test_the_file_of_paths_is_checked(tmp_path: Path) -> None:
         read_paths(file)
     with pytest.raises(UserError, match="cannot read the paths"):
         read_paths(tmp_path / "gone.yaml")
+    file.write_text("sintel: /data/sintel\n", encoding="utf-16")  # as PowerShell writes it
+    assert read_paths(file) == {"sintel": "/data/sintel"}
+    for broken in (b"\xff\x00", b"a: [\n", b"a: !!python/object/apply:os.getcwd []\n"):
+        file.write_bytes(broken)
+        with pytest.raises(UserError, match=r"cannot read the paths in [^\n]*$"):
+            read_paths(file)
 
 
 def test_a_dry_run_does_no_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -165,3 +165,12 @@ def test_damaged_cache_is_noticed(tmp_path: Path) -> None:
     blob.write_bytes(b"damaged")
     with pytest.raises(UserError, match=f"the hub says {blob.name}; delete it"):
         describe_download("x", link)
+
+
+@pytest.mark.parametrize("name", ["a/b/c/../../d", "a/..", "a/b/x\n", "a/b/\udcff.pt", "a/" + "b" * 300])
+def test_names_that_no_hub_has_are_one_line(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert main(["download", name]) == 2
+    assert capsys.readouterr().err.startswith("page4d: error: ")

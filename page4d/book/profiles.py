@@ -93,9 +93,9 @@ def read_paths(file: Path | None) -> dict[str, str]:
     if file is None:
         return {}
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_bytes())  # YAML finds out the coding itself
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read the paths in {file}: {error}") from error
+        raise UserError(f"cannot read the paths in {file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise UserError(f"{file} holds {type(content).__name__}; expected lines like `sintel: /data/sintel`")
     return {str(name): str(Path(value).expanduser()) for name, value in content.items()}

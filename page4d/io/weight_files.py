@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from page4d.io.names import checked_relative
 from page4d.schema import UserError
 
 BUILTIN_FOLDER = Path(__file__).parent.parent / "model" / "builtin"
@@ -137,6 +138,7 @@ def parse_hub_name(name: str) -> list[HubFile]:
             f"{name}: no file or folder here, and not a known name; known are {', '.join(known_names())}, "
             "or give a .pt or .safetensors file, a training run's folder, or owner/name[/file] of the hub"
         )
+    checked_relative("/".join(parts), "the hub")
     repo, file = "/".join(parts[:2]), "/".join(parts[2:])
     return [HubFile(repo, file, kind)] if file else [HubFile(repo, each, kind) for each in HUB_FILES]
 
@@ -181,9 +183,11 @@ def fetch(wanted: HubFile, **hub_options: Any) -> Path:
         raise UserError(f"{where} is not in the cache {constants.HF_HUB_CACHE}, and {offline}") from error
     except EntryNotFoundError as error:
         raise NoSuchFileError(f"there is no {where}") from error
+    except UserError:
+        raise
     except HFValidationError as error:
         raise UserError(f"{wanted.repo} is not the name of a hub repository: {error}") from error
-    except (http_error, OSError) as error:
+    except (http_error, OSError, ValueError) as error:  # a ValueError: a name that no address can hold
         raise UserError(f"{where} could not be fetched: {error}") from error
 
 
