@@ -12,7 +12,7 @@
 
   // A narrow holder shows a scene from farther away: plotly fits it to the height, and its sides would be cut.
   function stepBack(layout, wide, tall) {
-    var back = Math.max(1, (0.8 * tall) / wide);
+    var back = Math.max(1, (0.9 * tall) / wide);
     Object.keys(layout).filter(function (key) { return key.indexOf("scene") === 0; }).forEach(function (key) {
       var camera = layout[key].camera;
       if (!camera || !camera.eye || back === 1) return;
