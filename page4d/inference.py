@@ -234,6 +234,7 @@ def model_provenance(model: PAGE4D, device: torch.device, products: torch.dtype 
         "device_name": torch.cuda.get_device_name(device) if cuda else device.type,
         "aggregator_dtype": _name_of(products),
         "convolutions": "tf32" if cuda else "float32",
+        "global_keys": "one of every 2 x 2 patches" if model.aggregator.fewer_keys else "all",
     }
     return network | program | machine
 

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from page4d.model.config import PAGE4DConfig
 from page4d.model.encoder import build_encoder
 from page4d.model.heads import pairs_read
-from page4d.model.layers import NUM_SPECIAL, Block, Rope, drawn, rope_2d
+from page4d.model.layers import NUM_SPECIAL, Block, Grid, Rope, drawn, rope_2d
 from page4d.model.mask import SpatialMaskHead, key_bias, mask_alpha
 from page4d.model.precision import products_in, working_dtype
 
@@ -41,7 +41,9 @@ class Aggregator(nn.Module):
 
     Shapes:  images (B, S, 3, H, W) in [0, 1] -> one (B, S, 5 + N, 2C) per pair: frame output beside global output.
     Note:    `mask_step` is the optimizer step that the mask's schedule reads; it stays 0 at inference. With
-             `gradient_checkpointing` every block is recomputed in the backward pass, frozen or not.
+             `gradient_checkpointing` every block is recomputed in the backward pass, frozen or not. With `fewer_keys`
+             global attention looks at one of every 2 x 2 patches of all frames but the first: an approximation, for
+             many frames (benchmarks/fewer_keys.py).
     """
 
     def __init__(self, config: PAGE4DConfig) -> None:
@@ -49,6 +51,7 @@ class Aggregator(nn.Module):
         self.config = config
         self.mask_step = 0
         self.gradient_checkpointing = False
+        self.fewer_keys = False
         width, heads = config.embed_dim, config.num_heads
         self.patch_embed = build_encoder(config)
         self.frame_blocks = nn.ModuleList(Block(width, heads, qk_norm=True) for _ in range(config.depth))
@@ -118,6 +121,7 @@ class Aggregator(nn.Module):
         rows, columns = height // self.config.patch_size, width // self.config.patch_size
         rope = rope_2d(rows, columns, self.config.embed_dim // self.config.num_heads, images).to(between)
         rope_all = rope.repeat(frames)
+        grid = (rows, columns) if self.fewer_keys else None
         alpha = self.alpha
         x = self.embed(images)
         kept: list[Tensor | None] = []
@@ -135,7 +139,7 @@ class Aggregator(nn.Module):
                 bias = key_bias(m if given_mask is None else given_mask.flatten(2), alpha)
             pair_bias = bias if pair in self.config.masked_pairs else None
             # All frames together: one sequence of S * P tokens.
-            x = self._block(self.global_blocks[pair], frame_out.flatten(1, 2), rope_all, pair_bias, frames)
+            x = self._block(self.global_blocks[pair], frame_out.flatten(1, 2), rope_all, pair_bias, frames, grid)
             x = x.unflatten(1, (frames, -1))
             wanted = keep is None or pair in keep
             kept.append(torch.cat((frame_out.to(between), x.to(between)), -1) if wanted else None)
@@ -144,11 +148,19 @@ class Aggregator(nn.Module):
         m_map = m.unflatten(-1, (rows, columns)) if m is not None else None
         return AggregatorOutput(kept, NUM_SPECIAL, m_map)
 
-    def _block(self, block: nn.Module, x: Tensor, rope: Rope, bias: Tensor | None = None, frames: int = 1) -> Tensor:
+    def _block(
+        self,
+        block: nn.Module,
+        x: Tensor,
+        rope: Rope,
+        bias: Tensor | None = None,
+        frames: int = 1,
+        grid: Grid | None = None,
+    ) -> Tensor:
         call: Callable[..., Tensor] = block
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(call, x, rope, bias, frames, use_reentrant=False)
-        return call(x, rope, bias, frames)
+            return checkpoint(call, x, rope, bias, frames, grid, use_reentrant=False)
+        return call(x, rope, bias, frames, grid)
 
     def forward(self, images: Tensor, keep: Collection[int] | None = None) -> tuple[list[Tensor | None], int]:
         """Pair outputs and the index where patches start, as VGGT's aggregator returns them.

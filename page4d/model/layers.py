@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Grid = tuple[int, int]  # rows and columns of the patches of a frame
 NUM_SPECIAL = 5  # camera token and four registers stand before the patches of every frame
 ROPE_BASE = 100.0
 
@@ -89,7 +90,7 @@ class Attention(nn.Module):
     """Self-attention through PyTorch's fused kernel, with optional q/k norm, RoPE and a bias on some rows.
 
     Note:    `bias` (B, keys) is added to the logits of the special tokens' rows only; with `bias_all_rows` every row
-             gains it.
+             gains it. With `grid`, the patch rows and columns of a frame, keys and values are `fewer`.
     """
 
     def __init__(self, width: int, heads: int, qk_norm: bool, bias_all_rows: bool = False) -> None:
@@ -111,8 +112,18 @@ class Attention(nn.Module):
         k = rotate(k, rope) if rope is not None else k
         return q, k, v
 
-    def forward(self, x: Tensor, rope: Rope | None = None, bias: Tensor | None = None, frames: int = 1) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rope | None = None,
+        bias: Tensor | None = None,
+        frames: int = 1,
+        grid: Grid | None = None,
+    ) -> Tensor:
         q, k, v = self.queries_keys_values(x, rope)
+        if grid is not None:
+            k, v = fewer(k, frames, grid), fewer(v, frames, grid)
+            bias = None if bias is None else fewer(bias[:, None, :, None], frames, grid)[:, 0, :, 0]
         if bias is not None:
             bias = bias[:, None, None].to(q.dtype)
         if bias is None or self.bias_all_rows:
@@ -120,6 +131,21 @@ class Attention(nn.Module):
         else:
             attended = special_rows_biased(q, k, v, bias, frames)
         return self.proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def fewer(values: Tensor, frames: int, grid: Grid) -> Tensor:
+    """Of keys or values of all frames, one of every 2 x 2 patches; special tokens and the first frame stay whole.
+
+    Shapes:  values (B, heads, frames * P, D), P = NUM_SPECIAL + the patches of the grid -> (B, heads, fewer, D).
+    Note:    neighbouring patches say nearly the same, and other frames see the place again. The first frame is the
+             world that all cameras are told in, so nothing of it is left out.
+    """
+    own = values.unflatten(2, (frames, -1))
+    first, others = own[:, :, 0], own[:, :, 1:]
+    patches = others[:, :, :, NUM_SPECIAL:].unflatten(3, grid)
+    looked_at = patches[:, :, :, ::2, ::2].flatten(3, 4)
+    kept = torch.cat((others[:, :, :, :NUM_SPECIAL], looked_at), 3)
+    return torch.cat((first, kept.flatten(2, 3)), 2)
 
 
 def special_rows_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, frames: int) -> Tensor:
@@ -154,6 +180,13 @@ class Block(nn.Module):
         self.mlp = Mlp(width, 4 * width)
         self.ls2 = LayerScale(width, scale_init)
 
-    def forward(self, x: Tensor, rope: Rope | None = None, bias: Tensor | None = None, frames: int = 1) -> Tensor:
-        x = x + self.ls1(self.attn(self.norm1(x), rope, bias, frames))
+    def forward(
+        self,
+        x: Tensor,
+        rope: Rope | None = None,
+        bias: Tensor | None = None,
+        frames: int = 1,
+        grid: Grid | None = None,
+    ) -> Tensor:
+        x = x + self.ls1(self.attn(self.norm1(x), rope, bias, frames, grid))
         return x + self.ls2(self.mlp(self.norm2(x)))  # type: ignore[no-any-return]

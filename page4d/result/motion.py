@@ -2,7 +2,9 @@
 
 A still point that frame i sees must, wherever frame j looks at it, be seen at its depth or be hidden behind something
 nearer. If frame j looks through the place where it should be, or if the picture there has moved differently than the
-camera explains, the point has moved. Both are asked of several other frames, near and far in time.
+camera explains, the point has moved. Both are asked of several other frames, near and far in time. Many pixels have no
+answer of their own (a body that moves over itself, a wall without texture), so what is alike in depth and colour
+answers together.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from page4d.geometry import compose, invert, pixel_grid, project, to_4x4, transform, unproject
+from page4d.result.guided import guided_means
 from page4d.schema import Prediction, UserError
 
 METHODS = ("geometric", "model")
 Flow = NDArray[np.float32]
 FLOW_PATCH = 8  # px, of OpenCV's medium search
 LEAST_SIDE = 16
+# Differences that say nothing, of log depth and of red, green and blue.
+NOISE = (0.1, 0.05, 0.05, 0.05)
 # Exact geometry finds most of what moves (chapter "Seeing it in 4-D"); a slow test holds this choice to be the better
 # one on predictions of the built-in masked network.
 DEFAULT_METHOD = "geometric"
@@ -34,24 +39,30 @@ DEFAULT_METHOD = "geometric"
 class MotionOptions:
     """Knobs of the geometric mask.
 
-    Units:   offsets in frames; depth_tolerance as share of depth; flow_tolerance as share of the image's diagonal;
-             threshold on the score, in which 1 is the tolerance itself; smallest_share is the share of the image below
-             which a connected region is taken for noise.
+    Units:   offsets in frames; depth_tolerance as share of depth; flow_tolerance and reach as share of the image's
+             diagonal; threshold and ceiling on the score, in which 1 is the tolerance itself; smallest_share is the
+             share of the image below which a connected region is taken for noise.
+    Note:    pixels within `reach` of each other that are alike in depth and colour answer together; 0 leaves each by
+             itself. No pixel says more than `ceiling`, or one wrong depth would speak for all around it.
     """
 
-    offsets: tuple[int, ...] = (1, 2, 4, 8)
+    offsets: tuple[int, ...] = (1, 2, 3, 5, 8)
     depth_tolerance: float = 0.05
     flow_tolerance: float = 0.03
     noise_factor: float = 3.0
     use_flow: bool = True
+    reach: float = 0.1
+    ceiling: float = 6.0
     threshold: float = 1.0
     smallest_share: float = 0.0005
 
     def __post_init__(self) -> None:
         if not self.offsets or min(self.offsets) < 1:
             raise UserError(f"offsets {self.offsets} must be whole numbers of frames, 1 or more")
-        if min(self.depth_tolerance, self.flow_tolerance, self.threshold) <= 0:
-            raise UserError("depth_tolerance, flow_tolerance and threshold must be positive")
+        if min(self.depth_tolerance, self.flow_tolerance, self.threshold, self.ceiling) <= 0:
+            raise UserError("depth_tolerance, flow_tolerance, threshold and ceiling must be positive")
+        if not 0 <= self.reach <= 1:
+            raise UserError(f"reach is {self.reach}, expected a share of the diagonal from 0 to 1")
 
 
 def moving_mask(
@@ -97,19 +108,45 @@ def geometric_score(prediction: Prediction, options: MotionOptions | None = None
         raise UserError("one frame alone says nothing about motion; give at least two")
     views = _views(prediction)
     flows = _NeighbourFlows(views)
-    diagonal = float(np.hypot(*prediction.size_hw))
-    score = torch.zeros(prediction.depth.shape, dtype=torch.float64)
+    scores = []
     for i in range(frames):
-        # Near neighbours in time show fast things, far ones slow things: the worst misfit of all counts.
-        for j in _others(i, frames, options.offsets):
-            pair = _Pair(views[i], views[j])
-            residual = pair.depth_residual(options)
-            # Optical flow is only reliable over one step, and catches what slides along a surface at equal depth.
-            if options.use_flow and abs(i - j) == 1:
-                sliding = pair.flow_residual(*flows.between(i, j))
-                residual = torch.maximum(residual, sliding / (options.flow_tolerance * diagonal))
-            score[i] = torch.maximum(score[i], residual)
-    return score.float().numpy()
+        score, compared = _misfit(i, views, flows, options)
+        scores.append(_together(score, compared, prediction, i, options) if options.reach else score)
+    return np.stack(scores).astype(np.float32)
+
+
+def _misfit(
+    i: int, views: list[_View], flows: _NeighbourFlows, options: MotionOptions
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """What each pixel of frame i says by itself, (H, W), and which pixels could be compared with any other frame."""
+    shape = views[i].depth.shape
+    score = torch.zeros(shape, dtype=torch.float64)
+    compared = torch.zeros(shape, dtype=torch.bool)
+    # Near neighbours in time show fast things, far ones slow things: the worst misfit of all counts.
+    for j in _others(i, len(views), options.offsets):
+        pair = _Pair(views[i], views[j])
+        residual = pair.depth_residual(options)
+        # Optical flow is only reliable over one step, and catches what slides along a surface at equal depth.
+        if options.use_flow and abs(i - j) == 1:
+            residual = torch.maximum(residual, pair.flow_residual(*flows.between(i, j), options))
+        score = torch.maximum(score, residual)
+        compared |= pair.known
+    return score.numpy(), compared.numpy()
+
+
+def _together(
+    score: NDArray[np.float64], compared: NDArray[np.bool_], prediction: Prediction, i: int, options: MotionOptions
+) -> NDArray[np.float64]:
+    """The score (H, W) of frame i, where pixels that are alike in depth and colour answer together."""
+    # A body stands out in depth, what lies on the ground beside it in colour.
+    depth = prediction.depth[i]
+    measured = depth > 0
+    # What has no depth is sky, or left out: it counts as the farthest.
+    farthest = depth.max(where=measured, initial=np.float32(1e-6))
+    distance = np.log(np.where(measured, depth, farthest))
+    guide = np.dstack((distance, prediction.images[i] / 255.0))
+    radius = round(options.reach * float(np.hypot(*score.shape)))
+    return guided_means(np.minimum(score, options.ceiling), compared, guide, radius, NOISE)
 
 
 def _others(i: int, frames: int, offsets: Sequence[int]) -> list[int]:
@@ -165,6 +202,8 @@ class _Pair:
         # Depth edges move by a pixel with the slightest error: the nearest depth around is what counts.
         nearest = torch.where(other.depth > 0, other.depth, torch.inf)
         self.nearest = -F.max_pool2d(-nearest[None], 3, 1, 1)[0]
+        seen = self.inside & (self.depth_j[self.at] > 0)
+        self.known = seen.reshape(self.shape)
 
     def _in_picture(self) -> Tensor:
         height, width = self.shape
@@ -179,29 +218,36 @@ class _Pair:
 
     def free_space(self) -> Tensor:
         """By how much (log depth) frame j looks past each point: 0 where it fits, is hidden or cannot be seen."""
-        seen = self.nearest[self.at]
-        known = self.inside & (self.depth_j[self.at] > 0) & torch.isfinite(seen)
+        known = self.known.flatten()
         # A ratio of depths does not depend on the unit; the logarithm makes it symmetric.
-        past = torch.log(torch.where(known, seen, 1)) - torch.log(torch.where(known, self.z, 1))
+        past = torch.log(torch.where(known, self.nearest[self.at], 1)) - torch.log(torch.where(known, self.z, 1))
         # Seen nearer than expected, the point may be hidden behind something: that is no sign of motion.
         return torch.where(known, past.clamp(min=0), 0).reshape(self.shape)
 
     def noise(self) -> float:
         """Typical disagreement (log depth) of the two maps; the median, because most of a picture stands still."""
-        seen = self.depth_j[self.at]
-        both = self.inside & (seen > 0)
-        gap = (torch.log(self.z[both]) - torch.log(seen[both])).abs()
+        both = self.known.flatten()
+        gap = (torch.log(self.z[both]) - torch.log(self.depth_j[self.at][both])).abs()
         return float(gap.median()) if len(gap) else 0.0
 
-    def flow_residual(self, flow: Tensor, reliable: Tensor) -> Tensor:
-        """Length in pixels of measured flow (H, W, 2) minus the flow of a still world; 0 where either is unknown."""
+    def flow_residual(self, flow: Tensor, reliable: Tensor, options: MotionOptions) -> Tensor:
+        """How badly the measured flow (H, W, 2) fits a still world, in units of the tolerance; 0 where unknown."""
+        length, known = self.sliding(flow, reliable)
+        diagonal = float(np.hypot(*self.shape))
+        # As with depth: where the cameras are wrong, flow disagrees everywhere.
+        noise = float(length[known].median()) if bool(known.any()) else 0.0
+        return length / max(options.flow_tolerance * diagonal, options.noise_factor * noise)
+
+    def sliding(self, flow: Tensor, reliable: Tensor) -> tuple[Tensor, Tensor]:
+        """Length (H, W) in pixels of measured flow minus the flow of a still world, 0 where either is unknown."""
         height, width = self.shape
         here = pixel_grid(height, width, like=self.pixels).reshape(-1, 2)
         still = self.pixels - here
         # What frame j cannot see has no flow; 5 % of depth is more than the surfaces' own slope within a pixel.
         hidden = self.z > 1.05 * self.nearest[self.at]
         length = (flow.reshape(-1, 2) - still).norm(dim=-1)
-        return torch.where(self.inside & ~hidden & reliable.flatten(), length, 0).reshape(self.shape)
+        known = self.inside & ~hidden & reliable.flatten()
+        return torch.where(known, length, 0).reshape(self.shape), known.reshape(self.shape)
 
 
 def measured_flow(first: NDArray[np.uint8], second: NDArray[np.uint8], finest_scale: int = 1) -> tuple[Tensor, Tensor]:
