@@ -227,6 +227,7 @@ def model_provenance(model: PAGE4D, device: torch.device, products: torch.dtype 
         "config": asdict(model.config),
         "config_sha256": config_sha256(model.config),
         "weights_sha256": weights_sha256(model),
+        "global_keys": "one of every 2 x 2 patches" if model.aggregator.fewer_keys else "all",
     }
     program = {"code_revision": code_revision(), "torch": torch.__version__}
     machine = {
@@ -234,7 +235,6 @@ def model_provenance(model: PAGE4D, device: torch.device, products: torch.dtype 
         "device_name": torch.cuda.get_device_name(device) if cuda else device.type,
         "aggregator_dtype": _name_of(products),
         "convolutions": "tf32" if cuda else "float32",
-        "global_keys": "one of every 2 x 2 patches" if model.aggregator.fewer_keys else "all",
     }
     return network | program | machine
 

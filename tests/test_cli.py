@@ -116,6 +116,15 @@ def test_predict_a_folder(weights: Path, images: Path, tmp_path: Path, capsys: p
     assert leftovers(out.parent) == []
 
 
+def test_fewer_keys_are_noted(weights: Path, images: Path, tmp_path: Path) -> None:
+    whole, fewer = tmp_path / "whole", tmp_path / "fewer"
+    assert predict(weights, whole, images) == 0
+    assert predict(weights, fewer, images, "--fewer-keys") == 0
+    found = [Prediction.load(out / "prediction.npz") for out in (whole, fewer)]
+    assert [one.meta["global_keys"] for one in found] == ["all", "one of every 2 x 2 patches"]
+    assert not np.array_equal(found[0].depth, found[1].depth)
+
+
 def test_predict_a_video(weights: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "v.mp4", frames=12, rate=4)
     assert predict(weights, tmp_path / "out", video, "--fps", 2, "--max-frames", 3, "--no-mask", "--window", 2,

@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a CPU is for processors with instructions for it)",
     )
     add("--compile", action="store_true", help="compile the network's blocks for this GPU first; for long clips")
+    add(
+        "--fewer-keys",
+        action="store_true",
+        help="long clips: global attention looks at one of four patches of all frames but the first; about twice as "
+        "fast at 64 frames, and not exact (chapter 'Speed and memory')",
+    )
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
     add("--overlap", type=whole(), help="with --window: frames that two windows share (default: 4)")
@@ -119,6 +125,7 @@ def load_network(args: argparse.Namespace) -> PAGE4D:
     model = PAGE4D.from_pretrained(args.weights, device=device, precision=precision, **options)
     if args.moving == "model" and model.aggregator.alpha == 0:
         raise UserError(f"{args.weights} runs without a mask, so --moving model has none to write; take geometric")
+    model.aggregator.fewer_keys = args.fewer_keys
     if args.compile:
         compile_blocks(model, device)
     return model

@@ -154,7 +154,7 @@ class Aggregator(nn.Module):
         x: Tensor,
         rope: Rope,
         bias: Tensor | None = None,
-        frames: int = 1,
+        frames: int | None = None,
         grid: Grid | None = None,
     ) -> Tensor:
         call: Callable[..., Tensor] = block

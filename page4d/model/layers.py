@@ -117,19 +117,24 @@ class Attention(nn.Module):
         x: Tensor,
         rope: Rope | None = None,
         bias: Tensor | None = None,
-        frames: int = 1,
+        frames: int | None = None,
         grid: Grid | None = None,
     ) -> Tensor:
         q, k, v = self.queries_keys_values(x, rope)
+        some_rows = bias is not None and not self.bias_all_rows
+        if frames is None:
+            if some_rows or grid is not None:
+                raise ValueError("which rows are special and which keys are fewer follows from the number of frames")
+            frames = 1
         if grid is not None:
             k, v = fewer(k, frames, grid), fewer(v, frames, grid)
             bias = None if bias is None else fewer(bias[:, None, :, None], frames, grid)[:, 0, :, 0]
         if bias is not None:
             bias = bias[:, None, None].to(q.dtype)
-        if bias is None or self.bias_all_rows:
-            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        else:
+        if bias is not None and some_rows:
             attended = special_rows_biased(q, k, v, bias, frames)
+        else:
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
@@ -185,7 +190,7 @@ class Block(nn.Module):
         x: Tensor,
         rope: Rope | None = None,
         bias: Tensor | None = None,
-        frames: int = 1,
+        frames: int | None = None,
         grid: Grid | None = None,
     ) -> Tensor:
         x = x + self.ls1(self.attn(self.norm1(x), rope, bias, frames, grid))

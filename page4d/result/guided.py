@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import cv2
@@ -33,8 +34,8 @@ def guided_means(
     value = mean(values)
     products = np.stack([mean(channel * values) for channel in channels], -1)
     shared = products - centre * value[..., None]
-    rows = [np.stack([mean(a * b) for b in channels], -1) for a in channels]
-    spread = np.stack(rows, -2) - centre[..., None] * centre[..., None, :]
+    squares = [mean(a * b) for a, b in itertools.product(channels, repeat=2)]
+    spread = np.stack(squares, -1).reshape(*centre.shape, -1) - centre[..., None] * centre[..., None, :]
     slope = np.linalg.solve(spread + np.diag(np.square(noise)), shared[..., None])[..., 0]
     offset = value - (slope * centre).sum(-1)
     slopes = np.stack([_mean(slope[..., c], radius) for c in range(len(channels))], -1)
