@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Some images switch bytecode off. Tests and chapters start hundreds of processes, and each would compile every module that
+# it imports anew: twice the time of the whole.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: test book slow coverage long lab constraints clean
 
 # Two workers at most: a worker holds about 1 GB, and torch runs on one thread in each.

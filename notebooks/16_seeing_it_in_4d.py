@@ -161,6 +161,15 @@ print(
 # at its place almost unchanged, but its picture slides; neighbouring frames are therefore also compared by how far pixels
 # went beyond what the camera explains. The larger of all misfits counts.
 #
+# Both tests leave many pixels without an answer of their own: the middle of a large body lands on the same body again, and
+# flow finds nothing to hold on a plain wall. So what is alike answers together. In every square around a pixel the misfits
+# $s$ are fitted by a linear function of log depth and colour $g$,
+#
+# $$ s \approx a^\top g + b, $$
+#
+# and the pixel's score is the mean of the fits of all squares that it lies in {cite}`he2010guided`. A fit can only change
+# where depth or colour do: answers spread over a body and stop at its outline.
+#
 # **The model's mask.** Networks with the dynamics-aware mask say for each patch how much the pose should look away
 # ([](04_inside_the_model_mask)). Its sign is read as moving or still. The paper trains it through the poses alone; the
 # small network's was also taught by true motion.
@@ -210,8 +219,15 @@ figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 # missing there is the method's fault, the rest is the network's.
 
 # %%
-from page4d.result import geometric_score, iou, model_score, moving_auc
+from page4d.result import (
+    MotionOptions,
+    geometric_score,
+    iou,
+    model_score,
+    moving_auc,
+)
 
+together, alone = MotionOptions(), MotionOptions(reach=0)
 found, share = [], 0.0
 for index in range(clips):
     clip = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
@@ -219,14 +235,20 @@ for index in range(clips):
     share += truth.mean() / clips
     ours = page4d.predict(model, clip.images)
     tried = {
-        "exact geometry": (prediction_from_clip(clip), "geometric", geometric_score),
-        "predicted geometry": (ours, "geometric", geometric_score),
-        "model's mask": (ours, "model", model_score),
+        "exact geometry": (prediction_from_clip(clip), "geometric", together),
+        "predicted geometry": (ours, "geometric", together),
+        "predicted, each pixel alone": (ours, "geometric", alone),
+        "model's mask": (ours, "model", together),
     }
-    for name, (source, method, score) in tried.items():
+    for name, (source, method, options) in tried.items():
         if method in methods:
-            overlap = iou(page4d.moving_mask(source, method), truth)
-            found.append((name, overlap, moving_auc(score(source), truth)))
+            overlap = iou(page4d.moving_mask(source, method, options), truth)
+            score = (
+                geometric_score(source, options)
+                if method == "geometric"
+                else model_score(source)
+            )
+            found.append((name, overlap, moving_auc(score, truth)))
 
 # %% tags=["hide-input"]
 from page4d.evaluate import interval_of_means

@@ -213,8 +213,8 @@ else:
 # %% [markdown]
 # ## What joins do to a walk
 #
-# Every window has a scale of its own. Exact geometry of a 1,000-frame walk was cut into windows, and each was given another
-# world, another scale, noise on depth, and pixels five times too far. Least squares divides by the variance of its noisy
+# Every window has a scale of its own. Exact geometry of a 1,000-frame walk in rounds through a room was cut into windows, and
+# each was given another world, another scale, noise on depth, and pixels five times too far. Least squares divides by the variance of its noisy
 # source, so that the scale shrinks at every join; the median of depth ratios and a reweighted rigid fit do not.
 #
 # The reason is old and worth seeing once. Two windows share frames, and in them every pixel has a point in both. Their
@@ -252,12 +252,144 @@ for level in ((0.02, 0.01), (0.1, 0.05)):
         )
 
 # %% [markdown]
+# ## Loops
+#
+# A robust join takes the bias away, not the chance: every join still errs a little, errors add up like the steps of someone
+# who does not know where he goes, and nothing later in the chain can tell. Unless the camera comes back. Two visits to one
+# place say directly how the ends of the chain lie to each other, and what the chain and the loop disagree about can be shared
+# out over all joins. That is a *pose graph*: windows are its nodes, joins and loops its edges, each a similarity with a
+# certainty of its own, and the corrected film is the placement that fits all edges best.
+#
+# The danger is a loop that is none. Two corners of one wallpaper look alike, and a wrong loop folds the film. So `--loops`
+# is slow to believe: small grey pictures propose one pair of frames for a window at most; frames around both are predicted
+# in one small *mixed* window; and only if that window's geometry takes what one visit saw to where the other sees the same,
+# in depth and in grey values, and both halves fit the film, is the loop an edge {cite}`deng2025vggtlong`.
+
+# %% mystnb={"figure": {"caption": "The same windows joined in three ways: the largest error along the longest walk, over all seeds.", "name": "tab-loops"}}
+walks = pd.DataFrame(
+    [row for row in joins if row["frames"] == longest],
+    columns=["depth_noise", "outliers", "join", "end_scale", "worst_place", "loops"],
+)
+walks["scale off by"] = (walks["end_scale"] - 1).abs()
+grouped = walks.groupby(["depth_noise", "outliers", "join"])
+columns = {
+    "scale off by": "max",
+    "worst_place": "max",
+    "loops": "min",
+}
+loop_table = grouped.agg(columns).rename(
+    columns={"worst_place": "camera off by, share of the way", "loops": "fewest loops"}
+)
+loop_table
+
+# %% tags=["remove-input"]
+words = "No walk was measured."
+if len(loop_table):
+    noise, outliers = max((row["depth_noise"], row["outliers"]) for row in joins)
+    place = loop_table["camera off by, share of the way"]
+    chain = place[noise, outliers, "robust"]
+    closed = place[noise, outliers, "robust with loops"]
+    verdict = (
+        f"loops leave {closed / chain:.0%} of the error of the chain"
+        if closed < chain
+        else "loops gain nothing over the chain"
+    )
+    words = f"At {noise:.0%} noise and {outliers:.0%} outliers {verdict}: {closed:.3%} of the way in place of {chain:.3%}."
+Markdown(words)
+
+# %% [markdown]
+# So much for joins alone. With a network the windows themselves bend, and joins are not what errs most. The small network on
+# such a walk, in one pass where that fits, in windows, and in windows with loops:
+
+# %% mystnb={"figure": {"caption": "The small network on a walk round a room: error of the cameras' places after the best similarity, and largest over smallest scale along the walk.", "name": "tab-network-loops"}}
+network = pd.DataFrame(
+    stored.get("joins", {}).get("network", []),
+    columns=[
+        "frames",
+        "way",
+        "place",
+        "scale_spread",
+        "loops",
+        "looked_at",
+        "cpu_s",
+    ],
+)
+network.set_index(["frames", "way"])
+
+# %% tags=["remove-input"]
+words = "The small network was not measured on a walk."
+if len(network):
+    errors = network[network["frames"] == network["frames"].max()].set_index("way")
+    pass_error, chain = errors["place"]["one pass"], errors["place"]["robust"]
+    last = errors.loc["robust with loops"]
+    words = (
+        f"Of {last['looked_at']} places looked at {last['loops']} were believed; the error is {last['place']:.1%} of the way with "
+        f"loops, {chain:.1%} without, {pass_error:.1%} in one pass."
+    )
+Markdown(words)
+
+# %% [markdown]
+# ## Fewer keys
+#
+# Most of a long pass is global attention: every token asks every other, and with $S$ frames of $P$ tokens that is $(SP)^2$
+# questions. But neighbouring patches say much the same, and other frames see the place again. With `--fewer-keys` all tokens
+# still ask, but of every frame except the first only one of every 2 x 2 patches answers, beside the special tokens: about a
+# quarter of the work. The first frame stays whole, because all cameras and points are told in its world. It is an
+# approximation of an idea that {cite:t}`shen2025fastvggt` carried further, and whether it pays is a measurement:
+
+# %% mystnb={"figure": {"caption": "Global attention with all keys, with one of every four, and with the mean of every four: the processor's time for a clip, and the errors of the small networks on the same clips of the dynamic test split.", "name": "tab-fewer-keys"}}
+fewer = pd.DataFrame(
+    stored.get("fewer_keys", {}).get("rows", []),
+    columns=[
+        "weights",
+        "frames",
+        "keys",
+        "cpu_s",
+        "abs_rel",
+        "rotation",
+        "direction",
+        "change",
+    ],
+)
+headings = {
+    "cpu_s": "CPU s a clip",
+    "abs_rel": "AbsRel",
+    "rotation": "rotation, degrees",
+    "direction": "direction, degrees",
+}
+asked = fewer.set_index(["weights", "frames", "keys"])
+asked[list(headings)].rename(columns=headings)
+
+# %% tags=["remove-input"]
+words = "Fewer keys were not measured."
+if len(fewer):
+    told = []
+    for (name, frames), rows in fewer.groupby(["weights", "frames"]):
+        by_keys = rows.set_index("keys")
+        every, one = by_keys.loc["all"], by_keys.loc["one of four"]
+        change, low, high = (value / every["abs_rel"] for value in one["change"])
+        faster = every["cpu_s"] / one["cpu_s"]
+        told.append(
+            f"- `{name}`, {frames} frames: {faster:.2f} times as fast; the depth error changes by {change:+.1%} "
+            f"(95 % interval {low:+.1%} to {high:+.1%})"
+        )
+    words = "\n".join(told)
+Markdown(words)
+
+# %% [markdown]
+# These are small networks on small pictures; on the released weights it has not been measured. So it is an option and never
+# the default, and a Prediction says in `meta["global_keys"]` which way it was made.
+
+# %% [markdown]
 # ## Recap
 #
 # - Time grows with the square of the frames of a pass, memory with their number.
 # - The memory of a pass is computed before it starts; dots on the card say how far the account is off.
 # - A film in windows has the peak of one window, whatever its length.
 # - A join by least squares shrinks the scale at every step; a median of ratios does not.
+# - Where the camera comes back, a loop says how far the chain has gone wrong, and all joins share it; a loop is believed only
+#   if depth and pictures both bear it out.
+# - Many frames say the same thing several times; whether fewer keys will do is measured, not assumed.
 #
 # ## Exercises
 #

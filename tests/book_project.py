@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from functools import cache
 from pathlib import Path
 
+from page4d.book.chapters import Chapter, find_chapters
+
 ROOT = Path(__file__).parent.parent
+
+
+@cache
+def shipped_chapters() -> list[Chapter]:
+    """The chapters of the book itself, read once for all test files."""
+    return find_chapters(ROOT)
+
 
 CHAPTER = """\
 # %% [markdown]

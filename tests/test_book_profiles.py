@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from book_project import CHAPTER, ROOT, write_project
+from book_project import CHAPTER, ROOT, shipped_chapters, write_project
 
 from page4d.book.chapters import ChapterError, Execution, find_chapters
 from page4d.book.profiles import Needs, Profile, missing, plan_text, read_paths, read_profile
@@ -15,7 +15,7 @@ from page4d.book.runs import LONG, RunPlan, execute_all, longest_first
 from page4d.cli import main
 from page4d.schema import UserError
 
-CHAPTERS = find_chapters(ROOT)
+CHAPTERS = shipped_chapters()
 
 
 def test_the_gpu_profile_fits_the_chapters() -> None:

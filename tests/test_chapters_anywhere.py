@@ -11,12 +11,10 @@ from typing import Any
 import jupytext
 import papermill
 import pytest
-from book_project import ROOT
-
-from page4d.book.chapters import find_chapters
+from book_project import ROOT, shipped_chapters
 
 CHECKOUT = re.compile(r"(?:\./)?(?:book|notebooks|conf|page4d|benchmarks|tests)/")
-CHAPTERS = [chapter.name for chapter in find_chapters(ROOT)]
+CHAPTERS = [chapter.name for chapter in shipped_chapters()]
 
 
 def texts_of(name: str, parameters: dict[str, Any], folder: Path, tmp_path: Path) -> list[str]:

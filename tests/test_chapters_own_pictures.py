@@ -9,13 +9,12 @@ from typing import Any
 import jupytext
 import papermill
 import pytest
-from book_project import ROOT
+from book_project import shipped_chapters
 from PIL import Image
 
-from page4d.book.chapters import find_chapters
 from page4d.world import split_clip
 
-TAKE_PICTURES = [chapter for chapter in find_chapters(ROOT) if "images" in chapter.parameters]
+TAKE_PICTURES = [chapter for chapter in shipped_chapters() if "images" in chapter.parameters]
 FEWER = {"clips": 2, "frames": 4}
 
 

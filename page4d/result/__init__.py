@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from page4d.result.motion import (
         DEFAULT_METHOD as DEFAULT_METHOD,
+        MotionOptions as MotionOptions,
         geometric_score as geometric_score,
         iou as iou,
         model_score as model_score,
