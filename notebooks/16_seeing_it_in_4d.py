@@ -228,6 +228,17 @@ from page4d.result import (
 )
 
 together, alone = MotionOptions(), MotionOptions(reach=0)
+
+
+def score_of(source, method, options):
+    return (
+        geometric_score(source, options)
+        if method == "geometric"
+        else model_score(source)
+    )
+
+
+# %%
 found, share = [], 0.0
 for index in range(clips):
     clip = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
@@ -243,11 +254,7 @@ for index in range(clips):
     for name, (source, method, options) in tried.items():
         if method in methods:
             overlap = iou(page4d.moving_mask(source, method, options), truth)
-            score = (
-                geometric_score(source, options)
-                if method == "geometric"
-                else model_score(source)
-            )
+            score = score_of(source, method, options)
             found.append((name, overlap, moving_auc(score, truth)))
 
 # %% tags=["hide-input"]

@@ -338,27 +338,14 @@ Markdown(words)
 # approximation of an idea that {cite:t}`shen2025fastvggt` carried further, and whether it pays is a measurement:
 
 # %% mystnb={"figure": {"caption": "Global attention with all keys, with one of every four, and with the mean of every four: the processor's time for a clip, and the errors of the small networks on the same clips of the dynamic test split.", "name": "tab-fewer-keys"}}
+scores = ["cpu_s", "abs_rel", "rotation", "direction"]
 fewer = pd.DataFrame(
     stored.get("fewer_keys", {}).get("rows", []),
-    columns=[
-        "weights",
-        "frames",
-        "keys",
-        "cpu_s",
-        "abs_rel",
-        "rotation",
-        "direction",
-        "change",
-    ],
+    columns=["weights", "frames", "keys", *scores, "change"],
 )
-headings = {
-    "cpu_s": "CPU s a clip",
-    "abs_rel": "AbsRel",
-    "rotation": "rotation, degrees",
-    "direction": "direction, degrees",
-}
-asked = fewer.set_index(["weights", "frames", "keys"])
-asked[list(headings)].rename(columns=headings)
+headings = ["CPU s a clip", "AbsRel", "rotation, degrees", "direction, degrees"]
+asked = fewer.set_index(["weights", "frames", "keys"])[scores]
+asked.set_axis(headings, axis="columns")
 
 # %% tags=["remove-input"]
 words = "Fewer keys were not measured."

@@ -35,7 +35,8 @@ def guided_means(
     products = np.stack([mean(channel * values) for channel in channels], -1)
     shared = products - centre * value[..., None]
     squares = [mean(a * b) for a, b in itertools.product(channels, repeat=2)]
-    spread = np.stack(squares, -1).reshape(*centre.shape, -1) - centre[..., None] * centre[..., None, :]
+    second = np.stack(squares, -1).reshape(*centre.shape, -1)
+    spread = second - centre[..., None] * centre[..., None, :]
     slope = np.linalg.solve(spread + np.diag(np.square(noise)), shared[..., None])[..., 0]
     offset = value - (slope * centre).sum(-1)
     slopes = np.stack([_mean(slope[..., c], radius) for c in range(len(channels))], -1)
