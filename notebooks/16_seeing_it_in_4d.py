@@ -201,11 +201,10 @@ for name, mask in {**known, **masks}.items():
 figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 
 # %% [markdown]
-# In {numref}`fig-moving-masks`, judge the *kind* of mistake before its size. Thin lines along outlines are depth edges
-# that were misplaced by a pixel, and do no harm in the viewer. A whole wall in white is a wrong camera: the background
-# seems to move because the camera's own motion was missed. Blocks with straight sides are patches of the model's
-# mask, which has one value per patch and cannot follow an outline. A body that is half white moves slowly, or along the
-# line of sight.
+# In {numref}`fig-moving-masks`, judge the *kind* of mistake before its size. A rim around a body, or a piece of background
+# beside it, answered together with the body because depth and colour are too much alike there. A whole wall in white is a
+# wrong camera: the background seems to move because the camera's own motion was missed. Blobs that ignore outlines are
+# the model's mask, which has one value per patch. A body that is half white moves slowly, or along the line of sight.
 #
 # ## How good are they?
 #

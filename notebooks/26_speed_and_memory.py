@@ -25,7 +25,7 @@
 # needs no more memory when it is longer, and what a join of windows does to the scale of a walk.
 #
 # **Needs**: seconds on any computer. Nothing is measured here: the page reads what `benchmarks/memory.py`,
-# `benchmarks/films.py` and `benchmarks/joins.py` stored, with the machine that it was measured on.
+# `benchmarks/films.py`, `benchmarks/joins.py` and `benchmarks/fewer_keys.py` stored, with the machine that it was measured on.
 #
 # **The small run** is the whole page.
 
@@ -280,7 +280,8 @@ columns = {
 loop_table = grouped.agg(columns).rename(
     columns={"worst_place": "camera off by, share of the way", "loops": "fewest loops"}
 )
-loop_table
+shares = ["scale off by", "camera off by, share of the way"]
+loop_table.assign(**{name: loop_table[name].map("{:.3%}".format) for name in shares})
 
 # %% tags=["remove-input"]
 words = "No walk was measured."
