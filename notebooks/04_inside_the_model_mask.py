@@ -359,7 +359,7 @@ Markdown(
 # only take attention away; in the released one it can also *draw* it, by a factor of up to $e^{32}$, and nothing in the loss
 # forbids a mask to mark what it likes instead of what it distrusts.
 #
-# | | paper (quoted) | released code and weights, and ours |
+# | what | paper (quoted) | released code and weights, and ours |
 # |---|---|---|
 # | bias | $-\alpha\,\sigma(-m/\tau)$, with learned $\alpha$ and $\tau$ | $64\,\alpha\,(\sigma(\cdot) - \tfrac12)$; 64 is constant, $\alpha$ is scheduled |
 # | can it attract? | no, for positive $\alpha$ the bias is never above 0 | yes, $m$ goes up to $+\tfrac12$ |

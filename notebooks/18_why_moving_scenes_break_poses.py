@@ -416,7 +416,7 @@ mask_diagram()
 # point at every time? Dynamic point maps {cite}`sucar2025dpm,sucar2026vdpm`, D4RT {cite}`zhang2026d4rt` and Any4D
 # {cite}`karhade2026any4d` predict the motion of points itself.
 #
-# | | from what to what | what moving things do to the camera |
+# | method | from what to what | what moving things do to the camera |
 # |---|---|---|
 # | structure from motion | matches to cameras and sparse points | can win the vote of RANSAC |
 # | DUSt3R, MASt3R | two pictures to point maps and matches | bend the fit |

@@ -163,7 +163,7 @@ product = (key[side * side // 2] @ key.T).view(side, side) / (2 * half)
 figure, axis = plt.subplots(figsize=(3.6, 3), layout="constrained")
 figure.colorbar(axis.imshow(product.cpu(), extent=(-10.5, 10.5, 10.5, -10.5)))
 _ = axis.set(xlabel="columns apart", ylabel="rows apart", title="q · k")
-axis.set(xticks=range(-10, 11, 5), yticks=range(-10, 11, 5))
+_ = axis.set(xticks=range(-10, 11, 5), yticks=range(-10, 11, 5))
 
 # %% [markdown]
 # ## Attention, and a block around it

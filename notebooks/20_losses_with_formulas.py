@@ -436,7 +436,7 @@ assert abs(sum(weighted.values()) - float(losses.objective)) < 1e-4
 # The codes are rows of the page of
 # [differences](../differences.md).
 #
-# | | public | ours |
+# | code | public | ours |
 # |---|---|---|
 # | T22 | a sequence teaches poses if its *first frame* has more than 100 valid pixels | if all its frames together have them |
 # | T22 | $\mathbf{q}$ and $-\mathbf{q}$ are two targets | the nearer one is the target |
