@@ -113,6 +113,20 @@ def test_a_renamed_file_is_known_by_its_content(tmp_path: Path) -> None:
     same(PAGE4D.from_pretrained(tmp_path / "renamed.pt"), model)
 
 
+def test_a_word_that_is_no_device_is_named() -> None:
+    with pytest.raises(UserError, match="'gpu' is not a device; give cpu, cuda"):
+        PAGE4D.from_pretrained("tiny", device="gpu")
+
+
+def test_numbers_of_numpy_make_a_configuration() -> None:
+    numbers = {"img_size": np.int64(56), "mask_source": np.int32(1), "masked_pairs": (np.int64(2),)}
+    config = PAGE4DConfig(**(dataclasses.asdict(little_model().config) | numbers | {"patch_size": 8}))
+    assert type(config.img_size) is int
+    assert json.loads(json.dumps(dataclasses.asdict(config)))["masked_pairs"] == [2]
+    with pytest.raises(ValueError, match=r"img_size is 56\.0, expected"):
+        dataclasses.replace(config, img_size=np.float64(56))
+
+
 def test_push_to_hub_uploads_what_save_pretrained_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: dict[str, Any] = {}
 

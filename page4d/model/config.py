@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args, get_type_hints
 
+import numpy as np
+
 from page4d.io.fitting import RELEASED_PATCH, RELEASED_SIZE
 
 MaskRows = Literal["special", "all"]
@@ -78,6 +80,7 @@ class PAGE4DConfig:
 
     def __post_init__(self) -> None:
         for name, kind in get_type_hints(type(self)).items():
+            object.__setattr__(self, name, _plain(getattr(self, name)))
             self._check_type(name, kind)
         # Types and bounds first: the relations below divide by some of these numbers.
         for rules in (self._bounds(), self._relations()):
@@ -132,3 +135,10 @@ class PAGE4DConfig:
         if unknown:
             raise ValueError(f"PAGE4DConfig has no field {unknown}; the weights come from another version of page4d")
         return cls(**values)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy, which loops over settings bring, as Python's own; so they are written to JSON, too."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value

@@ -80,6 +80,10 @@ def load_pretrained(
     """
     if precision not in DTYPES:
         raise UserError(f"precision is {precision!r}, expected {' or '.join(DTYPES)}")
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"{device!r} is not a device; give cpu, cuda, cuda:1, ... or mps") from error
     enable = {name: bool(options.pop(name)) for name in list(options) if name.startswith("enable_")}
     found = find_weights(source, **options)
     stored = read_weights(found.path)
