@@ -26,7 +26,7 @@ def test_names() -> None:
     assert builtin_names() == ["tiny", "page4d-tiny", "page4d-tiny-mask", "vggt-tiny"]
 
 
-@pytest.mark.parametrize("name", ["page4d-tiny", "page4d-tiny-mask"])
+@pytest.mark.parametrize("name", ["page4d-tiny", pytest.param("page4d-tiny-mask", marks=pytest.mark.slow)])
 def test_bfloat16_is_as_near_to_float32_as_we_say(name: str) -> None:
     models = [PAGE4D.from_pretrained(name, precision=precision) for precision in ("float32", "bf16")]
     views = open_views("synthetic", size=models[0].config.img_size, patch=models[0].config.patch_size, frames=6)

@@ -50,7 +50,7 @@ def counted(one: ForwardPass, **switches: bool) -> int:
     return int(live.peak)
 
 
-@pytest.mark.parametrize("frames", [3, 40])
+@pytest.mark.parametrize("frames", [3, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("held", "products"),
     [

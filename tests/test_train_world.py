@@ -113,6 +113,7 @@ def test_mask_loss_has_closed_forms() -> None:
     assert half.item() == pytest.approx(math.log(2)), "the best answer where half of a patch moves"
 
 
+@pytest.mark.slow
 def test_a_taught_mask_learns_and_only_its_head(tmp_path: Path) -> None:
     model = replace(MICRO, mask_hold_start=99, mask_hold_end=99)
     chosen = replace(settings(max_steps=25), aid=AidConfig(mask_weight=1.0))

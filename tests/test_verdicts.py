@@ -87,7 +87,11 @@ def book_words() -> str:
     return small_networks()
 
 
-@pytest.mark.parametrize("file", EXAMS, ids=lambda file: file.stem)
+# One exam always, the others with the slow tests.
+IN_WORDS = [pytest.param(f, id=f.stem, marks=[pytest.mark.slow] if i else []) for i, f in enumerate(EXAMS)]
+
+
+@pytest.mark.parametrize("file", IN_WORDS)
 def test_an_exam_in_words_has_the_exams_numbers(file: Path, book_words: str) -> None:
     document = read_result(file)
     text = standing_text(document)

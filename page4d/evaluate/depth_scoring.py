@@ -22,8 +22,9 @@ from page4d.evaluate.sequence import EvalSequence
 from page4d.schema import Prediction, SequenceScore
 
 # How video depth is aligned: by `align` (one scale, scale and shift, or nothing) for all frames of a sequence together,
-# so that the L1 error over all its valid pixels is least. The released scripts stop early (ten rounds of IRLS, or 1000
-# Adam steps); the converged fits are the minima that they were on the way to. Both stand in evaluate/alignment.py.
+# so that the L1 error over all its valid pixels is least. The released scripts stop early: ten rounds of IRLS for a
+# scale, 1000 steps of Adam for scale and shift. The converged fits are the minima that they were on the way to: a
+# weighted median of truth over prediction for a scale, a bisection for scale and shift (evaluate/alignment.py).
 _PUBLIC_FIT = {"scale": "scale", "scale&shift": "lad2_video", "metric": "metric"}
 _CONVERGED_FIT = {"scale": "l1_scale", "scale&shift": "l1_scale_shift", "metric": "metric"}
 

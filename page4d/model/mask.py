@@ -1,4 +1,4 @@
-"""The dynamics-aware mask: which patches the pose tokens should not look at.
+"""The dynamics-aware mask, a learned attention bias: which patches the pose tokens should not look at.
 
 A patch's score m is negative where it moves and positive where it stands still. In the pairs of `masked_pairs` (a pair
 is a frame block and the global block after it) the global attention adds `key_bias` of m to the logits of its biased

@@ -1,4 +1,7 @@
-"""Learning-rate schedules over `done_share`, the share of the run that is done."""
+"""Learning-rate schedules over `done_share`, the share of the run that is done.
+
+Rates are set in `train/settings.py` (`RateConfig`), the paper's in `conf/optim/paper.yaml`.
+"""
 
 from __future__ import annotations
 
