@@ -163,3 +163,17 @@ def test_pixels_that_are_not_square_are_told_once(width: Fraction, told: int, tm
     said = [str(w.message) for w in caught if "as wide as high" in str(w.message)]
     assert len(said) == told
     assert all("its pixels are 1.33 times as wide as high and are taken as square" in text for text in said)
+
+
+@pytest.mark.parametrize(("pixels", "told"), [("bgra", 1), ("bgr0", 0)])
+def test_transparency_of_a_film_is_told(pixels: str, told: int, tmp_path: Path) -> None:
+    path = tmp_path / "title.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 48, 64, pixels
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 48, 4), 90, np.uint8), "bgra")))
+        container.mux(stream.encode())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_frames(path, FrameOptions(size=32, patch=8))
+    assert sum("has transparent pixels, which are taken as they are" in str(w.message) for w in caught) == told
