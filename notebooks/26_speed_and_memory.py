@@ -112,6 +112,8 @@ axis.set(
     xscale="log",
     yscale="log",
 )
+axis.set_yticks([2, 4, 8, 16, 32], labels=["2", "4", "8", "16", "32"])
+axis.minorticks_off()
 _ = axis.legend(fontsize=8)
 
 # %% [markdown]
@@ -140,9 +142,15 @@ for shorter, longer in itertools.pairwise(rows):
     per_frame = longer["seconds"] / longer["frames"]
     span = f"{shorter['frames']} to {longer['frames']}"
     spans.append(
-        {"frames": span, "exponent": time / more, "s a frame at the end": per_frame}
+        {
+            "frames": span,
+            "exponent": time / more,
+            "seconds per frame of the longer": per_frame,
+        }
     )
-pd.DataFrame(spans, columns=["frames", "exponent", "s a frame at the end"]).round(3)
+pd.DataFrame(
+    spans, columns=["frames", "exponent", "seconds per frame of the longer"]
+).round(3)
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown
@@ -206,7 +214,12 @@ if films:
     print(
         f"windows of {films['about']['window'][0]} frames that share {films['about']['window'][1]}, {films['about']['machine']}"
     )
-    print(f"killed and started again: {films.get('killed', 'not tried')}")
+    killed = films.get("killed")
+    if killed:
+        same = "the same bits" if killed["same_bits"] else "OTHER BITS"
+        print(
+            f"{killed['frames']} frames, killed after {killed['parts_when_killed']} parts and started again: {same}"
+        )
 else:
     print("NO FILM WAS MEASURED: benchmarks/films.py has stored nothing.")
 
