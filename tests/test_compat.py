@@ -133,6 +133,25 @@ def test_distortion_is_colmaps_and_is_undone(K: Tensor, parameters: list[float])
     np.testing.assert_allclose(compat.cam_from_img(pixels, K[:1], lens)[0, 0].numpy(), [u, v], atol=1e-9)
 
 
+@pytest.mark.parametrize("parameters", [[0.1], [0.1, -0.02], [0.1, -0.02, 0.003, -0.004]])
+def test_a_lens_is_put_on_and_taken_off(parameters: list[float]) -> None:
+    points = torch.rand(2, 7, 2, generator=torch.Generator().manual_seed(0)).double() - 0.5
+    lenses = torch.tensor([parameters, [0.0] * len(parameters)]).double()
+    shown = torch.stack(compat.apply_distortion(lenses, points[..., 0], points[..., 1]), -1)
+    torch.testing.assert_close(shown[1], points[1])
+    assert (shown[0] - points[0]).abs().max() > 1e-3
+    torch.testing.assert_close(compat.single_undistortion(lenses, points), shown)
+    torch.testing.assert_close(compat.iterative_undistortion(lenses, shown), points, rtol=0, atol=1e-9)
+    once = compat.iterative_undistortion(lenses, shown, max_iterations=1)
+    assert 1e-9 < float((once - points).abs().max()) < 1e-2
+
+
+def test_of_two_quaternions_of_one_rotation_the_real_part_decides() -> None:
+    quaternions = torch.tensor([[0.1, 0.2, 0.3, -0.4], [0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 0.0]])
+    expected = torch.tensor([[-0.1, -0.2, -0.3, 0.4], [0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 0.0]])
+    assert torch.equal(compat.standardize_quaternion(quaternions), expected)
+
+
 def test_distortion_of_an_unknown_lens_is_refused(K: Tensor) -> None:
     with pytest.raises(ValueError, match="3 distortion parameters; expected 1"):
         compat.img_from_cam(K[:1], torch.ones(1, 3, 1).double(), torch.zeros(1, 3).double())

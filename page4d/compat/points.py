@@ -9,14 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from page4d.compat.lenses import distortion, iterative_undistortion
 from page4d.geometry import matrix_to_quaternion, quaternion_to_matrix, transform, unproject, world_points
-
-UNDISTORTION_ROUNDS = 100
 
 
 def quat_to_mat(quaternions: Tensor) -> Tensor:
     """Rotation matrices (*, 3, 3) from quaternions x, y, z, w (*, 4) of any non-zero length."""
     return quaternion_to_matrix(quaternions)
+
+
+def standardize_quaternion(quaternions: Tensor) -> Tensor:
+    """Of q and -q, which are one rotation, the one whose real part, the last, is not negative: (*, 4) -> (*, 4)."""
+    return torch.where(quaternions[..., 3:] < 0, -quaternions, quaternions)
 
 
 def mat_to_quat(matrix: Tensor) -> Tensor:
@@ -82,7 +86,7 @@ def img_from_cam(
     """
     on_plane = (cam_points[:, :2] / cam_points[:, 2:]).mT
     if distortion_params is not None:
-        on_plane = on_plane + _distortion(on_plane, distortion_params)
+        on_plane = on_plane + distortion(on_plane, distortion_params)
     pixels = on_plane @ cam_intrinsics[:, :2, :2].mT + cam_intrinsics[:, None, :2, 2]
     return torch.nan_to_num(pixels, nan=default)
 
@@ -96,31 +100,7 @@ def cam_from_img(pred_tracks: Tensor, intrinsics: Tensor, extra_params: Tensor |
     seen = (pred_tracks - intrinsics[:, None, :2, 2]) / focal[:, None]
     if extra_params is None:
         return seen
-    straight = seen
-    for _ in range(UNDISTORTION_ROUNDS):  # a fixed point: what is distorted to what was seen
-        straight = seen - _distortion(straight, extra_params)
-    return straight
-
-
-def _distortion(on_plane: Tensor, parameters: Tensor) -> Tensor:
-    """How far a lens moves a point of the plane z = 1.
-
-    Source:  https://colmap.github.io/cameras.html: SIMPLE_RADIAL, RADIAL and OPENCV by the number of parameters.
-    """
-    k1, *rest = (p[:, None] for p in parameters.unbind(-1))
-    u, v = on_plane.unbind(-1)
-    r2 = u * u + v * v
-    radial = k1 * r2
-    if rest:
-        radial = radial + rest[0] * r2 * r2
-    du, dv = u * radial, v * radial
-    if len(rest) == 3:
-        p1, p2 = rest[1:]
-        du = du + 2 * p1 * u * v + p2 * (r2 + 2 * u * u)
-        dv = dv + 2 * p2 * u * v + p1 * (r2 + 2 * v * v)
-    elif len(rest) > 1:
-        raise ValueError(f"{len(rest) + 1} distortion parameters; expected 1 (k1), 2 (k1, k2) or 4 (k1, k2, p1, p2)")
-    return torch.stack((du, dv), -1)
+    return iterative_undistortion(extra_params, seen)
 
 
 def randomly_limit_trues(mask: NDArray[np.bool_], max_trues: int) -> NDArray[np.bool_]:
