@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from page4d.geometry import compose, invert, pixel_grid, project, to_4x4, transform, unproject
+from page4d.measured import is_measured
 from page4d.result.guided import guided_means
 from page4d.schema import Prediction, UserError
 
@@ -140,7 +141,7 @@ def _together(
     """The score (H, W) of frame i, where pixels that are alike in depth and colour answer together."""
     # A body stands out in depth, what lies on the ground beside it in colour.
     depth = prediction.depth[i]
-    measured = depth > 0
+    measured = is_measured(depth)
     # What has no depth is sky, or left out: it counts as the farthest.
     farthest = depth.max(where=measured, initial=np.float32(1e-6))
     distance = np.log(np.where(measured, depth, farthest))
@@ -202,8 +203,7 @@ class _Pair:
         # Depth edges move by a pixel with the slightest error: the nearest depth around is what counts.
         nearest = torch.where(other.depth > 0, other.depth, torch.inf)
         self.nearest = -F.max_pool2d(-nearest[None], 3, 1, 1)[0]
-        seen = self.inside & (self.depth_j[self.at] > 0)
-        self.known = seen.reshape(self.shape)
+        self.known = (self.inside & is_measured(self.depth_j[self.at])).reshape(self.shape)
 
     def _in_picture(self) -> Tensor:
         height, width = self.shape
