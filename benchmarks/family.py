@@ -378,7 +378,7 @@ def train_and_export(trainer: Trainer, path: Path) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() / 1e9 if torch.cuda.is_available() else 0.0
     return {
         "steps": steps,
-        "where": round(trainer.where, 4),
+        "where": round(trainer.done_share, 4),
         "pictures": pictures,
         "pictures_per_second": round(pictures / seconds, 1),
         "steps_per_second": round(steps / seconds, 2),
