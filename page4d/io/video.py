@@ -72,7 +72,8 @@ def _timed_frames(path: Path, selection: FrameSelection) -> Iterator[tuple[int, 
     """Number, time and pixels of the frames between start and end that are due, before they are counted."""
     with _first_stream(path) as (container, stream):
         _tell_of_wide_pixels(path, stream)
-        if any(channel.is_alpha for channel in stream.format.components):
+        # A damaged head may leave the kind of pixels unsaid; then decoding says what is wrong.
+        if stream.format is not None and any(channel.is_alpha for channel in stream.format.components):
             notice(
                 f"{path} has transparent pixels, which are taken as they are; give its frames as PNG to leave them out"
             )
