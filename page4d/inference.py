@@ -29,6 +29,7 @@ from page4d.model.precision import (
     Precision,
     held_dtype,
     matrices,
+    named_device,
     native_dtype,
     products_in,
     tf32_convolutions,
@@ -139,10 +140,7 @@ def resolve_device(name: torch.device | str | None = None) -> torch.device:
     if name is None:
         count = torch.cuda.device_count()
         return torch.device(f"cuda:{local_process() % count}" if count else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"{name!r} is not a device; give cpu, cuda, cuda:1, ... or mps") from error
+    device = named_device(name)
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"{device} is not a device to compute on; give cpu, cuda, cuda:1, ... or mps")
     if device.type == "cuda":

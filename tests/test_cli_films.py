@@ -16,6 +16,7 @@ from page4d.io.video import write_video
 from page4d.result.motion import moving_mask
 from page4d.schema import Prediction
 from page4d.stored import FILM_FILE, StoredPrediction
+from page4d.windows import Windows
 
 WINDOW = ("--window", "4", "--overlap", "1")
 
@@ -148,3 +149,10 @@ def test_keyframes_are_the_same_in_one_pass_and_in_windows(video: Path, tmp_path
     film = Prediction.open(tmp_path / "film" / "prediction")
     assert film.frame_names == whole.frame_names
     assert film.meta["keyframes"] == 0.07
+
+
+def test_the_help_names_the_overlap_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help may not import windows, and torch with them, so the number stands in it."""
+    assert main(["predict", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"frames that two windows share (default: {Windows.overlap})" in told

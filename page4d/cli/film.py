@@ -90,6 +90,7 @@ def _check_unknown(args: argparse.Namespace) -> None:
 def _predict_windows(args: argparse.Namespace, model: PAGE4D, windows: Windows) -> StoredPrediction:
     from tqdm import tqdm
 
+    from page4d.cli.predict import CHOICES
     from page4d.films import predict_film
     from page4d.io.frame_stream import FrameStream
     from page4d.keyframes import Keyframes, only_keyframes
@@ -98,9 +99,8 @@ def _predict_windows(args: argparse.Namespace, model: PAGE4D, windows: Windows) 
     stream = FrameStream(args.inputs, frame_options(args, config.img_size, config.patch_size))
     _say_memory(args, model, stream, windows)
     clear_finished(args.out)
-    asked = ("mode", "input_size", "fps", "max_frames", "every", "spread", "start", "end", "pages", "bits", "alpha")
     settings = {"weights": str(args.weights), "inputs": [str(path) for path in args.inputs]}
-    settings |= {name: getattr(args, name) for name in (*asked, "keyframes")}
+    settings |= {name: getattr(args, name) for name in (*CHOICES, "mode", "pages", "bits", "alpha")}
     with tqdm(desc="frames", unit="") as bar:
 
         def show(done: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.io.text_rows import text_lines, words_of
+from page4d.io.text_rows import entries, words_of
 from page4d.schema import UserError
 
 # How far apart in time a picture and its partner of another stream may be in TUM and Bonn. 20 ms, each partner used
@@ -83,14 +83,13 @@ def read_rows(path: Path, n_words: int = 1) -> list[IndexRow]:
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; this folder is not a complete download of the sequence")
-    entries: list[IndexRow] = []
-    for number, text in enumerate(text_lines(path), 1):
-        if text.strip() and not text.lstrip().startswith("#"):
-            words = words_of(text, f"{path}, line {number}")
-            entries.append(_parse(path, number, words, n_words))
-    if not entries:
+    rows = []
+    for number, text in entries(path):
+        words = words_of(text, f"{path}, line {number}")
+        rows.append(_parse(path, number, words, n_words))
+    if not rows:
         raise UserError(f"{path} has no entry, only comments or empty lines")
-    return entries
+    return rows
 
 
 def read_index(path: Path, n_words: int = 1, tolerant: bool = False) -> list[IndexRow]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from page4d.io.text_rows import text_lines, words_of
+from page4d.io.text_rows import entries, words_of
 from page4d.schema import UserError
 
 _RUN = re.compile(r"(\d+)")
@@ -155,10 +155,8 @@ def read_times(path: Path, names: Sequence[str] | None = None) -> list[float]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a text file with one time in seconds a line")
     rows = []
-    for number, line in enumerate(text_lines(path, "surrogateescape"), 1):
+    for number, line in entries(path, "surrogateescape"):
         place = f"{path}, line {number}"
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
         words = words_of(line, place)
         if re.fullmatch(r"\d+,\d+", line.strip()):
             raise UserError(f"{place}: {line.strip()!r} has a decimal comma; expected a point, as in 0.5")

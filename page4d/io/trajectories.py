@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from page4d.geometry import invert, matrix_to_quaternion, quaternion_to_matrix, to_4x4
 from page4d.io.depth_formats import read_cam
 from page4d.io.names import by_number, list_files
-from page4d.io.text_rows import text_lines, words_of
+from page4d.io.text_rows import entries, words_of
 from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
@@ -78,8 +78,8 @@ def _rows(path: Path, columns: tuple[int, ...], finite: bool = True, titled: boo
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a text file with one pose a line")
     rows: list[list[float]] = []
-    for number, line in enumerate(text_lines(path), 1):
-        if not line.strip() or line.lstrip().startswith("#") or (titled and number == 1):
+    for number, line in entries(path):
+        if titled and number == 1:
             continue
         words = words_of(line, f"{path}, line {number}")
         try:

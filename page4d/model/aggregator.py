@@ -6,7 +6,7 @@ A frame block and the global block after it are a pair; pairs are counted from 0
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from page4d.model.config import PAGE4DConfig
 from page4d.model.encoder import build_encoder
 from page4d.model.heads import pairs_read
-from page4d.model.layers import NUM_SPECIAL, Block, Grid, Rope, drawn, rope_2d
+from page4d.model.layers import NUM_SPECIAL, Block, drawn, rope_2d
 from page4d.model.mask import SpatialMaskHead, key_bias, mask_alpha
 from page4d.model.precision import products_in, working_dtype
 
@@ -148,19 +148,12 @@ class Aggregator(nn.Module):
         m_map = m.unflatten(-1, (rows, columns)) if m is not None else None
         return AggregatorOutput(kept, NUM_SPECIAL, m_map)
 
-    def _block(
-        self,
-        block: nn.Module,
-        x: Tensor,
-        rope: Rope,
-        bias: Tensor | None = None,
-        frames: int | None = None,
-        grid: Grid | None = None,
-    ) -> Tensor:
+    def _block(self, block: nn.Module, *inputs: Any) -> Tensor:
+        """A block's answer to its inputs, which `Block.forward` names."""
         call: Callable[..., Tensor] = block
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            return checkpoint(call, x, rope, bias, frames, grid, use_reentrant=False)
-        return call(x, rope, bias, frames, grid)
+            return checkpoint(call, *inputs, use_reentrant=False)
+        return call(*inputs)
 
     def forward(self, images: Tensor, keep: Collection[int] | None = None) -> tuple[list[Tensor | None], int]:
         """Pair outputs and the index where patches start, as VGGT's aggregator returns them.

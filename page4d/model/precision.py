@@ -1,4 +1,4 @@
-"""The type that the aggregator computes in, and weights that are held in it.
+"""The type that the aggregator computes in, weights that are held in it, and the names of devices.
 
 Autocast casts every matrix from float32 at every use. Held in bfloat16 the matrices take half the memory and give the
 same numbers, since it is the cast ones that autocast multiplies with. Against float32, bfloat16 moves the depth of the
@@ -14,8 +14,21 @@ from typing import Literal
 import torch
 from torch import nn
 
+from page4d.schema import UserError
+
 Precision = Literal["float32", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bf16": torch.bfloat16}
+
+
+def named_device(name: torch.device | str) -> torch.device:
+    """The device of a name, whether this machine has it or not.
+
+    Raises:  UserError for a word that names none.
+    """
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"{name!r} is not a device; give cpu, cuda, cuda:1, ... or mps") from error
 
 
 def matrices(aggregator: nn.Module, prefix: str = "") -> set[str]:

@@ -33,7 +33,7 @@ from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import file_sha256, remember_weights
 from page4d.model.heads import HEADS, prefix, switch
 from page4d.model.mask import SpatialMaskHead
-from page4d.model.precision import DTYPES, Precision, hold_matrices
+from page4d.model.precision import DTYPES, Precision, hold_matrices, named_device
 from page4d.model.stored_weights import CONFIG_FILE, CONFIG_KEY, Stored, read_weights, some_names
 from page4d.schema import UserError, atomic_write
 
@@ -80,10 +80,7 @@ def load_pretrained(
     """
     if precision not in DTYPES:
         raise UserError(f"precision is {precision!r}, expected {' or '.join(DTYPES)}")
-    try:
-        device = torch.device(device)
-    except RuntimeError as error:
-        raise UserError(f"{device!r} is not a device; give cpu, cuda, cuda:1, ... or mps") from error
+    device = named_device(device)
     enable = {name: bool(options.pop(name)) for name in list(options) if name.startswith("enable_")}
     found = find_weights(source, **options)
     stored = read_weights(found.path)
