@@ -185,6 +185,6 @@ def _is_group(key: str) -> bool:
 def _known_keys(groups: Sequence[str], config_name: str) -> list[str]:
     try:
         config: DictConfig = hydra_compose(config_name, overrides=list(groups))
-    except (HydraException, OmegaConfBaseException):
+    except (HydraException, OmegaConfBaseException, ValueError):
         return []
     return list(keys_of(OmegaConf.to_container(config)))  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -46,6 +47,8 @@ Size = Annotated[int, Between(1, 65_536)]
 Seed = Annotated[int, Between(0, 2**63 - 1)]
 DEFAULT_SEED = 42
 NonNegative = Annotated[float, Between(0, 1e9)]
+# Kinds of devices that can compute; whether a machine has one is asked later.
+DEVICES = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
 
 
 def check_values(settings: Any, where: str = "") -> None:

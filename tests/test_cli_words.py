@@ -91,6 +91,14 @@ def test_wrong_words_of_settings_do_not_wait_for_torch(tmp_path: Path) -> None:
     assert codes_without_torch(asked) == [2] * 6
 
 
+def test_wrong_keys_and_values_within_a_section_do_not_wait_for_torch() -> None:
+    wrong = ["trainer.max_stepz=3", "optim.groups.all.rate.peek=1", "trainer.workers=-1", "+data.world.heigth=64"]
+    asked = [["train", "experiment=smoke", word] for word in wrong] + [["check-data", "data.batchsize=2"]]
+    asked += [["evaluate", "run", word] for word in ("options.solver=7", "mask=maybe", "device=meta")]
+    asked += [["evaluate", "exact", "sequences=x"]]
+    assert codes_without_torch(asked) == [2] * 9
+
+
 def test_a_run_that_can_be_written_nowhere_is_refused_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["train", "experiment=smoke", f"paths.root='{tmp_path}/file/deeper'"]) == 2

@@ -33,8 +33,11 @@ def run(args: argparse.Namespace) -> int:
     """Check every dataset of the configuration; 1 if one of them is wrong."""
     from page4d.cli.outfolder import check_out, whole_folder
     from page4d.config import check_words
+    from page4d.train.words import check_run_words
 
-    check_words(args.overrides)  # what costs nothing is told before torch is imported
+    # What costs nothing is told before torch is imported.
+    check_words(args.overrides)
+    check_run_words(args.overrides)
     from page4d.train.setup import compose_run
 
     data = compose_run(args.overrides)["data"]  # a wrong word is told before a folder in the way

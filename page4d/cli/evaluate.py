@@ -62,19 +62,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
     """conf/evaluate.yaml with the overrides and flags of the command line."""
-    from page4d.evaluate.old_names import current_word
     from page4d.evaluate.opening import compose_evaluation
+
+    return compose_evaluation(_words(args))
+
+
+def _words(args: argparse.Namespace) -> list[str]:
+    """The overrides under today's names, and the flags as overrides."""
+    from page4d.evaluate.old_names import current_word
 
     flags = ["legacy_quaternion_order=true"] if args.legacy_quaternion_order else []
     today = [current_word(word) for word in args.overrides]
     words = [re.sub(r"^align=scale(&|_and_)shift$", "align='scale&shift'", word) for word in today]
-    return compose_evaluation([*words, *flags])
+    return [*words, *flags]
 
 
 def run(args: argparse.Namespace) -> int:
     """0 well, 1 if sequences failed and the mean is over fewer."""
     from page4d.config import check_words, choices
-    from page4d.evaluate.old_names import current_word
+    from page4d.evaluate.words import check_evaluation_words
 
     if args.list:
         print("\n".join(choices("benchmark")))
@@ -83,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"nothing to do; choose one of {', '.join(ACTIONS)}, or --list to name the benchmarks")
     if args.action == "exact":
         return _exact(args.overrides)
-    check_words([current_word(word) for word in args.overrides], "evaluate")
+    check_words(_words(args), "evaluate")
+    check_evaluation_words(_words(args))
     # torch comes with it, so it waits until there is something to do.
     from page4d.cli.outfolder import check_place
     from page4d.evaluate.opening import EvaluationSettings
@@ -153,15 +160,20 @@ def _tell(name: str, outcome: str) -> None:
 def _exact(words: Sequence[str]) -> int:
     import yaml
 
-    from page4d.evaluate.exam import ExamRequest
-    from page4d.evaluate.tables import exam_section, update_card
     from page4d.settings import build
+    from page4d.written import said, written
 
     for word in words:
         if "=" not in word:
             raise UserError(f"{word!r} is not a setting; write key=value, for example weights=tiny sequences=64")
     pairs = (word.split("=", 1) for word in words)
-    request = build(ExamRequest, {key: yaml.safe_load(value) for key, value in pairs}, "exact")
+    values = {key: yaml.safe_load(value) for key, value in pairs}
+    build(written("page4d.evaluate.exam", "ExamRequest"), said(values), "exact")
+    # torch comes with it, so it waits until there is something to examine.
+    from page4d.evaluate.exam import ExamRequest
+    from page4d.evaluate.tables import exam_section, update_card
+
+    request = build(ExamRequest, values, "exact")
     document = request.run()
     if request.card is not None:
         update_card(Path(request.card), document)

@@ -51,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
     for word in args.overrides:
         if re.match(r"paths\.(root|run)=", word):
             _check_run_folder(word.partition("=")[2])
-    # torch comes with it, so it waits until there is something to compose.
+    from page4d.train.words import check_run_words
+
+    check_run_words(args.overrides)
+    # torch comes with it, so it waits until there is something to train.
     from page4d.train.setup import compose_run
 
     config = compose_run(args.overrides)

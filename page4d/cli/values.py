@@ -6,6 +6,8 @@ import argparse
 import re
 from collections.abc import Callable
 
+from page4d.settings import DEVICES
+
 MANY = 10**9  # a count beyond it is a slip of the keyboard
 
 
@@ -75,7 +77,7 @@ def shard(text: str) -> tuple[int, int]:
 
 def device(text: str) -> str:
     """The name of a kind of device that can compute; whether this machine has it is asked later."""
-    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,3})?", text):
+    if not DEVICES.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a device to compute on; give cpu, cuda, cuda:1, ... or mps")
     return text
 
