@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,11 @@ import trimesh
 from PIL import Image
 
 from page4d.cli import main
+from page4d.cli import predict as predict_command
+from page4d.cli.film import film_settings
+from page4d.cli.frame_input import frame_options
 from page4d.io.depth_png import read_depth_png
+from page4d.io.frame_stream import FrameStream
 from page4d.io.video import write_video
 from page4d.result.motion import moving_mask
 from page4d.schema import Prediction
@@ -88,6 +94,11 @@ def test_a_film_that_was_cut_off_is_gone_on_with(
     assert "is not finished: 4 frames are there" in capsys.readouterr().err
     assert predict(video, "--out", torn, "--window", "5", "--overlap", "1") == 2
     assert "film begun with windows {'frames': 4, 'overlap': 1}" in capsys.readouterr().err
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.new("L", (128, 96), 255).save(masks / f"{video.stem}_000000.png")
+    assert predict(video, "--out", torn, *WINDOW, "--mask-folder", masks) == 2
+    assert "film begun with frames {}, now it is {'mask_folder': " in capsys.readouterr().err
     assert predict(video, "--out", torn, *WINDOW) == 0
     ours, theirs = (Prediction.open(out / "prediction").load() for out in (torn, whole))
     for field in fields(Prediction):
@@ -95,6 +106,91 @@ def test_a_film_that_was_cut_off_is_gone_on_with(
             np.testing.assert_array_equal(getattr(ours, field.name), getattr(theirs, field.name))
     names = sorted(str(path.relative_to(whole)) for path in whole.rglob("*"))
     assert sorted(str(path.relative_to(torn)) for path in torn.rglob("*")) == names
+
+
+# Every option of `predict`: what decides the parts of a film and is compared, with another value, ...
+COMPARED: dict[str, Any] = {
+    "weights": "nomask", "mode": "pad", "input_size": 56, "fps": 5.0, "every": 2, "max_frames": 3, "spread": 3,
+    "start": 0.1, "end": 0.5, "keyframes": 0.1, "pages": "all", "bits": 16, "alpha": False, "times_from": "none",
+    "compile": True, "window": 5, "overlap": 2, "loops": True,
+}  # fmt: skip
+# ... what is a file or a folder of files, whose contents count, ...
+FILES = {"inputs", "mask_folder", "times"}
+# ... what every Prediction says of itself, which is compared, too, ...
+SAID_BY_PREDICT = {"device", "precision", "fewer_keys", "mask"}
+# ... and what only decides what is made of the parts, or cannot be asked of a film.
+NOT_OF_PARTS = {
+    "out", "overwrite", "moving", "max_points", "drop", "each", "shard", "intrinsics", "poses", "scale_from", "help",
+}  # fmt: skip
+
+
+def predict_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser()
+    predict_command.add_arguments(parser)
+    return parser
+
+
+def test_every_option_has_its_place_in_what_a_film_is_known_by() -> None:
+    options = {action.dest for action in predict_parser()._actions}
+    assert options == {*COMPARED, *FILES, *SAID_BY_PREDICT, *NOT_OF_PARTS}
+
+
+def settings_of_film(video: Path, **changed: Any) -> dict[str, Any]:
+    args = predict_parser().parse_args([str(video), "--out", "out", *WINDOW])
+    args = argparse.Namespace(**vars(args) | changed)
+    stream = FrameStream(args.inputs, frame_options(args))
+    return film_settings(args, stream.inputs)
+
+
+@pytest.mark.parametrize("name", sorted(COMPARED))
+def test_a_film_is_not_gone_on_with_under_another_option(name: str, video: Path) -> None:
+    assert settings_of_film(video, **{name: COMPARED[name]}) != settings_of_film(video)
+
+
+def test_a_film_is_not_gone_on_with_from_other_files(video: Path, tmp_path: Path) -> None:
+    film, masks, times = tmp_path / "walk.mp4", tmp_path / "masks", tmp_path / "times.txt"
+    film.write_bytes(video.read_bytes())
+    masks.mkdir()
+    mask = masks / "walk_000000.png"
+    Image.new("L", (128, 96), 255).save(mask)
+    times.write_text("".join(f"{i}\n" for i in range(10)))
+    given = {"mask_folder": masks, "times": times}
+    before = settings_of_film(film, **given)
+    assert settings_of_film(film, **given) == before
+    assert settings_of_film(film) != before
+    seen = [before]
+    for path, other in ((mask, b"x"), (times, b"10\n"), (film, b"\0")):
+        path.write_bytes(path.read_bytes() + other)
+        seen.append(settings_of_film(film, **given))
+        assert seen[-1] not in seen[:-1]
+    Image.new("L", (128, 96), 255).save(masks / "walk_000003.png")
+    assert settings_of_film(film, **given) not in seen
+
+
+def test_pictures_of_a_film_count_with_their_names_and_contents(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("RGB", (64, 48), (i, 0, 0)).save(folder / f"{i}.png")
+    before = settings_of_film(folder)
+    assert str(before["inputs_content"]).startswith("3 files, ")
+    Image.new("RGB", (64, 48), (9, 0, 0)).save(folder / "1.png")
+    changed = settings_of_film(folder)
+    (folder / "2.png").rename(folder / "3.png")
+    renamed = settings_of_film(folder)
+    assert len({str(one["inputs_content"]) for one in (before, changed, renamed)}) == 3
+
+
+def test_clips_of_another_making_are_not_taken_for_those_of_this_run(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--each", video, "--out", tmp_path / "out", "--max-frames", "2", "--moving", "none")
+    assert predict(*words) == 0
+    assert predict(*words) == 0
+    assert "1 of 1 clips are there already" in capsys.readouterr().out
+    for other in (("--mode", "pad"), ("--no-alpha",), ("--every", "2"), ("--window", "2", "--overlap", "1")):
+        assert predict(*words, *other) == 2
+        assert f"{tmp_path / 'out' / 'walk'} was made with " in capsys.readouterr().err
 
 
 def test_a_finished_film_is_not_lost(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,24 @@ def test_wrong_keys_and_values_within_a_section_do_not_wait_for_torch() -> None:
     assert codes_without_torch(asked) == [2] * 9
 
 
+def test_options_that_mean_nothing_do_not_wait_for_torch(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    film, other = ["predict", "film", "--out", str(tmp_path / "o")], ["predict", "film", "--out"]
+    wrong = [
+        "--loops",
+        "--overlap 3",
+        "--window 4 --overlap 4",
+        "--window 4 --poses x",
+        "--shard 1/2",
+        "--scale-from x",
+    ]
+    wrong += ["--scale-from x", "--intrinsics 1,2", "--scale-from distance:1,2", "--poses x --scale-from depth:x"]
+    asked = [[*film, *words.split()] for words in wrong] + [[*other, str(tmp_path / "file")]]
+    asked += [[*other, str(tmp_path / "file" / "o")], ["view", "nothing.npz"], ["track", "film", "--out", "o"]]
+    asked += [["export", "nothing.npz", "--format", "ply", "--out", str(tmp_path / "o")]]
+    assert codes_without_torch(asked) == [2] * 14
+
+
 def test_a_run_that_can_be_written_nowhere_is_refused_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert main(["train", "experiment=smoke", f"paths.root='{tmp_path}/file/deeper'"]) == 2

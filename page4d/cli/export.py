@@ -58,13 +58,16 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from page4d.cli.outfolder import check_out, whole_folder
-    from page4d.cli.prediction_input import moving_of, read_prediction
-    from page4d.result.cloud import CloudOptions, unit_of
-    from page4d.result.exports import ExportOptions, export
+    from page4d.cli.prediction_input import check_prediction, moving_of, read_prediction
 
     check_out(args.out, args.overwrite, MARKER)
     if args.size == "input" and args.images is not None:
         raise UserError(f"--size input writes the network's own pictures and --images {args.images} others; give one")
+    check_prediction(args)
+    # torch comes with them, so they wait until there is something to write.
+    from page4d.result.cloud import CloudOptions, unit_of
+    from page4d.result.exports import ExportOptions, export
+
     cloud = CloudOptions(args.points_from, args.drop, args.max_points)
     prediction = read_prediction(args)
     moving = moving_of(prediction, args.moving)

@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from page4d.cli.outfolder import check_out, whole_folder
+
+    check_out(args.out, args.overwrite, MARKER)
+    # torch comes with them, so they wait until there is something to draw.
     from page4d.features import feature_maps
     from page4d.inference import model_provenance, products_dtype, resolve_device
     from page4d.io.safe_names import safe_stems
@@ -50,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     from page4d.model.precision import products_in
     from page4d.viz.feature_maps import write_feature_pictures
 
-    check_out(args.out, args.overwrite, MARKER)
     chosen_files(args)  # a typing mistake must not cost the download of weights
     device = resolve_device(args.device)
     options = {} if args.mask is None else {"mask": args.mask}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import frame_options
 from page4d.cli.outfolder import LISTING, check_out, remove_listed, write_listing
-from page4d.schema import UserError
 from page4d.stored import FILM_FILE, FILM_FOLDER
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from page4d.io.frame_stream import FrameStream
+    from page4d.io.frames import Inputs
     from page4d.model import PAGE4D
     from page4d.result.cloud import Cloud
     from page4d.schema import Prediction
@@ -48,13 +48,16 @@ def begun(out: Path) -> bool:
     return (out / MARKER).is_file() and not (out / LISTING).is_file()
 
 
-def run_film(args: argparse.Namespace, network: PAGE4D | None, windows: Windows) -> int:
+def run_film(args: argparse.Namespace, network: PAGE4D | None) -> int:
     """Predict a film and write what is made of it; 0 when all stands."""
-    from page4d.cli.predict import load_network
-    from page4d.io.frames import list_frames
+    from page4d.cli.predict import load_network, overlap
 
-    _check_unknown(args)
     check_film_out(args.out, args.overwrite)
+    # torch comes with them, so they wait until there is something to predict.
+    from page4d.io.frames import list_frames
+    from page4d.windows import Windows
+
+    windows = Windows(args.window, overlap(args), args.loops)
     list_frames(args.inputs, frame_options(args))  # a typing mistake must not cost the download of weights
     film = _predict_windows(args, load_network(args) if network is None else network, windows)
     points = write_film_outputs(film, args)
@@ -76,21 +79,9 @@ def _loops_said(film: StoredPrediction) -> str:
     )
 
 
-def _check_unknown(args: argparse.Namespace) -> None:
-    """Refuse what takes the whole film at once.
-
-    Raises:  UserError.
-    """
-    for name in ("intrinsics", "poses", "scale_from"):
-        if getattr(args, name):
-            option = f"--{name.replace('_', '-')}"
-            raise UserError(f"{option} is for clips in one pass; give it to `page4d view` or `export` of the film")
-
-
 def _predict_windows(args: argparse.Namespace, model: PAGE4D, windows: Windows) -> StoredPrediction:
     from tqdm import tqdm
 
-    from page4d.cli.predict import CHOICES
     from page4d.films import predict_film
     from page4d.io.frame_stream import FrameStream
     from page4d.keyframes import Keyframes, only_keyframes
@@ -99,8 +90,7 @@ def _predict_windows(args: argparse.Namespace, model: PAGE4D, windows: Windows) 
     stream = FrameStream(args.inputs, frame_options(args, config.img_size, config.patch_size))
     _say_memory(args, model, stream, windows)
     clear_finished(args.out)
-    settings = {"weights": str(args.weights), "inputs": [str(path) for path in args.inputs]}
-    settings |= {name: getattr(args, name) for name in (*CHOICES, "mode", "pages", "bits", "alpha")}
+    settings = film_settings(args, stream.inputs)
     with tqdm(desc="frames", unit="") as bar:
 
         def show(done: int) -> None:
@@ -109,6 +99,30 @@ def _predict_windows(args: argparse.Namespace, model: PAGE4D, windows: Windows) 
         folder, precision = args.out / FILM_FOLDER, args.precision
         frames = stream if args.keyframes is None else only_keyframes(stream, Keyframes(args.keyframes))
         return predict_film(model, frames, folder, windows, precision=precision, settings=settings, on_window=show)
+
+
+def film_settings(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
+    """Every option that decides what stands in a film's parts, and what its files are: a run goes on only with these.
+
+    Note:    weights, precision and device are told by what predicts, in every part's own words.
+    """
+    from page4d.cli.predict import CHOICES, READING, asked
+    from page4d.io.checksums import short_digest
+    from page4d.io.pictures import Page
+
+    said = {name: getattr(args, name) for name in ("compile", *CHOICES, *READING)}
+    sources = [source.path if isinstance(source, Page) else Path(str(source)) for source in inputs.sources]
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
+    return (
+        asked(args)
+        | plain
+        | {
+            "inputs": [str(path) for path in args.inputs],
+            "inputs_content": short_digest(sources),
+            "mask_folder_content": short_digest(sorted(inputs.masks.values())),
+            "times_content": None if args.times is None else short_digest([args.times]),
+        }
+    )
 
 
 def _say_memory(args: argparse.Namespace, model: PAGE4D, stream: FrameStream, windows: Windows) -> None:
@@ -138,9 +152,12 @@ def write_film_outputs(film: StoredPrediction, args: argparse.Namespace) -> int:
     for part, frames, moving in _parts_with_moving(film, args):
         for i, stem in enumerate(stems[part.first : part.end]):
             lines.append(write_depth_map(depth / f"{stem}.png", frames.depth[i]))
+            mask = masks / f"{stem}.png"
             if moving is not None:
                 masks.mkdir(exist_ok=True)
-                write_mask(masks / f"{stem}.png", moving[i])
+                write_mask(mask, moving[i])
+            else:
+                mask.unlink(missing_ok=True)  # of a run that was cut off here and wanted masks
         clouds += _cloud(frames, args.max_points * len(frames) / len(film), args.drop)
     write_depth_notes(depth, lines, "scene units")
     cloud = joined_clouds(clouds)

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from page4d.model import PAGE4D
     from page4d.result.cloud import CloudOptions
     from page4d.schema import Prediction
-    from page4d.windows import Windows
 
 PREDICTION_FILE = "prediction.npz"
 LEAST_BYTES = 1_000_000
 # Of a pixel, packed: depth, confidence and point of each head, its colour, and its place in the depth map's file.
 PIXEL_BYTES = 16
+DEFAULT_OVERLAP = 4  # that of `Windows`, which torch comes with
 CHOICES = ("input_size", "fps", "every", "max_frames", "spread", "start", "end", "keyframes")
+# How frames are read, timed and masked, with what each does when nobody asks.
+READING = {"pages": "first", "bits": None, "alpha": True, "times_from": "names", "times": None, "mask_folder": None}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
-    add("--overlap", type=whole(), help="with --window: frames that two windows share (default: 4)")
+    add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
     add("--loops", action="store_true", help="with --window: find places that the film comes back to, and correct it")
     add(
         "--keyframes",
@@ -94,13 +96,15 @@ def predict_one(args: argparse.Namespace, network: PAGE4D | None = None) -> int:
     from page4d.cli.film import run_film
     from page4d.cli.outfolder import check_out, check_space, whole_folder
     from page4d.io.weight_files import builtin_names
-    from page4d.result.cloud import CloudOptions
 
-    windows = _windows(args)
-    if windows is not None:
-        return run_film(args, network, windows)
+    check_words(args)
+    if args.window is not None:
+        return run_film(args, network)
     check_out(args.out, args.overwrite, PREDICTION_FILE)
     check_space(args.out, LEAST_BYTES)
+    # torch comes with it, so it waits until there is something to predict.
+    from page4d.result.cloud import CloudOptions
+
     cloud = CloudOptions(drop=args.drop, max_points=args.max_points)
     prediction, moving = _predict(args, network)
     with whole_folder(args.out, args.overwrite, PREDICTION_FILE) as folder:
@@ -144,7 +148,6 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     from page4d.keyframes import Keyframes, keyframes_of
     from page4d.model.memory import ForwardPass, memory_needed
 
-    check_known(args)
     list_frames(args.inputs, frame_options(args))  # a typing mistake must not cost the download of weights
     model = load_network(args) if network is None else network
     device = device_for(model, None)
@@ -166,28 +169,56 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     said = f"{len(frames)} frames on {device}"
     with nullcontext() if args.compile else block_progress(model, said, 1):
         prediction = predict(model, frames, precision=args.precision)
-    meta = prediction.meta | {"weights": str(args.weights), "mode": args.mode} | _choice(args)
+    meta = prediction.meta | asked(args)
     prediction = with_what_is_known(replace(prediction, meta=meta), args)
     return prediction, moving_of(prediction, args.moving)
 
 
-def _choice(args: argparse.Namespace) -> dict[str, Any]:
-    """How frames were chosen, for the Prediction's meta: what was said, and nothing that was not."""
-    said = {name: getattr(args, name) for name in CHOICES}
-    return {"frames": {name: value for name, value in said.items() if value not in (None, 1)}}
-
-
-def _windows(args: argparse.Namespace) -> Windows | None:
+def asked(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options say of the network, of the frames and of windows, for the Prediction's meta."""
+    said = {"weights": str(args.weights), "mode": args.mode} | _choice(args)
+    if args.window is None:
+        return said
     from page4d.windows import Windows
 
-    if args.window is not None:
-        overlap = Windows.overlap if args.overlap is None else args.overlap
-        return Windows(args.window, overlap, args.loops)
-    if args.loops:
+    return said | {"windows": Windows(args.window, overlap(args), args.loops).record()}
+
+
+def _choice(args: argparse.Namespace) -> dict[str, Any]:
+    """How frames were chosen and read, for the Prediction's meta: what was said, and nothing that was not."""
+    chosen = {name: getattr(args, name) for name in CHOICES}
+    said = {name: value for name, value in chosen.items() if value not in (None, 1)}
+    for name, usual in READING.items():
+        value = getattr(args, name)
+        if value != usual:
+            said[name] = str(value) if isinstance(value, Path) else value
+    return {"frames": said}
+
+
+def check_words(args: argparse.Namespace) -> None:
+    """Refuse options that mean nothing or do not go together, before anything is imported for them.
+
+    Raises:  UserError.
+    """
+    if args.window is None and args.loops:
         raise UserError("--loops is for windows, one pass needs none; give --window too, or leave it out")
-    if args.overlap is not None:
+    if args.window is None and args.overlap is not None:
         raise UserError(f"--overlap {args.overlap} is for windows; give --window too, or leave it out")
-    return None
+    if args.window is None:
+        check_known(args)
+        return
+    if not overlap(args) < args.window:
+        raise UserError(f"windows of {args.window} frames with overlap {overlap(args)}; expected 0 < overlap < frames")
+    # They take the whole film at once.
+    for name in ("intrinsics", "poses", "scale_from"):
+        if getattr(args, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(f"{option} is for clips in one pass; give it to `page4d view` or `export` of the film")
+
+
+def overlap(args: argparse.Namespace) -> int:
+    """Frames that two windows share."""
+    return DEFAULT_OVERLAP if args.overlap is None else int(args.overlap)
 
 
 def write_outputs(

@@ -18,13 +18,17 @@ def run_each(args: argparse.Namespace) -> int:
              that fails is named, and the next one is taken.
     """
     from page4d.cli.outfolder import LISTING
-    from page4d.cli.predict import load_network, predict_one
+    from page4d.cli.predict import check_words, load_network, predict_one
 
+    check_words(args)
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"{args.out} is a file; with --each, --out names the folder for the clips' folders")
     clips = of_this_process(list(zip(args.inputs, clip_folders(args.inputs, args.out), strict=True)), args.shard)
     _tell_whose_is_which(clips)
     wanted = [clip for clip in clips if args.overwrite or not (clip[1] / LISTING).is_file()]
+    for clip in clips:
+        if clip not in wanted:
+            _check_same(clip[1], args)
     if len(wanted) < len(clips):
         print(f"{len(clips) - len(wanted)} of {len(clips)} clips are there already")
     if not wanted:
@@ -41,6 +45,24 @@ def run_each(args: argparse.Namespace) -> int:
     if failed:
         raise UserError(f"{len(failed)} of {len(wanted)} clips failed: {', '.join(failed)}; the others are written")
     return 0
+
+
+def _check_same(folder: Path, args: argparse.Namespace) -> None:
+    """Refuse a clip that is there and was asked for otherwise: it would be taken for one of this run.
+
+    Raises:  UserError.
+    """
+    from page4d.cli.predict import asked
+    from page4d.cli.prediction_input import stored_path
+    from page4d.stored import StoredPrediction
+
+    before = StoredPrediction.open(stored_path(folder)).about
+    for name, now in asked(args).items():
+        if before.get(name) != now:
+            raise UserError(
+                f"{folder} was made with {name} {before.get(name)!r}, now it is {now!r}; choose another --out, or pass "
+                "--overwrite to make all anew"
+            )
 
 
 def _tell_whose_is_which(clips: Sequence[tuple[Path, Path]]) -> None:

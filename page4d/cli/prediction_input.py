@@ -87,12 +87,22 @@ def check_known(args: argparse.Namespace) -> None:
         raise UserError("--poses and --scale-from both say how large the scene is; give one")
     if args.intrinsics:
         parse_intrinsics(args.intrinsics)
+    if args.scale_from:
+        check_scale_words(args.scale_from)
     if args.poses:
         from page4d.io.trajectories import read_trajectory
 
         read_trajectory(args.poses)
-    if args.scale_from:
-        check_scale_words(args.scale_from)
+
+
+def check_prediction(args: argparse.Namespace) -> None:
+    """Refuse words that mean nothing and a prediction that is not there, before anything heavy is imported for them.
+
+    Raises:  UserError.
+    """
+    _slice(args.frames)
+    StoredPrediction.open(stored_path(args.prediction))
+    check_known(args)
 
 
 def check_known_of(frames: LoadedImages, args: argparse.Namespace) -> None:
@@ -146,16 +156,22 @@ def with_what_is_known(prediction: Prediction, args: argparse.Namespace) -> Pred
 
 def _stored_frames(path: Path, frames: str | None) -> Prediction:
     """All frames of a prediction, or those that were asked for: of a film in parts only these are read."""
-    if path.is_dir() and (path / "prediction.npz").is_file():
-        path = path / "prediction.npz"
-    elif path.is_dir() and (path / FILM_FOLDER).is_dir():
-        path = path / FILM_FOLDER
-    elif path.is_dir() and not (path / FILM_FILE).is_file():
-        path = path / "prediction.npz"  # whose absence is told with the usual words
+    path = stored_path(path)
     stored = StoredPrediction.open(path)
     if not stored.finished:
         print(f"{path} is not finished: {len(stored)} frames are there", file=sys.stderr)
     return stored[_slice(frames)]
+
+
+def stored_path(path: Path) -> Path:
+    """Where a prediction lies that is named by its file, its film or the folder of its run."""
+    if path.is_dir() and (path / "prediction.npz").is_file():
+        return path / "prediction.npz"
+    if path.is_dir() and (path / FILM_FOLDER).is_dir():
+        return path / FILM_FOLDER
+    if path.is_dir() and not (path / FILM_FILE).is_file():
+        return path / "prediction.npz"  # whose absence is told with the usual words
+    return path
 
 
 def _slice(text: str | None) -> slice:
@@ -186,8 +202,6 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
     """K (3, 3) or (S, 3, 3) from `FX,FY,CX,CY` or a JSON file: K itself, {"K": ...}, or frames with one each."""
     import numpy as np
 
-    from page4d.result.original import check_intrinsics
-
     if Path(text).is_file():
         try:
             stored = json.loads(Path(text).read_bytes())
@@ -206,6 +220,8 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
                 f"--intrinsics {text!r}: expected numbers FX,FY,CX,CY or the name of a JSON file"
             ) from error
         K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    from page4d.result.original import check_intrinsics  # with torch, which words that are no numbers need not wait for
+
     check_intrinsics(K)
     return K
 

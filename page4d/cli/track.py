@@ -37,6 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from PIL import Image
 
     from page4d.cli.outfolder import check_out, whole_folder
+
+    check_out(args.out, args.overwrite, MARKER)
+    points = chosen_points(args.points, args.grid)
+    # torch comes with them, so they wait until there is something to follow.
     from page4d.inference import resolve_device
     from page4d.io.frames import list_frames, load_frames
     from page4d.io.safe_names import safe_stems
@@ -45,8 +49,6 @@ def run(args: argparse.Namespace) -> int:
     from page4d.point_tracks import grid_points, track
     from page4d.viz.tracks import draw_tracks
 
-    check_out(args.out, args.overwrite, MARKER)
-    points = chosen_points(args.points, args.grid)
     list_frames(args.inputs, frame_options(args))  # before weights are fetched
     device = resolve_device(args.device)
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()

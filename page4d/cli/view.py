@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page; 0 when it stands."""
-    from page4d.cli.prediction_input import moving_of, read_prediction
+    from page4d.cli.prediction_input import check_prediction, moving_of, read_prediction
+
+    check_prediction(args)
+    # torch comes with them, so they wait until there is something to show.
     from page4d.viz.viewer import write_viewer
     from page4d.viz.viewer_data import ViewerOptions, recorded_fps
 
