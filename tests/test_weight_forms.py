@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -87,11 +88,88 @@ def test_what_older_versions_of_the_mixin_left_is_read(tmp_path: Path) -> None:
     model = little_model()
     folder = model.save_pretrained(tmp_path / "out")
     (folder / "model.safetensors").unlink()
-    (folder / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(UserError, match=r"in several files \(model\.safetensors\.index\.json\), expected one file"):
-        PAGE4D.from_pretrained(folder)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     same(PAGE4D.from_pretrained(folder), model)
+
+
+def in_parts(model: PAGE4D, folder: Path, kind: str) -> Path:
+    """Weights as the hub's tools leave those of large models: two files and an index."""
+    model.save_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    names = sorted(model.state_dict())
+    stem = "model" if kind == "safetensors" else "pytorch_model"
+    place = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"{stem}-0000{number}-of-00002.{kind}"
+        tensors = {name: model.state_dict()[name].contiguous() for name in part}
+        if kind == "safetensors":
+            save_file(tensors, folder / file, {"format": "pt"})
+        else:
+            torch.save(tensors, folder / file)
+        place |= dict.fromkeys(part, file)
+    index = folder / f"{stem}.{kind}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": place}))
+    return index
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_weights_in_several_files_are_read(kind: str, tmp_path: Path) -> None:
+    model = little_model()
+    index = in_parts(model, tmp_path / "out", kind)
+    loaded = PAGE4D.from_pretrained(index.parent)
+    same(loaded, model)
+    same(PAGE4D.from_pretrained(index), model)
+    assert weights_sha256(loaded) == weights_sha256(model)
+    changed = torch.zeros_like(model.state_dict()["aggregator.camera_token"])
+    with torch.no_grad():
+        model.aggregator.camera_token.copy_(changed)
+    in_parts(model, tmp_path / "out", kind)
+    assert weights_sha256(PAGE4D.from_pretrained(index.parent)) != weights_sha256(loaded)
+
+
+def test_all_files_of_an_index_are_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = little_model()
+    folder = in_parts(model, tmp_path / "out", "safetensors").parent
+    asked = []
+
+    def fetch(wanted: weight_files.HubFile, **_: Any) -> Path:
+        asked.append(wanted.file)
+        if not (folder / wanted.file).is_file():
+            raise weight_files.NoSuchFileError(f"there is no {wanted.file}")
+        return folder / wanted.file
+
+    monkeypatch.setattr(weight_files, "fetch", fetch)
+    same(PAGE4D.from_pretrained("me/net"), model)
+    parts = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    assert asked == [*weight_files.HUB_FILES, *parts, "config.json"]
+    (folder / parts[0]).unlink()
+    with pytest.raises(UserError, match=f"there is no {parts[0]}"):
+        PAGE4D.from_pretrained("me/net")
+    (folder / "model.safetensors.index.json").unlink()
+    with pytest.raises(
+        UserError, match=r"there is no model\.safetensors or model\.pt or model\.safetensors\.index\.json"
+    ):
+        PAGE4D.from_pretrained("me/net")
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ("{}", "it lacks a weight_map"),
+        ("nonsense", "it lacks a weight_map"),
+        ('{"weight_map": []}', "weight_map is no table of names"),
+        ('{"weight_map": {"a": "../x.safetensors"}}', "x.safetensors"),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "passwd"),
+        ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors does not exist"),
+        ('{"weight_map": {"a": 3}}', "3 does not exist"),
+        ('{"weight_map": {"nothing": "model-00001-of-00002.safetensors"}}', "holds nothing, it does not; copy all"),
+    ],
+)
+def test_an_index_that_is_none_is_named(stored: str, said: str, tmp_path: Path) -> None:
+    index = in_parts(little_model(), tmp_path / "out", "safetensors")
+    index.write_text(stored)
+    with pytest.raises(UserError, match=re.escape(said)):
+        PAGE4D.from_pretrained(index.parent)
 
 
 def test_arguments_and_numbers_of_numpy_beside_weights_are_harmless(tmp_path: Path) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from page4d.io.names import checked_relative
-from page4d.schema import UserError
+from page4d.io.names import checked_name, checked_relative
+from page4d.schema import MALFORMED, UserError
 
 BUILTIN_FOLDER = Path(__file__).parent.parent / "model" / "builtin"
 ALIASES = {"tiny": "page4d-tiny"}
 WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth")
+INDEX_SUFFIX = ".index.json"  # of the file that says which of several holds each tensor, as the hub's tools write it
+INDEX_FILES = ("model.safetensors" + INDEX_SUFFIX, "pytorch_model.bin" + INDEX_SUFFIX)
 # The last is what older versions of the hub's mixin wrote.
-RUN_FILES = ("best.safetensors", "best.pt", "model.safetensors", "model.pt", "pytorch_model.bin")
-HUB_FILES = ("model.safetensors", "model.pt")
+ONE_FILE = ("best.safetensors", "best.pt", "model.safetensors", "model.pt", "pytorch_model.bin")
+RUN_FILES = (*ONE_FILE, *INDEX_FILES)
+HUB_FILES = ("model.safetensors", "model.pt", INDEX_FILES[0])
+MAX_INDEX_BYTES = 50_000_000
 LARGEST_FILE = 100_000_000_000  # bytes; no weights of this kind come near it
 SAFE_NAME = r"[0-9A-Za-z][0-9A-Za-z._-]*"  # what a commit or an ETag may be, since folders and files are named so
 
@@ -113,16 +120,26 @@ def best_of_run(folder: Path) -> Path:
         for place in (folder, folder / "checkpoints", folder / "weights"):
             if (place / name).is_file():
                 return place / name
-    parts = sorted(folder.glob("*.index.json"))
-    if parts:
-        raise UserError(
-            f"{folder} holds weights in several files ({parts[0].name}), expected one file; join the state dicts of "
-            "the parts and save them with save_pretrained"
-        )
     raise UserError(
-        f"{folder} holds no {' or '.join(RUN_FILES)}; "
+        f"{folder} holds no {' or '.join(ONE_FILE)}; "
         "give a training run's folder, one of save_pretrained, or a weights file"
     )
+
+
+def parts_of(index: Path) -> dict[str, str]:
+    """The name of the file that holds each tensor, of weights in several files; all stand beside their index.
+
+    Raises:  UserError for an index that is damaged or names a place elsewhere.
+    """
+    try:
+        if index.stat().st_size > MAX_INDEX_BYTES:
+            raise ValueError(f"it has {index.stat().st_size} bytes")
+        stored = json.loads(index.read_bytes())["weight_map"]
+        if not isinstance(stored, Mapping) or not stored:
+            raise ValueError("weight_map is no table of names")
+    except MALFORMED as error:
+        raise UserError(f"{index} is no index of weights in several files, it lacks a weight_map: {error}") from error
+    return {str(name): checked_name(str(file), str(index)) for name, file in stored.items()}
 
 
 def parse_hub_name(name: str) -> list[HubFile]:
@@ -220,13 +237,29 @@ def _check_claims(wanted: HubFile, where: str, **hub_options: Any) -> None:
 
 
 def fetch_any(candidates: list[HubFile], name: str, **hub_options: Any) -> WeightsFile:
-    """The first of several files that its repository has."""
-    for candidate in candidates[:-1]:
+    """The first of several files that its repository has, with all parts where they are in several.
+
+    Raises:  UserError as `fetch`; NoSuchFileError naming all of them if it has none.
+    """
+    for candidate in candidates:
         try:
-            return WeightsFile(fetch(candidate, **hub_options), name, candidate.mask)
+            path = fetch(candidate, **hub_options)
         except NoSuchFileError:
             continue
-    return WeightsFile(fetch(candidates[-1], **hub_options), name, candidates[-1].mask)
+        if candidate.file.endswith(INDEX_SUFFIX):
+            _fetch_parts(candidate, path, **hub_options)
+        return WeightsFile(path, name, candidate.mask)
+    files = " or ".join(candidate.file for candidate in candidates)
+    raise NoSuchFileError(f"there is no {files} of the {candidates[0].kind} repository {candidates[0].repo}")
+
+
+def _fetch_parts(wanted: HubFile, index: Path, **hub_options: Any) -> None:
+    """All files that an index of the hub names, and the configuration beside it."""
+    folder, slash, _ = wanted.file.rpartition("/")
+    for name in sorted(set(parts_of(index).values())):
+        fetch(replace(wanted, file=folder + slash + name), **hub_options)
+    with suppress(NoSuchFileError):
+        fetch(replace(wanted, file=f"{folder}{slash}config.json"), **hub_options)
 
 
 def upload(folder: Path, repo: str, *, private: bool | None = None, token: str | None = None) -> str:

@@ -20,6 +20,7 @@ from numpy._core.multiarray import scalar as np_scalar
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from page4d.io.weight_files import INDEX_SUFFIX, parts_of
 from page4d.model.config import PAGE4DConfig
 from page4d.schema import MALFORMED, UserError
 
@@ -42,30 +43,48 @@ class Stored:
 
 
 def read_weights(path: Path) -> Stored:
-    """The tensors of a .safetensors or torch file, mapped from it, nothing executed.
+    """The tensors of a .safetensors or torch file, or of all files of an index, mapped from them, nothing executed.
 
     Note:    wrappers and prefixes that training scripts leave are taken off; a `config.json` beside a file of the
              hub's mixin (model.*, pytorch_model.bin) is its configuration unless the file has its own.
     Raises:  UserError that says what the file is instead, or what is broken in it.
     """
+    tensors, metadata = _read_parts(path) if path.name.endswith(INDEX_SUFFIX) else _read_file(path)
+    said = metadata.pop(CONFIG_KEY, None)
+    beside = path.with_name(CONFIG_FILE)
+    if said is not None:
+        config = _read_config(path, said.encode())
+    elif path.name.split(".")[0] in ("model", "pytorch_model") and beside.is_file():
+        config = _read_config(beside, beside.read_bytes())
+    else:
+        config = None
+    return Stored(plain_names(tensors, path), config, metadata)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         raise UserError(f"{path} does not exist; give a .pt or .safetensors file")
     with path.open("rb") as stream:
         head = stream.read(512)
     _refuse_foreign(path, head)
-    if _is_safetensors(path, head):
-        tensors, metadata = _read_safetensors(path)
-    else:
-        tensors, metadata = _read_torch(path), {}
-    said = metadata.pop(CONFIG_KEY, None)
-    beside = path.with_name(CONFIG_FILE)
-    if said is not None:
-        config = _read_config(path, said.encode())
-    elif path.stem in ("model", "pytorch_model") and beside.is_file():
-        config = _read_config(beside, beside.read_bytes())
-    else:
-        config = None
-    return Stored(plain_names(tensors, path), config, metadata)
+    return _read_safetensors(path) if _is_safetensors(path, head) else (_read_torch(path), {})
+
+
+def _read_parts(index: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of weights in several files, each from the file that the index names for it."""
+    if not index.is_file():
+        raise UserError(f"{index} does not exist; give a .pt or .safetensors file")
+    place = parts_of(index)
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for file in sorted(set(place.values())):
+        held, said = _read_file(index.with_name(file))
+        wanted = [name for name, where in place.items() if where == file]
+        if missing := [name for name in wanted if name not in held]:
+            raise UserError(f"{index} says that {file} holds {some_names(missing)}, it does not; copy all parts again")
+        tensors |= {name: held[name] for name in wanted}
+        metadata |= said
+    return tensors, metadata
 
 
 def plain_names(tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
