@@ -6,6 +6,7 @@ module with `add_arguments(parser)` and `run(args) -> exit code`; its heavy impo
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import errno
 import importlib
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _replace_closed_consoles()
     _print_any_name()
     try:
-        with _termination_cleans_up(), _notices_in_one_line():
+        with _termination_cleans_up(), _signals_get_through(), _notices_in_one_line():
             try:
                 return _dispatch(words)
             finally:
@@ -171,6 +172,31 @@ def _termination_cleans_up() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def _signals_get_through() -> Iterator[None]:
+    """Send Ctrl-C or SIGTERM again where Python lost it: what is raised in a callback of its own ends nothing."""
+
+    def again(lost: sys.UnraisableHookArgs) -> None:
+        terminated = isinstance(lost.exc_value, SystemExit) and lost.exc_value.code == EXIT_TERMINATED
+        if not terminated and not isinstance(lost.exc_value, KeyboardInterrupt):
+            usual(lost)
+            return
+        which = signal.SIGTERM if terminated else signal.SIGINT
+        # A moment later, when the callback is left.
+        timers.append(threading.Timer(0.05, _thread.interrupt_main, (which,)))
+        timers[-1].start()
+
+    timers: list[threading.Timer] = []
+    usual = sys.unraisablehook
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        for timer in timers:
+            timer.cancel()
 
 
 @contextmanager

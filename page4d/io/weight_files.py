@@ -205,7 +205,7 @@ def fetch(wanted: HubFile, **hub_options: Any) -> Path:
     except HFValidationError as error:
         raise UserError(f"{wanted.repo} is not the name of a hub repository: {error}") from error
     except (http_error, OSError, ValueError) as error:  # a ValueError: a name that no address can hold
-        raise UserError(f"{where} could not be fetched: {error}") from error
+        raise UserError(f"{where} could not be fetched: {' '.join(str(error).split())}") from error
 
 
 def _check_claims(wanted: HubFile, where: str, **hub_options: Any) -> None:
