@@ -113,16 +113,11 @@ def film_settings(args: argparse.Namespace, inputs: Inputs) -> dict[str, Any]:
     said = {name: getattr(args, name) for name in ("compile", *CHOICES, *READING)}
     sources = [source.path if isinstance(source, Page) else Path(str(source)) for source in inputs.sources]
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in said.items()}
-    return (
-        asked(args)
-        | plain
-        | {
-            "inputs": [str(path) for path in args.inputs],
-            "inputs_content": short_digest(sources),
-            "mask_folder_content": short_digest(sorted(inputs.masks.values())),
-            "times_content": None if args.times is None else short_digest([args.times]),
-        }
-    )
+    masks = sorted(inputs.masks.values())
+    contents = {"inputs_content": short_digest(sources), "mask_folder_content": short_digest(masks)}
+    if args.times is not None:
+        contents["times_content"] = short_digest([args.times])
+    return asked(args) | plain | contents | {"inputs": [str(path) for path in args.inputs]}
 
 
 def _say_memory(args: argparse.Namespace, model: PAGE4D, stream: FrameStream, windows: Windows) -> None:
