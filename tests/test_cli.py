@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -392,37 +391,3 @@ def test_equal_names_of_two_folders_keep_their_depth_maps(weights: Path, images:
     (images / "9.png").rename(other / "8.png")
     assert predict(weights, tmp_path / "out", images / "8.png", other / "8.png") == 0
     assert sorted(p.name for p in (tmp_path / "out" / "depth").glob("*.png")) == ["images_8.png", "other_8.png"]
-
-
-class Lost:
-    """An end that Python runs by itself: what is raised in it is printed and forgotten."""
-
-    def __init__(self, raised: BaseException) -> None:
-        self.raised = raised
-
-    def __del__(self) -> None:
-        raise self.raised
-
-
-@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
-def test_a_signal_that_python_lost_comes_again(
-    raised: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def work(_: list[str]) -> int:
-        Lost(raised)
-        for _ in range(1000):
-            time.sleep(0.01)
-        return 0
-
-    monkeypatch.setattr("page4d.cli._dispatch", work)
-    before = sys.unraisablehook
-    assert code_of([]) == code
-    assert sys.unraisablehook is before
-
-
-def code_of(words: list[str]) -> int | str | None:
-    """What the shell sees of a command."""
-    try:
-        return main(words)
-    except SystemExit as left:
-        return left.code

@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.nn import functional as F
 
 from page4d.io import fitting as module
@@ -26,7 +26,7 @@ from page4d.io.images import (
     load_and_preprocess_images_square,
     load_images,
 )
-from page4d.io.pictures import open_rgb
+from page4d.io.pictures import open_picture, open_rgb, upright_size
 from page4d.schema import Notice, UserError
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -128,6 +128,21 @@ def test_box_says_where_each_pixel_came_from(height: int, width: int, mode: modu
     rows = pixels[1][inside_y][:, inside_x] - source_y[inside_y][:, None]
     assert np.abs(columns).max(initial=0) <= 1.01
     assert np.abs(rows).max(initial=0) <= 1.01
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".webp"])
+def test_a_turned_picture_is_as_the_upright_one_in_every_format(suffix: str, turn: int, tmp_path: Path) -> None:
+    """Pillow turns a TIFF itself, and says the turned size before it does."""
+    colours = np.arange(24 * 16 * 3, dtype=np.uint8).reshape(16, 24, 3)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(colours).save(tmp_path / f"a{suffix}", exif=exif, lossless=True)
+    loaded = open_picture(tmp_path / f"a{suffix}")
+    upright = ImageOps.exif_transpose(Image.open(tmp_path / f"a{suffix}"))
+    np.testing.assert_array_equal(np.asarray(loaded.rgb), np.asarray(upright))
+    assert loaded.size_wh == upright_size(tmp_path / f"a{suffix}") == upright.size
+    assert loaded.size_wh == ((16, 24) if turn >= 5 else (24, 16))
 
 
 def test_exif_rotation_is_honoured_except_by_the_public_loader(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ _MAX_12_BITS = 4095
 _DRAFT_SIDE = 2048
 _ORIENTATION = 0x0112  # EXIF's tag of how the camera was held, and its values for a quarter turn
 _LYING = (5, 6, 7, 8)
+_TIFF_WIDTH = 0x0100
 _DAMAGE = (struct.error, zlib.error)  # come through PIL as they are
 _opening = threading.RLock()
 
@@ -94,10 +95,11 @@ def open_picture(
         is_deep = _is_deep_colour(image)  # asked first, for a PNG is decoded where its rotation is looked for
         turn = image.getexif().get(_ORIENTATION, 1) if rotate else 1
         deep_colour = path if is_deep and turn == 1 else None
+        lies = rotate and _lies(image)
         image.load()
         upright = ImageOps.exif_transpose(image) if rotate else image
         picture = _as_picture(upright, deep_colour, str(path), bits)
-    size = (height, width) if turn in _LYING else (width, height)
+    size = (height, width) if lies else (width, height)
     return Picture(picture.rgb, size, picture.opaque, picture.bits, pages)
 
 
@@ -131,8 +133,14 @@ def upright_size(path: Path) -> tuple[int, int]:
     """
     with opened(path) as image:
         width, height = image.size
-        turn = image.getexif().get(_ORIENTATION, 1)
-    return (height, width) if turn in _LYING else (width, height)
+        return (height, width) if _lies(image) else (width, height)
+
+
+def _lies(image: Any) -> bool:
+    """Whether the size in the header is of a picture still to be turned; of TIFF newer Pillows say that behind it."""
+    if image.getexif().get(_ORIENTATION, 1) not in _LYING:
+        return False
+    return image.format != "TIFF" or image.width == image.tag_v2.get(_TIFF_WIDTH)
 
 
 @contextmanager

@@ -1,0 +1,44 @@
+"""Ctrl-C and SIGTERM reach a command wherever Python happens to be."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from page4d.cli import main
+
+
+class Lost:
+    """An end that Python runs by itself: what is raised in it is printed and forgotten."""
+
+    def __init__(self, raised: BaseException) -> None:
+        self.raised = raised
+
+    def __del__(self) -> None:
+        raise self.raised
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_a_signal_that_python_lost_comes_again(
+    raised: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(_: list[str]) -> int:
+        Lost(raised)
+        for _ in range(1000):
+            time.sleep(0.01)
+        return 0
+
+    monkeypatch.setattr("page4d.cli._dispatch", work)
+    before = sys.unraisablehook
+    assert code_of([]) == code
+    assert sys.unraisablehook is before
+
+
+def code_of(words: list[str]) -> int | str | None:
+    """What the shell sees of a command."""
+    try:
+        return main(words)
+    except SystemExit as left:
+        return left.code
