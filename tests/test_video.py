@@ -15,7 +15,7 @@ from PIL import Image
 from page4d.io import video as module
 from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.video import read_video
-from page4d.schema import UserError
+from page4d.schema import Notice, UserError
 
 
 def write_video(path: Path, frames: int, rate: int = 10, size: tuple[int, int] = (48, 64)) -> Path:
@@ -177,3 +177,20 @@ def test_transparency_of_a_film_is_told(pixels: str, told: int, tmp_path: Path) 
         warnings.simplefilter("always")
         load_frames(path, FrameOptions(size=32, patch=8))
     assert sum("has transparent pixels, which are taken as they are" in str(w.message) for w in caught) == told
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_film_that_begins_late_is_not_cut_short(
+    suffix: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / f"late{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(6):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * i, np.uint8), format="rgb24")
+            frame.pts = 1000 + i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert len(list(read_video(path))) == 6
+    assert [str(one.message) for one in recwarn if issubclass(one.category, Notice)] == []

@@ -140,7 +140,7 @@ def _lies(image: Any) -> bool:
     """Whether the size in the header is of a picture still to be turned; of TIFF newer Pillows say that behind it."""
     if image.getexif().get(_ORIENTATION, 1) not in _LYING:
         return False
-    return image.format != "TIFF" or image.width == image.tag_v2.get(_TIFF_WIDTH)
+    return bool(image.format != "TIFF" or image.width == image.tag_v2.get(_TIFF_WIDTH))
 
 
 @contextmanager

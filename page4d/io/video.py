@@ -147,6 +147,8 @@ def _tell_of_early_end(path: Path, container: Any, stream: Any, last_s: float) -
         said = float(stream.duration * (stream.time_base or 0))
     elif len(container.streams) == 1 and container.duration:
         said = container.duration / 1e6
+        if "matroska" in container.format.name:
+            said -= max(container.start_time or 0, 0) / 1e6  # it counts from 0, not from the first frame
     else:
         return
     if "mov" not in container.format.name:
