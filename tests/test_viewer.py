@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 from little_scene import little_clip, little_prediction
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from page4d.book.pdf import FLAGS
 from page4d.schema import UserError
+from page4d.viz import viewer
+from page4d.viz.dark import contrast
 from page4d.viz.panels import Row, clip_sheet, contact_sheet, prediction_sheet
 from page4d.viz.scene import scene_figure
 from page4d.viz.viewer import notebook_viewer, viewer_html, write_viewer
@@ -127,6 +130,30 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="mode"):
         ViewerOptions(mode="fast")
     assert not list(tmp_path.iterdir())
+
+
+ON_ITS_GROUND = {"ink": "paper", "soft": "paper", "wrong": "ground", "on-accent": "accent"}
+LINES = ("camera", "path", "current", "x", "y", "z")
+
+
+def _inks(theme: str) -> dict[str, str]:
+    """The viewer's colours in one theme, by name."""
+    css = (Path(viewer.__file__).parent / "viewer_assets" / "viewer.css").read_text()
+    block = re.search(
+        r':root\[data-theme="dark"\] \{(.*?)\}' if theme == "dark" else r":root \{(.*?)\}", css, re.DOTALL
+    )
+    assert block is not None
+    return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block[1]))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_and_lines_stand_out_in_both_themes(theme: str) -> None:
+    inks = _inks(theme)
+    assert set(inks) == set(_inks("light"))
+    for word, ground in [*ON_ITS_GROUND.items(), ("ink", "ground"), ("ink", "field")]:
+        assert contrast(to_rgb(inks[word]), to_rgb(inks[ground])) >= 4.5, (word, ground)
+    for line in LINES:
+        assert contrast(to_rgb(inks[line]), to_rgb(inks["ground"])) >= 3, line
 
 
 def test_scene_figure_is_upright_and_labelled() -> None:
@@ -319,6 +346,38 @@ def test_processor_and_card_draw_the_same(page: Any, mode: str, tint: str, confi
     assert (np.abs(ours - card).max(-1) > 12).mean() < 0.06 * drawn.mean()
     assert np.abs(ours - card)[drawn].mean() < 3
     assert page.problems == []
+
+
+GROUND = "() => [...page4d.pixels().slice(0, 3)]"  # of the corner at the lower left, where no point is
+
+
+def _await_theme(page: Any, theme: str) -> None:
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{theme}'")
+
+
+def test_browser_follows_the_reader_at_night(page: Any) -> None:
+    page.emulate_media(color_scheme="dark")
+    _await_theme(page, "dark")
+    assert page.evaluate(GROUND) == [0x14, 0x18, 0x1E]
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(217, 221, 227)"
+    page.emulate_media(color_scheme="light")
+    _await_theme(page, "light")
+    assert page.evaluate(GROUND) == [255, 255, 255]
+
+
+def test_browser_follows_the_book_around_it(page: Any, tmp_path: Path) -> None:
+    """A reader of the book may have chosen the other theme than that of the system."""
+    inside = notebook_viewer(little_prediction(), None).data.replace('loading="lazy"', "")
+    (tmp_path / "book.html").write_text(f'<!doctype html><html data-theme="dark"><body>{inside}</body></html>')
+    book = page.context.browser.new_page(color_scheme="light", viewport={"width": 400, "height": 600})
+    book.goto((tmp_path / "book.html").as_uri())
+    frame = book.frames[1]
+    frame.wait_for_function("window.page4d && page4d.state.ready")
+    assert frame.evaluate(GROUND) == [0x14, 0x18, 0x1E]
+    book.evaluate("document.documentElement.dataset.theme = 'light'")
+    _await_theme(frame, "light")
+    assert frame.evaluate(GROUND) == [255, 255, 255]
+    book.close()
 
 
 def test_browser_looks_through_the_camera(page: Any) -> None:

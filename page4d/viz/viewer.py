@@ -45,7 +45,7 @@ def viewer_html(
     # `</script` in a name would end the script element around the data, `<!--<script` would swallow all that follows.
     parts["data"] = data.replace("<", "\\u003c")
     parts |= {"css": _asset("viewer.css"), "three": _asset("three.min.js")}
-    parts["code"] = _asset("shaders.js") + _asset("splat.js") + _asset("viewer.js")
+    parts["code"] = "".join(map(_asset, ("theme.js", "shaders.js", "splat.js", "viewer.js")))
     return re.sub(r"\$([a-z]+)", lambda match: parts[match[1]], _asset("viewer.html"))
 
 
@@ -88,7 +88,7 @@ def notebook_viewer(
 
     light = options or ViewerOptions(max_points=20_000, background_points=30_000, jpeg_quality=85)
     page = html.escape(viewer_html(prediction, moving, light), quote=True)
-    style = f"width:100%;height:{height_px}px;border:1px solid #d5d7da;border-radius:6px"
+    style = f"width:100%;height:{height_px}px;border:1px solid #8886;border-radius:6px"
     show: Any = display.HTML
     return show(f'<div><iframe srcdoc="{page}" style="{style}" title="4-D viewer" loading="lazy"></iframe></div>')
 

@@ -39,6 +39,13 @@ class Splatter {
     this.quad.material.uniforms.depthMap.value = this.depthMap;
   }
 
+  // The colour where no point is.
+  paintOn({ r, g, b }) {
+    const [red, green, blue] = [r, g, b].map((share) => Math.round(255 * share));
+    this.ground = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+    this.kept.key = "";
+  }
+
   // What a frame's two pictures hold, as arrays.
   static arrays([colour, geometry]) {
     const read = (bitmap) => {
@@ -67,7 +74,7 @@ class Splatter {
   }
 
   clear() {
-    this.paint.fill(0xffffffff);
+    this.paint.fill(this.ground);
     this.depth.fill(1);
   }
 

@@ -23,7 +23,6 @@
   }
   // Colours are image values already; no conversion on the way in or out.
   renderer.outputColorSpace = THREE.LinearSRGBColorSpace;
-  renderer.setClearColor(0xffffff);
   state.processor = Splatter.needed(renderer.getContext());
   const scene = new THREE.Scene();
   const camera = new THREE.PerspectiveCamera(50, 1, data.view.near, data.view.far);
@@ -115,20 +114,27 @@
   const background = stored ? backgroundPoints(stored, code, paint) : null;
   const splatter = new Splatter(data, stored && { ...stored, code, paint: new Uint32Array(paint.buffer) });
   scene.add(splatter.quad);
+  THEME.draw(() => {
+    const ground = THEME.colour("ground");
+    renderer.setClearColor(ground);
+    splatter.paintOn(ground);
+    if (state.ready) redraw();
+  });
 
-  function lines(points, color, Kind = THREE.LineSegments) {
+  function lines(points, ink, Kind = THREE.LineSegments) {
     const geometry = new THREE.BufferGeometry();
     geometry.setAttribute("position", new THREE.BufferAttribute(new Float32Array(points.flat()), 3));
-    const object = new Kind(geometry, new THREE.LineBasicMaterial({ color: new THREE.Color().setHex(color, THREE.LinearSRGBColorSpace) }));
+    const object = new Kind(geometry, new THREE.LineBasicMaterial());
+    THEME.draw(() => object.material.color.copy(THEME.colour(ink)));
     object.frustumCulled = false;
     scene.add(object);
     return object;
   }
   const edges = [[0, 1], [0, 2], [0, 3], [0, 4], [1, 2], [2, 3], [3, 4], [4, 1]];
   const frustum = (corners) => edges.flatMap(([a, b]) => [corners[a], corners[b]]);
-  const allFrusta = lines(data.frusta.flatMap(frustum), 0x9aa7b8);
-  const path = lines(data.frusta.map((corners) => corners[0]), 0xd1495b, THREE.Line);
-  const currentFrustum = lines(frustum(data.frusta[0]), 0x1f5fa8);
+  const allFrusta = lines(data.frusta.flatMap(frustum), "camera");
+  const path = lines(data.frusta.map((corners) => corners[0]), "path", THREE.Line);
+  const currentFrustum = lines(frustum(data.frusta[0]), "current");
 
   function label(text, at, height) {
     const board = document.createElement("canvas");
@@ -136,15 +142,15 @@
     pen.font = "600 44px system-ui, sans-serif";
     board.width = Math.ceil(pen.measureText(text).width) + 12;
     board.height = 56;
-    pen.font = "600 44px system-ui, sans-serif";
-    pen.lineWidth = 8;
-    pen.strokeStyle = "#ffffff";
-    pen.strokeText(text, 6, 42);
-    pen.fillStyle = "#22262b";
-    pen.fillText(text, 6, 42);
     const map = new THREE.CanvasTexture(board);
     map.minFilter = THREE.LinearFilter;
     map.generateMipmaps = false;
+    THEME.draw(() => {
+      Object.assign(pen, { font: "600 44px system-ui, sans-serif", lineWidth: 8, strokeStyle: THEME.ink("ground"), fillStyle: THEME.ink("ink") });
+      pen.strokeText(text, 6, 42);
+      pen.fillText(text, 6, 42);
+      map.needsUpdate = true;
+    });
     const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, depthTest: false }));
     sprite.scale.set((height * board.width) / board.height, height, 1);
     sprite.position.set(...at);
@@ -152,8 +158,8 @@
     return sprite;
   }
   const reach = data.axes.length;
-  const axes = [["x right", 0xc0392b, [reach, 0, 0]], ["y down", 0x2e8b57, [0, reach, 0]], ["z forward", 0x2a5fb0, [0, 0, reach]]]
-    .flatMap(([name, color, end]) => [lines([[0, 0, 0], end], color),
+  const axes = [["x right", "x", [reach, 0, 0]], ["y down", "y", [0, reach, 0]], ["z forward", "z", [0, 0, reach]]]
+    .flatMap(([name, ink, end]) => [lines([[0, 0, 0], end], ink),
       label(`${name} ${data.axes.text}`, end.map((v) => v * 1.08), reach * 0.13)]);
 
   // ---- drawing ------------------------------------------------------------------------------------------------
