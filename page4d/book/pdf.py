@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,15 +19,18 @@ from page4d.extras import extras_named
 from page4d.schema import UserError, atomic_write
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ElementHandle, Page, PdfMargins
+    from playwright.sync_api import Browser, ElementHandle, Page
 
 # WebGL without a graphics card; a container has no sandbox of its own.
 FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 PATIENCE_MS = 150_000
 DRAWN = "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
 SETTLE_MS = 1500
-MARGINS: PdfMargins = {"top": "18mm", "bottom": "18mm", "left": "16mm", "right": "16mm"}
-FOOT = '<div style="font-size:8px;width:100%;text-align:center"><span class="title"></span></div>'
+# Each page of the book is printed for itself; its sheets are numbered on from those before.
+FOOT = """@page {{ margin: 18mm 16mm;
+  @bottom-left {{ content: {title}; font: 8pt sans-serif; white-space: nowrap; }}
+  @bottom-right {{ content: counter(page); font: 8pt sans-serif; }} }}
+@page :first {{ counter-set: page {first}; }}"""
 # Links from page to page name files of the machine that prints; on paper only their words are left.
 OPEN_AND_UNLINK = """() => {
   document.querySelectorAll('details').forEach(d => { d.open = true; });
@@ -52,7 +56,7 @@ def print_book(html: Path, names: Sequence[str], target: Path) -> int:
     bound = PdfWriter()
     with _chromium() as browser:
         for name in names:
-            title, printed = _print_page(browser, html / f"{name}.html")
+            title, printed = _print_page(browser, html / f"{name}.html", first=len(bound.pages) + 1)
             bound.append(PdfReader(io.BytesIO(printed)), outline_item=title)
     bound.compress_identical_objects()
     with atomic_write(target, "wb") as stream:
@@ -73,7 +77,7 @@ def _chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def _print_page(browser: Browser, path: Path) -> tuple[str, bytes]:
+def _print_page(browser: Browser, path: Path, first: int) -> tuple[str, bytes]:
     page = browser.new_page(viewport={"width": 1100, "height": 1000}, color_scheme="light")
     page.set_default_timeout(PATIENCE_MS)
     page.goto(path.resolve().as_uri())
@@ -83,8 +87,9 @@ def _print_page(browser: Browser, path: Path) -> tuple[str, bytes]:
     for element in page.query_selector_all(".page4d-plotly, article iframe"):
         _stand_still(page, element)
     title = page.inner_text("article h1").rstrip("#")
-    printed = page.pdf(format="A4", margin=MARGINS, print_background=True, display_header_footer=True,
-                       header_template="<span></span>", footer_template=FOOT)  # fmt: skip
+    # A string of JSON is one of CSS, too, as long as its letters stay themselves.
+    page.add_style_tag(content=FOOT.format(title=json.dumps(page.title(), ensure_ascii=False), first=first))
+    printed = page.pdf(format="A4", print_background=True)
     page.close()
     return title, printed
 
