@@ -221,6 +221,24 @@ GROUND = """(kind) => {
 }"""
 
 
+PLATE = """(inside) => {
+  const cell = document.createElement("div");
+  cell.className = "cell_output";
+  cell.innerHTML = `<div class="output text_html">${inside}</div>`;
+  document.querySelector(".bd-content").append(cell);
+  return getComputedStyle(cell.firstChild).backgroundColor;
+}"""
+
+
+def test_what_brings_its_own_dark_colours_lies_on_no_plate(small_book: Path, browser: Any) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto((small_book / "notebooks" / "01_small.html").as_uri())
+    for own in ('<svg class="page4d-diagram"></svg>', "<div><iframe></iframe></div>"):
+        assert page.evaluate(PLATE, own) == "rgba(0, 0, 0, 0)", own
+    assert page.evaluate(PLATE, "<b>words</b>") != "rgba(0, 0, 0, 0)"
+    page.close()
+
+
 def test_only_a_drawing_in_dark_ink_lies_on_a_light_plate(small_book: Path, browser: Any) -> None:
     page = browser.new_page(color_scheme="dark")
     page.goto((small_book / "notebooks" / "01_small.html").as_uri())
