@@ -35,14 +35,15 @@ from myst_nb import glue
 glue("total", sum(range(count)), display=False)
 
 # %% [markdown]
-# The sum is {glue:text}`total`.
+# The sum is {glue:text}`total`, and 50 % of it is a half of $s$, no more.
 
 # %% mystnb={"figure": {"caption": "Points on a spiral.", "name": "fig-spiral"}}
 import plotly.graph_objects as go
 
 steps = list(range(count))
 marker = {"size": 8, "color": steps, "colorscale": [[0, "red"], [1, "blue"]]}
-go.Figure(go.Scatter3d(x=steps, y=[s % 7 for s in steps], z=[s % 5 for s in steps], mode="markers", marker=marker))
+spiral = go.Scatter3d(x=steps, y=[s % 7 for s in steps], z=[s % 5 for s in steps], mode="markers", marker=marker)
+go.Figure(spiral, frames=[go.Frame(data=[spiral], name="0")])
 """
 
 TOC = """\

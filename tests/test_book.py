@@ -16,6 +16,8 @@ import papermill
 import pytest
 import yaml
 from book_project import CHAPTER, ROOT, shipped_chapters, write_project
+from docutils import nodes
+from docutils.utils import new_document
 from papermill.exceptions import PapermillExecutionError
 
 from page4d.book.chapters import (
@@ -32,7 +34,7 @@ from page4d.book.chapters import (
 )
 from page4d.book.parameters import check_cells, check_parameters, in_one_line
 from page4d.book.site import external_references, only_chapters, status_page
-from page4d.book.sphinx import figure_html, labelled, mended_table, width_classes
+from page4d.book.sphinx import figure_html, keep_together, labelled, mended_table, width_classes
 from page4d.book.weight import icons_of, keep_icons
 from page4d.cli import main
 from page4d.schema import Notice, UserError
@@ -298,14 +300,26 @@ def test_pandas_count_of_rows_is_left_out_and_names_of_rows_are_not() -> None:
         assert mended_table(kept).count("<th") == kept.replace("<th></th>", "").count("<th")
 
 
+def test_a_line_begins_with_no_comma_and_no_per_cent_sign() -> None:
+    doctree = new_document("page")
+    m, n = nodes.math("", "m"), nodes.math("", "n")
+    words = [nodes.Text(words) for words in ("Half, 50 %, of ", "), and all of ", " is 1 %.")]
+    doctree += nodes.paragraph("", "", words[0], m, words[1], n, words[2])
+    doctree += nodes.literal_block("", "5 % 2")
+    keep_together(None, doctree)
+    assert doctree.astext() == "Half, 50\u00a0%, of m), and all of n is 1\u00a0%.\n\n5 % 2"
+    (held,) = doctree.findall(nodes.inline)
+    assert held.astext() == "m),"
+
+
 def test_a_figure_cannot_end_its_own_element() -> None:
     title = 'a "title" </script><b>'
-    figure = {"data": [{"x": [1]}], "layout": {"height": 300, "title": {"text": title}}, "config": {}}
+    figure = {"data": [{"x": [1]}], "layout": {"height": 300, "title": {"text": title}}, "config": {}, "frames": [{}]}
     html = figure_html(figure)
     assert html.count("</script>") == 1
     content = re.search(r'<script type="application/json">(.*)</script>', html)
     assert content is not None
-    assert json.loads(content[1]) == {"data": [{"x": [1]}], "layout": figure["layout"]}
+    assert json.loads(content[1]) == {"data": [{"x": [1]}], "layout": figure["layout"], "frames": [{}]}
     assert "height:300px" in html
     assert "&quot;title&quot;" in html
 

@@ -131,6 +131,8 @@ def test_the_chapter_is_on_its_page(small_book: Path) -> None:
     assert "Points on a spiral." in page
     assert f'The sum is <span class="pasted-text">{sum(range(50))}</span>' in page
     assert page.count('class="page4d-plotly"') == 1
+    assert "and 50\u00a0% of it" in page
+    assert re.search(r'<span class="page4d-held"><span class="math[^>]*>\\\(s\\\)</span>,</span> no more', page)
     assert "THEBE_JS_URL" not in page
     assert "sphinx-thebe.js" not in page
 
@@ -228,6 +230,15 @@ PLATE = """(inside) => {
   document.querySelector(".bd-content").append(cell);
   return getComputedStyle(cell.firstChild).backgroundColor;
 }"""
+
+
+def test_a_slider_finds_its_frames(small_book: Path, browser: Any) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto((small_book / "notebooks" / "01_small.html").as_uri())
+    page.wait_for_selector(".page4d-plotly .main-svg")
+    page.wait_for_function("document.querySelector('.page4d-plotly')._transitionData._frames.length === 1")
+    page.close()
 
 
 def test_what_brings_its_own_dark_colours_lies_on_no_plate(small_book: Path, browser: Any) -> None:

@@ -162,6 +162,9 @@ def test_scene_figure_is_upright_and_labelled() -> None:
     names = {trace.name: trace for trace in figure.data}
     assert set(names) == {"static points", "moving points", "cameras", "camera path"}
     assert len(names["static points"].x) + len(names["moving points"].x) == 1000
+    for name in ("cameras", "camera path"):
+        apart = [contrast(to_rgb(names[name].line.color), to_rgb(ground)) for ground in ("white", "#121212", "#f4f4f2")]
+        assert min(apart) > 3, name
     assert figure.layout.scene.camera.up.y == -1
     assert figure.layout.scene.yaxis.title.text == "y down (m)"
     np.testing.assert_allclose(names["camera path"].x[3], np.linalg.inv(

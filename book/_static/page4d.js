@@ -12,7 +12,7 @@
 
   // A narrow holder shows a scene from farther away: plotly fits it to the height, and its sides would be cut.
   function stepBack(layout, wide, tall) {
-    var back = Math.max(1, (0.9 * tall) / wide);
+    var back = Math.max(1, (1.1 * tall) / wide);
     Object.keys(layout).filter(function (key) { return key.indexOf("scene") === 0; }).forEach(function (key) {
       var camera = layout[key].camera;
       if (!camera || !camera.eye || back === 1) return;
@@ -43,9 +43,13 @@
     var figure = holder.page4d || JSON.parse(source.textContent);
     var layout = dressed(Object.assign({}, figure.layout, { autosize: true }));
     delete layout.width; // the column decides
+    // On a phone the height that suits a wide column would be half empty.
+    if (layout.height) layout.height = Math.min(layout.height, Math.max(320, 1.15 * holder.clientWidth));
+    if (layout.height) holder.style.height = layout.height + "px";
     stepBack(layout, holder.clientWidth || 1, holder.clientHeight);
     holder.page4d = figure;
-    return Plotly.react(holder, figure.data, layout, { responsive: true, displaylogo: false });
+    var config = { responsive: true, displaylogo: false };
+    return Plotly.react(holder, { data: figure.data, layout: layout, frames: figure.frames, config: config });
   }
 
   function drawAll() {
@@ -60,6 +64,19 @@
     };
     document.head.appendChild(script);
   }
+
+  // A formula that is a little wider than a phone shrinks; one that is far wider scrolls in its own box.
+  function fitFormulas() {
+    document.querySelectorAll('mjx-container[display="true"] > svg').forEach(function (drawing) {
+      var holder = drawing.parentElement, room = holder.clientWidth, wide = drawing.getBoundingClientRect().width;
+      if (!room || wide <= room) return;
+      var size = parseFloat(getComputedStyle(holder).fontSize) * Math.max(0.65, (0.99 * room) / wide);
+      holder.style.setProperty("font-size", size + "px", "important");
+    });
+  }
+  window.addEventListener("load", function () {
+    if (window.MathJax && MathJax.startup) MathJax.startup.promise.then(fitFormulas);
+  });
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", drawAll);
   else drawAll();

@@ -34,6 +34,7 @@ UNNAMED = "interactive figure"
 LONG_CELL = re.compile(r"<(td|th)>(?=[^<]{25})")
 """The start of a table's cell or head that holds a phrase, not a number or a name."""
 PER_CENT = re.compile(r"(?<=\d) %")
+STOP = re.compile(r"[,.;:!?)\]]+")
 ROW_HEAD = re.compile(r"(<tr[^>]*>\s*)<th[^>]*>([^<]*)</th>\s*")
 """The start of a table's row with its first head, of which the words are kept."""
 
@@ -57,7 +58,9 @@ def figure_html(figure: dict[str, Any]) -> str:
     title = figure.get("layout", {}).get("title", {})
     label = html.escape(str(title.get("text") or UNNAMED), quote=True)
     # "</script>" inside a string would end the element; "<\/" is the same string in JSON.
-    content = json.dumps({k: figure[k] for k in ("data", "layout") if k in figure}).replace("</", "<\\/")
+    # The frames are what a slider goes through.
+    kept = {k: figure[k] for k in ("data", "layout", "frames") if k in figure}
+    content = json.dumps(kept).replace("</", "<\\/")
     return (
         f'<div class="page4d-plotly" role="figure" aria-label="{label}" style="height:{height}px">'
         f'<script type="application/json">{content}</script></div>'
@@ -192,6 +195,21 @@ def mended_table(content: str) -> str:
     return LONG_CELL.sub(r'<\1 class="page4d-phrase">', content)
 
 
+def keep_together(_app: object, doctree: nodes.document) -> None:
+    """Let no line begin with a per cent sign or with the comma behind a formula."""
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.FixedTextElement | nodes.literal | nodes.raw | nodes.math):
+            text.parent.replace(text, nodes.Text(PER_CENT.sub("\u00a0%", text.astext())))
+    for formula in list(doctree.findall(nodes.math)):
+        behind = formula.next_node(descend=False, siblings=True)
+        stop = STOP.match(behind.astext()) if isinstance(behind, nodes.Text) else None
+        if behind is not None and stop is not None:
+            rest = nodes.Text(behind.astext()[stop.end() :])
+            held = nodes.inline("", "", formula.deepcopy(), nodes.Text(stop[0]), classes=["page4d-held"])
+            behind.parent.replace(behind, rest)
+            formula.parent.replace(formula, held)
+
+
 def offer_script(
     app: Sphinx, page: str, _template: str, context: dict[str, Any], _doctree: nodes.document | None
 ) -> None:
@@ -224,6 +242,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", describe_pictures)
     app.connect("doctree-read", offer_dark_pictures)
     app.connect("doctree-read", mend_tables)
+    app.connect("doctree-read", keep_together)
     app.connect("html-page-context", offer_script, priority=900)
     app.connect("html-page-context", drop_live_code_scripts, priority=900)
     app.connect("html-page-context", drop_mathjax_without_formulas, priority=900)

@@ -13,6 +13,8 @@ from page4d.result.cloud import Cloud, CloudOptions, cloud_of, frustum_corners, 
 from page4d.schema import Prediction, UserError
 
 _PALETTE = 256
+# A page draws these on white or nearly black: both stand out against either.
+_CAMERAS, _PATH = "#3b7cc9", "#d1495b"
 
 
 def scene_figure(
@@ -79,12 +81,12 @@ def _camera_traces(prediction: Prediction, size: float) -> list[go.Scatter3d]:
     order = [0, 1, 2, 0, 3, 4, 0, 1, 4, 3, 2]
     broken = np.concatenate((corners[:, order], np.full((len(corners), 1, 3), np.nan)), 1)
     x, y, z = broken.reshape(-1, 3).T
-    lines = {"color": "#1f5fa8", "width": 2}
+    lines = {"color": _CAMERAS, "width": 2}
     frusta = go.Scatter3d(x=x, y=y, z=z, mode="lines", line=lines, name="cameras", hoverinfo="skip")
     x, y, z = corners[:, 0].T
     path = go.Scatter3d(
-        x=x, y=y, z=z, mode="lines+markers", name="camera path", line={"color": "#d1495b", "width": 4},
-        marker={"size": 2, "color": "#d1495b"}, text=list(prediction.frame_names),
+        x=x, y=y, z=z, mode="lines+markers", name="camera path", line={"color": _PATH, "width": 4},
+        marker={"size": 2, "color": _PATH}, text=list(prediction.frame_names),
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
     return [frusta, path]
