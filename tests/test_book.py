@@ -300,14 +300,19 @@ def test_pandas_count_of_rows_is_left_out_and_names_of_rows_are_not() -> None:
         assert mended_table(kept).count("<th") == kept.replace("<th></th>", "").count("<th")
 
 
-def test_a_line_begins_with_no_comma_and_no_per_cent_sign() -> None:
+def test_a_line_begins_with_no_comma_and_no_per_cent_sign_and_no_short_name_is_broken() -> None:
     doctree = new_document("page")
     m, n = nodes.math("", "m"), nodes.math("", "n")
     words = [nodes.Text(words) for words in ("Half, 50 %, of ", "), and all of ", " is 1 %.")]
     doctree += nodes.paragraph("", "", words[0], m, words[1], n, words[2])
     doctree += nodes.literal_block("", "5 % 2")
+    short, long = nodes.literal("", "page4d view --scale-from"), nodes.literal("", "a" * 25)
+    doctree += nodes.paragraph("", "", short, long)
     keep_together(None, doctree)
-    assert doctree.astext() == "Half, 50\u00a0%, of m), and all of n is 1\u00a0%.\n\n5 % 2"
+    assert (
+        doctree.astext() == "Half, 50\u00a0%, of m), and all of n is 1\u00a0%.\n\n5 % 2\n\n" + short.astext() + "a" * 25
+    )
+    assert [bool(name["classes"]) for name in (short, long)] == [True, False]
     (held,) = doctree.findall(nodes.inline)
     assert held.astext() == "m),"
 

@@ -180,6 +180,10 @@ def test_figures() -> None:
     assert figure.axes[1].get_ylabel() == "alpha"
     figure = binned_figure([0.1, 0.1, 0.9], {"a": [1.0, 3.0, np.nan]}, [0, 0.5, 1.0], "share", "error")
     assert figure.axes[0].get_xticklabels()[0].get_text().endswith("n=2")
+    wordy = {f"middle pairs + mask kept and taught by true motion {k}": [1.0, 3.0, 2.0] for k in range(5)}
+    figure = binned_figure([0.1, 0.1, 0.9], wordy, [0, 0.5, 1.0], "share", "error")
+    figure.canvas.draw()
+    assert figure.legends[0].get_window_extent().width <= figure.bbox.width, "nothing widens the picture"
 
 
 def test_progress_counts_the_pictures_of_every_stage_before() -> None:

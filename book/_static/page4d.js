@@ -70,7 +70,7 @@
     document.querySelectorAll('mjx-container[display="true"] > svg').forEach(function (drawing) {
       var holder = drawing.parentElement, room = holder.clientWidth, wide = drawing.getBoundingClientRect().width;
       if (!room || wide <= room) return;
-      var size = parseFloat(getComputedStyle(holder).fontSize) * Math.max(0.65, (0.99 * room) / wide);
+      var size = parseFloat(getComputedStyle(holder).fontSize) * Math.max(0.75, (0.99 * room) / wide);
       holder.style.setProperty("font-size", size + "px", "important");
     });
   }

@@ -34,6 +34,8 @@ UNNAMED = "interactive figure"
 LONG_CELL = re.compile(r"<(td|th)>(?=[^<]{25})")
 """The start of a table's cell or head that holds a phrase, not a number or a name."""
 PER_CENT = re.compile(r"(?<=\d) %")
+SHORT = 24
+"""Letters of a name that fits into a line of a phone with room to spare."""
 STOP = re.compile(r"[,.;:!?)\]]+")
 ROW_HEAD = re.compile(r"(<tr[^>]*>\s*)<th[^>]*>([^<]*)</th>\s*")
 """The start of a table's row with its first head, of which the words are kept."""
@@ -196,7 +198,10 @@ def mended_table(content: str) -> str:
 
 
 def keep_together(_app: object, doctree: nodes.document) -> None:
-    """Let no line begin with a per cent sign or with the comma behind a formula."""
+    """Let no line begin with a per cent sign or the comma behind a formula, and no short name be broken."""
+    for literal in doctree.findall(nodes.literal):
+        if max(map(len, literal.astext().split()), default=0) <= SHORT:
+            literal["classes"].append("page4d-short")
     for text in list(doctree.findall(nodes.Text)):
         if not isinstance(text.parent, nodes.FixedTextElement | nodes.literal | nodes.raw | nodes.math):
             text.parent.replace(text, nodes.Text(PER_CENT.sub("\u00a0%", text.astext())))

@@ -113,7 +113,9 @@ def progress_figure(
 def _legend_below(figure: Figure, axis: Axes, size: float) -> None:
     """A legend under the whole figure: inside a panel it would lie over the curves that it explains."""
     handles, labels = axis.get_legend_handles_labels()
-    columns = min(len(labels), 4)
+    # So many columns that the legend is no wider than the figure; a letter is about half as wide as it is tall.
+    column = (max(map(len, labels)) / 2 + 3.5) * size / 72
+    columns = max(1, min(len(labels), 4, int(figure.get_figwidth() / column)))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=size)
 
 
@@ -148,7 +150,7 @@ def binned_figure(
     x = np.asarray(x, dtype=np.float64)
     number = np.digitize(x, edges[1:-1])
     centres = (np.asarray(edges[:-1]) + np.asarray(edges[1:])) / 2
-    figure, axis = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
+    figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for offset, (label, values) in enumerate(series.items()):
         cells = [np.asarray(values, dtype=np.float64)[number == k] for k in range(len(centres))]
         cells = [cell[np.isfinite(cell)] for cell in cells]
