@@ -384,9 +384,8 @@ Markdown(text) if shares else None
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 layers_of = maps["VGGT"].of("global")
-pd.Series([float(layer.std()) for layer in layers_of], name="spread").round(
-    3
-).to_frame()
+spread = {f"pair {i}": float(layer.std()) for i, layer in enumerate(layers_of)}
+pd.Series(spread, name="spread").round(3).to_frame()
 # A layer whose spread is small against the largest one would be grey.
 
 # %% [markdown]

@@ -337,7 +337,7 @@ if len(network):
     pass_error, chain = errors["place"]["one pass"], errors["place"]["robust"]
     last = errors.loc["robust with loops"]
     words = (
-        f"Of {last['looked_at']} places looked at {last['loops']} were believed; the error is {last['place']:.1%} of the way with "
+        f"Of {last['looked_at']:g} places looked at {last['loops']:g} were believed; the error is {last['place']:.1%} of the way with "
         f"loops, {chain:.1%} without, {pass_error:.1%} in one pass."
     )
 Markdown(words)

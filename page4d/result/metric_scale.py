@@ -105,7 +105,8 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
         raise UserError(f"sensor and prediction share {len(joined)} pixels with depth; at least 100 are needed")
     factor = float(np.median(joined))
     spread = float(np.median(np.abs(joined / factor - 1)))
-    return MetricScale(factor, f"a depth sensor ({len(measured_m)} frames)", spread)
+    frames = "1 frame" if len(measured_m) == 1 else f"{len(measured_m)} frames"
+    return MetricScale(factor, f"a depth sensor ({frames})", spread)
 
 
 def check_registered(sensor: NDArray[np.float32], image_hw: Sequence[int], frame: int) -> None:
