@@ -6,11 +6,12 @@ import json
 import re
 import warnings
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jupytext
+import numpy as np
 import pandas as pd
 import papermill
 import pytest
@@ -18,7 +19,9 @@ import yaml
 from book_project import CHAPTER, ROOT, shipped_chapters, write_project
 from docutils import nodes
 from docutils.utils import new_document
+from numpy.typing import ArrayLike, NDArray
 from papermill.exceptions import PapermillExecutionError
+from sphinx.util.inspect import signature, stringify_signature
 
 from page4d.book.chapters import (
     ChapterError,
@@ -33,6 +36,7 @@ from page4d.book.chapters import (
     toc_entries,
 )
 from page4d.book.parameters import check_cells, check_parameters, in_one_line
+from page4d.book.reference import plain_signature
 from page4d.book.site import external_references, only_chapters, status_page
 from page4d.book.sphinx import figure_html, keep_together, labelled, mended_table, width_classes
 from page4d.book.weight import icons_of, keep_icons
@@ -315,6 +319,24 @@ def test_a_line_begins_with_no_comma_and_no_per_cent_sign_and_no_short_name_is_b
     assert [bool(name["classes"]) for name in (short, long)] == [True, False]
     (held,) = doctree.findall(nodes.inline)
     assert held.astext() == "m),"
+
+
+def test_a_signature_calls_arrays_as_the_code_does() -> None:
+    def draw(
+        depth: NDArray[np.float32], steps: ArrayLike, gt: NDArray[np.floating]
+    ) -> dict[str, NDArray[np.bool_] | None]: ...
+
+    @dataclass
+    class Given:
+        paths: list[Path] = field(default_factory=list)
+
+    told = plain_signature(stringify_signature(signature(draw), unqualified_typehints=True))
+    assert (
+        told
+        == "(depth: NDArray[~numpy.float32], steps: ArrayLike, gt: NDArray[np.floating]) -> dict[str, NDArray[~numpy.bool] | None]"
+    )
+    assert plain_signature(str(signature(Given))).startswith("(paths: ")
+    assert "<" not in plain_signature(stringify_signature(signature(Given)))
 
 
 def test_a_figure_cannot_end_its_own_element() -> None:

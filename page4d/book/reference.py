@@ -15,6 +15,10 @@ ROOMS = (
     "geometry", "world", "data", "prepare", "check", "model", "features", "train", "evaluate", "result", "viz",
 )  # fmt: skip
 DOORS = ("page4d", *(f"page4d.{room}" for room in ROOMS))
+ARRAY = re.compile(
+    r"~?numpy\.ndarray\[tuple\[~?typing\.Any, \.\.\.\], ~?numpy\.dtype\[(~?[\w.]+(?:\[~?typing\.Any\])?)\]\]"
+)
+ARRAY_LIKE = re.compile(r"~?[\w.]+\._Buffer \| .*?_NestedSequence\[complex \| bytes \| str\]")
 LABEL = re.compile(r"^(Shapes|Units|Frame|Note|Raises|Source): +")
 CODE = re.compile(r"(?<![\w.'-])([ET][1-9]\d?)(?![\w.'-])")
 EXAMPLE = re.compile(r"^## (page4d[\w., ]*)\n+```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -91,6 +95,13 @@ def docstring_in_rest(lines: Sequence[str], example: str = "") -> list[str]:
             paragraphs.append(_inline(line))
     shown = ["", *example.rstrip().splitlines()] if example else []
     return [*_with_blocks(paragraphs), "", *fields, *shown, ""]
+
+
+def plain_signature(text: str) -> str:
+    """A signature with arrays called as the code calls them, which Sphinx spells out."""
+    # What is not Python Sphinx would print letter by letter, modules and all.
+    text = text.replace("<factory>", "...")
+    return ARRAY_LIKE.sub("ArrayLike", ARRAY.sub(r"NDArray[\1]", text))
 
 
 def _with_blocks(lines: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from docutils import nodes
 from PIL import Image
 
-from page4d.book.reference import docstring_in_rest, examples_in
+from page4d.book.reference import docstring_in_rest, examples_in, plain_signature
 from page4d.viz.dark import DARK_NOTE
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ MATHJAX = "tex-svg-full.js"  # SVG output carries its glyphs along: no font file
 DEFAULT_HEIGHT_PX = 480
 WIDE_PX, WIDER_PX = 800, 1100
 UNNAMED = "interactive figure"
-LONG_CELL = re.compile(r"<(td|th)>(?=[^<]{25})")
+PHRASE = 25
+LONG_CELL = re.compile(rf"<(td|th)>(?=[^<]{{{PHRASE}}})")
 """The start of a table's cell or head that holds a phrase, not a number or a name."""
 PER_CENT = re.compile(r"(?<=\d) %")
 SHORT = 24
@@ -102,6 +103,13 @@ def show_docstring(app: Sphinx, _what: str, name: str, _value: object, _options:
     """Turn a docstring of this house into what Sphinx reads, with the example of its name behind it."""
     examples = examples_in(Path(app.srcdir) / "examples")
     lines[:] = docstring_in_rest(lines, examples.get(name, ""))
+
+
+def show_signature(
+    _app: Sphinx, _what: str, _name: str, _value: object, _options: object, given: str | None, answer: str | None
+) -> tuple[str | None, str | None]:
+    """Write a signature as the code does."""
+    return given and plain_signature(given), answer and plain_signature(answer)
 
 
 def drop_mathjax_without_formulas(
@@ -198,7 +206,10 @@ def mended_table(content: str) -> str:
 
 
 def keep_together(_app: object, doctree: nodes.document) -> None:
-    """Let no line begin with a per cent sign or the comma behind a formula, and no short name be broken."""
+    """No line begins with a per cent sign or the comma behind a formula; no short name is broken, no phrase squeezed."""
+    for cell in doctree.findall(nodes.entry):
+        if len(cell.astext()) >= PHRASE:
+            cell["classes"].append("page4d-phrase")
     for literal in doctree.findall(nodes.literal):
         if max(map(len, literal.astext().split()), default=0) <= SHORT:
             literal["classes"].append("page4d-short")
@@ -243,6 +254,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx when the book's configuration names this module."""
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", show_docstring)
+    app.connect("autodoc-process-signature", show_signature)
     app.connect("build-finished", copy_scripts)
     app.connect("doctree-read", describe_pictures)
     app.connect("doctree-read", offer_dark_pictures)
