@@ -206,7 +206,7 @@ def mended_table(content: str) -> str:
 
 
 def keep_together(_app: object, doctree: nodes.document) -> None:
-    """No line begins with a per cent sign or the comma behind a formula; no short name is broken, no phrase squeezed."""
+    """No line begins with a per cent sign or the comma behind a formula; short names stay whole, phrases get room."""
     for cell in doctree.findall(nodes.entry):
         if len(cell.astext()) >= PHRASE:
             cell["classes"].append("page4d-phrase")
