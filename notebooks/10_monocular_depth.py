@@ -356,7 +356,7 @@ for row in quoted_rows("monodepth"):
         "δ of a Gaussian": 2 * norm.cdf(np.log(1.25) / sigma) - 1,
         "δ as published": row.values["delta_1"],
     }
-print(pd.DataFrame(rows).T.round(3).to_string())
+pd.DataFrame(rows).T.round(3)
 # Both departures say that real errors have heavier tails than a Gaussian: where AbsRel is small,
 # more pixels are beyond 25 % than it would have; where it is large, few very wrong ones make it so.
 

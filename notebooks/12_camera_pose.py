@@ -442,7 +442,8 @@ for noise in (0.01, 0.05, 0.2, 0.5):
     right, wrong = pose_errors(truth, predicted), pose_errors(tens, predicted, True)
     rows[noise] = (right.ate, right.pairs, wrong.ate, wrong.pairs)
 columns = ["ATE, by name", "poses", "ATE, as released", "poses paired"]
-pd.DataFrame(rows, index=columns).T.rename_axis("noise of the positions").round(3)
+paired = pd.DataFrame(rows, index=columns).T.rename_axis("noise of the positions")
+paired.round(3).astype({"poses": int, "poses paired": int})
 
 # %% [markdown]
 # Paired by name, the ATE follows the noise. Paired as released it does not know the network at all, and for a useless

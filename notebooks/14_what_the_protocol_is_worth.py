@@ -452,9 +452,9 @@ two = {
 for label, errors in two.items():
     plant(moving, label, errors)
 ranks = {name: {x: under(source, x) for x in two} for name, source in sources.items()}
-print(pd.DataFrame(ranks).round(3).to_string())
 for name, found in ranks.items():
     print(f"{name}: {min(found, key=found.get)} is ahead")
+pd.DataFrame(ranks).round(3)
 
 # %% [markdown]
 # **3.** Could a shift of all files by one frame be found with a perfect network? Score one whose depth maps are each

@@ -357,7 +357,7 @@ print(f"largest in {largest}, smallest in {smallest}")
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 order = ["whole model", "middle layers", "with mask"]
 steps = table.loc[order].diff().iloc[1:].mean(axis=1)
-print(steps.round(4).to_string())
+steps.round(4).to_frame("change of AbsRel")
 # Mean change of AbsRel over the three data sets; a step below zero is a gain.
 
 # %% [markdown]
