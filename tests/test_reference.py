@@ -108,6 +108,7 @@ def test_indented_lines_are_a_block():
 def test_a_chapter_ends_with_the_names_that_it_uses(tmp_path):
     source = "import page4d\nfrom page4d.evaluate import interval\nfrom numpy import array\nx = page4d.predict(1)"
     assert list(names_used(source)) == ["page4d.evaluate.interval", "page4d.predict"]
+    source += "\nfrom page4d.prepare import tum"
     path = tmp_path / "chapter.ipynb"
     cells = [{"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "source": [source]}]
     path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
@@ -116,6 +117,7 @@ def test_a_chapter_ends_with_the_names_that_it_uses(tmp_path):
     assert last["cell_type"] == "markdown"
     assert "{py:obj}`page4d.evaluate.interval <page4d.evaluate.interval>`, " in last["source"]
     assert "{py:obj}`page4d.predict <page4d.predict>`" in last["source"]
+    assert "tum" not in last["source"], "a room is no entry of the reference"
 
 
 def test_a_name_of_two_doors_leads_to_the_one_that_is_registered():

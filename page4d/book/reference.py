@@ -161,11 +161,17 @@ def registered(name: str) -> str:
     return name
 
 
+def _is_module(name: str) -> bool:
+    """Whether a name is that of a room, which the reference does not list."""
+    door, _, last = name.rpartition(".")
+    return inspect.ismodule(getattr(importlib.import_module(door), last, None))
+
+
 def add_names_used(notebook: Path) -> None:
     """End an executed chapter with links to the reference of every name that it uses."""
     stored = json.loads(notebook.read_text(encoding="utf-8"))
     code = ["".join(cell["source"]) for cell in stored["cells"] if cell["cell_type"] == "code"]
-    names = list(names_used("\n".join(code)))
+    names = [name for name in names_used("\n".join(code)) if not _is_module(name)]
     if not names:
         return
     links = ", ".join(f"{{py:obj}}`{name} <{registered(name)}>`" for name in names)
