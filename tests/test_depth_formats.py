@@ -70,6 +70,7 @@ def damaged(folder: Path) -> dict[str, tuple[object, str]]:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     np.save(folder / "flat.npy", np.zeros(4))
+    np.save(folder / "points.npy", np.zeros((5, 7, 3)))
     np.save(folder / "text.npy", np.array([["a"]]))
     return {
         "cut.dpt": (read_dpt, "has 149 bytes, expected 152 for 7 x 5"),
@@ -82,6 +83,7 @@ def damaged(folder: Path) -> dict[str, tuple[object, str]]:
         "good.dpt": (read_flo, "expected 292 for 7 x 5"),
         "cut.npy": (read_depth_npy, "not a whole .npy file"),
         "flat.npy": (read_depth_npy, r"holds \(4,\)"),
+        "points.npy": (read_depth_npy, r"holds \(5, 7, 3\); expected one depth for each pixel"),
         "text.npy": (read_depth_npy, "expected numbers"),
         "missing.npy": (read_depth_npy, "does not exist"),
     }

@@ -28,7 +28,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_intrinsics_of_another_shape(
     stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: tuple[int, ...]
 ) -> None:
-    (tmp_path / "k.json").write_text(json.dumps({"K": np.ones(shape).tolist()}))
+    (tmp_path / "k.json").write_text(json.dumps({"K": np.resize(np.eye(3), shape).tolist()}))
     words = ["view", str(stored), "--html", str(tmp_path / "a.html"), "--intrinsics", str(tmp_path / "k.json")]
     assert f"intrinsics have shape {shape}, expected (3, 3)" in fails(words, capsys)
 
@@ -37,6 +37,21 @@ def test_intrinsics_of_another_shape(
 def test_intrinsics_are_looked_at_when_they_are_read(words: str) -> None:
     with pytest.raises(UserError, match="expected finite values and positive focal lengths"):
         parse_intrinsics(words)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[100, 0, 0], [0, 100, 0], [64, 48, 1]],  # transposed, as MATLAB and OpenGL write it
+        [[100, 0, 64], [0, 100, 48], [0, 0, 2]],
+        [[100, 0, 64], [3, 100, 48], [0, 0, 1]],
+        [[[100, 0, 64], [0, 100, 48], [0, 0, 1]], [[100, 0, 64], [0, 100, 48], [0, 0, -1]]],
+    ],
+)
+def test_a_matrix_that_is_no_camera_is_refused(rows: list[object], tmp_path: Path) -> None:
+    (tmp_path / "k.json").write_text(json.dumps({"K": rows}))
+    with pytest.raises(UserError, match=r"is no K, expected \[\[fx, skew, cx\], .* is it transposed\?"):
+        parse_intrinsics(str(tmp_path / "k.json"))
 
 
 def test_every_kind_of_pose_file_passes_the_look_before_the_work(tmp_path: Path) -> None:

@@ -145,6 +145,29 @@ def test_a_turned_picture_is_as_the_upright_one_in_every_format(suffix: str, tur
     assert loaded.size_wh == ((16, 24) if turn >= 5 else (24, 16))
 
 
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"PK\3\4", "an archive; unpack it and give the folder"),
+        (b"\x1f\x8b\x08", "an archive"),
+        (b"7z\xbc\xaf\x27\x1c", "an archive"),
+        (b"some text", "not an image that Pillow can read"),
+    ],
+)
+def test_what_is_no_picture_is_named(head: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(head + bytes(100))
+    with pytest.raises(UserError, match=f"a.zip is {said}"):
+        load_frames(tmp_path / "a.zip")
+
+
+def test_an_address_is_no_file() -> None:
+    for address in ("https://example.com/a.mp4", "file:///home/me/a.png", Path("s3://bucket/a")):
+        with pytest.raises(UserError, match="is an address; download what it names first"):
+            load_frames(address)
+    with pytest.raises(UserError, match="does not exist"):
+        load_frames("C:/pictures")
+
+
 def test_exif_rotation_is_honoured_except_by_the_public_loader(tmp_path: Path) -> None:
     image = gradient(40, 60)
     exif = Image.Exif()

@@ -19,7 +19,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -131,11 +130,13 @@ def _completion(shell: str) -> str:
     """The completion script of a shell, for all commands and their options."""
     import shtab
 
+    from page4d.cli.values import named_path
+
     parser, commands = command_parser()
     for name, command in commands.items():
         _add_arguments(command, name)
         for action in command._actions:
-            if action.type is Path:
+            if action.type is named_path:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return str(shtab.complete(parser, shell=shell))
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from page4d.cli.values import named_path
+
 if TYPE_CHECKING:
     from page4d.book.chapters import Chapter, Execution
     from page4d.book.runs import RunPlan
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d book`."""
     parser.add_argument(
-        "--out", type=Path, default=Path("build/book"), help="folder to build in (default: %(default)s)"
+        "--out", type=named_path, default=Path("build/book"), help="folder to build in (default: %(default)s)"
     )
-    parser.add_argument("--root", type=Path, default=Path(), help="checkout with book/ and notebooks/ (default: here)")
+    parser.add_argument(
+        "--root", type=named_path, default=Path(), help="checkout with book/ and notebooks/ (default: here)"
+    )
     parser.add_argument(
         "--chapters", nargs="+", default=[], metavar="NAME", help="only these, by name, number or both: 01 quickstart"
     )
@@ -39,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--paths",
-        type=Path,
+        type=named_path,
         metavar="FILE",
         help="YAML with the folders that a profile asks for, one `name: path` a line",
     )

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from page4d.cli.values import whole
+from page4d.cli.values import named_path, whole
 
 MARKER = "report.json"
 EXIT_WRONG = 1
@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="key=value",
         help="for example data=tum paths.tum=/data/tum, or experiment=paper",
     )
-    parser.add_argument("--out", type=Path, default=Path("data_check"), help="folder to write (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=named_path, default=Path("data_check"), help="folder to write (default: %(default)s)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier report in that folder")
     parser.add_argument("--clips", type=whole(1, 10_000), default=6, help="clips per dataset (default: %(default)s)")
     parser.add_argument("--frames", type=whole(2, 1000), default=8, help="frames per clip (default: %(default)s)")

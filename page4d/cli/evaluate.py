@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from page4d.cli.values import named_path
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -41,18 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. benchmark=pose-tum weights=nomask")
     parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
-    parser.add_argument("--predictions", type=Path, help="score, convert: the folder, instead of the usual one")
+    parser.add_argument("--predictions", type=named_path, help="score, convert: the folder, instead of the usual one")
     parser.add_argument(
         "--depth",
-        type=Path,
+        type=named_path,
         help="convert: <sequence>/<image stem>.npy, z in the frame's own camera; 0 counts as a depth of 0",
     )
-    parser.add_argument("--trajectories", type=Path, help="convert: <sequence>.txt in TUM order, camera to world")
-    parser.add_argument("--masks", type=Path, help="convert: <sequence>/<image stem>.png, bright where something moves")
+    parser.add_argument("--trajectories", type=named_path, help="convert: <sequence>.txt in TUM order, camera to world")
     parser.add_argument(
-        "--tracks", type=Path, help="convert: <sequence>.npz, points (S, N, 3) in the first camera's frame"
+        "--masks", type=named_path, help="convert: <sequence>/<image stem>.png, bright where something moves"
     )
-    parser.add_argument("--intrinsics", type=Path, help="convert: <sequence>.txt, K as nine numbers a row; for points")
+    parser.add_argument(
+        "--tracks", type=named_path, help="convert: <sequence>.npz, points (S, N, 3) in the first camera's frame"
+    )
+    parser.add_argument(
+        "--intrinsics", type=named_path, help="convert: <sequence>.txt, K as nine numbers a row; for points"
+    )
     parser.add_argument(
         "--legacy-quaternion-order",
         action="store_true",

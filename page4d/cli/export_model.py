@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from page4d.cli.values import whole
+from page4d.cli.values import named_path, whole
 from page4d.schema import UserError
 
 
@@ -13,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d export-model`."""
     add = parser.add_argument
     add("weights", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
-    add("--out", type=Path, required=True, help="file to write: .onnx (needs page4d[onnx]) or .pt2 (torch.export)")
+    add(
+        "--out", type=named_path, required=True, help="file to write: .onnx (needs page4d[onnx]) or .pt2 (torch.export)"
+    )
     add("--overwrite", action="store_true", help="replace an earlier file of that name")
     add("--height", type=whole(), help="height of the pictures in px (default: the network's size)")
     add("--width", type=whole(), help="width of the pictures in px (default: the network's size)")

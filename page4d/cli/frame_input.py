@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.values import rate, seconds, whole
+from page4d.cli.values import named_path, rate, seconds, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ INPUTS_HELP = "images, a pattern of names, one video, or folders of images (seve
 def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     """The inputs, and the options that say which frames are taken and how they are read."""
     add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar=INPUTS, help=INPUTS_HELP)
+    add("inputs", nargs="+", type=named_path, metavar=INPUTS, help=INPUTS_HELP)
     add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
     add("--input-size", type=whole(), metavar="PX",
         help="width (crop) or longer side of the pictures that the network sees, a multiple of its patch (default: "
@@ -33,13 +32,18 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     add("--end", type=seconds, metavar="TIME", help="leave out what is after")
     add("--times-from", choices=("names", "none"), default="names",
         help="pictures named by time stamps have these times, or none (default: names)")  # fmt: skip
-    add("--times", type=Path, metavar="FILE", help="times of the frames: one in seconds a line, or a time and a name")
+    add(
+        "--times",
+        type=named_path,
+        metavar="FILE",
+        help="times of the frames: one in seconds a line, or a time and a name",
+    )
     add("--pages", choices=("first", "all"), default="first",
         help="of files with several pages or frames (TIFF, GIF) take one or all (default: first)")  # fmt: skip
     add("--bits", type=whole(8, 16), metavar="N", help="range of 16-bit pixels (default: 12 if they are that dark)")
     add("--alpha", action=argparse.BooleanOptionalAction, default=True,
         help="leave transparent pixels out of points and scale (default: yes)")  # fmt: skip
-    add("--mask-folder", type=Path, metavar="FOLDER",
+    add("--mask-folder", type=named_path, metavar="FOLDER",
         help="a picture for each frame, of its name: what is black is left out of points and scale")  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
 from page4d.cli.prediction_input import add_known_arguments, check_known, check_known_of, with_what_is_known
-from page4d.cli.values import device, keyframes, shard, share, whole
+from page4d.cli.values import device, keyframes, named_path, shard, share, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tiny (built in, a small demonstration; the default), nomask, mask, vggt, owner/name[/file], a file, or "
         "the folder of a run or of save_pretrained",
     )
-    add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
+    add(
+        "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
+    )
     add("--each", action="store_true", help="each input is a clip of its own and gets a folder of its own in --out")
     add("--shard", type=shard, metavar="I/N", help="with --each: take the I-th of N parts of the clips")
     add("--overwrite", action="store_true", help="replace an earlier prediction in --out")

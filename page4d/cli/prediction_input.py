@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.values import positive, share
+from page4d.cli.values import named_path, positive, share
 from page4d.schema import Prediction, UserError
 from page4d.stored import FILM_FILE, FILM_FOLDER, StoredPrediction
 
@@ -27,7 +27,7 @@ MOVING_CHOICES = ("auto", "geometric", "model", "none")
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say how a prediction is read and understood."""
     add = parser.add_argument
-    add("prediction", type=Path, help="prediction.npz, or the folder that `page4d predict` made")
+    add("prediction", type=named_path, help="prediction.npz, or the folder that `page4d predict` made")
     add(
         "--moving",
         choices=MOVING_CHOICES,
@@ -56,7 +56,7 @@ def add_known_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--poses",
-        type=Path,
+        type=named_path,
         metavar="FILE",
         help="known camera poses (TUM format, or 12 or 16 numbers a row): brings the result into their world and scale",
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.values import whole
+from page4d.cli.values import named_path, whole
 
 if TYPE_CHECKING:
     from page4d.prepare.plans import Plan
@@ -29,8 +29,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source_and_out(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument("source", type=Path, metavar="SRC", help=what)
-    parser.add_argument("--out", type=Path, metavar="DST", help="write DST/<sequence>/ (default: beside the source)")
+    parser.add_argument("source", type=named_path, metavar="SRC", help=what)
+    parser.add_argument(
+        "--out", type=named_path, metavar="DST", help="write DST/<sequence>/ (default: beside the source)"
+    )
 
 
 def _choice(parser: argparse.ArgumentParser, frames: int) -> None:
@@ -76,8 +78,8 @@ def _prepare_bonn(args: argparse.Namespace) -> int:
 
 
 def _kubric(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SRC", help="a .tfrecord file, or a folder of them")
-    parser.add_argument("--out", type=Path, metavar="DST", required=True, help="write DST/<split>_<video>/")
+    parser.add_argument("source", type=named_path, metavar="SRC", help="a .tfrecord file, or a folder of them")
+    parser.add_argument("--out", type=named_path, metavar="DST", required=True, help="write DST/<split>_<video>/")
     parser.add_argument("--first", type=whole(0), default=0, help="number of the first video (default: %(default)s)")
     parser.add_argument("--scenes", type=whole(), help="number of videos (default: all)")
     parser.set_defaults(prepare=_prepare_kubric)
@@ -110,7 +112,7 @@ def _prepare_tracks(args: argparse.Namespace) -> int:
 
 def _synthetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SPLIT", help="static-train, dynamic-train, dynamic-val or dynamic-test")
-    parser.add_argument("--out", type=Path, metavar="DST", required=True, help="write DST/<sequence>/")
+    parser.add_argument("--out", type=named_path, metavar="DST", required=True, help="write DST/<sequence>/")
     parser.add_argument("--scenes", type=whole(), default=4, help="number of sequences (default: %(default)s)")
     parser.add_argument("--first", type=whole(0), default=0, help="number of the first scene (default: %(default)s)")
     parser.add_argument("--frames", type=whole(), default=90, help="frames of each (default: %(default)s)")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
-from page4d.cli.values import device, pixel, whole
+from page4d.cli.values import device, named_path, pixel, whole
 from page4d.schema import UserError
 
 MARKER = "tracks.csv"
@@ -23,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_frame_arguments(parser)
     add("--weights", default="vggt", help=TRACK_WEIGHTS)
-    add("--out", type=Path, required=True, help="folder to make; it appears only when everything in it is written")
+    add(
+        "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
+    )
     add("--overwrite", action="store_true", help="replace earlier tracks in --out")
     add("--points", nargs="+", type=pixel, metavar="X,Y", help="points in pixels of the original image")
     add("--grid", type=whole(1, MAX_GRID), metavar="N", help="an N x N grid of points instead")

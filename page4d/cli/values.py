@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from page4d.settings import DEVICES
 
@@ -22,6 +23,16 @@ def whole(low: int = 1, high: int = MANY) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def named_path(text: str) -> Path:
+    """The name of a file or folder. Nothing is none: an unset variable of a shell would stand for the folder one is in.
+
+    Note:    whether it is there is asked later.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("an empty word names no file or folder; is a variable not set?")
+    return Path(text)
 
 
 def positive(text: str) -> float:

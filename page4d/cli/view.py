@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from page4d.cli.prediction_input import add_prediction_arguments
-from page4d.cli.values import rate, whole
+from page4d.cli.values import named_path, rate, whole
 
 MANY_POINTS = 20_000_000  # a page of 300 MB; no browser shows more
 
@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d view`."""
     add_prediction_arguments(parser)
     add = parser.add_argument
-    add("--html", type=Path, help="file to write (default: viewer.html in a folder, else the file's name + .html)")
+    add(
+        "--html", type=named_path, help="file to write (default: viewer.html in a folder, else the file's name + .html)"
+    )
     add("--max-points", type=whole(1, MANY_POINTS), default=200_000, help="points of one frame (default: %(default)s)")
     add(
         "--background-points",

@@ -20,6 +20,7 @@ from page4d.io.checksums import sha256_of
 from page4d.io.depth_formats import read_depth_npy
 from page4d.io.pictures import upright_size
 from page4d.io.trajectories import read_tum, rigid_inverse
+from page4d.result.original import check_intrinsics
 from page4d.schema import Prediction, UserError, atomic_write
 
 
@@ -165,4 +166,9 @@ def _intrinsics(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float
     rows = read_table(path, 9)
     if len(rows) != s:
         raise UserError(f"{path} has {len(rows)} rows of 9 numbers, expected {s}")
-    return rows.reshape(s, 3, 3).astype(np.float32)
+    K = rows.reshape(s, 3, 3)
+    try:
+        check_intrinsics(K)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return K.astype(np.float32)

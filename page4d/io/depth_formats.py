@@ -97,11 +97,14 @@ def write_cam(path: Path | str, K: Array, cam_from_world: Array) -> None:
 
 
 def read_depth_npy(path: Path | str) -> NDArray[np.float32]:
-    """Read a `.npy` depth map (NYU, DyCheck, converted predictions): (H, W) from (H, W) or (H, W, C), channel 0.
+    """Read a `.npy` depth map (NYU, DyCheck, converted predictions): (H, W) from (H, W) or (H, W, 1).
 
     Raises:  UserError if the file is missing, damaged, of another shape, or not numeric.
     """
     stored = read_npy(Path(path))
     if stored.ndim not in (2, 3) or stored.dtype.kind not in "fiu":
-        raise UserError(f"{path} holds {stored.shape} of {stored.dtype}; expected numbers (H, W) or (H, W, C)")
+        raise UserError(f"{path} holds {stored.shape} of {stored.dtype}; expected numbers (H, W) or (H, W, 1)")
+    if stored.ndim == 3 and stored.shape[-1] != 1:
+        # The first channel of a map of points would be x, and be taken for z.
+        raise UserError(f"{path} holds {stored.shape}; expected one depth for each pixel, (H, W) or (H, W, 1)")
     return np.asarray(stored if stored.ndim == 2 else stored[..., 0], np.float32)

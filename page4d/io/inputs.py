@@ -89,6 +89,8 @@ def _files(path: Path) -> list[Path]:
         if path.is_dir():
             return _of_folder(path)
         if not path.exists():
+            if re.match(r"\w{2,}:/", str(path)):
+                raise UserError(f"{path} is an address; download what it names first and give the file")
             raise UserError(f"{path} does not exist; {_WANTED}")
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check its permissions") from error

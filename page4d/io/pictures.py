@@ -29,6 +29,8 @@ _DRAFT_SIDE = 2048
 _ORIENTATION = 0x0112  # EXIF's tag of how the camera was held, and its values for a quarter turn
 _LYING = (5, 6, 7, 8)
 _TIFF_WIDTH = 0x0100
+# The first bytes of zip, gzip, 7z, rar, xz and bzip2.
+_ARCHIVES = (b"PK\3\4", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"\xfd7zXZ", b"BZh")
 _DAMAGE = (struct.error, zlib.error)  # come through PIL as they are
 _opening = threading.RLock()
 
@@ -152,7 +154,7 @@ def opened(path: Path) -> Iterator[Any]:
         with open_header(path, str(path), path.stat().st_size) as image:
             yield image
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not an image that Pillow can read, whatever its name says") from error
+        raise UserError(f"{path} is {_kind(path)}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} is too large: {error}; shrink it first") from error
     except UserError:
@@ -162,6 +164,15 @@ def opened(path: Path) -> Iterator[Any]:
         raise UserError(f"{path} cannot be read as an image, it may be cut short: {error}") from error
     except (AttributeError, ZeroDivisionError, RuntimeError, MemoryError, AssertionError, NotImplementedError) as error:
         raise UserError(f"{path} cannot be read as an image, it is damaged: {error!r}") from error
+
+
+def _kind(path: Path) -> str:
+    """What a file is that is no picture, in words, by its first bytes."""
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if head.startswith(_ARCHIVES):
+        return "an archive; unpack it and give the folder"
+    return "not an image that Pillow can read, whatever its name says"
 
 
 def open_header(source: Path | IO[bytes], name: str, file_bytes: int) -> Image.Image:

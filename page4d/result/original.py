@@ -21,12 +21,18 @@ _SAME_SURFACE = 1.1
 def check_intrinsics(K: NDArray[np.float64]) -> None:
     """Look at known intrinsics, (3, 3) or (S, 3, 3), before anything is made with them.
 
-    Raises:  UserError for another shape, a value that is not finite, or a focal length that is not positive.
+    Raises:  UserError for another shape, a value that is not finite, a focal length that is not positive, or a matrix
+             that is none of a camera, such as a transposed one.
     """
     if K.shape[-2:] != (3, 3) or K.ndim > 3:
         raise UserError(f"intrinsics have shape {K.shape}, expected (3, 3) or one such matrix a frame")
     if not np.isfinite(K).all() or (K[..., [0, 1], [0, 1]] <= 0).any():
         raise UserError("known intrinsics: expected finite values and positive focal lengths fx, fy (in pixels)")
+    below = K.reshape(-1, 3, 3)[:, [1, 2, 2, 2], [0, 0, 1, 2]]
+    off = np.abs(below - (0, 0, 0, 1)).max(1)
+    if off.max() > 1e-6:
+        wrong = K.reshape(-1, 3, 3)[off.argmax()].tolist()
+        raise UserError(f"{wrong} is no K, expected [[fx, skew, cx], [0, fy, cy], [0, 0, 1]]; is it transposed?")
 
 
 def with_intrinsics(prediction: Prediction, K_original: NDArray[np.float64]) -> Prediction:
