@@ -13,8 +13,8 @@ from writers import folder
 from writers.compare import assert_same_geometry, assert_same_images
 from writers.scene import FRAMES, outdoors
 
-from page4d.data.datasets import Folder
-from page4d.schema import UserError
+from page4d.data.datasets import ClipSelection, DepthRule, Folder
+from page4d.schema import Notice, UserError
 
 NUMBERS = range(10, 10 + FRAMES)
 
@@ -70,6 +70,21 @@ def test_folder_takes_other_kinds_of_depth(tmp_path: Path, kind: str) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"image_012\.png has no depth map of its name"):
         Folder(tmp_path).load("kitchen", [12])
+
+
+def test_what_a_recording_lacks_is_told_when_it_is_opened(tmp_path: Path) -> None:
+    folder.write(tmp_path, {"kitchen": outdoors(), "other": outdoors()})
+    table = tmp_path / "kitchen/poses.txt"
+    table.write_text("\n".join(table.read_text().splitlines()[:-2]))
+    with pytest.warns(Notice, match=r"2 of 8 pictures have no row in .*poses\.txt and are left out"):
+        Folder(tmp_path)
+    (tmp_path / "other/depth/image_012.png").unlink()
+    with pytest.raises(UserError, match=r"other/images/image_012\.png has no depth map of its name"):
+        Folder(tmp_path)
+    with pytest.warns(Notice):
+        assert Folder(tmp_path, ClipSelection(sequences=("kitchen",))).sequences == ["kitchen"]
+    with pytest.warns(Notice):
+        assert len(Folder(tmp_path, ClipSelection(depth=DepthRule(load=False))).frame_numbers("other")) == 8
 
 
 def rename(folder: Path, kind: str, name: Callable[[int], str]) -> None:

@@ -39,7 +39,7 @@ from page4d.io.arrays import read_npy
 from page4d.io.names import by_number, by_time, list_files, time_stamps_s
 from page4d.io.suffixes import picture_suffixes
 from page4d.io.trajectories import poses_from_rows, rigid_inverse
-from page4d.schema import UserError
+from page4d.schema import UserError, notice
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ class Folder(SceneDataset[FolderOptions]):
     def _scan(self) -> dict[str, list[int]]:
         folders = sorted(table.parent for table in self.root.glob("*/poses.txt"))
         self._recordings = {folder.name: Recording.of(folder) for folder in folders}
+        for name in self.selection.sequences or self._recordings:
+            if name in self._recordings:
+                self._recordings[name].check(with_depth=self.selection.depth.load)
         return {name: sorted(recording.poses) for name, recording in self._recordings.items()}
 
     def _frame(self, sequence: str, number: int) -> Frame:
@@ -126,6 +129,18 @@ class Recording:
         posed = {number: poses[row_of[number]] for number in images if number in row_of}
         masks = {kind: _by_stem(list_files(folder / kind, picture_suffixes())) for kind in ("moving", "masks")}
         return cls(folder, images, depths, posed, masks)
+
+    def check(self, with_depth: bool) -> None:
+        """Tell of pictures that are left out, and look for every depth map now rather than in the middle of a training.
+
+        Raises:  UserError for a frame without depth map where they are wanted.
+        """
+        left = len(self.images) - len(self.poses)
+        if left:
+            table = self.folder / "poses.txt"
+            notice(f"{left} of {len(self.images)} pictures have no row in {table} and are left out")
+        for number in sorted(self.poses) if with_depth else ():
+            self.depth_of(number)
 
     def read_mask(self, kind: str, number: int) -> NDArray[np.bool_] | None:
         """The mask of a frame in `moving` or `masks` that has the name of its image, None if there is none."""
