@@ -60,6 +60,7 @@ def test_the_package_runs_as_a_module() -> None:
         (["check-data", "--seed", "-1"], "'-1' is not a whole number of 0 or more"),
         (["check-data", "--frames", "1"], "'1' is not a whole number from 2 to 1000"),
         (["predict", "", "--out", "o"], "an empty word names no file or folder; is a variable not set?"),
+        (["predict", "a.png", "--out", "a\0b"], "'a\\x00b' holds a zero byte, which no name of a file may"),
         (["view", ""], "an empty word names no file or folder"),
         ([*PREDICT, "--mask-folder", ""], "an empty word names no file or folder"),
         (["demo", "--port", "70000"], "'70000' is not a whole number from 1 to 65535"),

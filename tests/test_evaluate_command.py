@@ -18,6 +18,7 @@ from little_benchmarks import micro, small
 
 from page4d.cli import evaluate, main
 from page4d.evaluate import study_of
+from page4d.evaluate.external import check_not_turned
 from page4d.evaluate.harness import Study
 from page4d.evaluate.opening import EvaluationSettings
 from page4d.schema import UserError
@@ -247,3 +248,12 @@ def test_a_killed_run_goes_on_where_it_was(weights, tmp_path):
     folder = next((tmp_path / "out" / "predictions").glob("**/folder.json")).parent
     assert json.loads((folder / "folder.json").read_text())["label"] == "micro"
     assert len(list(folder.glob("*.npz"))) == 12
+
+
+def test_maps_of_another_model_may_be_squeezed_but_not_turned() -> None:
+    wide, tall = np.array([[48, 64]]), np.array([[64, 48]])
+    for shape in ((48, 64), (24, 32), (56, 56), (40, 64)):
+        check_not_turned(np.ones((1, *shape), np.float32), wide, "apple")
+    for size, shape in ((wide, (64, 48)), (tall, (48, 64))):
+        with pytest.raises(UserError, match=r"apple: depth maps of .*; are the maps transposed"):
+            check_not_turned(np.ones((1, *shape), np.float32), size, "apple")

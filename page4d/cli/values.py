@@ -32,6 +32,8 @@ def named_path(text: str) -> Path:
     """
     if not text:
         raise argparse.ArgumentTypeError("an empty word names no file or folder; is a variable not set?")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} holds a zero byte, which no name of a file may")
     return Path(text)
 
 

@@ -102,6 +102,8 @@ def _prediction(sequence: EvalSequence, files: ExternalFiles) -> Prediction:
     s = len(sequence.images)
     sizes_hw = np.array([upright_size(path)[::-1] for path in sequence.images])
     depth = _depth(sequence, files.depth)
+    if files.depth is not None:
+        check_not_turned(depth, sizes_hw, sequence.name)
     poses = np.tile(np.eye(4), (s, 1, 1))
     if files.trajectories is not None:
         trajectory = read_tum(files.trajectories / f"{sequence.name}.txt")
@@ -127,6 +129,20 @@ def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
     if len(shapes) != 1:
         raise UserError(f"{sequence.name}: depth maps of {len(shapes)} sizes {sorted(shapes)}; expected one size")
     return np.stack(maps)
+
+
+def check_not_turned(depth: NDArray[np.float32], sizes_hw: NDArray[np.integer[Any]], name: str) -> None:
+    """Refuse maps that stand where the pictures lie, or lie where they stand: maps may be squeezed, never turned.
+
+    Raises:  UserError with both sizes.
+    """
+    height, width = depth.shape[1:]
+    tall, wide = sizes_hw[0].tolist()
+    if (height > width and tall < wide) or (height < width and tall > wide):
+        raise UserError(
+            f"{name}: depth maps of {height} x {width}, pictures of {tall} x {wide} (height x width); are the maps "
+            "transposed, or the pictures turned by their EXIF?"
+        )
 
 
 def _map(path: Path) -> NDArray[np.float32]:
