@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 import pytest
 from book_project import ROOT, write_project
+from little_scene import little_prediction
 from PIL import Image
 
 from page4d.book.pdf import FLAGS, print_book
@@ -27,6 +28,7 @@ from page4d.book.site import pages_of
 from page4d.book.sphinx import MATHJAX
 from page4d.book.weight import SCRIPT
 from page4d.cli import main
+from page4d.viz.viewer import write_viewer
 
 # A build and a browser: minutes together.
 pytestmark = pytest.mark.slow
@@ -211,6 +213,12 @@ def test_axe_finds_nothing_wrong_with_any_page(small_book: Path, browser: Any, t
     assert len(pages) > 5
     found = {path.name: violations(browser, path.as_uri(), theme) for path in pages if path.name != "index.html"}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_the_viewer(browser: Any, tmp_path: Path, theme: str) -> None:
+    write_viewer(tmp_path / "viewer.html", little_prediction())
+    assert violations(browser, (tmp_path / "viewer.html").as_uri(), theme) == []
 
 
 GROUND = """(kind) => {
