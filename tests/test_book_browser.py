@@ -169,7 +169,7 @@ def test_pages_work_by_double_click(small_book: Path, browser: Any) -> None:
         if page.startswith("notebooks"):
             (figure,) = seen.figures
             assert coloured_share(figure) > 0.005
-            assert seen.formulas == 1
+            assert seen.formulas == 2
 
 
 def test_pages_work_from_a_server(small_book: Path, browser: Any) -> None:
