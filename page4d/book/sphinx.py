@@ -34,6 +34,8 @@ UNNAMED = "interactive figure"
 PHRASE = 25
 LONG_CELL = re.compile(rf"<(td|th)>(?=[^<]{{{PHRASE}}})")
 """The start of a table's cell or head that holds a phrase, not a number or a name."""
+NAME_CELL = re.compile(r"<(td|th)>(?=[^<\s]*\w-\w[^<\s]*<)")
+"""The start of a cell or head that holds one word with a hyphen, at which a browser would break it."""
 PER_CENT = re.compile(r"(?<=\d) %")
 SHORT = 24
 """Letters of a name that fits into a line of a phone with room to spare."""
@@ -202,6 +204,7 @@ def mended_table(content: str) -> str:
         content = ROW_HEAD.sub(r"\1", content)
     # A number keeps its per cent sign on its own line.
     content = PER_CENT.sub("&nbsp;%", content.replace("<th></th>", "<td></td>"))
+    content = NAME_CELL.sub(r'<\1 class="page4d-whole">', content)
     return LONG_CELL.sub(r'<\1 class="page4d-phrase">', content)
 
 
