@@ -4,16 +4,20 @@
 # torch brings its own CUDA libraries; the host needs the driver and the NVIDIA container toolkit only.
 FROM python:3.12-slim-bookworm
 
-# git: the revision goes into every prediction. chromium: the tests of the book's pages.
+# git: the revision goes into every prediction. chromium: the tests of the book's pages. Debian keeps no old versions, so
+# pinned ones would end the build some weeks later.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git make chromium \
     && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home page4d
-USER page4d
+RUN useradd --uid 1000 --create-home page4d
+USER 1000
 WORKDIR /home/page4d/src
 ENV VIRTUAL_ENV=/home/page4d/venv \
     PATH=/home/page4d/venv/bin:$PATH
+# uv only resolves and installs; what it installs is pinned by constraints.txt.
+# hadolint ignore=DL3013
 RUN python -m venv "$VIRTUAL_ENV" && pip install --no-cache-dir uv
 
 # The packages before the sources: a change of the code then costs seconds, not 7 GB.

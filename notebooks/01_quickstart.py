@@ -118,7 +118,7 @@ sheet = prediction_sheet(prediction, moving)
 # to turn the scene, scroll to come closer, click on the legend to hide
 # the cameras or what moves. The pyramids are the cameras that the network found; the line joins their centres.
 #
-# Turn the scene by a right angle and look at it from above. From the front, every prediction looks like the picture; it is
+# In {numref}`fig-quickstart-scene`, turn the scene by a right angle and look at it from above. From the front, every prediction looks like the picture; it is
 # from the side that one sees whether a wall is flat, whether the same wall from four frames is one wall or four, and whether
 # there is a veil of points between a near thing and what is behind it. Those are the three ways in which a reconstruction
 # fails: a wrong shape, wrong cameras, and smeared edges.
@@ -142,7 +142,8 @@ scene_figure(prediction, moving=moving)
 # Of your own pictures nobody knows the truth: then nothing is measured here, and only what a network has shown elsewhere can
 # be told. Why insist on a baseline? Because 0.2 is no result. If all pixels of a scene lie between four and six metres, a
 # single number for all of them is off by less than that; if a camera turns by one degree, so is the answer of somebody who
-# says that it does not turn. A number begins to mean something where it is better than that of an answer without eyes.
+# says that it does not turn. A number begins to mean something where it is better than that of an answer without eyes. For
+# the eye there is {numref}`fig-quickstart-truth`, the truth beside which the scene above can be laid.
 
 # %%
 from page4d.evaluate import held_out_clips, mean_scores
@@ -235,14 +236,15 @@ if prediction.points is not None:
 # %% [markdown]
 # If the last number is much smaller than the one before, the two heads agree on the shape and differ in size or place only. If
 # both are alike, they differ in shape. (The similarity is the best one for the squares of all distances, and medians are
-# printed, so the second number may even be a little larger.) Neither number is an error: two heads that were trained on the same data like to be
-# wrong in the same way.
+# printed, so the second number may even be a little larger.) Neither number is an error: two heads that were trained on the same data may well
+# be wrong in the same way.
 #
 # ## On the command line
 #
-# The same prediction without Python, written as one `.npz` file, depth pictures and a coloured point cloud. More frames show
-# more of the scene and cost more than in proportion, since all frames look at each other ([](26_speed_and_memory)); a video
-# is therefore thinned out first, by frames a second and by a largest number of frames:
+# The same prediction without Python, written as one `.npz` file, depth pictures and a coloured point cloud. More frames
+# show more of the scene and cost more than in proportion, since all frames look at each other ([Speed and
+# memory](26_speed_and_memory.ipynb)); a video is therefore thinned out first, by frames a second and by a largest number of
+# frames:
 #
 # ```bash
 # page4d predict my/folder --weights tiny --out result
@@ -252,8 +254,8 @@ if prediction.points is not None:
 # The `.npz` file is the whole prediction, and `page4d.Prediction.load` opens it again. Every export, every viewer and every
 # score of this book starts from such a file, so the network has to run only once, and what follows needs no GPU.
 #
-# [](17_your_own_video) goes from a phone clip to metres and files for other programs; [](02_conventions_and_geometry) says
-# what the numbers mean: axes, poses, pixels and units.
+# [Your own video](17_your_own_video.ipynb) goes from a phone clip to metres and files for other programs; [Conventions and
+# geometry](02_conventions_and_geometry.ipynb) says what the numbers mean: axes, poses, pixels and units.
 
 # %% [markdown]
 # ## Recap
@@ -281,6 +283,7 @@ for name, p in {"forwards": prediction, "backwards": backwards}.items():
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 longer = {n: mean_scores(held_out_clips(model, clips=4, frames=n)) for n in (2, 4, 8)}
 pd.DataFrame({f"{n} frames": vars(scores) for n, scores in longer.items()}).round(3)
+# A longer clip also turns and travels further: read each error beside the answer without eyes on the same clips.
 
 # %% [markdown]
 # **3.** Is the confidence worth its name? Sort the pixels of a held-out clip by it and compare the depth error of the
@@ -330,5 +333,6 @@ for name, p in {"pictures": prediction, "noise": nonsense}.items():
 # ## Further reading
 #
 # {cite:t}`wang2025vggt` for the network, {cite:t}`zhou2025page4d` for its mask, {cite:t}`wang2024dust3r` for the idea of
-# predicting points; [](18_why_moving_scenes_break_poses) tells how they follow from one another. What classical pipelines
-# do instead is told by {cite:t}`schoenberger2016colmap`; {cite:t}`hartley2004multiview` is the book behind both.
+# predicting points; [Why moving scenes break poses](18_why_moving_scenes_break_poses.ipynb) tells how they follow from one
+# another. What classical pipelines do instead is told by {cite:t}`schoenberger2016colmap`; {cite:t}`hartley2004multiview`
+# is the book behind both.

@@ -82,6 +82,14 @@ sheet = contact_sheet(rows)
 # %% [markdown]
 # ## Axes and poses
 #
+# {numref}`fig-axes` has the conventions of this page in one picture; the sections below take them one by one.
+
+# %% mystnb={"figure": {"caption": "Axes of two cameras and of the world, which is the first camera, and where pixels are centred.", "name": "fig-axes"}}
+from page4d.viz import axes_diagram
+
+axes_diagram()
+
+# %% [markdown]
 # Axes are OpenCV's: $x$ to the right, $y$ down, $z$ forward. A pose is written `cam_from_world`, destination first:
 #
 # $$ \mathbf{x}_\text{cam} = R\,\mathbf{x}_\text{world} + \mathbf{t}, \qquad
@@ -97,7 +105,7 @@ sheet = contact_sheet(rows)
 # because a walker asks where she stands. Both are right, and a file that does not say which of them it holds is worth
 # nothing. And why $y$ downwards? So that the axes of the camera and those of the picture agree: a larger row lies lower,
 # in pixels as in space. Graphics programs have $y$ up and look along $-z$; going over to them flips two axes, and the
-# export formats of [](16_seeing_it_in_4d) do that at the very end.
+# export formats of [Seeing it in 4-D](16_seeing_it_in_4d.ipynb) do that at the very end.
 #
 # A worked example shows how differently $\mathbf{t}$ and $\mathbf{c}$ behave. A camera walks one unit to the right and
 # then turns on the spot, by more and more degrees. Its place does not change any more. Watch $\mathbf{t}$:
@@ -281,11 +289,12 @@ Markdown(text)
 # looks through to what is behind. Thin coloured outlines are edges, where half a pixel decides between two depths. Large
 # coloured areas with the shape of a thing are the thing itself, once where it was and once where it went.
 #
-# This is the whole difficulty of moving scenes in one picture: a camera is found by making frames agree, and what
-# moves has no reason to. [](18_why_moving_scenes_break_poses) measures what that does to a pose, and
-# [](04_inside_the_model_mask) shows what PAGE-4D does about it. The same test, turned around, is how this package judges
-# what moves when it has only a prediction: what disagrees between many frames and is not hidden. With predicted depth, a
-# disagreement can also be the prediction's own fault, and nothing in the picture tells the two apart.
+# This is the whole difficulty of moving scenes in one picture: a camera is found by making frames agree, and what moves has
+# no reason to. [Why moving scenes break poses](18_why_moving_scenes_break_poses.ipynb) measures what that does to a pose,
+# and [Inside the model II: the mask](04_inside_the_model_mask.ipynb) shows what PAGE-4D does about it. The same test,
+# turned around, is how this package judges what moves when it has only a prediction: what disagrees between many frames and
+# is not hidden. With predicted depth, a disagreement can also be the prediction's own fault, and nothing in the picture
+# tells the two apart.
 #
 # ## Nine numbers for a camera
 #
@@ -299,9 +308,9 @@ Markdown(text)
 # the network may see any size. A quaternion of any length is made a rotation by dividing by its length, so that no output
 # is illegal; a matrix of nine numbers would nearly always be. Its price is that $\mathbf{q}$ and $-\mathbf{q}$ are the same
 # rotation, hence the rule on $w$; what is left of that difficulty at half a turn is the subject of
-# {cite:t}`zhou2019continuity`, and of a figure in [](20_losses_with_formulas). And the principal point is dropped:
-# encoding forgets it, decoding puts it at $(W/2, H/2)$, so a picture cropped off its centre must be told to whoever uses
-# the answer. For the cameras of this scene, there and back again:
+# {cite:t}`zhou2019continuity`, and of a figure in [Losses, with formulas](20_losses_with_formulas.ipynb). And the principal
+# point is dropped: encoding forgets it, decoding puts it at $(W/2, H/2)$, so a picture cropped off its centre must be told
+# to whoever uses the answer. For the cameras of this scene, there and back again:
 
 # %%
 from page4d.geometry import extri_intri_to_pose_encoding, pose_encoding_to_extri_intri
@@ -314,8 +323,8 @@ print(f"intrinsics: largest difference {(decoded_K - K).abs().max():.1e} px")
 # %% [markdown]
 # With pixel centres at integers the middle of the image is $((W-1)/2, (H-1)/2)$, half a pixel from $(W/2, H/2)$. Both
 # public codes unproject with $(W/2, H/2)$ and integer pixels, and the released weights were trained so, hence it stays
-# and is said. A convention that the weights have learned is part of the weights; correcting it afterwards would make them
-# worse, not better. What half a pixel is worth, in the first frame:
+# and is said. A convention that the weights have learned is part of the weights; corrected afterwards, it would be one that
+# they were not trained for. What half a pixel is worth, in the first frame:
 
 # %%
 shifted = K.clone()
@@ -350,7 +359,7 @@ print(
 # %% [markdown]
 # A scale of the right size is not the only thing that a fit forgives. It also takes away a wrong first camera, since it may
 # turn and move everything. How much a fit may forgive before a score says nothing is the question of
-# [](14_what_the_protocol_is_worth).
+# [What the protocol is worth](14_what_the_protocol_is_worth.ipynb).
 #
 # At last, all frames in one world. In {numref}`fig-geometry-world`, hide the moving points by a click on the legend, and
 # what is left is one solid scene, seen from several places. Show them again: the walls stay sharp, and what moves appears
@@ -423,7 +432,7 @@ print(f"principal point {cropped[0, 0, 2]:.1f} px, decoded {told[0, 0, 2]:.1f} p
 # %% [markdown]
 # ## Further reading
 #
-# {cite:t}`hartley2004multiview` for cameras and their geometry; {cite:t}`umeyama1991` for the similarity between two
-# clouds of points; {cite:t}`zhou2019continuity` for what is difficult about predicting rotations. How intrinsics are
-# measured in a laboratory is told by {cite:t}`furgale2013kalibr`, and [](09_adding_your_own_dataset) uses this page to
-# read other people's files.
+# {cite:t}`hartley2004multiview` for cameras and their geometry; {cite:t}`umeyama1991` for the similarity between two clouds
+# of points; {cite:t}`zhou2019continuity` for what is difficult about predicting rotations. How intrinsics are measured in a
+# laboratory is told by {cite:t}`furgale2013kalibr`, and [Adding your own dataset](09_adding_your_own_dataset.ipynb) uses
+# this page to read other people's files.

@@ -164,9 +164,15 @@ for name, order in {"later frames": later, "first frame": other}.items():
 # Two extremes show what the formula can do. If all logits of a row are equal, the token hears the plain mean of everybody, and
 # the more there are, the less each of them counts. If one logit is larger than all others by ten, that one has practically
 # everything, and the token has *found a correspondence*. Everything between is a soft search.
-#
-# A *pair* is a frame block, in which a frame's tokens look only at each other, and a global block, in which the
-# tokens of all frames look at each other. The two are the same function with the same kind of weights; the only difference is
+
+# %% mystnb={"figure": {"caption": "Who hears whom, for the tokens of three frames: rows are who asks, columns are who is heard. Left: a frame block; right: a global block.", "name": "fig-two-attentions"}}
+from page4d.viz import attention_diagram
+
+attention_diagram()
+
+# %% [markdown]
+# {numref}`fig-two-attentions` draws the two. A *pair* is a frame block, in which a frame's tokens look only at each other,
+# and a global block, in which the tokens of all frames look at each other. The two are the same function with the same kind of weights; the only difference is
 # which tokens form the list. With $P$ tokens per frame, the first costs $S P^2$ comparisons and the second
 # $(S P)^2$; that is why many frames are expensive. Why not global blocks only? Then each token would listen to a crowd in
 # which its own frame is one of $S$, and what belongs to the single picture (this is a table, these are its legs) would have
@@ -179,9 +185,9 @@ print(
 )
 
 # %% [markdown]
-# The next cells listen to both blocks of one pair and keep the attention of one patch of the first frame: how much
-# it takes from every other token, as the mean over heads. A mean over heads is a summary that hides who looks for what; it
-# is shown because it is one picture. The chapter on [speed](26_speed_and_memory) measures what these comparisons cost.
+# The next cells listen to both blocks of one pair and keep the attention of one patch of the first frame: how much it takes
+# from every other token, as the mean over heads. A mean over heads is a summary that hides who looks for what; it is shown
+# because it is one picture. [Speed and memory](26_speed_and_memory.ipynb) has measured what these comparisons cost.
 
 # %%
 pair, patch = config.depth // 2, (rows // 2) * columns + columns // 2
@@ -266,10 +272,11 @@ figure = feature_figure(
 )
 
 # %% [markdown]
-# In {numref}`fig-pairs`, look at how the maps change from left to right or from top to bottom: early pairs often resemble the
-# picture, later ones its regions. Each map has its own scale, so brightness does not compare between maps; and a
-# mean over channels may be flat although the channels are full. [](15_figure_2) asks with numbers what such a map knows
-# about motion, and [](04_inside_the_model_mask) builds on exactly this mean.
+# In {numref}`fig-pairs`, look at how the maps change from left to right or from top to bottom: early pairs often resemble
+# the picture, later ones its regions. Each map has its own scale, so brightness does not compare between maps; and a mean
+# over channels may be flat although the channels are full. [Figure 2: what the layers see](15_figure_2.ipynb) asks with
+# numbers what such a map knows about motion, and [Inside the model II: the mask](04_inside_the_model_mask.ipynb) builds on
+# exactly this mean.
 #
 # ## What each head reads
 #
@@ -297,16 +304,17 @@ pd.DataFrame(table, columns=["head", "reads", "returns", "meaning"]).set_index("
 # %% [markdown]
 # Why four pairs for the maps? A depth map needs both: the outline of a thing, which early tokens still hold, and what the
 # thing is and where, which only late tokens know. A DPT head {cite}`ranftl2021dpt` spreads the tokens of four depths of the
-# network out as small pictures, brings them to four sizes, and adds them up from the coarsest to the finest. It is the only
-# part of the network that is made of convolutions, and the only place where a value inside a patch gets a place of its own.
-# Depth comes out as an exponential, so that it is positive whatever the numbers inside; confidence as $1 + e^c$. The two
-# dense heads know nothing of each other and nothing of the camera head. They agree as far as training made them agree,
-# which is why [](01_quickstart) calls depth and points two answers.
+# network out as small pictures, brings them to four sizes, and adds them up from the coarsest to the finest. After the
+# cutting into patches it is the first part that is made of convolutions, and the only one in which a value inside a patch
+# gets a place of its own. Depth comes out as an exponential, so that it is positive whatever the numbers inside; confidence
+# as $1 + e^c$. The two dense heads know nothing of each other and nothing of the camera head. They agree as far as training
+# made them agree, which is why [Quickstart](01_quickstart.ipynb) calls depth and points two answers.
 #
 # The camera head refines: it predicts, feeds its prediction back and corrects it, with the same weights each time. The first
 # guess starts from a learned constant; after that, each pass sees the token *and* what was said so far, and adds a
 # difference. That is the idea of a solver, with the step learned instead of derived.
-# All iterations are returned; the last one counts. Nothing forces a correction to be smaller than the one before it.
+# All iterations are returned; the last one counts. Nothing forces a correction to be smaller than the one before it;
+# {numref}`fig-iterations` measures them for this clip.
 
 # %% mystnb={"figure": {"caption": "How far each iteration of the camera head is from the last one, mean over frames.", "name": "fig-iterations"}}
 gaps = torch.stack([(e - encodings[-1])[0].abs().mean(0) for e in encodings]).cpu()
@@ -350,6 +358,8 @@ print(
 
 # %% [markdown]
 # ## Where the weights are
+#
+# {numref}`fig-parameters` counts them, part by part.
 
 # %% mystnb={"figure": {"caption": "Parameters of each part of the network at hand.", "name": "fig-parameters"}}
 parts = {
@@ -362,14 +372,15 @@ axis.bar_label(bars, fmt="%.2f", padding=3)
 _ = axis.set(xlabel="million parameters")
 
 # %% [markdown]
-# Where the weights are is where the work is: the heads only read. Follow one patch once more. It enters as $3\,p^2$ numbers
+# Bars of weights are not bars of time: the dense heads have few weights and use them at every pixel. Follow one patch once
+# more. It enters as $3\,p^2$ numbers
 # that mean nothing alone; frame blocks tell it what it is part of; global blocks tell it where else that part was seen; and
 # at the end one number per pixel is read from it. Nobody told it that the same thing seen from two places gives a depth. That
 # it was possible to learn this from examples is the discovery of DUSt3R {cite}`wang2024dust3r`; that it works for all frames at once
 # is VGGT's.
 #
-# [](19_build_it_in_150_lines) writes all of this down in functions of a few lines each. The next chapter adds the one part
-# that PAGE-4D has and VGGT has not: the mask.
+# [Build it in 150 lines](19_build_it_in_150_lines.ipynb) writes all of this down in functions of a few lines each. The next
+# chapter adds the one part that PAGE-4D has and VGGT has not: the mask.
 
 # %% [markdown]
 # ## Recap
@@ -400,13 +411,15 @@ for n in (2, 10, 100):
     print(f"{n} frames: global / frame = {(n * P) ** 2 / (n * P**2):.0f}")
 
 # %% [markdown]
-# **3.** Shuffle the patches of one frame before the first pair, positions and all. Without running it: which outputs change,
-# and what would change if there were no rotary positions? (Try it in [](19_build_it_in_150_lines).)
+# **3.** Shuffle the patches of one frame before the first pair, positions and all. Without running it: which outputs
+# change, and what would change if there were no rotary positions? (Try it in [Build it in 150
+# lines](19_build_it_in_150_lines.ipynb).)
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 # With its position carried along, a patch is the same token at another place of a list: attention does not see the
 # order of the list, so the camera does not change and the maps are shuffled alike. Without rotary positions the network
 # could not tell a picture from its jigsaw at all.
+torch.manual_seed(0)
 small = torch.randn(1, 1, 6, 8)
 mixed = [3, 1, 5, 0, 4, 2]
 look = torch.nn.functional.scaled_dot_product_attention

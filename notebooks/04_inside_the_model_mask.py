@@ -24,11 +24,10 @@
 # **You will learn** the mask's formula and schedule, which attention rows it changes and by how much, what it marks on
 # a moving scene, and where the paper and the released code differ.
 #
-# **Needs**: a minute on any computer; the released weights (`weights = "mask"`) are 5 GB and want a GPU.
-# [](03_inside_the_model_tokens) first; symbols are on the page of [notation](../notation.md).
+# **Needs**: a minute on any computer; the released weights (`weights = "mask"`) are 5 GB and want a GPU. [Inside the model
+# I: tokens](03_inside_the_model_tokens.ipynb) first; symbols are on the page of [notation](../notation.md).
 #
-# **The small run** uses a small network that was trained with the mask kept on, for a few minutes. The mechanism is the
-# released one. Unlike the paper's, its mask was also taught by the world's true motion, so what it marks says nothing of
+# **The small run** uses a small network whose last stage of training kept the mask on. The mechanism is the released one. Unlike the paper's, its mask was also taught by the world's true motion, so what it marks says nothing of
 # what a mask finds by itself; how well it marks what moves is measured below.
 
 # %% tags=["parameters"]
@@ -142,13 +141,13 @@ pd.DataFrame(shares, index=["share of the moving"]).rename_axis("m", axis="colum
 # and the network is VGGT again, with weights that learned beside a mask. The two released checkpoints belong to
 # these two settings: mask gone (`nomask`) and mask kept (`mask`).
 #
-# Why build a thing in order to take it away? Think of the small wheels at a child's bicycle. While the mask is whole,
-# the camera tokens learn to read poses from still patches only; the path of the gradient from pose to moving patches is
-# nearly closed, so it cannot lead astray. Then the wheels are lifted slowly, and the weights have to do by themselves what
-# the mask did for them. If that works, the deployed network needs no mask, costs no more than VGGT and has no part that
-# can fail on an unseen scene. If it does not, the mask was a crutch. Both are possible, and [](06_does_the_mask_help) asks
-# which of them holds in small. A half *cosine* is used because it leaves and arrives without a kink: neither at the
-# beginning nor at the end of the fall does the loss jump.
+# Why build a thing in order to take it away? Think of the small wheels at a child's bicycle. While the mask is whole, the
+# camera tokens learn to read poses from still patches only; the path of the gradient from pose to moving patches is nearly
+# closed, so it cannot lead astray. Then the wheels are lifted slowly, and the weights have to do by themselves what the
+# mask did for them. If that works, the deployed network needs no mask, costs no more than VGGT and has no part that can
+# fail on an unseen scene. If it does not, the mask was a crutch. Both are possible, and [Does the mask
+# help?](06_does_the_mask_help.ipynb) asks which of them holds in small. A half *cosine* ({numref}`fig-alpha`) leaves and arrives
+# without a kink: the mask begins to go slowly, and is almost gone for a while before it is gone.
 
 # %% mystnb={"figure": {"caption": "Strength of the mask over the optimizer steps of a training run.", "name": "fig-alpha"}}
 import matplotlib.pyplot as plt
@@ -257,7 +256,7 @@ _ = axis.set(xlabel="pair", ylabel="mean |difference|")
 #
 # ## What it does to attention rows
 #
-# The camera token's row in the first masked block, with and without the mask. The colours are shares of attention, and the
+# {numref}`fig-rows` has the camera token's row in the first masked block, with and without the mask. The colours are shares of attention, and the
 # scale is the same in all panels, so a panel that is brighter as a whole is a frame that is heard more:
 
 # %% mystnb={"figure": {"caption": "Attention of the last frame's camera token to the patches of all frames in the first masked block, mean over heads, one colour scale.", "name": "fig-rows"}}
@@ -281,7 +280,7 @@ sheet = contact_sheet(
 # %% [markdown]
 # Among patches only differences of $m$ count (exercise 2), so "marked" is a relative word. Summed over the quarter of patches
 # with the lowest $m$ and, where the truth is known, over those that really move: how much of its attention does the
-# camera token spend on them?
+# camera token spend on them ({numref}`fig-share`)?
 
 # %%
 import numpy as np
@@ -325,9 +324,10 @@ Markdown(text) if views.truth else None
 # ## What it does to the answer
 #
 # Held-out synthetic clips, with the mask and with it switched off in the same weights. Switching it off is not how a
-# mask-free network is trained, so this says how much these weights rely on their mask, not whether a mask is worth
-# having. Whoever is used to a handrail stumbles when it is gone; that does not show that handrails make people faster. Fair
-# comparisons need two trainings that differ in the mask alone, and [](06_does_the_mask_help) has them.
+# mask-free network is trained, so this says how much these weights rely on their mask, not whether a mask is worth having.
+# Whoever is used to a handrail stumbles when it is gone; that does not show that handrails make people faster. Fair
+# comparisons need two trainings that differ in the mask alone, and [Does the mask help?](06_does_the_mask_help.ipynb) has
+# them.
 
 # %%
 from page4d.evaluate import held_out_clips, mean_scores
@@ -386,6 +386,7 @@ print(f"alpha = {math.log(2) / (MASK_STRENGTH * 0.05):.3f}")
 # **2.** Add the same number to all $m$ of a clip. What changes?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+torch.manual_seed(0)
 logits = torch.randn(5)
 plain_row, shifted = logits.softmax(0), (logits + MASK_STRENGTH * 0.1).softmax(0)
 print(f"among patches: {(plain_row - shifted).abs().max():.1e}")
@@ -415,6 +416,7 @@ for strength in (1, 8, MASK_STRENGTH):
 # Think of the standardization over space.
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+torch.manual_seed(0)
 tokens = torch.randn(16, 6, 6)
 everywhere = tokens + torch.randn(16, 1, 1)  # the same added to all patches of a frame
 

@@ -26,11 +26,12 @@
 #
 # **Needs**: two minutes on two cores. The real experiment (`experiment = "paper"`) needs a GPU of 80 GB, the public
 # training data, and about a day; the head of `conf/experiment/paper.yaml` says how that was computed. What is fitted to
-# what is told in [](20_losses_with_formulas), the mask in [](04_inside_the_model_mask); symbols are on the page of
-# [notation](../notation.md).
+# what is told in [Losses, with formulas](20_losses_with_formulas.ipynb), the mask in [Inside the model II: the
+# mask](04_inside_the_model_mask.ipynb); symbols are on the page of [notation](../notation.md).
 #
 # **The small run** has `steps` steps on synthetic scenes at the network's own size with a batch of `batch_size`. That is
-# enough to see every part work, and far too short to judge the method: that takes the study of [](06_does_the_mask_help).
+# enough to see every part work, and far too short to judge the method: that takes the study of [Does the mask
+# help?](06_does_the_mask_help.ipynb).
 
 # %% tags=["parameters"]
 experiment = "tiny_finetune_mask"
@@ -117,17 +118,7 @@ pd.DataFrame(sizes).T.map("{:,}".format)
 # One counter, of optimizer steps, drives the learning rates and the mask, and it is saved with each checkpoint. (The public
 # code counts forward passes, two per step, in a number that it does not save: after a restart its mask begins anew.)
 #
-# With $u \in [0, 1]$ the part of the run that is done, every learning rate $\eta$ is a straight line up to a share $a$ of
-# the run and then half a cosine down {cite}`loshchilov2017sgdr`:
-#
-# $$ \eta(u) = \eta_0 + (\eta_1 - \eta_0)\,\frac{u}{a} \quad (u < a), \qquad
-#    \eta(u) = \eta_0 + \frac{\eta_1 - \eta_0}{2} \left( 1 + \cos \frac{\pi (u - a)}{1 - a} \right) . $$
-#
-# Here $\eta_0$ is nearly nothing and $\eta_1$ the peak. Why start from nothing? AdamW {cite}`loshchilov2019adamw` divides each
-# step by what it remembers of the size of gradients; at the beginning it remembers nothing, and its first steps are all of
-# full length, in whatever direction the first batch says. In weights that took a long training to find, that is not wanted. The mask
-# head has its own group, in the paper's configuration with a higher peak and a longer rise: it starts from random numbers and has more to learn, but while it is
-# random it should not move much either.
+# {numref}`fig-finetune-schedule` has all of them over this run.
 
 # %% mystnb={"figure": {"caption": "Learning rates of the two groups, and the mask's strength alpha, over the run.", "name": "fig-finetune-schedule"}}
 from page4d.model import mask_alpha
@@ -143,6 +134,18 @@ ends = shape.mask_hold_start, shape.mask_hold_end
 sheet = schedule_figure(at, rates, [mask_alpha(step, *ends) for step in at])
 
 # %% [markdown]
+# With $u \in [0, 1]$ the part of the run that is done, every learning rate $\eta$ is a straight line up to a share $a$ of
+# the run and then half a cosine down {cite}`loshchilov2017sgdr`:
+#
+# $$ \eta(u) = \eta_0 + (\eta_1 - \eta_0)\,\frac{u}{a} \quad (u < a), \qquad
+#    \eta(u) = \eta_0 + \frac{\eta_1 - \eta_0}{2} \left( 1 + \cos \frac{\pi (u - a)}{1 - a} \right) . $$
+#
+# Here $\eta_0$ is nearly nothing and $\eta_1$ the peak. Why start from nothing? AdamW {cite}`loshchilov2019adamw` divides each
+# step by what it remembers of the size of gradients; at the beginning it remembers nothing, and its first steps are all of
+# full length, in whatever direction the first batch says. In weights that took a long training to find, that is not wanted. The mask
+# head has its own group, in the paper's configuration with a higher peak and a longer rise: it starts from random numbers and has more to learn, but while it is
+# random it should not move much either.
+#
 # In {numref}`fig-finetune-schedule`, lay a ruler from top to bottom. In the paper's run the mask begins to fade long after
 # the blocks have passed their peak, and more than two thirds of all steps are made without any mask. What the network finally
 # is, it becomes there.
@@ -206,6 +209,7 @@ sheet = curves_figure({"this run": records}, titles, window=9, exact=("mask_alph
 # ## After
 #
 # The mask head got its gradient only through the pose tokens, while alpha was above 0. Nobody told it what moves.
+# {numref}`fig-finetune-mask` sets the mask before beside the mask after.
 
 # %% mystnb={"figure": {"caption": "Pictures, the mask before and after the short run, and the pixels that truly move. Blue patches lose the attention of the pose tokens.", "name": "fig-finetune-mask"}}
 from page4d.viz import Row, contact_sheet
@@ -237,8 +241,8 @@ if after is not None:
 # %% [markdown]
 # A share around a half says that the mask does not tell what moves. One well below a half says that it tells, and draws the
 # pose tokens' attention there instead of away: the losses alone do not fix which way it is used. Set the mean change of $m$
-# beside the table in [](04_inside_the_model_mask) that says what a hundredth is worth. This is one clip, so the share says
-# what happened here and nothing of the method.
+# beside the table in [Inside the model II: the mask](04_inside_the_model_mask.ipynb) that says what a hundredth is worth.
+# This is one clip, so the share says what happened here and nothing of the method.
 #
 # ## Stop and go on
 #
@@ -259,10 +263,9 @@ print("equal to the last bit:", repeated == records)
 #
 # A few steps show a mechanism. What follows are the runs that made something.
 #
-# The networks that come with this package were trained in the stated time, stage after stage: the first on two processor
-# cores, the others on one GPU by one command.
-# What follows is read from stored logs; the table says how far each stage went, how long it took, which code made it, on
-# what, and when.
+# The networks that come with this package were trained in the stated time, stage after stage: the first on one core of the
+# processor that is named below, the others on one GPU by one command. What follows is read from stored logs; the table
+# says how far each stage went, how long it took, which code made it, on what, and when.
 #
 # ```bash
 # page4d train experiment=tiny_match trainer.max_steps=1400
@@ -343,14 +346,15 @@ for name, title in names.items():
 # and points on still scenes; the others go on from it on moving scenes. Read the figure as what more hours would give: on
 # logarithmic axes a straight line changes by the same share whenever the pictures double. It is no promise, for the
 # stages differ in their recipes, and the learning rate of each falls to nothing at its end. No trajectory error after an
-# alignment is shown: with four cameras a straight line beats every network, so it would not be knowledge.
+# alignment is shown: with four cameras the alignment takes so much away that a straight line is hard to beat
+# ([Camera pose](12_camera_pose.ipynb) measures it).
 
 # %% [markdown]
 # ## Recap
 #
 # - An experiment is a file of differences; one command runs it, the same command goes on with it.
 # - Only the masked pairs and the mask head train. Learning rates and mask follow one counter of optimizer steps.
-# - A short run shows that every part works. What it cannot show is whether the method helps: [](06_does_the_mask_help).
+# - A short run shows that every part works. What it cannot show is whether the method helps: [Does the mask help?](06_does_the_mask_help.ipynb).
 #
 # ## Exercises
 #
@@ -405,5 +409,6 @@ print("clipped", clipped.sum(0).tolist())
 # %% [markdown]
 # ## Further reading
 #
-# {cite:t}`loshchilov2019adamw` for the optimizer and {cite:t}`loshchilov2017sgdr` for the cosine; {cite:t}`zhang2025monst3r`
-# fine-tune another network on moving scenes, without a mask. The losses have a chapter: [](20_losses_with_formulas).
+# {cite:t}`loshchilov2019adamw` for the optimizer and {cite:t}`loshchilov2017sgdr` for the cosine;
+# {cite:t}`zhang2025monst3r` fine-tune another network on moving scenes, without a mask. The losses have a chapter: [Losses,
+# with formulas](20_losses_with_formulas.ipynb).

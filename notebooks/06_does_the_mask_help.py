@@ -93,9 +93,10 @@ Markdown(text)
 # page4d train --study "seeds=[0,1,2]"
 # ```
 #
-# **The small run**: these are small networks on synthetic scenes. They show whether the mechanism works at this size;
-# they are no statement about the released network. What the mask is stands in [](04_inside_the_model_mask), how an arm is
-# trained in [](05_masked_finetuning), and symbols are on the page of [notation](../notation.md).
+# **The small run**: these are small networks on synthetic scenes. They show whether the mechanism works at this size; they
+# are no statement about the released network. What the mask is stands in [Inside the model II: the
+# mask](04_inside_the_model_mask.ipynb), how an arm is trained in [Masked fine-tuning](05_masked_finetuning.ipynb), and
+# symbols are on the page of [notation](../notation.md).
 
 # %%
 if documents:
@@ -126,6 +127,22 @@ else:
 #
 # ## The arms
 #
+# What the arms are examined on is seen in {numref}`fig-study-splits`: clips that none of them was trained on.
+
+# %% mystnb={"figure": {"caption": "First frames of clips of the two splits on which every arm is examined. In the hard one much more of the picture moves, and moves together.", "name": "fig-study-splits"}} tags=["hide-input"]
+from page4d.viz import Row, contact_sheet
+from page4d.world import split_clip
+
+rows = []
+for split in ("dynamic-test", "dynamic-hard"):
+    shown = [split_clip(split, i, height=112, width=112, frames=2) for i in range(4)]
+    pictures = [clip.images[0].permute(1, 2, 0).numpy() for clip in shown]
+    rows.append(Row(pictures, split.removeprefix("dynamic-")))
+    moves = [clip.moving[0].float().numpy() for clip in shown]
+    rows.append(Row(moves, "moves", "0 still, 1 moving", "gray", (0, 1)))
+sheet = contact_sheet(rows, [f"clip {i}" for i in range(4)])
+
+# %% [markdown]
 # All arms start from one network that has seen still scenes only (`vggt-tiny`, before its last, long stage).
 # *Everything* trains all of it on moving scenes; *middle pairs* trains only the blocks that could use a mask, without
 # one. Two arms add the mask as the paper has it, once fading away during training and once kept. Three arms are ours: a
@@ -172,11 +189,11 @@ pd.DataFrame(made).set_index("arm") if made else print("not run")
 # $$ \text{AbsRel} = \operatorname{mean} \frac{|s\,p - g|}{g}, \qquad
 #    \text{rotation ratio} = \frac{\operatorname{mean}\, \angle(\hat R_i R_i^\top)}{\operatorname{mean}\, \angle(R_i)} . $$
 #
-# Depth: AbsRel after one median scale per clip. Rotation: mean angle to the true rotation relative to the first frame,
-# as a ratio to what a camera that never moves would score, so that 1 is knowing nothing. No trajectory error after an
-# alignment is shown: on clips of four frames a straight line, fitted without any network, beats every arm. A sequence's
-# score is the mean over the seeds of its arm; intervals are 95 %, by resampling sequences. They do not hold the luck of
-# a seed, so the seeds are shown one by one below.
+# Depth: AbsRel after one median scale per clip. Rotation: mean angle to the true rotation relative to the first frame, as a
+# ratio to what a camera that never moves would score, so that 1 is knowing nothing. No trajectory error after an alignment
+# is shown: on clips of four frames the alignment takes so much away that a straight line, which needs no network, is hard
+# to beat ([Camera pose](12_camera_pose.ipynb) measures it). A sequence's score is the mean over the seeds of its arm;
+# intervals are 95 %, by resampling sequences. They do not hold the luck of a seed, so the seeds are shown one by one below.
 #
 # Why a ratio and not degrees? Because a clip in which the camera turns by one degree and one in which it turns by thirty have
 # nothing in common. The ratio asks each network how much of the motion that there was it has understood, and makes 1 the
@@ -336,7 +353,7 @@ pd.DataFrame(bound).T if bound else print("not run")
 #
 # The mask is there to keep moving things out of the poses. If it does, its advantage should grow with the share of
 # the picture that moves: an explanation of an effect should also say where the effect is large. In a mean over all scenes, a
-# help in a few of them drowns. So the sequences are sorted by how much of the picture moves, and each curve should be read
+# help in a few of them drowns. So {numref}`fig-study-motion` sorts the sequences by how much of the picture moves, and each curve should be read
 # against that of *middle pairs*: do they part to the right? And does the error of *middle pairs* rise to the right at all? If
 # not, these networks' poses do not suffer from what moves, and no mask can relieve them of it (exercise 3).
 
@@ -415,11 +432,11 @@ pd.Series(told, name="mean relative error").to_frame()
 # %% [markdown]
 # ## Reading
 #
-# Verdicts are computed, not written; without results there is none. Four cautions go with them. The networks are small
-# and were trained for minutes, and a network that reads little of its camera's motion from the pictures has little for
-# moving things to spoil. The arms are short: the table above says how many steps. The scenes are synthetic: what moves
-# is easy to tell apart by texture alone. And a seed changes the fine-tuning, not the pre-trained network, so the
-# intervals do not hold the luck of pre-training.
+# Verdicts are computed, not written; without results there is none. Four cautions go with them. The networks are small and
+# were trained for minutes, and a network that reads little of its camera's motion from the pictures has little for moving
+# things to spoil. The arms are short: the table above says how many steps. The scenes are synthetic: what moves is easy to
+# tell apart by its looks ([Figure 2: what the layers see](15_figure_2.ipynb) says how easily). And a seed changes the
+# fine-tuning, not the pre-trained network, so the intervals do not hold the luck of pre-training.
 #
 # The paper's own ablation is for the full network on real data {cite}`zhou2025page4d`; it cannot be compared number by
 # number with this page.
@@ -461,9 +478,16 @@ for split, found in averaged.items() if others else ():
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 if others:
-    both = np.stack((share, pooled[reference]["rotation"]))
-    both = both[:, np.isfinite(both).all(0)]
-    print(f"correlation {np.corrcoef(both)[0, 1]:+.2f} over {both.shape[1]} sequences")
+    for who, error in {
+        "middle pairs": pooled[reference]["rotation"],
+        "still": still,
+    }.items():
+        both = np.stack((share, error))
+        both = both[:, np.isfinite(both).all(0)]
+        print(f"{who}: correlation {np.corrcoef(both)[0, 1]:+.2f}", end=" ")
+        print(f"over {both.shape[1]} sequences")
+# The second is that of a camera that never turns, which sees nothing and cannot be spoiled: it says how much of the first
+# comes from clips whose cameras turn more.
 
 # %% [markdown]
 # **4.** Bootstrap by hand: draw the sequences again and again with replacement, take the mean difference each time, and compare

@@ -124,9 +124,10 @@ axis.set(xlabel="time (ms)", yticks=range(3), yticklabels=clocks, ylim=(2.5, -0.
 axis.grid(visible=False)
 
 # %% [markdown]
-# {numref}`fig-prepare-clocks` has what every recording has. Marks of different rows are not below each other; a device
-# that says "30 images a second" means it on average. Some marks are missing, because the computer that recorded was
-# busy. And some images find a partner that is another image's as well. Whoever pairs by counting lines goes wrong from
+# Read {numref}`fig-prepare-clocks` row against row. Marks of depth do not stand below those of colour, and in a real
+# recording those of the poses have times of their own, too: a device that says "30 images a second" means it on average.
+# Some marks are missing, here because we took them out, elsewhere because the computer that recorded was busy. And an
+# image beside a gap may find a partner that is another image's as well. Whoever pairs by counting lines goes wrong from
 # the first gap on, for good.
 #
 # How much does a wrong partner matter? Say a hand-held camera turns by 30 degrees a second. In 20 ms that is 0.6
@@ -137,7 +138,7 @@ axis.grid(visible=False)
 #
 # The published numbers use this rule: colour images and poses are paired closest first, if they are less than 20 ms
 # apart, and each is used once; every third pair is kept, 90 of them; each takes the depth map nearest in time, if that
-# is within 40 ms. In a formula, with the stamps $a_i$ of images and $b_j$ of poses: among all pairs with $|a_i - b_j| < 20$ ms
+# is within 40 ms. In a formula, with the stamps $a_i$ of images and $b_j$ of poses ([notation](../notation.md)): among all pairs with $|a_i - b_j| < 20$ ms
 # take the one with the smallest difference, strike out its image and its pose, and repeat until no pair is left. This is
 # the `associate.py` of the benchmark, from there it went into the scripts of {cite:t}`zhang2025monst3r` and of PAGE-4D. The
 # stride counts *pairs*, not images: an image without a pose vanishes before each third one is taken, so two readers with
@@ -251,7 +252,7 @@ _ = axis.legend()
 # %% [markdown]
 # In {numref}`fig-prepare-bonn` a trajectory of the same length starts elsewhere and takes another part of the way. An ATE
 # against the wrong part is not infinite, it is merely large, or, where the camera moves little, even small: a
-# similarity is fitted first, and short paths resemble each other ([](12_camera_pose)).
+# similarity is fitted first, and short paths resemble each other ([Camera pose](12_camera_pose.ipynb)).
 #
 # ## On the command line
 #
@@ -268,7 +269,7 @@ _ = axis.legend()
 # ## What else goes wrong
 #
 # - **Scale of depth.** Both data sets store depth in 16 bits with 5,000 steps per metre, not the usual 1,000. A reader with the
-#   wrong number makes rooms five times too deep, and poses then no longer fit; [](08_looking_at_the_data) finds it.
+#   wrong number makes rooms five times too deep, and poses then no longer fit; [Looking at the data](08_looking_at_the_data.ipynb) finds it.
 # - **Intrinsics.** The sequences of `freiburg3` come from a camera whose images were undistorted; its focal length is 535.4
 #   px across. The public training loader uses 525 for all, which is the factory's value: 2 %.
 # - **Sensor and body.** Bonn's poses are those of markers on the camera, and between them and the sensor lies a fixed

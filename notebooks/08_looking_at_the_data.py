@@ -156,7 +156,7 @@ sheet = clip_sheet(report.samples[0].clip)
 # ## What is measured
 #
 # The same as in {numref}`fig-check-painted`, in numbers. A pixel $\mathbf{u}$ of frame $a$ that stands still is lifted by its
-# depth $z_a$ and carried into frame $b$ by the relative pose $R, \mathbf{t}$:
+# depth $z_a$ and carried into frame $b$ by the relative pose $R, \mathbf{t}$ ([notation](../notation.md)):
 #
 # $$ \lambda\, \mathbf{u}' = K_b \left( R\, z_a K_a^{-1} \mathbf{u} + \mathbf{t} \right), \qquad
 #    \frac{|\lambda - z_b(\mathbf{u}')|}{\max(\lambda, z_b(\mathbf{u}'))} < 3\,\%, \qquad
@@ -272,16 +272,16 @@ for name, plant in {**planted, "depth one frame early": early}.items():
 #
 # None of these hypotheses is far-fetched. The public training code of PAGE-4D, read line by line, has loaders in which
 # Spring's depth is too large by 3840 over the width of the picture, while its poses are in metres; in which Dynamic
-# Replica's missing pixels become valid points a hundredth of a millimetre in front of the camera; in which saturated
-# depth of PointOdyssey stands as valid at a thousand metres; in which Bonn's images and poses are paired by row
-# ([](07_preparing_tum_and_bonn)). Every one of them trains. A network is patient: with enough good data it learns to
-# live with some that are bad, and nobody ever knows what the bad ones cost. {cite:t}`northcutt2021errors` found wrong
-# labels in the *test* sets of the best-known benchmarks.
+# Replica's missing pixels become valid points a hundredth of a millimetre in front of the camera; in which saturated depth
+# of PointOdyssey stands as valid at a thousand metres; in which Bonn's images and poses are paired by row ([Preparing TUM
+# and Bonn](07_preparing_tum_and_bonn.ipynb)). Every one of them trains. A network is patient: with enough good data it
+# learns to live with some that are bad, and nobody ever knows what the bad ones cost. {cite:t}`northcutt2021errors` found
+# wrong labels in the *test* sets of the best-known benchmarks.
 #
 # ## What it cannot tell
 #
 # A camera on a tripod has no direction of motion to get wrong, and a camera that only turns shows no scale: then the
-# verdict is *unknown*. Where bodies move in front of a still camera, a shifted depth map still shows, because the
+# verdict is *unknown*. Where bodies move in front of a still camera, a shifted depth map can still show, because the
 # edges of depth no longer lie on edges of the picture. A mistake that no hypothesis knows gives a low agreement without
 # a name. And a scale that is wrong by little passes; how little depends on the parallax (exercise 3).
 #
@@ -355,7 +355,7 @@ print(
 # **3.** From which factor on is a wrong scale of depth a finding?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-for factor in (1.3, 2.0, 4.0):
+for factor in (1.02, 1.1, 1.3, 2.0, 4.0):
     told = answer_to(lambda c, f=factor: replace(c, depth=c.depth * f))
     print(factor, told.split(": undone")[0])
 

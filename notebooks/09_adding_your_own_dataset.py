@@ -178,11 +178,11 @@ sheet = clip_sheet(loaded)
 # %% [markdown]
 # ## Do the frames agree?
 #
-# The sheet of {numref}`fig-own-dataset-frames` shows what one frame can show: that depth follows the picture, that holes are
-# empty, that the mask lies on what moves. It cannot show a pose. A wrong axis or unit shows as soon as points of one frame
-# are carried into another; [](08_looking_at_the_data) explains how and `page4d check-data` does it for whole datasets.
-# Here are its measurements of one clip. `reprojection_px` is how far a still pixel misses itself after going to another
-# frame and back by the depth found there: about half a pixel or less is right.
+# The sheet of {numref}`fig-own-dataset-frames` shows what one frame can show: that depth follows the picture, that holes
+# are empty, that the mask lies on what moves. It cannot show a pose. A wrong axis or unit shows as soon as points of one
+# frame are carried into another; [Looking at the data](08_looking_at_the_data.ipynb) explains how and `page4d check-data`
+# does it for whole datasets. Here are its measurements of one clip. `reprojection_px` is how far a still pixel misses
+# itself after going to another frame and back by the depth found there: about half a pixel or less is right.
 
 # %%
 from page4d.check import diagnose, judge, measure, verdict
@@ -221,12 +221,20 @@ for name, wrong in mistakes.items():
 # For a check, a second of film. For fine-tuning, the *number of different scenes* counts and not the number of frames:
 # a network that sees one kitchen from ten thousand places learns the kitchen. What teaches poses is a camera that moves
 # sideways and not only turns; what teaches depth under motion is people and things that move while the camera does. And
-# what hurts more than anything is depth that is wrong where the sensor was unsure, at edges, on glass, in the sky. Leave
-# it out: 0 costs nothing, a wrong metre costs a gradient.
+# what hurts is depth that is wrong where the sensor was unsure, at edges, on glass, in the sky (exercise 3 counts it).
+# Leave it out: 0 costs nothing, a wrong metre costs a gradient.
 #
-# Poses may come from anywhere: motion capture, the tracking of a phone, or COLMAP {cite}`schoenberger2016colmap`, whose scale
-# is arbitrary. Then depth and poses disagree by one factor, which the check names; multiply the translations by it. If
-# depth is a laser's and poses are a motion capture's, clocks come in ([](07_preparing_tum_and_bonn)).
+# Keep something back before you train. Split by *sequence*, never by frame: two neighbouring frames show the same wall from
+# nearly the same place, so a test frame whose neighbours were trained on asks what the network remembers and not what it
+# understands. If several sequences were filmed in one room, the room goes to one side as a whole. And write the list of
+# what was kept back into a file beside the data, before the first run, so that nobody can choose it afterwards. A handful
+# of sequences is enough to see a gross mistake; whether one network is a little better than another takes more of them, and
+# an interval over sequences says how many more ([Does the mask help?](06_does_the_mask_help.ipynb)).
+#
+# Poses may come from anywhere: motion capture, the tracking of a phone, or COLMAP {cite}`schoenberger2016colmap`, whose
+# scale is arbitrary. Then depth and poses disagree by one factor, which the check names; multiply the translations by it.
+# If depth is a laser's and poses are a motion capture's, clocks come in ([Preparing TUM and
+# Bonn](07_preparing_tum_and_bonn.ipynb)).
 #
 # ## Training on it
 #

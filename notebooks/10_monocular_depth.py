@@ -112,7 +112,7 @@ colours = figure.colorbar(shown, ax=axes, shrink=0.7, label="relative error")
 # ## The formulas
 #
 # Let $p$ be the prediction and $g$ the measured depth of a pixel, both distances along the viewing axis, and let $M$ be
-# the pixels that have a measurement below the benchmark's largest depth. For every image alone:
+# the pixels that have a measurement below the benchmark's largest depth ([notation](../notation.md)). For every image alone:
 #
 # $$ \begin{aligned}
 #    s &= \frac{\operatorname{median}_M\, g}{\operatorname{median}_M\, p}, \qquad
@@ -132,7 +132,7 @@ colours = figure.colorbar(shown, ax=axes, shrink=0.7, label="relative error")
 # factor of ten. A network that is good with a few catastrophes has a high $\delta$ and a poor AbsRel; one that is
 # a little wrong everywhere has the reverse.
 #
-# Means over images are weighted by their valid pixels, as in all published tables. With laser scans or a depth camera, an
+# Means over images are weighted by their valid pixels, as in the tables that are quoted below. With laser scans or a depth camera, an
 # image with many holes therefore counts less.
 #
 # ## Two loops with files between
@@ -256,9 +256,9 @@ curves = error_distribution(results + results_public)
 #
 # {numref}`fig-mono-frame` shows the frame of the median error, aligned as it was scored. Three kinds of mistakes are worth
 # telling apart. *Edges*: depth jumps at the outline of a body, and a network with few pixels draws a slope there; such
-# errors are narrow and bright. *Whole bodies* at a wrong distance: one patch of even colour with a sharp outline.
-# *A drift* across the picture, smooth and wide, as if the room were bent. The first costs little in AbsRel although it is what
-# one sees first in a point cloud; the others make the number.
+# errors are narrow and bright. *Whole bodies* at a wrong distance: one patch of even colour with a sharp outline. *A drift*
+# across the picture, smooth and wide, as if the room were bent. The first is what one sees first in a point cloud. Whether
+# it also makes the number is counted, on one frame, in exercise 4 of [Where the error sits](25_where_the_error_sits.ipynb).
 
 # %%
 from page4d.evaluate import compared_frames
@@ -314,7 +314,7 @@ sheet = contact_sheet(rows, titles=[title], width_in=5)
 # - **Clamped truth.** DyCheck's files hold the smaller of the measured depth and 3 m, so a value of exactly 3 means "3 or
 #   more". `standard` takes it as no measurement.
 # - **A mean of roots.** RMSE over a data set is the weighted mean of each image's RMSE, not the root of a mean (E18). It is kept,
-#   since all tables are made so, but it is another number than a textbook's.
+#   since the quoted tables are made so, but it is another number than a textbook's.
 #
 # ## Recap
 #
@@ -387,7 +387,7 @@ for share, factor in ((0.01, 10), (0.04, 1.5)):
 # ## Further reading
 #
 # {cite:t}`eigen2014depth` for depth from one image and most of these measures; {cite:t}`zhou2017sfmlearner` and
-# {cite:t}`godard2019monodepth2` for networks whose scale is unknown and how they are scored; {cite:t}`ranftl2022midas` for why
-# scale *and* shift are unknown once training data are mixed; {cite:t}`yang2024depthanything2` for how far single images
-# go today. {cite:t}`butler2012sintel` and {cite:t}`silberman2012nyu` made two of the data sets. The video case is
-# [the next chapter](11_video_depth).
+# {cite:t}`godard2019monodepth2` for networks whose scale is unknown and how they are scored; {cite:t}`ranftl2022midas` for
+# why scale *and* shift are unknown once training data are mixed; {cite:t}`yang2024depthanything2` for how far single images
+# go today. {cite:t}`butler2012sintel` and {cite:t}`silberman2012nyu` made two of the data sets. The video case is [the next
+# chapter](11_video_depth.ipynb).

@@ -34,7 +34,7 @@
 #
 # With `out` the predictions are kept, and a second run goes on where the first one stopped.
 #
-# **The small run** uses short rendered sequences; published ones have 20 to 110 frames.
+# **The small run** uses short rendered sequences; published ones have 20 to 120 frames.
 
 # %% tags=["parameters"]
 weights = "vggt-tiny,tiny,page4d-tiny-mask"
@@ -106,20 +106,20 @@ pd.DataFrame(columns).round(4)
 #
 # How can a network keep its scale at all? Nothing in a single frame fixes it. A network like VGGT sees all frames at
 # once, its global attention compares them, and training has normalized every sequence to one mean distance
-# ([losses](20_losses_with_formulas)). So its scale is arbitrary but common. Methods that work frame by frame, or pair
+# ([losses](20_losses_with_formulas.ipynb)). So its scale is arbitrary but common. Methods that work frame by frame, or pair
 # by pair, need another stage that makes them agree: {cite:t}`luo2020consistent` fine-tune a network on the very video,
 # {cite:t}`zhang2025monst3r` optimize over all pairs, and {cite:t}`chen2025videodepthanything` train attention over time.
 #
 # ## Three alignments
 #
-# With $p$ the predicted and $g$ the true depth of all valid pixels of *all* frames of a sequence,
+# With $p$ the predicted and $g$ the true depth of all valid pixels of *all* frames of a sequence ([notation](../notation.md)),
 #
 # $$ \texttt{metric}: \; p, \qquad \texttt{scale}: \; s\,p, \qquad \texttt{scale\&shift}: \; s\,p + t, \qquad
 #    (s, t) = \arg\min \sum |s\,p + t - g| . $$
 #
-# Then AbsRel and $\delta_{1.25}$ are taken as for single images ([](10_monocular_depth)). The sum has absolute values and
-# not squares, so that a few pixels at the horizon do not decide the scale of a room. The predictions are made once; each
-# further row is scored from the same files.
+# Then AbsRel and $\delta_{1.25}$ are taken as for single images ([Monocular depth](10_monocular_depth.ipynb)). The sum has
+# absolute values and not squares, so that a few pixels at the horizon do not decide the scale of a room. The predictions
+# are made once; each further row is scored from the same files.
 
 # %%
 from dataclasses import replace
@@ -148,9 +148,9 @@ shown.round(3)
 # and shift {cite}`ranftl2022midas`, and their scores must allow both. For a network whose depth is lifted into a
 # point cloud, a shift is a serious error: it bends every plane that is not parallel to the image.
 #
-# The columns *still* and *moving* divide the same error by what the pixel does, where a data set says so. With one
-# scale for all, moving things pay for two reasons: they are harder, and they are few, so the scale is chosen without them.
-# *AUSE* asks whether the network knows where it is wrong; [](25_where_the_error_sits) explains it.
+# The columns *still* and *moving* divide the same error by what the pixel does, where a data set says so. With one scale
+# for all, moving things pay for two reasons: they are harder, and they are few, so the scale is chosen without them. *AUSE*
+# asks whether the network knows where it is wrong; [Where the error sits](25_where_the_error_sits.ipynb) explains it.
 #
 # ## A fit that has not converged
 #
@@ -237,7 +237,7 @@ quoted_table(quoted_rows("ablation")).round(3)
 # %% [markdown]
 # Read the ablation with two questions. Is a difference of its rows larger than what another seed would give? The paper
 # gives one number for each. And which of the three rows is the fair partner of the last? The one that trains the same
-# layers without a mask. [](06_does_the_mask_help) asks both at the size that a reader can repeat.
+# layers without a mask. [Does the mask help?](06_does_the_mask_help.ipynb) asks both at the size that a reader can repeat.
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown

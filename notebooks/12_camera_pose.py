@@ -25,7 +25,7 @@
 # clip, how to tell from a picture of a trajectory that a network is guessing, how to read the files that the harness
 # writes with any trajectory tool, and where a silent mistake hides in the released scripts.
 #
-# **Needs**: 1 GB of memory and a minute on any computer for the built-in network on synthetic scenes. The real
+# **Needs**: 1 GB of memory and a minute or two on any computer for the built-in network on synthetic scenes. The real
 # benchmark needs its data set, a GPU, and the released weights:
 #
 # ```bash
@@ -58,7 +58,8 @@ page4d.check_parameters()
 # behind it see, shows on mistakes that we make ourselves. The true camera below walks thirty steps round a circle of
 # radius 1 and climbs a little. Then the walk is spoiled in five ways: another origin, axes and unit; a random error in
 # each position; the same size of error growing steadily from nothing, which is called **drift**; a camera that stands
-# where it should and looks a degree further astray in each frame; and one frame of the thirty that is far off.
+# where it should and looks a degree further astray in each frame; and one frame of the thirty that is far off. The table
+# has their errors, {numref}`fig-pose-spoiled` the walks.
 
 # %%
 import numpy as np
@@ -109,37 +110,26 @@ for axis, (name, found) in zip(axes, seen.items(), strict=True):
     axis.set(title=name, xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), aspect="equal")
     axis.set_axis_off()
 
-# %% tags=["remove-cell"]
-from myst_nb import glue
+# %% tags=["remove-input"]
+from IPython.display import Markdown
 
+shiver, drifts, astray, stray = (seen[name] for name in list(spoiled)[1:])
+Markdown(f"""
+The first row is zero: the similarity is exactly the freedom that pictures leave. Jitter and drift look alike to the ATE
+({shiver.ate:.2f} and {drifts.ate:.2f}), although one camera shivers and the other walks smoothly to the wrong place. RPE
+tells them apart ({shiver.rpe_trans:.2f} against {drifts.rpe_trans:.2f}), because it compares *steps*: a drift spread over
+thirty steps is small in each, a shiver is as large in a step as in a position, and larger by √2, because two
+positions shiver. The camera that looks astray has no ATE at all, positions do not know where a camera looks; its turn of
+{astray.rpe_rot_deg:.1f} degree per step is what RPE r says.
 
-def told(name, value, digits=2):
-    glue(name, f"{value:.{digits}f}", display=False)
-
-
-told("jitter_ate", seen["jitter"].ate)
-told("jitter_rpe", seen["jitter"].rpe_trans)
-told("drift_ate", seen["drift"].ate)
-told("drift_rpe", seen["drift"].rpe_trans)
-told("astray_rpe", seen["looks astray"].rpe_trans)
-told("astray_turn", seen["looks astray"].rpe_rot_deg, 1)
-told("outlier_ate", seen["one outlier"].ate)
-told("outlier_median", float(np.median(seen["one outlier"].per_pose)), 3)
+It also has an RPE t of {astray.rpe_trans:.2f}, and that is worth a thought: its positions are exact. A step is measured in
+the camera's *own* axes, "so far ahead, so far to the right", and a camera that looks elsewhere calls the same step by
+another direction. RPE t is therefore no pure position error. And the outlier: 29 of 30 positions are nearly right, the
+median position is {np.median(stray.per_pose):.3f} off, yet the ATE is {stray.ate:.2f}. Squares are dominated by the
+largest, and the alignment bends towards it.
+""")
 
 # %% [markdown]
-# The first row is zero: the similarity is exactly the freedom that pictures leave. Jitter and drift look alike to the
-# ATE ({glue:text}`jitter_ate` and {glue:text}`drift_ate`), although one camera shivers and the other walks smoothly to
-# the wrong place. RPE tells them apart ({glue:text}`jitter_rpe` against {glue:text}`drift_rpe`), because it compares
-# *steps*: a drift spread over thirty steps is small in each, a shiver is as large in a step as in a position, and larger
-# by $\sqrt 2$, because two positions shiver. The camera that looks astray has no ATE at all, positions do not know
-# where a camera looks; its turn of {glue:text}`astray_turn` degree per step is what RPE r says.
-#
-# It also has an RPE t of {glue:text}`astray_rpe`, and that is worth a thought: its positions are exact. A step
-# is measured in the camera's *own* axes, "so far ahead, so far to the right", and a camera that looks elsewhere calls
-# the same step by another direction. RPE t is therefore no pure position error. And the outlier: 29 of 30 positions are
-# nearly right, the median position is {glue:text}`outlier_median` off, yet the ATE is {glue:text}`outlier_ate`. Squares
-# are dominated by the largest, and the alignment bends towards it.
-#
 # ## The formulas
 #
 # Let $G_i$ be the true and $P_i$ the predicted pose of frame $i$ of $n$, both world from camera
@@ -216,22 +206,20 @@ table = {who: [left_over(n, how) for n in lengths] for who, how in guesses.items
 chance = pd.DataFrame(table, index=lengths).T.rename_axis(columns="frames")
 chance.round(2)
 
-# %% tags=["remove-cell"]
-told("short_random", chance.loc["at random", 4])
-told("long_random", chance.loc["at random", 50])
-told("short_line", chance.loc["straight on", 4])
-told("long_line", chance.loc["straight on", 50])
+# %% tags=["remove-input"]
+(few, many), (few_line, many_line) = chance[[4, 50]].to_numpy()
+Markdown(f"""
+With four frames, positions drawn at random leave {few:.2f} of the spread, and a camera that goes straight on
+{few_line:.2f}; with fifty it is {many:.2f} and {many_line:.2f}. The random guess is soon found out. The straight one is
+not: a path has a direction, whatever it is, and a line laid along it takes a good part of the spread away. So an ATE means
+little by itself. It means something beside these two, on the same clips.
+""")
 
 # %% [markdown]
-# With four frames, positions drawn at random leave {glue:text}`short_random` of the spread, and a camera that goes
-# straight on {glue:text}`short_line`; with fifty it is {glue:text}`long_random` and {glue:text}`long_line`. The random
-# guess is soon found out. The straight one is not: a path has a direction, whatever it is, and a line laid along it
-# takes a good part of the spread away. So an ATE means little by itself. It means something beside these two, on the same clips.
-#
 # ## The networks
 #
 # Each network predicts every sequence once; the poses are then scored under two protocols, `standard` and that of the
-# released scripts, `public` ([](14_what_the_protocol_is_worth)).
+# released scripts, `public` ([What the protocol is worth](14_what_the_protocol_is_worth.ipynb)).
 
 # %%
 import page4d
@@ -418,12 +406,12 @@ print((files / first / "pred_traj.txt").read_text().splitlines()[0])
 # never moves, or that rolls along a rail, the rotation about the rail is free, the ATE has no unique alignment behind it,
 # and the harness refuses instead of scoring. Of Sintel's 23 sequences the pose benchmark takes a list of 14, as earlier
 # work does. TUM's are walked by hand and shake in all directions; there the danger lies in the clocks, because pictures and
-# poses come from two devices ([Preparing TUM and Bonn](07_preparing_tum_and_bonn)).
+# poses come from two devices ([Preparing TUM and Bonn](07_preparing_tum_and_bonn.ipynb)).
 #
-# Some questions neither error asks. Is the *focal length* right? A network that sees every lens as a longer one can
-# have perfect poses. Is the direction of a *single* pair right, without the help of all other frames in the alignment?
-# That is the measure of [](24_camera_pairs), angles of pairs, which needs no similarity at all. And do depth and poses
-# fit *each other*? Only the points tell ([](13_point_maps)).
+# Some questions neither error asks. Is the *focal length* right? A network that sees every lens as a longer one can have
+# perfect poses. Is the direction of a *single* pair right, without the help of all other frames in the alignment? That is
+# the measure of [Camera pairs](24_camera_pairs.ipynb), angles of pairs, which needs no similarity at all. And do depth and
+# poses fit *each other*? Only the points tell ([Point maps](13_point_maps.ipynb)).
 #
 # ## A silent mistake
 #

@@ -112,7 +112,7 @@ for axis, (name, answer) in zip(axes.flat, rooms.items(), strict=True):
 #
 # ## Formulas
 #
-# For predicted points $P$, already moved onto the truth, and true points $G$:
+# For predicted points $P$, already moved onto the truth, and true points $G$ ([notation](../notation.md)):
 #
 # $$ \begin{aligned}
 #    \text{acc} &= \operatorname{mean}_{\mathbf{X} \in P} \; \min_{\mathbf{Y} \in G} \lVert \mathbf{X} - \mathbf{Y} \rVert , \\

@@ -18,14 +18,14 @@
 # %% [markdown]
 # # Figure 2: what the layers see
 #
-# The paper's Figure 2 shows that VGGT's deeper layers treat moving regions apart. Here the figure is made for two
-# networks side by side, for every layer, and the impression is turned into a number with an interval.
+# By the paper's Figure 2, VGGT's deeper layers treat moving regions apart. Here the figure is made for two networks side by
+# side, for every layer, and the impression is turned into a number with an interval.
 #
 # **You will learn** to draw feature maps of every layer and frame, to measure how much moving regions stand out, to ask
 # the question that such a picture never answers by itself (compared with what?), and to read where the camera token
 # looks, with the mask and without.
 #
-# **Needs**: half a minute on any computer for the small networks. The real figure (`vggt = "vggt"`,
+# **Needs**: a minute on any computer for the small networks. The real figure (`vggt = "vggt"`,
 # `page4d_weights = "mask"`) needs two downloads of 5 GB and a GPU with 16 GB.
 #
 # **The small run** uses networks that share the architecture and were trained on synthetic scenes. What they show
@@ -47,20 +47,9 @@ page4d.check_parameters()
 # %% [markdown]
 # ## From tokens to a picture
 #
-# Inside the network a picture is a grid of patches, and each patch is a vector, its **token**
-# ([](03_inside_the_model_tokens)). No screen can show a thousand numbers in one place. The simplest way out is to show
-# their mean: with $x_{jc}$ the channel $c$ of the token of patch $j$ and $C$ channels ([notation](../notation.md)),
-#
-# $$ a_j = \frac{1}{C} \sum_{c=1}^{C} x_{jc}, \qquad
-#    \text{colour}_j = \frac{a_j - \min a}{\max a - \min a} . $$
-#
-# This is a blunt instrument, and it is good to know how it is blunt. Channels that rise and channels that fall cancel, so
-# a layer can know a thing without the mean showing it. A handful of channels with huge values can be all that one sees;
-# transformers of pictures are known to have such channels, and to park them on patches of empty background
-# {cite}`darcet2024registers`. And the second step throws away all sense of size: a map that varies by a thousandth and
-# one that varies by a thousand come out equally colourful. **Patterns may be read, brightness may not.** The paper's
-# argument needs no more than a pattern: if people light up as a connected shape, the layer treats them apart, whatever
-# the sign.
+# Inside the network a picture is a grid of patches, and each patch is a vector, its **token** ([Inside the model I:
+# tokens](03_inside_the_model_tokens.ipynb)). No screen can show a thousand numbers in one place. The simplest way out is to
+# show their mean, in the colours between the smallest and the largest.
 #
 # Each block pair gives two maps: after frame attention, where a frame sees only itself, and after global attention,
 # where it sees all frames. The paper shows its layers 5, 12, 18 and 24 of 24. Files and pairs are numbered from zero, so
@@ -97,6 +86,20 @@ middle = len(pictures) // 2
 figure = feature_figure(columns, pictures, layers, frame=middle)
 
 # %% [markdown]
+# In a formula, with $x_{jc}$ the channel $c$ of the token of patch $j$ and $C$ channels ([notation](../notation.md)), the
+# maps of {numref}`fig-figure2` are
+#
+# $$ a_j = \frac{1}{C} \sum_{c=1}^{C} x_{jc}, \qquad
+#    \text{colour}_j = \frac{a_j - \min a}{\max a - \min a} . $$
+#
+# This is a blunt instrument, and it is good to know how it is blunt. Channels that rise and channels that fall cancel, so
+# a layer can know a thing without the mean showing it. A handful of channels with huge values can be all that one sees;
+# transformers of pictures are known to have such channels, and to park them on patches of empty background
+# {cite}`darcet2024registers`. And the second step throws away all sense of size: a map that varies by a thousandth and
+# one that varies by a thousand come out equally colourful. **Patterns may be read, brightness may not.** The paper's
+# argument needs no more than a pattern: if people light up as a connected shape, the layer treats them apart, whatever
+# the sign.
+#
 # Read {numref}`fig-figure2` from top to bottom. Early maps are close to the picture: edges, bright and dark. Deeper ones
 # get coarse and blocky, because neighbouring patches have exchanged what they know. Now cover the picture and try to point
 # at what moves. Whoever has seen the picture first will see it in the maps, too, which is why the next section counts
@@ -137,7 +140,7 @@ print(f"the package says {moving_auc(values, moves):.3f}")
 # %% [markdown]
 # 0.5 is chance, 1 a perfect order. Only the order counts, so nothing depends on the scale that the colours hid; that
 # is why this measure suits maps without a unit. A feature has no natural sign either: values below 0.5 say as much as
-# values above. Bands are 95 % bootstrap intervals over clips, because patches of one clip are not independent: one large
+# values above. Bands in {numref}`fig-figure2-auc` are 95 % bootstrap intervals over clips, because patches of one clip are not independent: one large
 # red body that happens to light up is one piece of luck, not two hundred.
 
 # %%
@@ -278,7 +281,7 @@ Markdown(
 # Two more traps. The largest of many layers is always flattered by choosing it (exercise 3): read the curves, not only
 # the table. And all of this is about the *mean* channel. That a mean does not show motion does not say that the tokens do
 # not hold it; a small trained reader on top of them could find what the mean cancels. The mask head of PAGE-4D is exactly
-# such a reader, and [](04_inside_the_model_mask) measures what it finds.
+# such a reader, and [Inside the model II: the mask](04_inside_the_model_mask.ipynb) measures what it finds.
 #
 # ## Where the camera token looks
 #

@@ -24,7 +24,7 @@
 # **You will learn** to use the viewer in a notebook and as a file, how a depth map becomes a place in the world, to get a
 # moving mask from geometry or from the model, how each of the two works and fails, and to judge both.
 #
-# **Needs**: under a minute on any computer.
+# **Needs**: a minute or two on two processor cores.
 #
 # **The small run** shows exact geometry first, so that faults of the network and of the viewer cannot be confused,
 # and then the small network. The viewer's copy on this page is thinned to stay light.
@@ -45,24 +45,30 @@ page4d.check_parameters()
 # ## From four numbers to a place
 #
 # Three dimensions of space and one of time: a prediction says for every pixel of every frame where its point is and when
-# it was seen. Nothing of that is stored as a list of points. Stored are a depth $z$ per pixel, the intrinsics $K$ and
+# it was seen. {numref}`fig-4d-clip` has such a clip, made up, so that all of it is exact.
+
+# %% mystnb={"figure": {"caption": "The clip of this chapter: pictures, depth, what moves, and where every pixel goes until the next frame.", "name": "fig-4d-clip"}}
+import numpy as np
+from page4d.result import prediction_from_clip
+from page4d.viz import clip_sheet
+from page4d.world import split_clip
+
+clip = split_clip("dynamic-test", 3, height=140, width=196, frames=frames)
+exact = prediction_from_clip(clip)
+sheet = clip_sheet(clip)
+
+# %% [markdown]
+# Nothing of that is stored as a list of points. Stored are a depth $z$ per pixel, the intrinsics $K$ and
 # the pose $R, \mathbf{t}$ of each frame ([notation](../notation.md)), and the point of the pixel $\mathbf{u}$ is
 #
 # $$ \mathbf{X} = R^\top \big( z\, K^{-1} \mathbf{u} - \mathbf{t} \big) : $$
 #
 # go along the pixel's ray until the depth is reached, then from the camera's axes into the world's. The next cell does it
-# by hand for one pixel of a made-up clip, whose depth and cameras are exact, and follows the point into the other frames.
+# by hand for one pixel, and follows the point into the other frames.
 # If it stands still, it must be found there, at the depth that those frames have themselves.
 
+
 # %%
-import numpy as np
-from page4d.result import prediction_from_clip
-from page4d.world import split_clip
-
-clip = split_clip("dynamic-test", 3, height=140, width=196, frames=frames)
-exact = prediction_from_clip(clip)
-
-
 def lift(i, u, v):
     ray = np.linalg.inv(exact.K[i]) @ (u, v, 1)
     R, t = exact.cam_from_world[i, :, :3], exact.cam_from_world[i, :, 3]
@@ -170,9 +176,9 @@ print(
 # and the pixel's score is the mean of the fits of all squares that it lies in {cite}`he2010guided`. A fit can only change
 # where depth or colour do: answers spread over a body and stop at its outline.
 #
-# **The model's mask.** Networks with the dynamics-aware mask say for each patch how much the pose should look away
-# ([](04_inside_the_model_mask)). Its sign is read as moving or still. The paper trains it through the poses alone; the
-# small network's was also taught by true motion.
+# **The model's mask.** Networks with the dynamics-aware mask say for each patch how much the pose should look away ([Inside
+# the model II: the mask](04_inside_the_model_mask.ipynb)). Its sign is read as moving or still. The paper trains it through
+# the poses alone; the small network's was also taught by true motion.
 #
 # The first answer compares, the second recognizes. Comparing needs at least two frames that see the same place, and it
 # goes wrong where they do not: at the edge of the picture, behind something that passes, in a stretch of wall without
@@ -208,14 +214,14 @@ figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 #
 # ## How good are they?
 #
-# On held-out synthetic clips the exact mask is known. With $A$ the pixels called moving and $B$ those that truly move,
+# On held-out synthetic clips the exact mask is known. With $\hat A$ the pixels called moving and $A$ those that truly move,
 #
-# $$ \text{IoU} = \frac{|A \cap B|}{|A \cup B|}, $$
+# $$ \text{IoU} = \frac{|\hat A \cap A|}{|\hat A \cup A|}, $$
 #
-# the measure of video segmentation {cite}`perazzi2016davis`. It is stricter than it sounds: a mask that finds all of a
-# body and as much again is at 0.5. IoU compares the masks themselves, threshold and all. AUC compares the scores behind
-# them without a threshold, as in [](15_figure_2). *Exact geometry* gives the same method true depth and cameras: what is
-# missing there is the method's fault, the rest is the network's.
+# the measure of video segmentation {cite}`perazzi2016davis`. It is stricter than it sounds: a mask that finds all of a body
+# and as much again is at 0.5. IoU compares the masks themselves, threshold and all. AUC compares the scores behind them
+# without a threshold, as in [Figure 2: what the layers see](15_figure_2.ipynb). *Exact geometry* gives the same method true
+# depth and cameras: what is missing there is the method's fault, the rest is the network's.
 
 # %%
 from page4d.result import (
@@ -364,14 +370,14 @@ Markdown("What the largest planted errors leave: " + "; ".join(lines) + ".")
 # the scores still have the right order, and it is the threshold that no longer suits them.
 #
 # A mask from geometry is a difference of two things, the picture as it came and the picture as the camera explains it, and
-# errors of either enter it. This is the dilemma of the field: to find the cameras one should know what moves
-# ([](18_why_moving_scenes_break_poses)), and to find what moves one should know the cameras. Pipelines go
-# round in circles until both agree {cite}`zhang2025monst3r,li2025megasam`; PAGE-4D lets one network
-# guess both at once.
+# errors of either enter it. This is the dilemma of the field: to find the cameras one should know what moves ([Why moving
+# scenes break poses](18_why_moving_scenes_break_poses.ipynb)), and to find what moves one should know the cameras.
+# Pipelines go round in circles until both agree {cite}`zhang2025monst3r,li2025megasam`; PAGE-4D lets one network guess both
+# at once.
 #
 # ## The prediction of the small network
 #
-# Now the network's own depth and cameras. Compare with {numref}`fig-viewer-exact`: straight walls that bend are errors of
+# {numref}`fig-viewer-predicted` has the network's own depth and cameras. Compare with {numref}`fig-viewer-exact`: straight walls that bend are errors of
 # depth, walls that stand double are errors of the cameras, and bodies that leave trails are errors of the mask.
 
 # %% mystnb={"figure": {"caption": "The small network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
@@ -387,9 +393,10 @@ notebook_viewer(prediction, page4d.moving_mask(prediction))
 #
 # ## Exercises
 #
-# **1.** With exact geometry, which clip is the hardest for the geometric mask, and what moves in it?
+# **1.** With exact geometry, which clip is the hardest for the geometric mask, and what moves in it
+# ({numref}`fig-4d-hardest`)?
 
-# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution", "figure": {"caption": "The first frames of the clip that is hardest for the geometric mask, and what truly moves in them.", "name": "fig-4d-hardest"}} tags=["hide-cell"]
 exact_rows = table[table["mask from"] == "exact geometry"].reset_index(drop=True)
 hardest = int(exact_rows["IoU"].idxmin())
 made = split_clip("dynamic-test", hardest, height=size, width=size, frames=frames)

@@ -101,8 +101,13 @@ if video == "rendered":
 # The same as `page4d predict my.mp4 --fps 5 --max-frames 12 --out result`. Three things happen before the network sees
 # anything. Frames are chosen by *time*, so a film of 30 or of 60 frames a second gives the same ones. Each is resized to
 # the width that the network was trained with, its height to a multiple of the patch. And a portrait picture loses its top
-# and bottom, unless `pad` is asked for. The map from the network's pixels back to yours is kept in the prediction; every
-# export uses it, so that nothing you get has to be resized by hand.
+# and bottom, unless `pad` is asked for. The map from the network's pixels back to yours ({numref}`fig-own-crop`) is kept in
+# the prediction; every export uses it, so that nothing you get has to be resized by hand.
+
+# %% mystnb={"figure": {"caption": "From a picture of yours to the network's input and back: where a pixel of the network lies in the original.", "name": "fig-own-crop"}}
+from page4d.viz import crop_diagram
+
+crop_diagram()
 
 # %%
 import page4d
@@ -164,9 +169,10 @@ else:
 # %% [markdown]
 # ## Look
 #
-# Drag to turn, scroll to come nearer, press play. From the side, flat things should be flat: look along a wall or a table,
+# In {numref}`fig-own-viewer`, drag to turn, scroll to come nearer, press play. From the side, flat things should be flat: look along a wall or a table,
 # which no picture of the clip does, because errors of depth hide in the direction in which the camera looked. The mask of
-# what moves comes from the geometry ([](16_seeing_it_in_4d)), so walls that blink tell of cameras that are wrong.
+# what moves comes from the geometry ([Seeing it in 4-D](16_seeing_it_in_4d.ipynb)), so walls that blink tell of cameras
+# that are wrong.
 
 # %% mystnb={"figure": {"caption": "The clip in the viewer. Still parts are gathered over all frames.", "name": "fig-own-viewer"}}
 from page4d.viz import notebook_viewer
@@ -217,9 +223,10 @@ pd.DataFrame(
 #
 # ## How long may a clip be?
 #
-# All frames go through the network together. Attention between all frames grows with the square of their number; the
-# kept tokens grow with the number. The table is arithmetic from the architecture of the released network: 16-bit
-# tokens of the four layers that the heads read, plus 5 GB of weights, a lower bound for the memory you need.
+# All frames go through the network together. Attention between all frames grows with the square of their number; the kept
+# tokens grow with the number. The table is arithmetic from the architecture of the released network: 16-bit tokens of the
+# four layers that the heads read. The weights come on top, 5 GB as they are stored, half of that with `--precision bf16`,
+# and what a block computes with; [Speed and memory](26_speed_and_memory.ipynb) has the whole account, and measured dots.
 
 # %% tags=["hide-input"]
 full = page4d.PAGE4DConfig()
@@ -246,12 +253,13 @@ pd.DataFrame(
 # the same picture; they cost as much as any other and add hardly any parallax. What helps is a larger *step between
 # frames* up to the point where neighbours still share most of what they see. Beyond that the network has to guess how
 # two rooms hang together. For a film that is longer than one pass can take, windows that overlap are joined afterwards
-# ([Speed and memory](26_speed_and_memory) measures what the joins cost).
+# ([Speed and memory](26_speed_and_memory.ipynb) measures what the joins cost).
 #
 # ## When it fails
 #
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
-# camera that only turns is the same case. Below, the same made-up scene filmed four ways. Depth errors are means of
+# camera that only turns is the same case. Below, made-up clips of one seed that are filmed in five ways: examples, for with
+# the way of filming other things of the scene are drawn anew ([The world](21_the_world.ipynb)). Depth errors are means of
 # |predicted / true - 1| after one scale per clip; rotation errors are against the truth. Beside each stands an answer that
 # knows nothing, one depth everywhere and a camera that never turns, because an easy clip makes every network look good.
 
@@ -260,8 +268,9 @@ from page4d.evaluate import score_clip
 
 ways = {
     "tripod": {"camera_speed": 0.0},
+    "slow walk": {"camera_speed": 0.5},
     "walk": {"camera_speed": 1.4},
-    "run, shaken": {"camera_speed": 3.0},
+    "walk, shaken": {"camera_speed": 3.0},  # the room is too small to go further
     "half of it moves": {"camera_speed": 1.0, "moving_share": (0.45, 0.6)},
 }
 errors = {}
@@ -317,7 +326,7 @@ Markdown(text)
 # %% [markdown]
 # ## Recap
 #
-# - Frames a half second apart, a camera that travels, something that stands still: that is a good clip.
+# - Frames at most half a second apart, a camera that travels, something that stands still: that is a good clip.
 # - Parallax is $f b / z$: it needs a step, and a turn is not one.
 # - Lengths are in the network's unit until one distance is known; measure it large, near and across the view.
 # - Every export follows its tool's conventions and has the size of your file.
@@ -342,6 +351,7 @@ ratio = both[0] / both[1]
 print(
     f"one scale, {np.median(ratio):.3f}, leaves {np.median(abs(ratio / np.median(ratio) - 1)):.1%} in the median"
 )
+# If the clip was brought to metres above, the scale holds that factor: the new prediction has the network's unit.
 
 # %% [markdown]
 # **3.** How much of the clip do you lose if you leave out the least confident third of the points of each frame, and is it

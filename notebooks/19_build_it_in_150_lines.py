@@ -24,11 +24,13 @@
 # **You will learn** every operation of VGGT and PAGE-4D in the order in which it happens: tokens, rotary positions,
 # attention, a pair of blocks, the mask, the camera head and the dense head.
 #
-# **Needs**: a minute on any computer, and some PyTorch. What tokens are *for* is told in
-# [](03_inside_the_model_tokens) and [](04_inside_the_model_mask); symbols are on the page of [notation](../notation.md).
+# **Needs**: a minute on any computer, and some PyTorch. What tokens are *for* is told in [Inside the model I:
+# tokens](03_inside_the_model_tokens.ipynb) and [Inside the model II: the mask](04_inside_the_model_mask.ipynb); symbols are
+# on the page of [notation](../notation.md).
 #
 # **The small run** takes the small network that comes with the package. The functions read every size from its
-# configuration, so `weights = "mask"` runs the released network through the same lines.
+# configuration, so `weights = "mask"` runs the released network through the same lines. {numref}`fig-build-network` has the
+# plan.
 
 # %% tags=["parameters"]
 weights = "tiny"
@@ -132,7 +134,7 @@ check("tokens of all frames", x, model.aggregator.embed(pictures[None])[0])
 #
 # Half of a head's $d$ numbers turn with the row, half with the column, each at many speeds: within a half of width
 # $D = d/2$ the pairs have the frequencies $\omega_i = 100^{-2i/D}$. Special tokens stand at $(0, 0)$ and patch rows and
-# columns begin at 1.
+# columns begin at 1. {numref}`fig-build-rope` shows what such a product knows.
 
 
 # %%
@@ -238,7 +240,7 @@ def bias_of(m):
 # Now the heart of VGGT, in one loop. **Frame attention**: the $S$ frames are a batch, each sees itself. **Global
 # attention**: all tokens stand in one row and see each other. What a pair hands to the heads is both outputs side by
 # side, $2C$ numbers per token. Positions repeat from frame to frame: nothing but the special tokens tells frames
-# apart.
+# apart. The mask's bias of this clip is drawn in {numref}`fig-build-bias`.
 
 
 # %%
@@ -406,6 +408,69 @@ print(f"{len(parts)} functions, {lines} lines")
 assert lines <= 150
 
 # %% [markdown]
+# ## If yours does not agree
+#
+# Whoever writes a network anew has it nearly right long before it is right, and nearly right is the worst state: everything
+# runs, depth has the colours of depth, and nothing says that a constant is off. So compare after each step and not at the
+# end, on weights that were not made for your code, and with a tight bound. The next cells make five slips
+# on purpose, one at a time, each of them a line that one could have written in good faith: the other GELU, the other
+# epsilon of a norm, patches that are counted from 0, maps that grow with their corners left free, and queries and keys
+# that are not normalized.
+
+
+# %%
+def other_gelu(x, name):
+    hidden = F.gelu(linear(x, name + ".fc1"), approximate="tanh")
+    return linear(hidden, name + ".fc2")
+
+
+def other_epsilon(x, name, eps=1e-5, right=norm):
+    return right(x, name, 0.1 * eps)
+
+
+def counted_from_zero(rows, columns, half, right=angles_of):
+    angles = right(rows, columns, half)
+    return torch.cat((angles[:5], angles[5:] - right(1, 1, half)[5:]))
+
+
+# %%
+def free_corners(x, size):
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def no_query_norm(x, name, eps=1e-5, right=norm):
+    return x if name.endswith(("q_norm", "k_norm")) else right(x, name, eps)
+
+
+def depth_with(slip):
+    """The depth while some of the functions above are replaced."""
+    kept = {name: globals()[name] for name in slip}
+    globals().update(slip)
+    wrong = dense(aggregate(pictures), "depth_head")[..., :1].exp()
+    globals().update(kept)
+    return wrong
+
+
+# %%
+import pandas as pd
+
+slips = {
+    "GELU by tanh": {"mlp": other_gelu},
+    "a norm's epsilon": {"norm": other_epsilon},
+}
+slips |= {"counted from 0": {"angles_of": counted_from_zero}}
+slips |= {"corners left free": {"grow": free_corners}}
+slips |= {"no norm of q and k": {"norm": no_query_norm}}
+told = {}
+for what, slip in slips.items():
+    off = (depth_with(slip) / depth - 1).abs()
+    told[what] = {"median": f"{off.median():.1e}", "largest": f"{off.max():.1e}"}
+pd.DataFrame(told).T.rename_axis("relative change of depth")
+
+# %% [markdown]
+# Compare the table with {numref}`fig-build-depth`, and ask which of these you would have seen there. Even a slip that
+# no picture shows makes another network, and weights that are trained with it belong to that code from then on.
+#
 # ## Recap
 #
 # - Tokens: patches of all frames, and five vectors per frame that belong to no place.
@@ -413,7 +478,8 @@ assert lines <= 150
 #   the same function, called on the tokens in another order.
 # - The mask is an outer product in the logits of some global blocks.
 # - Cameras come from one token per frame, corrected three times; maps come from four depths of the network.
-# - There is nothing else. What the package adds around it are speed, memory, checks and names.
+# - There is nothing else between pixels and cameras, depth and points. What the package adds around it are a head for
+#   tracks, speed, memory, checks and names.
 #
 # ## Exercises
 #
@@ -475,6 +541,7 @@ print(
 # six heads in the smallest) a norm. Compare on random weights.
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+torch.manual_seed(0)
 small = page4d.PAGE4DConfig(
     img_size=112, embed_dim=384, num_heads=6, patch_embed="dinov2_vits14_reg", depth=4,
     mask_source=0, masked_pairs=(), dpt_pairs=(0, 1, 2, 3), enable_camera=False,

@@ -25,8 +25,8 @@
 # weighted, what the confidence of a pixel costs and earns, why a depth map is also compared by its steps and a point map
 # by its normals, and which pixels teach nothing.
 #
-# **Needs**: a minute on any computer. [](02_conventions_and_geometry) for the nine numbers of a camera; symbols are on the
-# page of [notation](../notation.md).
+# **Needs**: a minute on any computer. [Conventions and geometry](02_conventions_and_geometry.ipynb) for the nine numbers of
+# a camera; symbols are on the page of [notation](../notation.md).
 #
 # **The small run** measures the terms of the small network on one synthetic clip. The formulas have no size.
 
@@ -44,6 +44,20 @@ page4d.check_parameters()
 # %% [markdown]
 # ## First, the truth is brought to one scale
 #
+# {numref}`fig-loss-clip` is a clip and its truth: what a training step is given. Its depth is in metres.
+
+# %% mystnb={"figure": {"caption": "The clip of this chapter with its truth: pictures, depth, what moves, and where every pixel goes until the next frame. The losses compare depth, points and cameras.", "name": "fig-loss-clip"}}
+import page4d
+import torch
+from page4d.viz import clip_sheet
+from page4d.world import split_clip
+
+model = page4d.PAGE4D.from_pretrained(weights, device=device)
+side = model.config.img_size
+clip = split_clip("dynamic-test", clip_number, height=side, width=side, frames=frames)
+sheet = clip_sheet(clip)
+
+# %% [markdown]
 # Pictures do not know metres, so the truth must not insist on them. Every sequence is moved into its first camera and
 # divided by the mean distance of its points:
 #
@@ -56,14 +70,8 @@ page4d.check_parameters()
 # "as far as things are on average".
 
 # %%
-import page4d
-import torch
 from page4d.train import stack, targets_of
-from page4d.world import split_clip
 
-model = page4d.PAGE4D.from_pretrained(weights, device=device)
-side = model.config.img_size
-clip = split_clip("dynamic-test", clip_number, height=side, width=side, frames=frames)
 targets = targets_of(stack([clip]), "corrected")
 distance = targets.world_points.norm(dim=-1)[targets.valid]
 print(f"mean distance of the points: {distance.mean():.4f}")
@@ -115,7 +123,7 @@ stage.round(3).to_frame("weight").T
 # Absolute values have gradients of one size: the last millimetre pulls as hard as the first metre. And a quaternion has
 # a trap. $\mathbf{q}$ and $-\mathbf{q}$ are the same rotation, but they are far apart as numbers. The public code fixes
 # the sign of the truth ($w \ge 0$) and lets the network find it; ours gives the truth the sign of the answer. Watch a
-# camera that turns once around while the truth stands still:
+# camera that turns once around while the truth stands still, in {numref}`fig-loss-quaternion`.
 
 # %%
 from page4d.losses import Targets, camera_loss
@@ -170,7 +178,7 @@ _ = axis.set(
 #
 # Confidence multiplies the error and is rewarded by a logarithm {cite}`kendall2017uncertainties`. Where is the best $c$?
 # The derivative $\gamma e - \alpha_c / c$ vanishes at $c^* = \alpha_c / (\gamma e)$: the confidence that training asks
-# for is the inverse of the error, and 1 where the error is large.
+# for is the inverse of the error, and 1 where the error is large ({numref}`fig-loss-confidence`).
 
 # %% mystnb={"figure": {"caption": "The confidence term of one pixel against its confidence, for four errors, with the weights of the points. Dots: the best confidence. Where the error is large, the best is the smallest that is allowed.", "name": "fig-loss-confidence"}} tags=["hide-input"]
 gamma, alpha = config.point.gamma, config.point.alpha
@@ -429,12 +437,25 @@ axis.invert_yaxis()
 _ = axis.set(xlabel="contribution to the objective")
 assert abs(sum(weighted.values()) - float(losses.objective)) < 1e-4
 
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+largest = max(weighted, key=weighted.get)
+part = weighted[largest] / sum(value for value in weighted.values() if value > 0)
+Markdown(f"The longest bar is *{largest}*, {part:.0%} of all that is above zero.")
+
+# %% [markdown]
+# Two warnings for readers of {numref}`fig-loss-shares`. A long bar is a large error times its weight, and not a strong
+# pull: an absolute value pulls as hard at a thousandth as at one, so a term that is nearly zero may still steer. And the
+# sum can fall because the confidence rose. Whoever compares two runs by their objective alone compares two things at once,
+# how wrong the answers are and how much the network owns up to it; the terms of regression say the first without the
+# second.
+
 # %% [markdown]
 # ## Where ours differs from the public code
 #
-# `behaviour="public"` repeats the public code to the last digit; the default, `"corrected"`, repairs what follows.
-# The codes are rows of the page of
-# [differences](../differences.md).
+# `behaviour="public"` repeats the public code to rounding (`tests/test_losses.py`); the default, `"corrected"`, repairs
+# what follows. The codes are rows of the page of [differences](../differences.md).
 #
 # | code | public | ours |
 # |---|---|---|
@@ -464,7 +485,7 @@ for who in ("public", "corrected"):
 # - Depth and points: the error, the error times a confidence that has its own reward, and a term of shape: steps for
 #   depth, normals for points.
 # - The best confidence is $\alpha_c / (\gamma e)$, and confidence is how hard a pixel pulls.
-# - Two per cent of the pixels teach nothing, on purpose.
+# - The largest two per cent of the values teach nothing, on purpose.
 #
 # ## Exercises
 #

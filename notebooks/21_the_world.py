@@ -18,7 +18,7 @@
 # %% [markdown]
 # # The world
 #
-# Everything that this book trains and measures without a download comes from one small synthetic world, in which each
+# All that this book trains on, and nearly all that it measures, comes from one small synthetic world, in which each
 # pixel's depth, motion and camera is known by formula; this chapter opens it, checks that claim, and says what such a
 # world cannot teach.
 #
@@ -26,8 +26,8 @@
 # flow and tracks agree to rounding, which splits there are and what makes the hard one hard, and where the gap to real
 # pictures lies.
 #
-# **Needs**: a minute on any computer, no weights. [](02_conventions_and_geometry) for axes and poses; symbols are on the
-# page of [notation](../notation.md).
+# **Needs**: a minute on any computer, no weights. [Conventions and geometry](02_conventions_and_geometry.ipynb) for axes
+# and poses; symbols are on the page of [notation](../notation.md).
 #
 # **The small run** draws `clips` small clips for its statistics. More make smoother histograms, nothing else.
 
@@ -44,7 +44,7 @@ page4d.check_parameters()
 # %% [markdown]
 # ## One clip, and all that is known of it
 #
-# Before any word of explanation, a few frames with everything that the world knows of them:
+# Before any word of explanation, {numref}`fig-world-clip`: a few frames with everything that the world knows of them.
 
 # %% mystnb={"figure": {"caption": "A clip of the test split: pictures, depth, what moves, and where every pixel goes until the next frame. The colour of the flow is its direction, its strength the length. Grey: no frame follows.", "name": "fig-world-clip"}}
 from page4d.viz import clip_sheet
@@ -96,13 +96,24 @@ print("drawn twice, the same:", torch.equal(scene.cam_from_world, again.cam_from
 #       {\lVert\hat{\mathbf{u}}\rVert^2} . $$
 #
 # Boxes, cylinders and capsules have formulas of their own. The nearest hit gives the depth, the body's number, and the
-# point on the body. Ask where the body has *that* point in the next frame, and you have the flow; ask for all frames,
-# and you have a track. That is why nothing here is estimated.
+# point on the body. What the camera sees is therefore not a colour at a pixel but a place on a thing, and a thing keeps its
+# places. Write $\mathbf{Y}$ for the point in the axes of its own body, and $R_b(t), \mathbf{t}_b(t)$ for how that body stands
+# in the world at time $t$. Then
+#
+# $$ \mathbf{X}(t) = R_b(t)\, \mathbf{Y} + \mathbf{t}_b(t), \qquad
+#    \mathbf{u}(t) \sim K \big( R(t)\, \mathbf{X}(t) + \mathbf{t}(t) \big) , $$
+#
+# the first by the body, the second by the camera, whose pose is $R(t), \mathbf{t}(t)$. Ask for the next frame, and
+# $\mathbf{u}(t') - \mathbf{u}(t)$ is the flow; ask for all frames, and you have a track. For what stands still $R_b$ and
+# $\mathbf{t}_b$ do not change, and only the camera is left. (A solid that changes its shape takes its points along in its own
+# axes first.) Two causes of one motion in the picture, kept apart from the beginning: this is the thing that a network
+# has to find out, and that no film from a phone can tell anybody afterwards. It is also why nothing here is estimated.
 #
 # ## Is it exact?
 #
 # A claim of exactness can be tested. Lift each pixel of one frame by its depth, move the point into the next camera,
-# and project it. What stands still must land where the flow says, to rounding; what moves must not.
+# and project it. What stands still must land where the flow says, to rounding; what moves must not
+# ({numref}`fig-world-own`).
 
 # %%
 from page4d.geometry import pixel_grid, project, transform, world_points
@@ -159,7 +170,8 @@ pd.DataFrame(knobs).T.astype(str)
 
 # %% [markdown]
 # What comes out of these knobs is a distribution, and a network should be judged against it: an error of one degree is
-# little for a camera that turns by ten and everything for one that turns by one.
+# little for a camera that turns by ten and everything for one that turns by one. {numref}`fig-world-facts` has four such
+# distributions, for two splits.
 
 # %%
 from page4d.geometry import camera_centres, relative_to_first, rotation_angle_deg
@@ -198,8 +210,9 @@ _ = axes[0, 0].legend()
 #
 # In `dynamic-hard` half of the picture moves, and with `coherent` it moves *as one*: one velocity, one turn, as if the
 # camera had moved the other way. Two cameras then explain the pictures equally well, one for each half. Geometry between
-# frames cannot choose ([](18_why_moving_scenes_break_poses)); only knowledge of what a wall and what a person looks like
-# can. A method that does well on `dynamic-test` and badly here counts votes.
+# frames cannot choose ([Why moving scenes break poses](18_why_moving_scenes_break_poses.ipynb)); only knowledge of what a
+# wall and what a person looks like can. A method that does well on `dynamic-test` and badly here may be counting votes. {numref}`fig-world-hard`
+# has four of its clips.
 
 # %% mystnb={"figure": {"caption": "Clips of the hard split: first frame, last frame, and what moves.", "name": "fig-world-hard"}}
 hard = [split_clip("dynamic-hard", i, height=side, width=side) for i in range(4)]
@@ -224,6 +237,12 @@ for speed in (0.0, 0.5, 1.4, 3.0):
     length = batch.flow.norm(dim=-1).flatten(1).median(1).values
     speeds[f"{speed} m/s"] = length.mean().item()
 pd.Series(speeds, name="median flow, px of 48").round(2).to_frame().T
+
+# %% [markdown]
+# Six times the speed need not be six times the flow. A camera must stay in its room, so a way that would leave it is drawn
+# smaller; what grows on is the shaking of the hand that carries it. Whoever wants larger steps takes frames that lie
+# further apart (`frame_stride`), as the matching stage of the small networks did ([Masked
+# fine-tuning](05_masked_finetuning.ipynb)).
 
 # %% [markdown]
 # ## What this world cannot teach

@@ -34,8 +34,9 @@
 # papermill notebooks/22_reproducing_page4d.ipynb mine.ipynb -p evaluation path/to/evaluation
 # ```
 #
-# The paper is PAGE-4D {cite}`zhou2025page4d`. Its numbers here were transcribed from the arXiv version 2510.17568 by a
-# third party, and nobody here has compared them with the PDF yet; *unchecked* stands beside each until somebody has.
+# The paper is PAGE-4D {cite}`zhou2025page4d`. Its numbers here were transcribed from arXiv 2510.17568 by a third
+# party. Which of its versions (v6 was the newest then) was not noted, and nobody here has compared them with a PDF yet;
+# *unchecked* stands beside each until somebody has.
 
 # %% tags=["parameters"]
 evaluation = ""
@@ -51,13 +52,14 @@ page4d.check_parameters()
 # A network can be *reproduced* in three ways, and they get harder from one to the next.
 #
 # **The same function.** Given the same weights and pictures, our code computes the same numbers as the public code. This
-# can be tested to the last digit, without data and without a large GPU, and a difference has one cause: a mistake. On
-# seeded weights every output of a small network, of the patch encoder and of the image loaders agrees with stored arrays
-# of the public code, and the full model has exactly the tensors of the released checkpoints by name and shape.
+# can be tested without data and without a large GPU, and a difference beyond rounding has one cause: a mistake. On seeded
+# weights every output of a small network, of the patch encoder and of the image loaders agrees with stored arrays of the
+# public code, most to a thousandth (`tests/test_model.py` has each bound; tracks, which repeat themselves, drift further),
+# and the full model has exactly the tensors of the released checkpoints by name and shape.
 #
 # **The same scores.** The released weights, on the public data, under the paper's protocol, give the paper's tables. Here a
-# difference may come from the weights, the data as somebody prepared them, or any of the two dozen choices of a protocol
-# ([](14_what_the_protocol_is_worth)), and two right programs may disagree.
+# difference may come from the weights, the data as somebody prepared them, or any of the choices of a protocol
+# ([What the protocol is worth](14_what_the_protocol_is_worth.ipynb)), and two right programs may disagree.
 #
 # **The same finding.** Somebody who trains again, with another seed, perhaps at another size, sees the same effect. This
 # is what a reader really wants to know, it is the only one of the three that can tell whether the *idea* is good, and
@@ -69,6 +71,15 @@ page4d.check_parameters()
 #
 # ## What there is to reproduce
 #
+# Every number below takes the way of {numref}`fig-data-flow`. A file stands between any two stages, so a table can be scored
+# anew, or drawn anew, without a network; only predicting and training need a GPU.
+
+# %% mystnb={"figure": {"caption": "The way of a number through the package, from a raw download to a page, with the file that stands between every two stages.", "name": "fig-data-flow"}}
+from page4d.viz import data_flow_diagram
+
+data_flow_diagram()
+
+# %% [markdown]
 # The status is computed: *measured* if the folder given above holds scores of that benchmark, *runs small* if a chapter
 # of this book runs the same code on synthetic scenes and small networks, *not run yet* otherwise. Which number of the paper
 # each table has was not noted when its rows were written down, so tables are called by what they measure.
@@ -115,10 +126,10 @@ pd.DataFrame(rows, columns=heads)
 #
 # | figure or experiment | how it is made here | hardware | status |
 # |---|---|---|---|
-# | Figure 2, what the layers see | [](15_figure_2), with `vggt = "vggt"`, `page4d_weights = "mask"` | one GPU, 16 GB | runs small; released weights not run yet |
-# | pictures of predictions | [](16_seeing_it_in_4d), [](17_your_own_video) | one GPU, 16 to 24 GB | run small; released weights not run yet |
-# | ablation: whole model, middle layers, with mask | `page4d train --study`, [](06_does_the_mask_help) | one GPU, minutes for each arm | our study, below; at full size not run |
-# | the training itself | `page4d train experiment=paper`, [](05_masked_finetuning) | 80 GB, about 20 hours by computation | written, not run |
+# | Figure 2, what the layers see | [Figure 2: what the layers see](15_figure_2.ipynb), with `vggt = "vggt"`, `page4d_weights = "mask"` | one GPU, 16 GB | runs small; released weights not run yet |
+# | pictures of predictions | [Seeing it in 4-D](16_seeing_it_in_4d.ipynb), [Your own video](17_your_own_video.ipynb) | one GPU, 16 to 24 GB | run small; released weights not run yet |
+# | ablation: whole model, middle layers, with mask | `page4d train --study`, [Does the mask help?](06_does_the_mask_help.ipynb) | one GPU, minutes for each arm | our study, below; at full size not run |
+# | the training itself | `page4d train experiment=paper`, [Masked fine-tuning](05_masked_finetuning.ipynb) | 80 GB, about 20 hours by computation | written, not run |
 # | parameter counts | the next cell | any computer | measured, exact |
 #
 # ## What can be checked to the last digit
@@ -188,8 +199,8 @@ def beside(task, **where):
 beside("videodepth", align="scale")
 
 # %% [markdown]
-# The same with a scale and a shift, which forgives more ([](11_video_depth) says why that matters; the released fit of it
-# does not converge, E15):
+# The same with a scale and a shift, which forgives more ([Video depth](11_video_depth.ipynb) says why that matters; the
+# released fit of it does not converge, E15):
 
 # %%
 shifted = [row for row in quoted_rows("videodepth") if row.align == "scale&shift"]
@@ -256,8 +267,8 @@ table.join(change.add_suffix(", change"))
 
 # %% [markdown]
 # Our study trains the same arms, and more, as small networks on synthetic moving scenes, each from the same start, and
-# examines them on unseen sequences ([](06_does_the_mask_help) has all arms and every score). Each is set beside *middle
-# pairs*, sequence by sequence:
+# examines them on unseen sequences ([Does the mask help?](06_does_the_mask_help.ipynb) has all arms and every score). Each
+# is set beside *middle pairs*, sequence by sequence:
 
 # %%
 from page4d.evaluate import (
@@ -324,14 +335,14 @@ Markdown(text)
 #
 # ## If your numbers differ from the paper's
 #
-# They will. Before anything else is suspected, go through this list; each line once cost somebody a week.
+# Before anything else is suspected, go through this list; each line is a mistake that gives no error.
 #
 # 1. *Weights and mask.* Is the mask on for the weights that keep it, off for the others? The origin stored in each score
 #    says which weights by their hash.
-# 2. *Protocol.* Score the same predictions under `protocol=public`; seconds, not hours. If that moves the number towards
-#    the paper's, read [](14_what_the_protocol_is_worth).
+# 2. *Protocol.* Predict and score under `protocol=public` as well. If that moves the number towards the paper's, read
+#    [What the protocol is worth](14_what_the_protocol_is_worth.ipynb).
 # 3. *Sequences and frames.* The column `n` says how many sequences a mean holds. One sequence more or less moves Sintel's.
-# 4. *Data.* Depth scaled by 1000 instead of 5000, poses of another clock ([](07_preparing_tum_and_bonn)).
+# 4. *Data.* Depth scaled by 1000 instead of 5000, poses of another clock ([Preparing TUM and Bonn](07_preparing_tum_and_bonn.ipynb)).
 #    `page4d check-data` looks at every batch.
 # 5. *The quoted number itself.* Rows here are unchecked, and the paper has several versions.
 #

@@ -81,23 +81,53 @@ for name in weights.split(","):
     results.append(replace(study, moving="model").score(name, model))
 
 # %% [markdown]
+# ## What they look like
+#
+# {numref}`fig-masks-of-a-frame` shows one frame with the truth and both masks.
+
+# %%
+import numpy as np
+from page4d.result import model_score, moving_mask
+
+sequence, label = study.sequences()[0], weights.split(",")[-1]
+prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
+middle = len(prediction) // 2
+truth = sequence.read_motion(sequence.images[middle]).moving
+masks = {"truth": truth, "geometric": moving_mask(prediction, "geometric")[middle]}
+if prediction.mask is not None:
+    masks["model"] = model_score(prediction)[middle] > 0
+
+# %% mystnb={"figure": {"caption": "The middle frame of the first sequence, and in it what truly moves, what geometry calls moving and what the network's mask calls moving.", "name": "fig-masks-of-a-frame"}}
+import matplotlib.pyplot as plt
+
+figure, axes = plt.subplots(1, 1 + len(masks), figsize=(9, 2.4), layout="constrained")
+axes[0].imshow(prediction.images[middle])
+axes[0].set_title("frame")
+for axis, (name, mask) in zip(axes[1:], masks.items(), strict=True):
+    axis.imshow(mask, cmap="gray", vmin=0, vmax=1)
+    axis.set_title(f"{name}, {100 * np.mean(mask):.0f} % moving")
+for axis in axes:
+    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
+    done = axis.set_axis_off()
+
+# %% [markdown]
 # ## J and F
 #
-# Write $P$ for the set of pixels that a mask calls moving and $T$ for those that truly move. The region measure of a
-# frame is the intersection over the union {cite}`perazzi2016davis`,
+# Write $\hat A$ for the set of pixels that a mask calls moving and $A$ for those that truly move ([notation](../notation.md)).
+# The region measure of a frame is the intersection over the union {cite}`perazzi2016davis`,
 #
-# $$J = \frac{|P \cap T|}{|P \cup T|}.$$
+# $$J = \frac{|\hat A \cap A|}{|\hat A \cup A|}.$$
 #
 # It is 1 for a perfect mask and 0 for one that misses everything, and it is harsh in between: a mask that finds all of
-# $T$ and as much again elsewhere has a $J$ of one half, and so has a mask that finds exactly half of $T$ and nothing
+# $A$ and as much again elsewhere has a $J$ of one half, and so has a mask that finds exactly half of $A$ and nothing
 # else. *J mean* is the mean over frames and sequences, *J recall* the share of frames whose $J$ is above one half. A
 # frame in which nothing moves and nothing is called moving scores one, for nothing was there to find.
 #
 # The outline measure asks where the edge runs. A pixel of the predicted outline counts as right if a pixel of the true
-# outline lies within 0.8 % of the image's diagonal, rounded up to whole pixels; that share is the precision $p$. Asked the other way round it is
-# the recall $r$, and
+# outline lies within 0.8 % of the image's diagonal, rounded up to whole pixels; that share is the precision. Asked the
+# other way round it is the recall, and
 #
-# $$F = \frac{2\,p\,r}{p + r}.$$
+# $$F = \frac{2 \cdot \text{precision} \cdot \text{recall}}{\text{precision} + \text{recall}}.$$
 #
 # For the same error along its edge a larger object has a higher $J$; $F$ counts pixels of the outline. On the small
 # pictures of this page the allowed distance is a single pixel, which asks much of a mask that knows one number for each
@@ -120,7 +150,6 @@ print("\n".join(failures(results)) or "no sequence failed")
 # to do with motion.
 
 # %%
-import numpy as np
 from page4d.result import iou
 
 
@@ -146,57 +175,27 @@ import pandas as pd
 
 known_nothing = {}
 for sequence in study.sequences():
-    for mask in true_masks(sequence):
-        for name, answer in answers(mask.shape).items():
-            known_nothing.setdefault(name, []).append(iou(answer, mask))
-strongest = max(known_nothing, key=lambda name: np.mean(known_nothing[name]))
-pd.DataFrame({"J mean": {name: np.mean(v) for name, v in known_nothing.items()}}).round(
-    3
-)
+    truths = true_masks(sequence)
+    for name, answer in answers(truths[0].shape).items():
+        overlap = np.mean([iou(answer, mask) for mask in truths])
+        known_nothing.setdefault(name, {})[sequence.name] = float(overlap)
+floors = {name: np.mean(list(found.values())) for name, found in known_nothing.items()}
+pd.DataFrame({"J mean": floors}).round(3)
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown
+from page4d.evaluate import beside_strongest
 
-floor = np.mean(known_nothing[strongest])
 ways = ("geometric", "model") * len(weights.split(","))
 told = []
 for way, scores in zip(ways, results, strict=True):
+    strongest, beside = beside_strongest(scores, known_nothing, "region_mean")
     found = scores.mean["region_mean"]
-    side = "above" if found > floor else "not above"
-    told.append(f"- {scores.origin['label']}, {way} mask: J {found:.2f}, {side} it")
+    told.append(f"- {scores.origin['label']}, {way} mask: J {found:.2f}, {beside}")
 Markdown(
-    f"The strongest of the three is *{strongest}* with a J of {floor:.2f}. Beside it:\n\n"
-    + "\n".join(told)
+    f"The strongest of the three is *{strongest}* with a J of {floors[strongest]:.2f}. Beside it, sequence by "
+    "sequence:\n\n" + "\n".join(told)
 )
-
-# %% [markdown]
-# ## What the numbers look like
-#
-# The picture shows one frame with the truth and both masks.
-
-# %%
-from page4d.result import model_score, moving_mask
-
-sequence, label = study.sequences()[0], weights.split(",")[-1]
-prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
-middle = len(prediction) // 2
-truth = sequence.read_motion(sequence.images[middle]).moving
-masks = {"truth": truth, "geometric": moving_mask(prediction, "geometric")[middle]}
-if prediction.mask is not None:
-    masks["model"] = model_score(prediction)[middle] > 0
-
-# %% mystnb={"figure": {"caption": "The middle frame of the first sequence, and in it what truly moves, what geometry calls moving and what the network's mask calls moving.", "name": "fig-masks-of-a-frame"}}
-import matplotlib.pyplot as plt
-
-figure, axes = plt.subplots(1, 1 + len(masks), figsize=(9, 2.4), layout="constrained")
-axes[0].imshow(prediction.images[middle])
-axes[0].set_title("frame")
-for axis, (name, mask) in zip(axes[1:], masks.items(), strict=True):
-    axis.imshow(mask, cmap="gray", vmin=0, vmax=1)
-    axis.set_title(f"{name}, {100 * np.mean(mask):.0f} % moving")
-for axis in axes:
-    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
-    done = axis.set_axis_off()
 
 # %% [markdown]
 # The score is the network's mask with its sign turned, so that high means moving. It is cut at zero here, because that
@@ -205,8 +204,8 @@ for axis in axes:
 #
 # ## Where to cut
 #
-# Zero is where the network turns away, but nothing makes zero the best place to cut for $J$. The next
-# figure moves the cut over all values that the mask takes in this sequence. On the left nothing is cut away and
+# Zero is where the network turns away, but nothing makes zero the best place to cut for $J$. In
+# {numref}`fig-mask-cut` the cut moves over all values that the mask takes in this sequence. On the left nothing is cut away and
 # everything moves, on the right nothing does. If the curve has a top far from zero, and well above what everything moving
 # scores, the mask has the right order and the wrong zero; if it is low everywhere, it does not know what moves. The best cut was found by looking at the truth,
 # so it is an upper bound and never a result: a number reported at a cut that was tuned on the test set flatters.
@@ -258,15 +257,15 @@ Markdown(words)
 # ## Why a good mask for poses may be a bad segmentation
 #
 # The mask enters the attention of the camera tokens as a bias: a patch with a low value is looked at less
-# ([Inside the model II: the mask](04_inside_the_model_mask)). For the pose it does not matter whether the whole of a
+# ([Inside the model II: the mask](04_inside_the_model_mask.ipynb)). For the pose it does not matter whether the whole of a
 # walking person is marked. It matters that the patches that would mislead the camera lose weight, and that enough still
 # patches keep theirs. A mask that marks a man's legs, which move, and leaves his chest, which hardly does, is right for
 # the pose and has a $J$ of about one half, if legs are half of him. A mask that also marks a blank sky may cost the pose
 # little and ruins $J$. The other way round, a perfect segmentation of everything that *can* move also takes
 # away parked cars, which are as good as houses to a camera.
 #
-# Therefore this page does not say whether the mask helps. [Does the mask help?](06_does_the_mask_help) asks that, with
-# poses; methods that take a mask out of such a network without training {cite}`chen2025easi3r` are judged by the mask
+# Therefore this page does not say whether the mask helps. [Does the mask help?](06_does_the_mask_help.ipynb) asks that,
+# with poses; methods that take a mask out of such a network without training {cite}`chen2025easi3r` are judged by the mask
 # itself, because there it is the result.
 #
 # ## Anybody else's mask

@@ -50,9 +50,32 @@ page4d.check_parameters()
 # ## Two angles for a pair
 #
 # A trajectory error like ATE moves the whole estimate onto the truth before it compares
-# ([Camera pose](12_camera_pose)). That needs an order, a scale, and enough cameras that the fit does not swallow the
-# error. A few photographs of a vase, taken from anywhere, have none of this. What they do have is pairs. For two cameras
-# $i$ and $j$ with poses $T_i$ and $T_j$ from the world, the second camera seen from the first is
+# ([Camera pose](12_camera_pose.ipynb)). That needs an order, a scale, and enough cameras that the fit does not swallow the
+# error. A few photographs of a vase, taken from anywhere, have none of this. What they do have is pairs, as in
+# {numref}`fig-pairs-angles`.
+
+# %% mystnb={"figure": {"caption": "A pair of cameras from above, as it is (black) and as a network might say (blue). The rotation is off by the angle between the viewing axes of the second camera, the direction by the angle between the two steps; the length of the step is not compared.", "name": "fig-pairs-angles"}} tags=["hide-input"]
+import matplotlib.pyplot as plt
+import numpy as np
+
+figure, axis = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+first = np.zeros(2)
+ways = {"black": ((1.6, 0.6), 15), "#2b62c4": ((1.2, 1.0), 32)}
+for colour, (second, turned) in ways.items():
+    look = {"arrowstyle": "->", "color": colour}
+    axis.annotate("", second, first, arrowprops={**look, "ls": "--"})
+    ahead = np.array([np.sin(np.radians(turned)), np.cos(np.radians(turned))])
+    axis.annotate("", second + ahead, second, arrowprops={**look, "lw": 2})
+    axis.plot(*second, "o", color=colour)
+axis.annotate("", (0, 1), first, arrowprops={"arrowstyle": "->", "lw": 2})
+axis.plot(*first, "o", color="black")
+axis.set(xlim=(-0.3, 2.6), ylim=(-0.3, 2.2), aspect="equal", xlabel="x", ylabel="z")
+axis.text(0.08, -0.12, "first camera", va="center", size=9)
+_ = axis.text(1.68, 0.5, "second camera", va="center", size=9)
+
+# %% [markdown]
+# For two cameras $i$ and $j$ with poses $T_i$ and $T_j$ from the world ([notation](../notation.md)), the second camera seen
+# from the first is
 #
 # $$T_{ij} = T_i\,T_j^{-1} = [\,R_{ij} \mid \mathbf{t}_{ij}\,].$$
 #
@@ -150,6 +173,12 @@ axes[0].set_ylabel("share of pairs")
 legend = axes[0].legend(fontsize=8)
 
 # %% [markdown]
+# Read {numref}`fig-pairs-limits` from left to right. A panel of rotations whose curves are near one from the start says
+# that the pictures turn little, or that the networks know how much; the next section tells the two apart. In the panel of
+# directions, look for the slope: a curve that climbs all the way has errors of every size, and no limit is the right
+# one. The last panel is never above the other two, since a pair must be right in both and counts in full only where it is
+# exact. If you may quote one number, quote an AUC with its limit, and the two shares at that limit beside it.
+#
 # ## Beside a camera that never moves
 #
 # Rotations of neighbouring pictures are small, so a camera that never turns is right in many pairs. A direction that is
@@ -264,6 +293,7 @@ pd.DataFrame(rows).T.round(3)
 poses = study.sequences()[0].read_trajectory().world_from_camera
 cameras = torch.from_numpy(rigid_inverse(poses))
 i, j = torch.triu_indices(len(cameras), len(cameras), 1)
+torch.manual_seed(0)
 turn, _ = torch.linalg.qr(torch.randn(3, 3, dtype=cameras.dtype))
 turn = turn * torch.linalg.det(turn)
 world = torch.eye(4, dtype=cameras.dtype)

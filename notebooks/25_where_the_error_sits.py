@@ -48,24 +48,12 @@ import page4d
 page4d.check_parameters()
 
 # %% [markdown]
-# ## Moving and still
+# ## Where in the picture
 #
-# All pixels of a sequence are aligned with one scale, and only then told apart: a network that is right about the room
-# and wrong about the people in it shows both. Weighed by their pixels, the two parts make up the whole. With $d_i$ the
-# predicted depth of pixel $i$, $\bar d_i$ the true one, $s$ the one scale of the sequence, and $M$ the pixels that move,
-#
-# $$\mathrm{AbsRel} = \frac{1}{n} \sum_i \frac{|s\,d_i - \bar d_i|}{\bar d_i}
-# = \frac{|M|}{n}\,\mathrm{AbsRel}_{M} + \Big(1 - \frac{|M|}{n}\Big)\,\mathrm{AbsRel}_{\text{still}}.$$
-#
-# The order of the two steps matters. If the moving part were aligned by a scale of its own, a person who floats a metre
-# before the place where he stands would come out right, for his shape is. Aligned with the room, he is wrong by that
-# metre, and this is the error that a robot or a film editor meets. On the other hand the scale follows the majority, so
-# in a picture that is mostly a moving thing, the *still* part carries the error of a scale that was fitted to the other.
-#
-# That moving things are harder is plausible: multi-view geometry says nothing about them
-# ([Why moving scenes break poses](18_why_moving_scenes_break_poses)), so that a network has to fall back on how such a
-# thing looks in a single picture. Plausible is not measured. Things that move here are also nearer, smaller, and have
-# more edge for their area, and each of these alone makes a relative error larger.
+# Numbers say how much, a map says where, and it is worth a look before any number. Each network predicts the sequences, and
+# {numref}`fig-error-map` shows for the last one the relative error of one frame beside the confidence with which it was
+# given. Three places to look at first: edges, where half a pixel of misplacement is a whole step of depth; what is far, where
+# little parallax is left; and what moves.
 
 # %%
 from page4d.evaluate import failures, measured_on, open_study, scores_table
@@ -75,6 +63,65 @@ results = []
 for name in weights.split(","):
     model = page4d.PAGE4D.from_pretrained(name, device=device)
     results.append(study.run(model, name))
+
+# %%
+import numpy as np
+from page4d.evaluate import compared_frames
+
+sequence, label = study.sequences()[0], weights.split(",")[-1]
+prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
+frames = compared_frames(sequence, prediction, study.rules)
+scale = next(
+    scores.sequences[0].notes["scale"]
+    for scores in results
+    if scores.origin["label"] == label
+)
+
+# %%
+frame = frames[len(frames) // 2]
+known = frame.gt > 0
+error = np.abs(scale * frame.pred - frame.gt) / np.where(known, frame.gt, 1)
+
+# %% mystnb={"figure": {"caption": "One frame: the picture, the relative error of its depth (bright is wrong, cut at 0.5, grey is unknown), the logarithm of its confidence (bright is sure), and what truly moves.", "name": "fig-error-map"}}
+import matplotlib.pyplot as plt
+
+heat = plt.get_cmap("inferno").with_extremes(bad="0.85")
+shown = {
+    "relative error": (np.where(known, error, np.nan), heat, 0.5),
+    "log confidence": (np.log(frame.confidence), "viridis", None),
+}
+if frame.motion is not None:
+    shown["moves"] = (frame.motion.moving, "gray", 1)
+figure, axes = plt.subplots(1, 1 + len(shown), figsize=(9, 2.6), layout="constrained")
+axes[0].imshow(prediction.images[len(frames) // 2])
+axes[0].set_title("frame")
+for axis, (name, (values, colours, most)) in zip(axes[1:], shown.items(), strict=True):
+    axis.imshow(values, cmap=colours, vmin=0, vmax=most)
+    axis.set_title(name)
+for axis in axes:
+    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
+    done = axis.set_axis_off()
+
+# %% [markdown]
+# ## Moving and still
+#
+# All pixels of a sequence are aligned with one scale, and only then told apart: a network that is right about the room
+# and wrong about the people in it shows both. Weighed by their pixels, the two parts make up the whole. With $p_i$
+# and $g_i$ the predicted and the true depth of pixel $i$ ([notation](../notation.md)), $s$ the one scale of the sequence, $n$
+# the number of pixels and $A$ the set of those that move,
+#
+# $$\mathrm{AbsRel} = \frac{1}{n} \sum_i \frac{|s\,p_i - g_i|}{g_i}
+# = \frac{|A|}{n}\,\mathrm{AbsRel}_{A} + \Big(1 - \frac{|A|}{n}\Big)\,\mathrm{AbsRel}_{\text{still}}.$$
+#
+# The order of the two steps matters. If the moving part were aligned by a scale of its own, a person who floats a metre
+# before the place where he stands would come out right, for his shape is. Aligned with the room, he is wrong by that
+# metre, and this is the error that a robot or a film editor meets. On the other hand the scale follows the majority, so
+# in a picture that is mostly a moving thing, the *still* part carries the error of a scale that was fitted to the other.
+#
+# That moving things are harder is plausible: multi-view geometry says nothing about them ([Why moving scenes break
+# poses](18_why_moving_scenes_break_poses.ipynb)), so that a network has to fall back on how such a thing looks in a single
+# picture. Plausible is not measured. Things that move here are also nearer, smaller, and have more edge for their area, and
+# each of these alone makes a relative error larger.
 
 # %%
 columns = ("abs_rel", "abs_rel_still", "abs_rel_moving", "ause")
@@ -100,8 +147,8 @@ print("\n".join(failures(results)) or "no sequence failed")
 # ## Does the confidence know?
 #
 # The network gives each depth a confidence $c \geq 1$. It was trained with it: the loss multiplies each pixel's error by
-# its confidence and takes $\alpha \log c$ off as a reward ([Losses, with formulas](20_losses_with_formulas)), so that the
-# best $c$ for a pixel is inversely proportional to the error that the network has to expect there
+# its confidence and takes $\alpha \log c$ off as a reward ([Losses, with formulas](20_losses_with_formulas.ipynb)), so that
+# the best $c$ for a pixel is inversely proportional to the error that the network has to expect there
 # {cite}`kendall2017uncertainties`. Whether it learned to expect its errors is a question of its own. No scale of $c$ is
 # comparable between networks, so only the order is asked for.
 #
@@ -109,33 +156,21 @@ print("\n".join(failures(results)) or "no sequence failed")
 # takes the worst pixels first, it falls fastest; under a confidence that knows nothing it stays where it is. AUSE is the
 # area between the curve and the oracle's, zero for a confidence that orders pixels as their errors do. A confidence can
 # also be worse than none: if it trusts most where it is most wrong, its curve rises above one. Pixels of equal confidence
-# are taken away together on average, so that the order in which they are stored cannot help.
+# are taken away together on average, so that the order in which they are stored cannot help. {numref}`fig-sparsification` has
+# the three curves.
 
 # %%
-import numpy as np
-from page4d.evaluate import compared_frames, sparsification
+from page4d.evaluate import sparsification
 
-sequence, label = study.sequences()[0], weights.split(",")[-1]
-prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
-frames = compared_frames(sequence, prediction, study.rules)
-scale = next(
-    scores.sequences[0].notes["scale"]
-    for scores in results
-    if scores.origin["label"] == label
-)
-
-# %%
 errors, trust = [], []
-for frame in frames:
-    seen = frame.gt > 0
-    wrong = np.abs(scale * frame.pred[seen] - frame.gt[seen])
-    errors.append(wrong / frame.gt[seen])
-    trust.append(frame.confidence[seen])
+for one in frames:
+    seen = one.gt > 0
+    wrong = np.abs(scale * one.pred[seen] - one.gt[seen])
+    errors.append(wrong / one.gt[seen])
+    trust.append(one.confidence[seen])
 curve = sparsification(np.concatenate(errors), np.concatenate(trust))
 
 # %% mystnb={"figure": {"caption": "Mean relative depth error of the pixels that are left when the least trusted ones are taken away, as a share of the error of all pixels, in one sequence.", "name": "fig-sparsification"}}
-import matplotlib.pyplot as plt
-
 figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
 axis.plot(curve.removed, curve.by_confidence, label="by confidence")
 axis.plot(curve.removed, curve.by_error, label="by error (oracle)")
@@ -144,44 +179,16 @@ axis.set(xlabel="share of pixels taken away", xlim=(0, 1))
 axis.set(ylabel="error of the rest / error of all", ylim=(0, None))
 legend = axis.legend(fontsize=8)
 
-# %% tags=["remove-cell"]
-from myst_nb import glue
-
-glue("ause", curve.ause, display=False)
-glue("chance", curve.ause_of_chance, display=False)
+# %% tags=["remove-input"]
+Markdown(
+    f"In this sequence the area is {curve.ause:.2f}, where a confidence without any knowledge has "
+    f"{curve.ause_of_chance:.2f}."
+)
 
 # %% [markdown]
-# In this sequence the area is {glue:text}`ause:.2f`, where a confidence without any knowledge has
-# {glue:text}`chance:.2f`. The absolute area says little, because it depends on how unequal the errors are: where all
+# The absolute area says little, because it depends on how unequal the errors are: where all
 # pixels are equally wrong, nothing can be ordered and every confidence is as good as any other. Read it beside the area
 # of chance.
-#
-# ## Where in the picture
-#
-# Numbers say how much, a map says where. The next figure shows the relative error of one frame beside the confidence
-# with which the network gave it. Three places to look at first: edges, where half a pixel of misplacement is a whole step
-# of depth; what is far, where little parallax is left; and what moves.
-
-# %% mystnb={"figure": {"caption": "One frame: the picture, the relative error of its depth (bright is wrong, cut at 0.5, grey is unknown), the logarithm of its confidence (bright is sure), and what truly moves.", "name": "fig-error-map"}}
-frame = frames[len(frames) // 2]
-known = frame.gt > 0
-error = np.abs(scale * frame.pred - frame.gt) / np.where(known, frame.gt, 1)
-heat = plt.get_cmap("inferno").with_extremes(bad="0.85")
-shown = {
-    "relative error": (np.where(known, error, np.nan), heat, 0.5),
-    "log confidence": (np.log(frame.confidence), "viridis", None),
-}
-if frame.motion is not None:
-    shown["moves"] = (frame.motion.moving, "gray", 1)
-figure, axes = plt.subplots(1, 1 + len(shown), figsize=(9, 2.6), layout="constrained")
-axes[0].imshow(prediction.images[len(frames) // 2])
-axes[0].set_title("frame")
-for axis, (name, (values, colours, most)) in zip(axes[1:], shown.items(), strict=True):
-    axis.imshow(values, cmap=colours, vmin=0, vmax=most)
-    axis.set_title(name)
-for axis in axes:
-    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
-    done = axis.set_axis_off()
 
 # %% [markdown]
 # ## Near and far
@@ -222,7 +229,7 @@ Markdown(
 #
 # The small networks never saw a photograph. So this is no benchmark but a single pair, shown because it is easy to fool
 # oneself in a world that one made oneself. Each network stands beside a constant: the same depth everywhere, with the
-# scale that suits it best.
+# scale that suits it best, and {numref}`fig-motorcycle` shows the pair itself.
 
 # %%
 from page4d.evaluate import stereo_pair
@@ -254,7 +261,7 @@ told = []
 for name in photographs:
     change = 1 - real[name] / constant
     size = (
-        "no difference worth the name"
+        "no difference (below 2 %)"
         if abs(change) < 0.02
         else f"{100 * abs(change):.0f} % {'better' if change > 0 else 'worse'}"
     )
@@ -284,7 +291,7 @@ sheet = contact_sheet(rows, ["left, and measured", "right, and predicted"], widt
 # More frames mean more views of the same wall, and should mean less error. They also reach over more time, in which
 # the camera goes further away from what it saw first, while one scale still has to fit all of them. Which of the two wins
 # is one command, and its result for the built-in network comes with the package: the same sequences, their first 2 to 32
-# frames, of every frame, every second, every fourth.
+# frames, of every frame, every second, every fourth ({numref}`fig-density`).
 
 # %%
 import json
@@ -399,6 +406,7 @@ edge = (steps > 0.05 * frame.gt)[known]
 print(
     f"{edge.mean():.0%} of the pixels are edges and hold {error[known][edge].sum() / error[known].sum():.0%} of the error"
 )
+# Compare the two shares: if edges hold no more of the error than their number, the error sits elsewhere.
 
 # %% [markdown]
 # ## Further reading

@@ -91,7 +91,7 @@ def gigabytes(one, frames):
 
 
 # %% [markdown]
-# The dots are measured, `torch.cuda.max_memory_allocated` on the card that the legend names. The crosses are VGGT's,
+# The dots in {numref}`fig-memory` are measured, `torch.cuda.max_memory_allocated` on the card that the legend names. The crosses are VGGT's,
 # **quoted** from its readme (commit 2494ff7; H100, the attention blocks alone, without its heads), in code that kept every
 # layer's tokens; newer versions keep less.
 
@@ -174,7 +174,7 @@ Markdown(words)
 #
 # ## What fits on which card
 #
-# With a gigabyte for CUDA itself and a twentieth for gaps between blocks of memory. What does not fit in one pass goes in
+# {numref}`tab-cards` leaves a gigabyte for CUDA itself and a twentieth for gaps between blocks of memory. What does not fit in one pass goes in
 # windows: `page4d predict --window`.
 
 # %% mystnb={"figure": {"caption": "The most frames of one pass, by the card's memory.", "name": "tab-cards"}}
@@ -187,8 +187,9 @@ pd.DataFrame(table, index=list(cards.values()))
 # %% [markdown]
 # ## A film of any length
 #
-# In windows a film is decoded, predicted and written part by part. The figures are of the small network on one core, for
-# films that differ in nothing but their length; a straight level line is what was promised.
+# In windows a film is decoded, predicted and written part by part. The figures in {numref}`tab-films`
+# are of the small network on one core, for
+# films that differ in nothing but their length; rows that agree in memory and time are what was promised.
 #
 # This is easier to promise than to keep. A decoder that hands out the whole film, a list that collects predictions until
 # the end, a file that has to be closed before it can be read: any of them makes memory grow with the film, slowly enough
@@ -231,7 +232,8 @@ else:
 # source, so that the scale shrinks at every join; the median of depth ratios and a reweighted rigid fit do not.
 #
 # The reason is old and worth seeing once. Two windows share frames, and in them every pixel has a point in both. Their
-# relation is a similarity, and the textbook answer for its scale is least squares {cite}`umeyama1991`,
+# relation is a similarity, and the textbook answer for its scale is least squares {cite}`umeyama1991` ([notation](../notation.md) for
+# its letters),
 #
 # $$\hat s = \frac{\sum_i \langle \mathbf{y}_i, R\,\mathbf{x}_i \rangle}{\sum_i \|\mathbf{x}_i\|^2}$$
 #
@@ -240,7 +242,7 @@ else:
 # small by about $1 / (1 + \sigma^2 / \operatorname{var}\mathbf{x})$. One per cent at a join is invisible. After a hundred
 # joins it is $0.99^{100}$, and a third of the walk's size is left. Wrong pixels make it worse, because a point five times
 # too far counts twenty-five times in the denominator. A *ratio* of depths, pixel by pixel, has no such sum, and its
-# median does not care how far off the wrong pixels are, as long as they are fewer than half.
+# median does not care how far off the wrong pixels are, as long as they are fewer than half. {numref}`fig-joins` has both.
 
 # %% mystnb={"figure": {"caption": "Scale and place at the end of a walk whose windows were joined by least squares and as page4d does it.", "name": "fig-joins"}}
 joins = stored.get("joins", {}).get("rows", [])
@@ -277,6 +279,7 @@ for level in ((0.02, 0.01), (0.1, 0.05)):
 # is slow to believe: small grey pictures propose one pair of frames for a window at most; frames around both are predicted
 # in one small *mixed* window; and only if that window's geometry takes what one visit saw to where the other sees the same,
 # in depth and in grey values, and both halves fit the film, is the loop an edge {cite}`deng2025vggtlong`.
+# {numref}`tab-loops` says what that is worth.
 
 # %% mystnb={"figure": {"caption": "The same windows joined in three ways: the largest error along the longest walk, over all seeds.", "name": "tab-loops"}}
 walks = pd.DataFrame(
@@ -313,7 +316,7 @@ Markdown(words)
 
 # %% [markdown]
 # So much for joins alone. With a network the windows themselves bend, and joins are not what errs most. The small network on
-# such a walk, in one pass where that fits, in windows, and in windows with loops:
+# such a walk, in one pass where that fits, in windows, and in windows with loops, is {numref}`tab-network-loops`.
 
 # %% mystnb={"figure": {"caption": "The small network on a walk round a room: error of the cameras' places after the best similarity, and largest over smallest scale along the walk.", "name": "tab-network-loops"}}
 network = pd.DataFrame(
@@ -349,7 +352,8 @@ Markdown(words)
 # questions. But neighbouring patches say much the same, and other frames see the place again. With `--fewer-keys` all tokens
 # still ask, but of every frame except the first only one of every 2 x 2 patches answers, beside the special tokens: about a
 # quarter of the work. The first frame stays whole, because all cameras and points are told in its world. It is an
-# approximation of an idea that {cite:t}`shen2025fastvggt` carried further, and whether it pays is a measurement:
+# approximation of an idea that {cite:t}`shen2025fastvggt` carried further, and whether it pays is measured in
+# {numref}`tab-fewer-keys`.
 
 # %% mystnb={"figure": {"caption": "Global attention with all keys, with one of every four, and with the mean of every four: the processor's time for a clip, and the errors of the small networks on the same clips of the dynamic test split.", "name": "tab-fewer-keys"}}
 scores = ["cpu_s", "abs_rel", "rotation", "direction"]

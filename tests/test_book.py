@@ -255,7 +255,7 @@ def test_the_status_page_is_written_from_the_record() -> None:
         "machine": {"cores": "2"},
     }
     page = status_page(data)
-    assert "| [A small chapter](notebooks/01_small) | ci | 3.1 | 2026-01-02 03:04 | `count=40` |" in page
+    assert "| [A small chapter](notebooks/01_small) | ci | 3.1 | 2026-01-02 03:04 | `count=40` | made up |" in page
     assert "2 chapters in 13 s." in page
     assert "| torch | 9.9 |" in page
     assert "| cores | 2 |" in page

@@ -66,3 +66,19 @@ def test_terms_stand_in_order_and_once() -> None:
     terms = [line.lower() for line in lines if re.match(r"\w", line)]
     assert len(terms) > 30
     assert terms == sorted(set(terms))
+
+
+def test_a_page_with_formulas_links_the_notation() -> None:
+    for chapter in sorted((BOOK.parent / "notebooks").glob("*.py")):
+        text = chapter.read_text()
+        assert "$$" not in text or "](../notation.md" in text, f"{chapter.name}: formulas, and no link to the notation"
+
+
+def test_every_figure_is_referred_to_by_its_number_and_stands_before_formulas() -> None:
+    texts = {path.name: path.read_text() for path in sorted((ROOT / "notebooks").glob("*.py"))}
+    named = {name for text in texts.values() for name in re.findall(r'"name": "((?:fig|tab)-[\w-]+)"', text)}
+    called = {name for text in texts.values() for name in re.findall(r"\{numref\}`([\w-]+)`", text)}
+    assert len(named) > 80
+    assert sorted(named - called) == []
+    early = [name for name, text in texts.items() if "$$" in text and not 0 <= text.find('"figure"') < text.find("$$")]
+    assert early == []

@@ -14,6 +14,7 @@ import pytest
 from book_project import ROOT, shipped_chapters
 
 CHECKOUT = re.compile(r"(?:\./)?(?:book|notebooks|conf|page4d|benchmarks|tests)/")
+DRAWS = re.compile(r"torch\.(?:rand|randn|randint|randperm|multinomial|normal)|np\.random\.(?!default_rng)\w+")
 CHAPTERS = [chapter.name for chapter in shipped_chapters()]
 
 
@@ -38,6 +39,44 @@ def test_no_chapter_names_a_folder_of_the_checkout(name: str) -> None:
     texts = [node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant)]
     named = [text for text in texts if isinstance(text, str) and CHECKOUT.match(text)]
     assert named == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_words_of_a_chapter_can_be_read_without_an_extension(name: str) -> None:
+    cells = jupytext.read(ROOT / "notebooks" / f"{name}.py").cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert "](" in text
+    assert "[](" not in text, "a link without words is nothing in JupyterLab"
+    assert "{glue" not in text, "a number that JupyterLab cannot fill in"
+    places = re.findall(r"\]\((\d\d_[\w.]+)\)", text)
+    assert [place for place in places if not (ROOT / "notebooks" / place).is_file()] == []
+
+
+def unseeded(cell: str) -> list[str]:
+    """The calls of a cell that draw numbers which the next run would not draw again."""
+    calls = [node for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call)]
+    drawn = []
+    for call in calls:
+        name = ast.unparse(call.func)
+        free = not {keyword.arg for keyword in call.keywords} & {"generator", "random_state"}
+        if DRAWS.fullmatch(name) and free and "manual_seed(" not in cell:
+            drawn.append(name)
+        if name == "np.random.default_rng" and not call.args:
+            drawn.append(name)
+    return drawn
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_two_runs_of_a_chapter_draw_the_same_numbers(name: str) -> None:
+    cells = jupytext.read(ROOT / "notebooks" / f"{name}.py").cells
+    assert [call for cell in cells if cell.cell_type == "code" for call in unseeded(cell.source)] == []
+
+
+def test_numbers_without_a_seed_are_found() -> None:
+    assert unseeded("x = torch.randn(3)") == ["torch.randn"]
+    assert unseeded("np.random.default_rng().normal()") == ["np.random.default_rng"]
+    assert unseeded("torch.manual_seed(0)\nx = torch.randn(3)") == []
+    assert unseeded("x = torch.randn(3, generator=g)") == []
 
 
 @pytest.mark.slow

@@ -122,3 +122,10 @@ def test_text_is_escaped() -> None:
     drawing = Drawing(100, 40)
     drawing.words((50, 20), "a < b & c")
     assert parsed(drawing.done('the "sign" <')).findtext(f"{SVG}text") == "a < b & c"
+
+
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_a_diagram_stands_in_the_book_once(name: str) -> None:
+    function = DIAGRAMS[name].__name__
+    chapters = (Path(__file__).parent.parent / "notebooks").glob("*.py")
+    assert sum(path.read_text().count(f"\n{function}(") for path in chapters) == 1

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from page4d.settings import did_you_mean
 
 KERNEL = "python3"
 # What a published page must not name: where the package, its libraries and the kernel's cells lie on this machine.
+WRITTEN = frozenset({"out", "folder"})
+"""Parameters that name a place for what a chapter makes, which is none of its data."""
+EDGE_BYTES = 65_536
 HERE = re.compile(re.escape(f"{Path(__file__).parent.parent}{os.sep}") + r"|/site-packages/|ipykernel_\d+")
 
 
@@ -52,6 +55,7 @@ class Execution:
     parameters: dict[str, Any]
     key: str
     profile: str = "ci"
+    data: dict[str, str] = field(default_factory=dict)
 
 
 def toc_entries(toc: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -156,12 +160,35 @@ def _convert(name: str, text: str, default: Any) -> Any:
 
 
 def execution_key(chapter: Chapter, parameters: Mapping[str, Any], root: Path) -> str:
-    """A hash of what decides a chapter's output: its source, its parameters, the package and its configuration."""
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=repr).encode())
-    package = Path(__file__).parent.parent
-    files = [p for folder in (package, root / "conf") for p in sorted(folder.rglob("*")) if p.is_file()]
+    """A hash of what decides a chapter's output: its source, parameters, data, the package and what comes with it."""
+    named = {**parameters, "data on disk": data_hashes({**chapter.parameters, **parameters})}
+    digest = hashlib.sha256(json.dumps(named, sort_keys=True, default=repr).encode())
+    shipped = [root / folder for folder in ("conf", "book/results", "benchmarks/results")]
+    files = [p for folder in (Path(__file__).parent.parent, *shipped) for p in sorted(folder.rglob("*")) if p.is_file()]
     for path in [chapter.path, *(p for p in files if "__pycache__" not in p.parts)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def data_hashes(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """A hash of what each parameter names on disk, a file or a folder; parameters that name nothing there have none.
+
+    Note:    of every file the name, the size and the first and last 64 kB: data sets and weights are large.
+    """
+    places = {name: Path(value) for name, value in parameters.items() if isinstance(value, str) and value.strip()}
+    return {name: _hash_of(place) for name, place in places.items() if name not in WRITTEN and place.exists()}
+
+
+def _hash_of(place: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        if path.is_file():
+            size = path.stat().st_size
+            digest.update(f"{path.relative_to(place)}\0{size}\0".encode())
+            with path.open("rb") as stream:
+                digest.update(stream.read(EDGE_BYTES))
+                stream.seek(max(0, size - EDGE_BYTES))
+                digest.update(stream.read(EDGE_BYTES))
     return digest.hexdigest()
 
 
@@ -189,6 +216,8 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
 
     failed, done = folder / f"{chapter.name}.failed.ipynb", folder / f"{chapter.name}.ipynb"
     notebook = jupytext.read(chapter.path)
+    used = {**chapter.parameters, **parameters}
+    data = data_hashes(used)
     start = time.monotonic()
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
@@ -211,8 +240,7 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     failed.replace(done)
     seconds = round(time.monotonic() - start, 1)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    used = {**chapter.parameters, **parameters}
-    execution = Execution(chapter.name, _title(notebook.cells), seconds, finished, used, key, profile)
+    execution = Execution(chapter.name, _title(notebook.cells), seconds, finished, used, key, profile, data)
     with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
         json.dump(asdict(execution), stream, indent=1)
     return execution

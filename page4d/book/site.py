@@ -141,17 +141,24 @@ def machine() -> dict[str, str]:
     return {"processor": cpu, "cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform(terse=True)}
 
 
+DATA_WORDS = (
+    "Data: what the parameters name on disk, as the first ten digits of a hash of names, sizes and the first and last "
+    "64 kB of every file. What is made up follows from the parameters and the revision; stored results come with it."
+)
+
+
 def status_page(record: dict[str, Any]) -> str:
     """The page that says how each chapter was executed: Markdown from the record beside the executed copies."""
     lines = ["# Execution status", "", "Written by `page4d book` from its record of the executions.", ""]
-    lines += ["| chapter | profile | seconds | finished (UTC) | parameters |", "|---|---|---:|---|---|"]
+    lines += ["| chapter | profile | seconds | finished (UTC) | parameters | data |", "|---|---|---:|---|---|---|"]
     for e in record["executions"]:
         parameters = ", ".join(f"`{name}={value!r}`" for name, value in e["parameters"].items())
         when = e["finished"][:16].replace("T", " ")
         title = f"[{e['title']}](notebooks/{e['chapter']})"
-        lines.append(f"| {title} | {e['profile']} | {e['seconds']:.1f} | {when} | {parameters} |")
+        data = ", ".join(f"`{name}` {value[:10]}" for name, value in e["data"].items()) or "made up"
+        lines.append(f"| {title} | {e['profile']} | {e['seconds']:.1f} | {when} | {parameters} | {data} |")
     total = sum(e["seconds"] for e in record["executions"])
-    lines += ["", f"{len(record['executions'])} chapters in {total:.0f} s.", ""]
+    lines += ["", f"{len(record['executions'])} chapters in {total:.0f} s. {DATA_WORDS}", ""]
     tables = (("Versions", "package", record["versions"]), ("Machine", "part", record["machine"]))
     for heading, kind, entries in tables:
         lines += [

@@ -36,7 +36,7 @@ from page4d.world import split_clip
 STANDING_STILL = 0.002
 """Below this camera motion, in mean point distances, its direction means nothing: a fifth of a pixel at 112 px."""
 FRAMES_FOR_ATE = 8
-"""With fewer the similarity alignment alone explains most of a path; a straight line then beats every network."""
+"""With fewer the similarity alignment alone explains most of a path; a straight line is then hard to beat."""
 
 
 @dataclass(frozen=True)

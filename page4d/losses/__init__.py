@@ -1,6 +1,6 @@
 """Training losses: one function a term, and their weighted sum.
 
-`behaviour="public"` repeats the public code to the last digit, defects T22 to T28 included; the default,
+`behaviour="public"` repeats the public code to rounding, defects T22 to T28 included; the default,
 "corrected", repairs them. Each function says what differs.
 """
 
