@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from page4d.geometry import invert, transform, unproject_pixels
 from page4d.io.trajectories import MAX_POSITION, no_rotations
-from page4d.result.original import check_intrinsics
+from page4d.result.original import check_camera_matrices
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction, UserError
 
@@ -121,9 +121,10 @@ def _check_possible(prediction: Prediction) -> None:
         frame = int(wrong.argmax())
         name = prediction.frame_names[frame]
         raise UserError(f"the camera of frame {frame} ({name}) is not rigid; expected cam_from_world as [R | t]")
-    if (focal <= 0).any():
-        raise UserError(f"a focal length is {focal.min():g} px; expected positive ones: give --intrinsics")
-    check_intrinsics(prediction.K.astype(np.float64))
+    # A negative one is what hardly trained weights predict of a field of view beyond half a turn, and can be drawn.
+    if (focal == 0).any():
+        raise UserError("a focal length is 0 px; expected positive ones: give --intrinsics")
+    check_camera_matrices(prediction.K.astype(np.float64))
     if away > MAX_POSITION:
         raise UserError(f"depth or cameras reach {away:g}; expected at most {MAX_POSITION:g}, in whatever unit")
 

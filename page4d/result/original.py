@@ -28,6 +28,14 @@ def check_intrinsics(K: NDArray[np.float64]) -> None:
         raise UserError(f"intrinsics have shape {K.shape}, expected (3, 3) or one such matrix a frame")
     if not np.isfinite(K).all() or (K[..., [0, 1], [0, 1]] <= 0).any():
         raise UserError("known intrinsics: expected finite values and positive focal lengths fx, fy (in pixels)")
+    check_camera_matrices(K)
+
+
+def check_camera_matrices(K: NDArray[np.float64]) -> None:
+    """Refuse matrices that no camera has, whatever their focal lengths: (3, 3) or (S, 3, 3).
+
+    Raises:  UserError for one whose lower rows are not (0, fy, cy) and (0, 0, 1), such as a transposed one.
+    """
     below = K.reshape(-1, 3, 3)[:, [1, 2, 2, 2], [0, 0, 1, 2]]
     off = np.abs(below - (0, 0, 0, 1)).max(1)
     if off.max() > 1e-6:
