@@ -111,6 +111,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu"])
     parser.add_argument("--precision", default="bf16", choices=["no", "bf16"])
     parser.add_argument("--graphs", action=argparse.BooleanOptionalAction, default=True, help="record steps on a GPU")
+    parser.add_argument("--reuse", type=int, default=0, help="steps on each batch (default: 2 if recorded)")
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=0, help="clips of 4 frames in a batch (default: the experiment's)")
@@ -157,7 +158,7 @@ def fitted(config: Mapping[str, Any], args: argparse.Namespace, run: Path, weigh
         "device": args.device, "precision": args.precision, "workers": args.workers, "threads": args.threads,
         "progress": False, "tensorboard": False, "image_every": 0, "save_every": 0, "keep": 1, "log_every": 10,
         "cuda_graphs": args.graphs and torch.cuda.is_available() and args.device == "auto",
-        "reuse": RECORDED_REUSE if args.graphs else 1,
+        "reuse": args.reuse or (RECORDED_REUSE if args.graphs else 1),
     }  # fmt: skip
     return values
 
