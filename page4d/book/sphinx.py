@@ -211,7 +211,8 @@ def mended_table(content: str) -> str:
 def keep_together(_app: object, doctree: nodes.document) -> None:
     """No line begins with a per cent sign or the comma behind a formula; short names stay whole, phrases get room."""
     for cell in doctree.findall(nodes.entry):
-        if len(cell.astext()) >= PHRASE:
+        words = [text.astext() for text in cell.findall(nodes.Text) if not isinstance(text.parent, nodes.raw)]
+        if len("".join(words)) >= PHRASE:
             cell["classes"].append("page4d-phrase")
     for literal in doctree.findall(nodes.literal):
         if max(map(len, literal.astext().split()), default=0) <= SHORT:
