@@ -142,8 +142,7 @@ scene_figure(prediction, moving=moving)
 # Of your own pictures nobody knows the truth: then nothing is measured here, and only what a network has shown elsewhere can
 # be told. Why insist on a baseline? Because 0.2 is no result. If all pixels of a scene lie between four and six metres, a
 # single number for all of them is off by less than that; if a camera turns by one degree, so is the answer of somebody who
-# says that it does not turn. A number begins to mean something where it is better than that of an answer without eyes. For
-# the eye there is {numref}`fig-quickstart-truth`, the truth beside which the scene above can be laid.
+# says that it does not turn. A number begins to mean something where it is better than that of an answer without eyes.
 
 # %%
 from page4d.evaluate import held_out_clips, mean_scores
