@@ -69,9 +69,9 @@
   function fitFormulas() {
     document.querySelectorAll('mjx-container[display="true"] > svg').forEach(function (drawing) {
       var holder = drawing.parentElement, room = holder.clientWidth, wide = drawing.getBoundingClientRect().width;
-      if (!room || wide <= room) return;
-      var size = parseFloat(getComputedStyle(holder).fontSize) * Math.max(0.75, (0.99 * room) / wide);
-      holder.style.setProperty("font-size", size + "px", "important");
+      var share = (0.99 * room) / wide;
+      if (!room || share >= 1 || share < 0.65) return;
+      holder.style.setProperty("font-size", share * parseFloat(getComputedStyle(holder).fontSize) + "px", "important");
     });
   }
   window.addEventListener("load", function () {
