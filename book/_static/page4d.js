@@ -68,10 +68,13 @@
   // A formula that is a little wider than a phone shrinks; one that is far wider scrolls in its own box.
   function fitFormulas() {
     document.querySelectorAll('mjx-container[display="true"] > svg').forEach(function (drawing) {
-      var holder = drawing.parentElement, room = holder.clientWidth, wide = drawing.getBoundingClientRect().width;
-      var share = (0.99 * room) / wide;
-      if (!room || share >= 1 || share < 0.65) return;
-      holder.style.setProperty("font-size", share * parseFloat(getComputedStyle(holder).fontSize) + "px", "important");
+      var holder = drawing.parentElement, room = holder.clientWidth;
+      function excess() { return drawing.getBoundingClientRect().width / (0.99 * room); }
+      if (!room || 0.65 * excess() > 1) return;
+      // More than once: its width follows the font's x-height, which a browser rounds.
+      for (var turn = 0; turn < 3 && excess() > 1; turn++) {
+        holder.style.setProperty("font-size", parseFloat(getComputedStyle(holder).fontSize) / excess() + "px", "important");
+      }
     });
   }
   window.addEventListener("load", function () {
