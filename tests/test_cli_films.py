@@ -251,4 +251,10 @@ def test_the_help_names_the_overlap_that_is_taken(capsys: pytest.CaptureFixture[
     """The help may not import windows, and torch with them, so the number stands in it."""
     assert main(["predict", "--help"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert f"frames that two windows share (default: {Windows.overlap})" in told
+    assert f"frames that two windows share (default: {Windows.overlap}, or half a window)" in told
+
+
+@pytest.mark.parametrize(("window", "shared"), [(2, 1), (3, 1), (4, 2), (7, 3), (8, 4), (60, 4)])
+def test_windows_of_any_length_need_no_overlap_beside_them(window: int, shared: int) -> None:
+    args = argparse.Namespace(window=window, overlap=None)
+    assert predict_command.overlap(args) == shared

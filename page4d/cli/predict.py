@@ -24,6 +24,7 @@ LEAST_BYTES = 1_000_000
 # Of a pixel, packed: depth, confidence and point of each head, its colour, and its place in the depth map's file.
 PIXEL_BYTES = 16
 DEFAULT_OVERLAP = 4  # that of `Windows`, which torch comes with
+USUAL_OVERLAP = f"{DEFAULT_OVERLAP}, or half a window"
 CHOICES = ("input_size", "fps", "every", "max_frames", "spread", "start", "end", "keyframes")
 # How frames are read, timed and masked, with what each does when nobody asks.
 READING = {"pages": "first", "bits": None, "alpha": True, "times_from": "names", "times": None, "mask_folder": None}
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
-    add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {DEFAULT_OVERLAP})")
+    add("--overlap", type=whole(), help=f"with --window: frames that two windows share (default: {USUAL_OVERLAP})")
     add("--loops", action="store_true", help="with --window: find places that the film comes back to, and correct it")
     add(
         "--keyframes",
@@ -219,8 +220,10 @@ def check_words(args: argparse.Namespace) -> None:
 
 
 def overlap(args: argparse.Namespace) -> int:
-    """Frames that two windows share."""
-    return DEFAULT_OVERLAP if args.overlap is None else int(args.overlap)
+    """Frames that two windows share; unasked no more than half of one."""
+    if args.overlap is not None:
+        return int(args.overlap)
+    return min(DEFAULT_OVERLAP, args.window // 2)
 
 
 def write_outputs(
