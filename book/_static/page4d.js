@@ -80,6 +80,7 @@
   window.addEventListener("load", function () {
     if (window.MathJax && MathJax.startup) MathJax.startup.promise.then(fitFormulas);
   });
+  window.addEventListener("resize", fitFormulas); // a phone is turned, or a page goes on paper
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", drawAll);
   else drawAll();

@@ -26,6 +26,7 @@ FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-
 PATIENCE_MS = 150_000
 DRAWN = "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
 SETTLE_MS = 1500
+SHEET_PX = 672  # of A4 between its margins, at 96 px an inch
 # Each page of the book is printed for itself; its sheets are numbered on from those before.
 FOOT = """@page {{ margin: 18mm 16mm;
   @bottom-left {{ content: {title}; font: 8pt sans-serif; white-space: nowrap; }}
@@ -87,6 +88,10 @@ def _print_page(browser: Browser, path: Path, first: int) -> tuple[str, bytes]:
     for element in page.query_selector_all(".page4d-plotly, article iframe"):
         _stand_still(page, element)
     title = page.inner_text("article h1").rstrip("#")
+    # As wide as the sheet before it is printed, so that wide formulas are fitted to it (page4d.js).
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": SHEET_PX, "height": 1000})
+    page.wait_for_timeout(SETTLE_MS // 5)
     # A string of JSON is one of CSS, too, as long as its letters stay themselves.
     page.add_style_tag(content=FOOT.format(title=json.dumps(page.title(), ensure_ascii=False), first=first))
     printed = page.pdf(format="A4", print_background=True)
