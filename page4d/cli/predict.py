@@ -223,7 +223,7 @@ def overlap(args: argparse.Namespace) -> int:
     """Frames that two windows share; unasked no more than half of one."""
     if args.overlap is not None:
         return int(args.overlap)
-    return min(DEFAULT_OVERLAP, args.window // 2)
+    return min(DEFAULT_OVERLAP, int(args.window) // 2)
 
 
 def write_outputs(
