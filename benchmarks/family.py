@@ -290,9 +290,8 @@ class Family:
             sys.executable, str(Path(__file__).resolve()), "--arm", name, "--configs", args.configs,
             "--out", str(self.place.out), "--scratch", str(self.place.scratch), "--deadline", str(until),
             "--device", args.device, "--precision", args.precision, "--workers", str(min(2, args.workers)),
-            "--arm-steps", str(args.arm_steps), "--reuse", str(args.reuse),
-            "--graphs" if args.graphs else "--no-graphs",
-            "--seeds", *map(str, args.seeds),
+            "--arm-steps", str(args.arm_steps), "--graphs" if args.graphs else "--no-graphs",
+            "--reuse", str(args.reuse), "--seeds", *map(str, args.seeds),
         ]  # fmt: skip
         return subprocess.Popen([*words, "--micro"] if args.micro else words)
 

@@ -162,7 +162,7 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "--max-frames: '0' is not a whole number of 1 or more": [folder / "fine.png", "--max-frames", 0],
         "is not a device": [folder / "fine.png", "--device", "gpu"],
         "not a known name": [folder / "fine.png", "--weights", "nonsense"],
-        "expected 0 < overlap < frames": [folder / "fine.png", "--window", 4],
+        "expected 0 < overlap < frames": [folder / "fine.png", "--window", 4, "--overlap", 4],
         "give a number in [0, 1)": [folder / "fine.png", "--drop", 1],
     }
 

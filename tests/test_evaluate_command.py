@@ -85,7 +85,7 @@ def test_mistakes_end_with_2_and_a_sentence(words, message, capsys, weights):
         (["moving=optical"], "choose one of 'geometric', 'model'"),
         (["icp=open3d"], "choose one of 'point_to_point', 'none'"),
         (["followed=flow"], "choose one of 'pixels', 'tracker', 'file'"),
-        (["device=meta"], "not a device to compute on"),
+        (["device=meta"], "device is 'meta'; expected cpu, cuda"),
         (["benchmark=mask-synthetic", "protocol=public"], "only protocol=standard exists"),
         (["benchmark=features-davis", "protocol=standard"], "has no ground truth and nothing is scored"),
     ],

@@ -309,7 +309,8 @@ def test_sources_that_do_not_exist(name: str, message: str) -> None:
 def test_hub_names() -> None:
     assert parse_hub_name("me/net/best.pt") == [HubFile("me/net", "best.pt")]
     assert parse_hub_name("me/net/deep/best.pt") == [HubFile("me/net", "deep/best.pt")]
-    assert [f.file for f in parse_hub_name("me/net")] == ["model.safetensors", "model.pt"]
+    names = ["model.safetensors", "model.pt", "model.safetensors.index.json"]
+    assert [f.file for f in parse_hub_name("me/net")] == names
     assert parse_hub_name("datasets/me/net/best.pt") == [HubFile("me/net", "best.pt", "dataset")]
     assert {name: (f.repo, f.kind, f.mask) for name, f in RELEASED.items()} == {
         "nomask": ("zhouk777/PAGE4D", "dataset", False),
