@@ -140,7 +140,7 @@ for split in ("dynamic-test", "dynamic-hard"):
     rows.append(Row(pictures, split.removeprefix("dynamic-")))
     moves = [clip.moving[0].float().numpy() for clip in shown]
     rows.append(Row(moves, "moves", "0 still, 1 moving", "gray", (0, 1)))
-sheet = contact_sheet(rows, [f"clip {i}" for i in range(4)])
+sheet = contact_sheet(rows, [f"clip {i}" for i in range(4)], width_in=6)
 
 # %% [markdown]
 # All arms start from one network that has seen still scenes only (`vggt-tiny`, before its last, long stage).

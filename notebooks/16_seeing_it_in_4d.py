@@ -55,7 +55,7 @@ from page4d.world import split_clip
 
 clip = split_clip("dynamic-test", 3, height=140, width=196, frames=frames)
 exact = prediction_from_clip(clip)
-sheet = clip_sheet(clip)
+sheet = clip_sheet(clip, width_in=6.5)
 
 # %% [markdown]
 # Nothing of that is stored as a list of points. Stored are a depth $z$ per pixel, the intrinsics $K$ and

@@ -55,7 +55,7 @@ from page4d.world import split_clip
 model = page4d.PAGE4D.from_pretrained(weights, device=device)
 side = model.config.img_size
 clip = split_clip("dynamic-test", clip_number, height=side, width=side, frames=frames)
-sheet = clip_sheet(clip)
+sheet = clip_sheet(clip, width_in=6.5)
 
 # %% [markdown]
 # Pictures do not know metres, so the truth must not insist on them. Every sequence is moved into its first camera and

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.slow
 
 CHROMIUM = shutil.which("chromium")
 OPENING_BYTES = 1_500_000
+BOOK_BYTES = 40_000_000
 PATIENCE_MS = 150_000  # software rendering on a busy machine
 
 
@@ -334,6 +335,7 @@ def test_every_page_of_the_built_book(browser: Any) -> None:
     html = ROOT / "build" / "book" / "html"
     if not html.is_dir():
         pytest.skip("build/book is not there; `make book` builds it")
+    assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < BOOK_BYTES
     drawn = 0
     for path in sorted(html.rglob("*.html")):
         if "_static" in path.parts:

@@ -123,9 +123,10 @@ def _sheet(
 ) -> go.Image:
     """One layer: the pictures, the frame maps and the global maps (S, h, w), one row under the other."""
     rows = [pictures, _row(frame, detail), _row(global_, detail)]
-    png = io.BytesIO()
-    Image.fromarray(np.concatenate(rows, 0)).save(png, "PNG")
-    source = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")
+    stream = io.BytesIO()
+    # Every layer repeats the pictures, and PNG would store each of them whole.
+    Image.fromarray(np.concatenate(rows, 0)).save(stream, "WEBP", quality=90)
+    source = "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
     return go.Image(source=source, hoverinfo="skip")
 
 
