@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from page4d.io.checksums import ends_of
 from page4d.schema import UserError, atomic_write
 from page4d.settings import did_you_mean
 
@@ -183,12 +184,7 @@ def _hash_of(place: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
         if path.is_file():
-            size = path.stat().st_size
-            digest.update(f"{path.relative_to(place)}\0{size}\0".encode())
-            with path.open("rb") as stream:
-                digest.update(stream.read(EDGE_BYTES))
-                stream.seek(max(0, size - EDGE_BYTES))
-                digest.update(stream.read(EDGE_BYTES))
+            digest.update(ends_of(path, str(path.relative_to(place)), EDGE_BYTES))
     return digest.hexdigest()
 
 

@@ -50,14 +50,13 @@ def begun(out: Path) -> bool:
 
 def run_film(args: argparse.Namespace, network: PAGE4D | None) -> int:
     """Predict a film and write what is made of it; 0 when all stands."""
-    from page4d.cli.predict import load_network, overlap
+    from page4d.cli.predict import load_network, windows_of
 
     check_film_out(args.out, args.overwrite)
     # torch comes with them, so they wait until there is something to predict.
     from page4d.io.frames import list_frames
-    from page4d.windows import Windows
 
-    windows = Windows(args.window, overlap(args), args.loops)
+    windows = windows_of(args)
     list_frames(args.inputs, frame_options(args))  # a typing mistake must not cost the download of weights
     film = _predict_windows(args, load_network(args) if network is None else network, windows)
     points = write_film_outputs(film, args)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from page4d.model import PAGE4D
     from page4d.result.cloud import CloudOptions
     from page4d.schema import Prediction
+    from page4d.windows import Windows
 
 PREDICTION_FILE = "prediction.npz"
 LEAST_BYTES = 1_000_000
@@ -182,9 +183,14 @@ def asked(args: argparse.Namespace) -> dict[str, Any]:
     said = {"weights": str(args.weights), "mode": args.mode} | _choice(args)
     if args.window is None:
         return said
+    return said | {"windows": windows_of(args).record()}
+
+
+def windows_of(args: argparse.Namespace) -> Windows:
+    """The windows that --window, --overlap and --loops ask for."""
     from page4d.windows import Windows
 
-    return said | {"windows": Windows(args.window, overlap(args), args.loops).record()}
+    return Windows(args.window, overlap(args), args.loops)
 
 
 def _choice(args: argparse.Namespace) -> dict[str, Any]:

@@ -17,14 +17,19 @@ def short_digest(files: Iterable[Path]) -> str:
     """
     digest, count = hashlib.sha256(), 0
     for file in files:
-        size = file.stat().st_size
-        digest.update(f"{file.name}\0{size}\0".encode(errors="surrogateescape"))
-        with file.open("rb") as stream:
-            digest.update(stream.read(_END_BYTES))
-            stream.seek(max(size - _END_BYTES, stream.tell()))
-            digest.update(stream.read(_END_BYTES))
+        digest.update(ends_of(file, file.name, _END_BYTES))
         count += 1
     return f"{count} files, {digest.hexdigest()[:16]}"
+
+
+def ends_of(file: Path, name: str, end_bytes: int) -> bytes:
+    """What stands for a file without reading all of it: a name, its size, its first and last bytes."""
+    size = file.stat().st_size
+    known = f"{name}\0{size}\0".encode(errors="surrogateescape")
+    with file.open("rb") as stream:
+        first = stream.read(end_bytes)
+        stream.seek(max(size - end_bytes, stream.tell()))
+        return known + first + stream.read(end_bytes)
 
 
 def sha256_of(source: Path | bytes, progress: bool = False) -> str:
