@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # it imports anew: twice the time of the whole.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: test book slow coverage long lab constraints clean
+.PHONY: test book slow coverage long bench lab constraints clean
 
 # Two workers at most: a worker holds about 1 GB, and torch runs on one thread in each.
 test: $(STAMP)
@@ -26,6 +26,20 @@ coverage: $(STAMP)
 
 long: $(STAMP)
 	$(BIN)/python -m pytest -m long
+
+# The quick benchmarks, some four minutes on a quiet machine. They leave what the book shows alone; chapter 26 reads them with
+# `-p results build/bench`, and BENCH=benchmarks/results replaces the stored ones.
+BENCH ?= build/bench
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/roofline.py --out $(BENCH)/roofline.json
+	$(BIN)/python benchmarks/roofline.py --precision float32 --frames 4 10 --out $(BENCH)/roofline.json
+	$(BIN)/python benchmarks/roofline.py --roof --out $(BENCH)/roofline.json
+	$(BIN)/python benchmarks/memory.py --out $(BENCH)/memory.json
+	$(BIN)/python benchmarks/synthetic.py --repeats 3 --out $(BENCH)/costs.json
+	$(BIN)/python benchmarks/loader.py --out $(BENCH)/costs.json
+	$(BIN)/python benchmarks/scoring.py --out $(BENCH)/costs.json
+	$(BIN)/python benchmarks/training.py --steps 5 --out $(BENCH)/costs.json
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab --config=book/jupyter_config.py notebooks

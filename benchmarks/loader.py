@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
+from stored import store
 
 from page4d.data.augmentation import ColourAugmentation
 from page4d.data.datasets.base import Download, Frame, SceneDataset
@@ -91,16 +92,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batches", type=int, default=6)
     parser.add_argument("--format", choices=("png", "jpeg"), nargs="*", default=["png", "jpeg"])
+    parser.add_argument("--out", type=Path, help="JSON file in which the part `loader` is replaced")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
+    rates = {}
     for kind in args.format:
         with tempfile.TemporaryDirectory() as folder:
             write_files(Path(folder), kind)
             wall, cpu, frames = measure(Path(folder), args.workers, args.batches)
+        rates[kind] = round(frames / cpu, 1)
         print(
             f"{kind}: {frames} frames; {frames / wall:.1f} frames/s with {args.workers} workers, "
             f"{frames / cpu:.1f} frames/s of one core's time (target {TARGET_FRAMES_PER_S:.0f} on 2 cores)"
         )
+    store(args.out, "loader", {"frames_per_second_of_a_core": rates})
 
 
 if __name__ == "__main__":

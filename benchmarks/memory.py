@@ -15,7 +15,6 @@ Known:   what a kernel takes inside one operation (workspaces of convolutions an
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import weakref
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from stored import store
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -33,7 +33,6 @@ from torch.utils._pytree import tree_map_only
 
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.memory import CONTEXT_BYTES, ForwardPass, estimate_memory
-from page4d.version import provenance
 
 HEIGHT, WIDTH = 336, 518
 BLOCK_BYTES = 512  # CUDA's allocator rounds up to these
@@ -245,12 +244,7 @@ def main() -> None:
         part, found = f"computed_{args.precision}{'_mask' if args.mask else ''}", {}
         for frames in args.frames:
             found[str(frames)] = round(computed_peak(Pass(frames, args.mask, args.precision)) / 1e9, 3)
-    made_with = provenance() | {"clip_px": [WIDTH, HEIGHT]}
-    print(json.dumps({part: found} | made_with), flush=True)
-    if args.out:
-        stored = json.loads(args.out.read_text()) if args.out.exists() else {}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(stored | {part: found | made_with}, indent=1) + "\n")
+    store(args.out, part, found | {"clip_px": [WIDTH, HEIGHT]})
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@
     python benchmarks/precision.py --cuda      the full network on a CUDA device, 10 frames
 
 Weights are drawn so that every block matters; the distance is that of outputs, |a - b| / |b|. Seconds are the best of
-three passes after one that warms up. One JSON line comes out.
+three passes (`--repeat`) after one that warms up. One JSON line comes out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memory import FULL, HEIGHT, WIDTH, provenance
+from memory import FULL, HEIGHT, WIDTH
+from stored import store
 from torch import Tensor, nn
 
 from page4d.model import PAGE4D, PAGE4DConfig
@@ -60,7 +60,7 @@ def distance(actual: dict[str, Any], expected: dict[str, Any]) -> dict[str, floa
     return {name: float((actual[name] - expected[name]).norm() / expected[name].norm()) for name in names}
 
 
-def on_cpu(profile: bool) -> dict[str, Any]:
+def on_cpu(profile: bool, repeat: int) -> dict[str, Any]:
     """float32, autocast over float32 weights, and held matrices; whole pass and aggregator alone."""
     model = drawn_network(SHALLOW, "cpu")
     images = torch.rand(1, 4, 3, HEIGHT, WIDTH)
@@ -71,8 +71,8 @@ def on_cpu(profile: bool) -> dict[str, Any]:
         if name == "held":
             model.hold_matrices(torch.bfloat16)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=name == "autocast"):
-            tokens, _, _ = timed(lambda: model.aggregator(images))
-            seconds, cpu, out = timed(lambda: model(images))
+            tokens, _, _ = timed(lambda: model.aggregator(images), repeat)
+            seconds, cpu, out = timed(lambda: model(images), repeat)
         expected = expected or out
         found[name] = {"seconds": seconds, "aggregator": tokens, "cpu_seconds": cpu, "far": distance(out, expected)}
     found |= {"products": products()}
@@ -88,7 +88,7 @@ def products(tokens: int = 3572) -> dict[str, float]:
     work = 2 * tokens * 1024 * 4096 / 1e12
     calls: dict[str, Callable[[], Tensor]] = {"float32": lambda: layer(x), "bf16": lambda: half(half_x)}
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        packed = torch.ops.mkldnn._reorder_linear_weight(half.weight.detach().to_mkldnn(), tokens)
+        packed = torch.ops.mkldnn._reorder_linear_weight(half.weight.detach(), tokens)
         bias = half.bias.detach()
         calls["bf16_packed"] = lambda: torch.ops.mkldnn._linear_pointwise(half_x, packed, bias, "none", [], "")
     q = torch.rand(1, 16, tokens, 64)
@@ -152,14 +152,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cuda", action="store_true")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--repeat", type=int, default=3, help="passes on a CPU, of which the best counts")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    found = on_cuda() if args.cuda else on_cpu(args.profile)
-    part = {"cuda" if args.cuda else "cpu": found | provenance()}
-    print(json.dumps(part), flush=True)
-    if args.out:
-        stored = json.loads(args.out.read_text()) if args.out.exists() else {}
-        args.out.write_text(json.dumps(stored | part, indent=1) + "\n")
+    found = on_cuda() if args.cuda else on_cpu(args.profile, args.repeat)
+    store(args.out, "cuda" if args.cuda else "cpu", found)
 
 
 if __name__ == "__main__":

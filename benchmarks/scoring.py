@@ -9,9 +9,6 @@ fitting, measuring. Prints one JSON line.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import resource
 import tempfile
 import time
@@ -20,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from stored import store
 
 from page4d.evaluate.harness import Study
 from page4d.evaluate.opening import open_benchmark
@@ -82,6 +80,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=110)
     parser.add_argument("--align", default="scale&shift")
     parser.add_argument("--protocol", default="standard")
+    parser.add_argument("--out", type=Path, help="JSON file in which the part `scoring` is replaced")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -95,8 +94,7 @@ def main() -> None:
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     row = {"frames": args.frames, "align": args.align, "protocol": args.protocol, "wall_s": round(wall, 2)}
     row |= {"cpu_s": round(cpu, 2), "peak_mb": round(peak_mb), "abs_rel": round(scores.mean["abs_rel"], 5)}
-    row |= {"cores": os.cpu_count(), "machine": platform.machine()}
-    print(json.dumps(row))
+    store(args.out, "scoring", row)
 
 
 if __name__ == "__main__":

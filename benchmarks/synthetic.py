@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from stored import store
 
 from page4d.world import render_scenes, sample_scene, split_config, split_seeds
 
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="JSON file in which the part `world` is replaced")
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{_processor()}, one thread, torch {torch.__version__}")
@@ -71,13 +73,16 @@ def main() -> None:
     if torch.cuda.is_available():
         print(torch.cuda.get_device_name())
         devices.append(("cuda", (48, 64, 112, 224, 518)))
+    rates = {}
     for device, sides in devices:
         for side in sides:
             sampling, rendering = measure(side, args.clips, args.frames, args.repeats, device)
             rate = args.clips * args.frames / (sampling + rendering)
+            rates[f"{device}_{side}"] = round(rate, 1)
             ratio = f"  {rate / TARGET_FRAMES_PER_S:.2f} x target" if (device, side) == ("cpu", 112) else ""
             share = sampling / (sampling + rendering)
             print(f"{device:>5} {side:4d} px  {rate:8.1f} frames/s  sampling {share:4.0%}{ratio}", flush=True)
+    store(args.out, "world", {"frames_per_second": rates})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Speed of the trainer: clips a second, and which part of a step takes how much of it.
 
-Run:     python benchmarks/training.py [--steps 10] [--json FILE] [experiment=tiny_pretrain key=value ...]
+Run:     python benchmarks/training.py [--steps 10] [--out FILE] [experiment=tiny_pretrain key=value ...]
 Prints:  milliseconds and share of data (drawing and rendering), targets, forward, losses, backward, optimizer.
 Note:    the parts are timed one after the other, each waited for; on a GPU a real step overlaps them, so the sum is
          more than a step takes. `whole` is what a step takes by itself, on a batch that lies on the device.
@@ -9,7 +9,6 @@ Note:    the parts are timed one after the other, each waited for; on a GPU a re
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from stored import store
 
 from page4d.train.batch import TrainBatch, targets_of
 from page4d.train.loop import Trainer
 from page4d.train.objective import dense_frames, objective
 from page4d.train.setup import compose_run, trainer_from
-from page4d.version import provenance
 
 
 def wait(device: torch.device) -> None:
@@ -105,7 +104,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", default=["experiment=tiny_pretrain"])
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--out", type=Path, help="JSON file in which the part `training` is replaced")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -115,9 +114,7 @@ def main() -> None:
         share = "" if name == "whole" else f"{100 * ms / step:5.1f} %"
         print(f"{name:10} {ms:9.1f} ms  {share}")
     print(f"{found['clips_per_second']} clips/s, with drawing and rendering {found['clips_per_second_with_data']}")
-    if args.json:
-        about = {"overrides": args.overrides, "threads": args.threads, "provenance": provenance()}
-        args.json.write_text(json.dumps(found | about, indent=1) + "\n")
+    store(args.out, "training", found | {"overrides": args.overrides, "threads": args.threads})
 
 
 if __name__ == "__main__":
