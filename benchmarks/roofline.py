@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from memory import FULL, HEIGHT, WIDTH, Pass, fake_tensors, forward, fused_attention
+from memory import FULL, HEIGHT, WIDTH, LiveStorages, Pass, fake_tensors, forward, fused_attention
 from precision import timed
 from stored import store
 from torch import Tensor, nn
@@ -38,8 +38,6 @@ PRODUCTS, CONVOLUTIONS, REST = "matrix products", "convolutions", "norms, sums a
 FRAME, GLOBAL = "attention in a frame", "attention over all frames"
 COPIED_BYTES = 1 << 28
 aten = torch.ops.aten
-# What FakeTensorMode would take apart into formulas, though a GPU has one kernel for it.
-KERNELS = frozenset({aten.upsample_bilinear2d.vec, aten._upsample_bicubic2d_aa.vec})
 
 
 @dataclass
@@ -62,7 +60,7 @@ class CountedWork(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is aten.scaled_dot_product_attention.default:
             return self.attention(*args[:3])
-        if func is not torch.ops.prim.device.default and func not in KERNELS:
+        if func is not torch.ops.prim.device.default and func not in LiveStorages.KERNELS:
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:

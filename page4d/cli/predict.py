@@ -51,15 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--precision",
         choices=("float32", "bf16"),
-        help="type of the network's matrices (default: bf16 on CUDA devices that compute in it, else float32; bf16 on "
-        "a CPU is for processors with instructions for it)",
+        help="type of the network's matrices (default: bf16 on CUDA devices that compute in it, else float32; on a "
+        "CPU that has bfloat16 in AVX-512 alone, without AMX, it was slower than float32)",
     )
-    add("--compile", action="store_true", help="compile the network's blocks for this GPU first; for long clips")
+    add(
+        "--compile",
+        action="store_true",
+        help="on a GPU: compile the network's blocks first, for long clips (what it takes and gains was not measured)",
+    )
     add(
         "--fewer-keys",
         action="store_true",
         help="long clips: global attention looks at one of four patches of all frames but the first; about twice as "
-        "fast at 64 frames, and not exact (chapter 'Speed and memory')",
+        "fast at 64 frames, and not exact: pose errors of the small networks grew by up to 16 %% (chapter 'Speed and "
+        "memory')",
     )
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--window", type=whole(2), help="long clips: so many frames at a time, then joined (default: all at once)")
