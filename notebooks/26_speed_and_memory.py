@@ -209,28 +209,25 @@ def least_seconds(name, kind):
     return max(kind["tflop"] / rate, kind["gb"] / 1e3 / CARD["tb_s"])
 
 
+roofs = {"H100, bfloat16, quoted": (CARD["tflop_s"], CARD["tb_s"])}
+if "roof" in roofline:
+    cpu = roofline["roof"]
+    label = f"{cpu['threads']} processor cores, float32, measured"
+    roofs[label] = (cpu["float32_tflop_s"], cpu["gb_s"] / 1e3)
+
+
 # %% mystnb={"figure": {"caption": "Two machines' roofs, and the kinds of work of a pass of the longest clip that was counted, each where its operations for a byte put it.", "name": "fig-roofline"}}
 figure, axis = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 ratio = np.logspace(-1, 5, 200)
-cpu = roofline.get("roof", {})
-axis.plot(
-    ratio,
-    np.minimum(CARD["tflop_s"], ratio * CARD["tb_s"]),
-    label="H100, bfloat16, quoted",
-)
-if cpu:
-    top = np.minimum(cpu["float32_tflop_s"], ratio * cpu["gb_s"] / 1e3)
-    axis.plot(ratio, top, label=f"{cpu['threads']} processor cores, float32, measured")
+for label, (rate, tb_s) in roofs.items():
+    axis.plot(ratio, np.minimum(rate, ratio * tb_s), label=label)
 for name, kind in work.get(max(work, default=0), {}).items():
     if kind["tflop"]:
         at_byte = 1e3 * kind["tflop"] / kind["gb"]
-        axis.plot(at_byte, kind["tflop"] / least_seconds(name, kind), "o", label=name)
-axis.set(
-    xscale="log",
-    yscale="log",
-    xlabel="operations for each byte moved",
-    ylabel="TFLOP/s",
-)
+        reached = kind["tflop"] / least_seconds(name, kind)
+        axis.plot(at_byte, reached, "o", label=name)
+axis.set(xscale="log", yscale="log")
+axis.set(xlabel="operations for each byte moved", ylabel="TFLOP/s")
 _ = axis.legend(fontsize=7, loc="lower right")
 
 # %% [markdown]
@@ -347,12 +344,13 @@ if around:
     read = around["loader"]["frames_per_second_of_a_core"]
     world = around["world"]["frames_per_second"]
     step, scored = around["training"], around["scoring"]
+    clips = f"{step['clips']} clips of {step['frames']} frames"
     lines = {
-        "reading training frames, PNG 640 x 480": f"{read['png']:.0f} frames/s",
-        "the same, JPEG": f"{read['jpeg']:.0f} frames/s",
-        "rendering the synthetic world at 112 px": f"{world['cpu_112']:.0f} frames/s",
-        f"a training step, {step['clips']} clips of {step['frames']} frames": f"{step['ms']['whole'] / 1e3:.1f} s",
-        f"scoring depth of {scored['frames']} frames": f"{scored['cpu_s']:.1f} s",
+        "training frames read, PNG 640 x 480": f"{read['png']:.0f} a second",
+        "the same, JPEG": f"{read['jpeg']:.0f} a second",
+        "synthetic frames of 112 px": f"{world['cpu_112']:.0f} a second",
+        f"a training step, {clips}": f"{step['ms']['whole'] / 1e3:.1f} s",
+        f"depth of {scored['frames']} frames scored": f"{scored['cpu_s']:.1f} s",
     }
 pd.DataFrame({"costs": lines})
 
