@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import torch
+from stored import store
 
 from page4d.model import PAGE4D, PAGE4DConfig
 from page4d.model.weights import save_weights
@@ -71,16 +72,18 @@ def measure(path: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print one line a format."""
+    """Print one line a format, store all under `full` or `small`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     parser.add_argument("--folder", type=Path, help="where the files are written (default: the temporary folder)")
+    parser.add_argument("--out", type=Path, help="JSON file in which the part `full` or `small` is replaced")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
         print(json.dumps(measure(args.measure)))
         return
+    rows = {}
     print(f"{'format':22}{'network':>9}{'file':>8}{'peak':>8}{'peak/network':>14}{'seconds':>9}")
     for name in args.formats:
         if args.small and name.endswith(".pt"):
@@ -89,10 +92,12 @@ def main() -> None:
             command = [sys.executable, __file__, "--measure", str(write(Path(folder), name, config(args.small)))]
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         f = json.loads(said)
+        rows[name] = {figure: round(value, 3) for figure, value in f.items()}
         print(
             f"{name:22}{f['network']:9.2f}{f['file']:8.2f}{f['peak']:8.2f}{f['ratio']:14.2f}{f['seconds']:9.2f}",
             flush=True,
         )
+    store(args.out, "small" if args.small else "full", {"rows": rows})
 
 
 def config(small: bool) -> PAGE4DConfig:

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +27,7 @@ from page4d.geometry import camera_centres, fit_similarity, relative_to_first, r
 from page4d.result import prediction_from_clip, refined
 from page4d.result.planted_errors import with_wrong_cameras
 from page4d.schema import Clip
-from page4d.version import code_revision
+from page4d.version import provenance
 from page4d.world import split_clip
 
 RESULTS = Path(__file__).parent / "results" / "refine.json"
@@ -96,13 +94,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     measured = rows()
-    about = {
-        "page4d": code_revision(),
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "date": time.strftime("%Y-%m-%d"),
-    }
-    args.out.write_text(json.dumps({"about": about, "rows": measured}, indent=1) + "\n")
+    args.out.write_text(json.dumps({"about": provenance(), "rows": measured}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

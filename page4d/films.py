@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from torch import nn
 
 from page4d.inference import mixed_by, predict
 from page4d.io.images import LoadedImages
-from page4d.loops import Mixed, loops_of, moves_of
 from page4d.model.precision import Precision
 from page4d.moves import Move
 from page4d.schema import UserError
 from page4d.stored import FILM_FILE, StoredPrediction, part_path, write_film_file
 from page4d.windows import Joiner, Windows, warn_of_joins
+
+if TYPE_CHECKING:
+    from page4d.loops import Mixed
 
 # Batches of frames from the frame of that number on, of any size and all in order; what comes before may be skipped.
 FramesFrom = Callable[[int], Iterator[LoadedImages]]
@@ -80,6 +82,8 @@ def predict_film(
 
 def _loops(film: StoredPrediction, windows: Windows, mixed: Mixed) -> tuple[list[dict[str, Any]], list[Move]]:
     """What was found, for the film's meta, and what takes each part into the corrected world."""
+    from page4d.loops import loops_of, moves_of  # with scipy, which a film without loops has no use for
+
     loops = loops_of(film, windows, mixed)
     return [loop.record() for loop in loops], moves_of(film, windows, film.meta.get("joins", []), loops)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
 from page4d.io.pictures import ImageSource
 from page4d.launched import local_process
-from page4d.loops import Mixed, with_loops_closed
 from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
 from page4d.model.layers import Block
 from page4d.model.memory import ForwardPass, what_fits
@@ -37,6 +36,9 @@ from page4d.model.precision import (
 from page4d.schema import OPTIONAL, Prediction, UserError, concatenated
 from page4d.version import code_revision
 from page4d.windows import Windows, join_windows
+
+if TYPE_CHECKING:
+    from page4d.loops import Mixed
 
 # Of the memory that a pass just failed in, what the advice counts on.
 AFTER_FAILURE = 0.8
@@ -85,6 +87,8 @@ def predict(
     joined = join_windows(parts, starts, meta | {"windows": windows.record()})
     if not windows.loops:
         return joined
+    from page4d.loops import with_loops_closed  # with scipy, half of what importing this package would take
+
     closed, loops = with_loops_closed(joined, windows, joined.meta.get("joins", []), mixed_by(model, device, precision))
     return replace(closed, meta=joined.meta | {"loops": [loop.record() for loop in loops]})
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
+from datetime import timedelta
 
 from page4d.schema import UserError
+
+A_WEEK = timedelta(days=7)
+PAUSE_S = 0.2
 
 
 def process() -> tuple[int, int]:
@@ -21,6 +26,25 @@ def local_process() -> int:
     Raises:  UserError for a value that is no such number.
     """
     return _number("LOCAL_RANK", 0)
+
+
+def wait_for_others() -> None:
+    """Return when every process that was started together has come here; at once for one that started alone.
+
+    Note:    torchrun and `accelerate launch` end all processes as soon as one of them fails, whatever the others are
+             at. So one that is to fail waits until they are done. Where no launcher says where to meet, none waits.
+    """
+    rank, world = process()
+    if world == 1 or not os.environ.get("MASTER_ADDR"):
+        return
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://", rank, world, timeout=A_WEEK))
+    names = [f"page4d/done/{number}" for number in range(world)]
+    store.set(names[rank], "done")
+    # Asked again and again, since a wait inside torch would not hear of Ctrl-C or of the launcher's own ending.
+    while not store.check(names):
+        time.sleep(PAUSE_S)
 
 
 def _number(name: str, usual: int) -> int:

@@ -100,6 +100,11 @@ class StoredPrediction:
         return self[:]
 
     @property
+    def bytes(self) -> int:
+        """Bytes of its files, which are not compressed: about what all frames take in memory."""
+        return sum(part.path.stat().st_size for part in self.files)
+
+    @property
     def last_meta(self) -> dict[str, Any]:
         """What the last part says of itself: of a film the first frame of its window, and how that joined."""
         return dict(read_header(self.files[-1].path)["meta"])

@@ -12,7 +12,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from page4d.cli import main
+from page4d.cli import main, prediction_input
 from page4d.cli import predict as predict_command
 from page4d.cli.film import film_settings
 from page4d.cli.frame_input import frame_options
@@ -64,6 +64,27 @@ def test_a_film_is_written_in_parts_and_read_by_all(
     assert "4 frames" in capsys.readouterr().out
     assert main(["view", str(out), "--frames", "a", "--html", str(tmp_path / "page.html")]) == 2
     assert "expected A:B or A:B:N" in capsys.readouterr().err
+
+
+def test_a_long_film_says_what_reading_all_of_it_takes(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert predict(video, "--out", tmp_path / "out", *WINDOW) == 0
+    film = Prediction.open(tmp_path / "out" / "prediction")
+    whole = film.load()
+    arrays = [getattr(whole, f.name) for f in fields(whole)]
+    held = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+    assert film.bytes == pytest.approx(held, rel=0.05)
+    page = ["view", str(tmp_path / "out"), "--html", str(tmp_path / "page.html")]
+    capsys.readouterr()
+    assert main(page) == 0
+    assert "take about" not in capsys.readouterr().out
+    monkeypatch.setattr(prediction_input, "LONG_FILM_BYTES", 1000)
+    assert main(page) == 0
+    said = f"all 10 frames of {film.path} take about {2 * film.bytes / 1e9:.1f} GB; --frames A:B reads fewer"
+    assert said in capsys.readouterr().out
+    assert main([*page, "--frames", "2:4"]) == 0
+    assert "take about" not in capsys.readouterr().out
 
 
 def test_loops_are_looked_for_and_said(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

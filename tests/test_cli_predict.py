@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from little_model import little_model
 from test_cli import images, predict, weights  # noqa: F401
 
+from page4d.cli import predict as predict_module
 from page4d.cli.predict_each import clip_folders, of_this_process
 from page4d.io.depth_png import write_depth_png
 from page4d.model import PAGE4D, memory
@@ -28,6 +32,17 @@ def test_moving_masks_are_chosen(
     assert not (tmp_path / "one" / "masks").exists()
     assert predict(weights, tmp_path / "out", images, "--no-mask", "--moving", "model") == 2
     assert "runs without a mask, so --moving model has none to write" in capsys.readouterr().err
+
+
+def test_a_library_is_imported_where_something_needs_it(weights: Path, images: Path, tmp_path: Path) -> None:
+    """trimesh and scipy took a third of the time before the first result, and predicting uses neither."""
+    code = "import sys\nfrom page4d.cli import main\ncode = main(sys.argv[1:])\n"
+    code += "print(code, sorted({'trimesh', 'scipy', 'matplotlib', 'torch'} & sys.modules.keys()))"
+    words = ["predict", str(images), "--weights", str(weights), "--device", "cpu"]
+    for name, windows in (("one", []), ("film", ["--window", "2", "--overlap", "1"])):
+        command = [sys.executable, "-c", code, *words, "--out", str(tmp_path / name), *windows]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        assert done.stdout.splitlines()[-1] == "0 ['torch']"
 
 
 def test_precision_is_chosen(weights: Path, images: Path, tmp_path: Path) -> None:
@@ -120,6 +135,45 @@ def test_many_clips_in_one_start(
     capsys.readouterr()
     assert predict(weights, out, images, other, "--each") == 0
     assert "2 of 2 clips are there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("planted", [KeyError("planted"), RuntimeError("CUDA error"), OSError("disk")])
+def test_a_clip_that_fails_in_any_way_stops_no_other(
+    weights: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    planted: Exception,
+) -> None:  # fmt: skip
+    clips = [tmp_path / name for name in ("a", "b", "c")]
+    for clip in clips:
+        clip.mkdir()
+        (clip / "1.png").write_bytes((images / "9.png").read_bytes())
+    one = predict_module._predict
+
+    def fails_on_b(args: argparse.Namespace, network: PAGE4D | None) -> object:
+        if args.inputs == [clips[1]]:
+            raise planted
+        return one(args, network)
+
+    monkeypatch.setattr(predict_module, "_predict", fails_on_b)
+    out = tmp_path / "out"
+    assert predict(weights, out, *clips, "--each") == 2
+    said = capsys.readouterr()
+    foreseen = isinstance(planted, OSError)
+    words = str(planted) if foreseen else f"{type(planted).__name__}: {planted}"
+    assert f"page4d: error: {clips[1]}: {words}" in said.err
+    assert ("Traceback" in said.err) != foreseen
+    assert f"1 of 3 clips failed: {clips[1]}; the others are written" in said.err
+    assert sorted(path.name for path in out.iterdir()) == ["a", "c"]
+
+
+def test_an_interruption_stops_all_clips(
+    weights: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict_module, "_predict", interrupted)
+    assert predict(weights, tmp_path / "out", images, images, "--each") == 130
+    assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 
 
 def test_shards_share_the_clips(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,17 @@ def test_ply_is_read_back_with_colours(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(cloud.colors)[:, :3], rgb)
 
 
+def test_ply_has_the_bytes_that_trimesh_writes(tmp_path: Path) -> None:
+    """But for the comment: whoever reads files of one reads those of the other."""
+    rng = np.random.default_rng(0)
+    xyz, rgb = rng.normal(size=(7, 3)).astype(np.float32), rng.integers(0, 255, (7, 3), np.uint8)
+    # A view with strides of its own is what exports hand over.
+    write_ply(tmp_path / "p.ply", xyz[::2, ::-1], rgb[::2, ::-1])
+    theirs = trimesh.PointCloud(xyz[::2, ::-1], colors=rgb[::2, ::-1]).export(file_type="ply")
+    comment = b"comment https://github.com/mikedh/trimesh"
+    assert (tmp_path / "p.ply").read_bytes() == theirs.replace(comment, b"comment page4d")
+
+
 def test_ply_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     xyz, rgb = np.zeros((4, 3), np.float32), np.zeros((4, 3), np.uint8)
     bad = xyz.copy()

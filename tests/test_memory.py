@@ -76,6 +76,18 @@ def test_what_was_measured_on_a_card_was_foreseen() -> None:
             assert estimate.on(CUDA) / 1e9 > row["allocated_gb"]
 
 
+def test_what_was_measured_was_computed() -> None:
+    """On fake tensors and without a GPU: as the card's allocator says, and as a real pass on a CPU takes."""
+    stored = json.loads((BENCHMARKS / "results" / "memory.json").read_text(encoding="utf-8"))
+    for name in ("bf16", "bf16_mask", "autocast"):
+        for row in stored["measured"][name]:
+            assert stored[f"computed_{name}"][str(row["frames"])] == pytest.approx(row["allocated_gb"], rel=0.08)
+    cpu = stored["cpu"]
+    assert cpu["computed_gb"] == pytest.approx(cpu["measured_gb"], rel=0.15)
+    one = ForwardPass(PAGE4DConfig(enable_track=False), cpu["frames"], *reversed(cpu["clip_px"]))
+    assert estimate_memory(one).tensors / 1e9 == pytest.approx(cpu["measured_gb"], rel=0.15)
+
+
 def test_heads_that_are_off_cost_nothing() -> None:
     one = ForwardPass(WIDE, 4, 336, 518)
     without = replace(one, config=replace(WIDE, enable_point=False))

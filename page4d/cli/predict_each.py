@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from page4d.launched import process
+from page4d.launched import process, wait_for_others
 from page4d.schema import UserError
 
 
@@ -17,6 +18,16 @@ def run_each(args: argparse.Namespace) -> int:
     Note:    what is there already is left alone without --overwrite, so that a run that was cut off goes on; a clip
              that fails is named, and the next one is taken.
     """
+    try:
+        _predict_each(args)
+    except Exception:
+        wait_for_others()
+        raise
+    wait_for_others()
+    return 0
+
+
+def _predict_each(args: argparse.Namespace) -> None:
     from page4d.cli.outfolder import LISTING
     from page4d.cli.predict import check_words, load_network, predict_one
 
@@ -32,19 +43,27 @@ def run_each(args: argparse.Namespace) -> int:
     if len(wanted) < len(clips):
         print(f"{len(clips) - len(wanted)} of {len(clips)} clips are there already")
     if not wanted:
-        return 0
+        return
     network = load_network(args)
     failed = []
     for source, folder in wanted:
         try:
             predict_one(argparse.Namespace(**vars(args) | {"inputs": [source], "out": folder}), network)
-        except (UserError, OSError) as error:
-            print(f"page4d: error: {source}: {error}", file=sys.stderr, flush=True)
+        except Exception as error:  # of any kind: the other clips are not to blame for it
+            _tell_failure(source, error)
             failed.append(str(source))
     print(f"{len(wanted) - len(failed)} of {len(wanted)} clips predicted")
     if failed:
         raise UserError(f"{len(failed)} of {len(wanted)} clips failed: {', '.join(failed)}; the others are written")
-    return 0
+
+
+def _tell_failure(source: Path, error: Exception) -> None:
+    """What went wrong with a clip: in words where it was foreseen, else also where in the program."""
+    words = str(error)
+    if not isinstance(error, UserError | OSError):
+        traceback.print_exception(error)
+        words = f"{type(error).__name__}: {error}"
+    print(f"page4d: error: {source}: {words}", file=sys.stderr, flush=True)
 
 
 def _check_same(folder: Path, args: argparse.Namespace) -> None:

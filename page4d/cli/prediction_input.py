@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from page4d.result.metric_scale import MetricScale
 
 SENSOR_SUFFIXES = (".png", ".pgm", ".npy")
+LONG_FILM_BYTES = 1_000_000_000  # of a film in parts, from which on reading all of it is worth a warning
+LOADING = 2  # times the parts, which are all in memory while they are put together
 MOVING_CHOICES = ("auto", "geometric", "model", "none")
 
 
@@ -160,6 +162,9 @@ def _stored_frames(path: Path, frames: str | None) -> Prediction:
     stored = StoredPrediction.open(path)
     if not stored.finished:
         print(f"{path} is not finished: {len(stored)} frames are there", file=sys.stderr)
+    if frames is None and path.is_dir() and stored.bytes >= LONG_FILM_BYTES:
+        takes = LOADING * stored.bytes / 1e9
+        print(f"all {len(stored)} frames of {path} take about {takes:.1f} GB; --frames A:B reads fewer", flush=True)
     return stored[_slice(frames)]
 
 

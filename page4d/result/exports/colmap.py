@@ -7,6 +7,7 @@ Source:  https://colmap.github.io/format.html (file layouts); COLMAP puts the ce
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import matrix_to_quaternion, project, transform
+from page4d.io.number_rows import number_rows
 from page4d.result.cloud import Cloud
 from page4d.result.exports.options import ExportOptions, subfolder
 from page4d.result.exports.pictures import picture_names, write_pictures
@@ -33,8 +35,8 @@ class ColmapSightings:
     Shapes:  image and point indices (M,), pixels (M, 2), sorted by image.
     """
 
-    image: NDArray[np.int64]
-    point: NDArray[np.int64]
+    image: NDArray[np.int32]
+    point: NDArray[np.int32]
     pixels: NDArray[np.float64]
 
     def of_image(self, i: int) -> slice:
@@ -42,15 +44,16 @@ class ColmapSightings:
         first, last = np.searchsorted(self.image, [i, i + 1])
         return slice(int(first), int(last))
 
-    def by_point(self, points: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def by_point(self, points: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """(image index, index of the sighting within that image), (M, 2), point after point.
 
         The second array (points + 1,) says where each point's sightings begin and end.
         """
-        first_of_image = np.searchsorted(self.image, self.image)
-        within_image = np.arange(len(self.image)) - first_of_image
+        of_image = np.bincount(self.image)
+        first_of_image = np.repeat((np.cumsum(of_image) - of_image).astype(np.int32), of_image)
+        within_image = np.arange(len(self.image), dtype=np.int32) - first_of_image
         order = np.argsort(self.point, kind="stable")
-        ends = np.searchsorted(self.point[order], np.arange(points + 1))
+        ends = np.append(0, np.cumsum(np.bincount(self.point, minlength=points)))
         return np.stack((self.image, within_image), -1)[order], ends
 
 
@@ -92,21 +95,20 @@ def model_of(prediction: Prediction, options: ExportOptions) -> Model:
 
 def _sightings(prediction: Prediction, cloud: Cloud, options: ExportOptions) -> ColmapSightings:
     """Every point in the frame it comes from, and in all frames that agree with it."""
-    xyz = torch.from_numpy(cloud.xyz).double()
-    images, points, pixels = [], [], []
+    xyz, to_original = torch.from_numpy(cloud.xyz).double(), PixelMap.of(prediction)
+    images, points, places = [], [], []
     for i in range(len(prediction)):
         pose, K = (torch.from_numpy(a[i]).double() for a in (prediction.cam_from_world, prediction.K))
         found, z = (value.numpy() for value in project(transform(pose, xyz), K))
         own = cloud.frame == i
         seen = np.flatnonzero(_sees(prediction.depth[i], found, z) | own)
-        exact = own[seen, None]
-        images.append(np.full(len(seen), i, np.int64))
-        points.append(seen)
-        pixels.append(np.where(exact, cloud.pixel[seen], found[seen]).astype(np.float64))
-    image, place = np.concatenate(images), np.concatenate(pixels)
-    if options.size == "original":
-        place = PixelMap.of(prediction)[image].to_original(place)
-    return ColmapSightings(image, np.concatenate(points), place + HALF_PIXEL)
+        place = np.where(own[seen, None], cloud.pixel[seen], found[seen])
+        if options.size == "original":
+            place = to_original[i].to_original(place)
+        images.append(np.full(len(seen), i, np.int32))
+        points.append(seen.astype(np.int32))
+        places.append(place + HALF_PIXEL)
+    return ColmapSightings(np.concatenate(images), np.concatenate(points), np.concatenate(places))
 
 
 def _sees(depth: NDArray[np.float32], pixels: NDArray[np.float64], z: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -123,81 +125,80 @@ def write_text(prediction: Prediction, folder: Path, options: ExportOptions) -> 
     """`sparse/0/cameras.txt`, `images.txt`, `points3D.txt`, and `images/` where the pictures are known."""
     model = model_of(prediction, options)
     parts = {"cameras": _camera_lines(model), "images": _image_lines(model), "points3D": _point_lines(model)}
-    data = {f"{name}.txt": ("\n".join(lines) + "\n").encode() for name, lines in parts.items()}
-    return _write_model(data, folder) + write_pictures(prediction, folder, options)
+    return _write_model(parts, folder, ".txt") + write_pictures(prediction, folder, options)
 
 
-def _camera_lines(model: Model) -> list[str]:
+def _camera_lines(model: Model) -> Iterator[bytes]:
     rows = np.concatenate((model.size, model.lens), 1).tolist()
-    return [f"{i} PINHOLE %d %d %.12g %.12g %.12g %.12g" % tuple(row) for i, row in enumerate(rows, 1)]
+    for number, row in enumerate(rows, 1):
+        yield b"%d PINHOLE %d %d %.12g %.12g %.12g %.12g\n" % (number, *row)
 
 
-def _image_lines(model: Model) -> list[str]:
+def _image_lines(model: Model) -> Iterator[bytes]:
     """Two lines per image: pose, camera and name, then x, y and point of every observation."""
-    lines = []
     for i, name in enumerate(model.names):
         part = model.sightings.of_image(i)
         pose = " ".join(f"{v:.17g}" for v in (*model.quaternion[i], *model.translation[i]))
-        seen = np.column_stack((model.sightings.pixels[part], model.sightings.point[part] + 1))
-        # One template for all numbers of a line: a format call for each would take most of the export's time.
-        template = " ".join(["%.6f %.6f %d"] * len(seen))
-        lines += [f"{i + 1} {pose} {model.camera[i] + 1} {name}", template % tuple(seen.ravel().tolist())]
-    return lines
+        yield f"{i + 1} {pose} {model.camera[i] + 1} {name}\n".encode()
+        x, y = model.sightings.pixels[part].T
+        seen, _ = number_rows([(x, 6), (y, 6), (model.sightings.point[part] + 1, 0)])
+        yield seen[1:]
+        yield b"\n"
 
 
-def _point_lines(model: Model) -> list[str]:
+def _point_lines(model: Model) -> Iterator[bytes]:
+    """Place, colour and an unknown error of every point, then its observations."""
     sightings, ends = model.sightings.by_point(len(model.cloud))
-    words = ["%d %d" % (image + 1, index) for image, index in sightings.tolist()]  # noqa: UP031
-    places = zip(model.cloud.xyz.tolist(), model.cloud.rgb.tolist(), strict=True)
-    heads = ["%.9g %.9g %.9g %d %d %d 0" % (*xyz, *rgb) for xyz, rgb in places]  # noqa: UP031
-    parts = zip(heads, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-    return [f"{number} {head} {' '.join(words[a:b])}" for number, (head, a, b) in enumerate(parts, 1)]
+    text, stops = number_rows([(sightings[:, 0] + 1, 0), (sightings[:, 1], 0)])
+    bounds = np.append(0, stops)[ends].tolist()
+    places = zip(model.cloud.xyz.tolist(), model.cloud.rgb.tolist(), bounds, bounds[1:], strict=False)
+    for number, (xyz, rgb, first, last) in enumerate(places, 1):
+        head = b"%d %.9g %.9g %.9g %d %d %d 0" % (number, *xyz, *rgb)
+        yield head + text[first:last] + b"\n"
 
 
 def write_binary(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
     """`sparse/0/cameras.bin`, `images.bin`, `points3D.bin`, and `images/` where the pictures are known."""
     model = model_of(prediction, options)
-    data = {"cameras.bin": _camera_bytes(model), "images.bin": _image_bytes(model), "points3D.bin": _point_bytes(model)}
-    return _write_model(data, folder) + write_pictures(prediction, folder, options)
+    parts = {"cameras": _camera_bytes(model), "images": _image_bytes(model), "points3D": _point_bytes(model)}
+    return _write_model(parts, folder, ".bin") + write_pictures(prediction, folder, options)
 
 
-def _camera_bytes(model: Model) -> bytes:
-    blocks = [struct.pack("<Q", len(model.size))]
+def _camera_bytes(model: Model) -> Iterator[bytes]:
+    yield struct.pack("<Q", len(model.size))
     for i, ((width, height), lens) in enumerate(zip(model.size, model.lens, strict=True)):
-        blocks.append(struct.pack("<iiQQ4d", i + 1, _PINHOLE, width, height, *lens))
-    return b"".join(blocks)
+        yield struct.pack("<iiQQ4d", i + 1, _PINHOLE, width, height, *lens)
 
 
-def _image_bytes(model: Model) -> bytes:
-    blocks = [struct.pack("<Q", len(model.names))]
+def _image_bytes(model: Model) -> Iterator[bytes]:
+    yield struct.pack("<Q", len(model.names))
     row = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
     for i, name in enumerate(model.names):
         part = model.sightings.of_image(i)
         seen = np.empty(part.stop - part.start, row)
         seen["xy"], seen["point"] = model.sightings.pixels[part], model.sightings.point[part] + 1
         pose = (*model.quaternion[i], *model.translation[i])
-        blocks.append(struct.pack("<i7di", i + 1, *pose, model.camera[i] + 1))
-        blocks.append(name.encode() + b"\0" + struct.pack("<Q", len(seen)))
-        blocks.append(seen.tobytes())
-    return b"".join(blocks)
+        yield struct.pack("<i7di", i + 1, *pose, model.camera[i] + 1)
+        yield name.encode() + b"\0" + struct.pack("<Q", len(seen))
+        yield seen.tobytes()
 
 
-def _point_bytes(model: Model) -> bytes:
+def _point_bytes(model: Model) -> Iterator[bytes]:
     sightings, ends = model.sightings.by_point(len(model.cloud))
     from_one = (sightings + np.array([1, 0])).astype("<i4").tobytes()
     pair = 2 * 4  # bytes of one sighting
-    blocks = [struct.pack("<Q", len(model.cloud))]
+    yield struct.pack("<Q", len(model.cloud))
     places = zip(model.cloud.xyz.tolist(), model.cloud.rgb.tolist(), strict=True)
     bounds = zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)
     for number, ((xyz, rgb), (first, last)) in enumerate(zip(places, bounds, strict=True), 1):
-        blocks.append(struct.pack("<Q3d3BdQ", number, *xyz, *rgb, 0.0, last - first))
-        blocks.append(from_one[pair * first : pair * last])
-    return b"".join(blocks)
+        head = struct.pack("<Q3d3BdQ", number, *xyz, *rgb, 0.0, last - first)
+        yield head + from_one[pair * first : pair * last]
 
 
-def _write_model(files: dict[str, bytes], folder: Path) -> list[Path]:
+def _write_model(parts: dict[str, Iterator[bytes]], folder: Path, suffix: str) -> list[Path]:
     target = subfolder(folder, "sparse/0")
-    for name, data in files.items():
-        with atomic_write(target / name) as stream:
-            stream.write(data)
-    return [target / name for name in files]
+    files = {target / f"{name}{suffix}": pieces for name, pieces in parts.items()}
+    for path, pieces in files.items():
+        with atomic_write(path) as stream:
+            stream.writelines(pieces)
+    return list(files)

@@ -24,8 +24,12 @@ class Format(NamedTuple):
 
 
 def _format(place: WriterPlace) -> Format:
-    module = import_module(f"page4d.result.exports.{place.module}")
-    write: Writer = getattr(module, place.function)
+    """The format of a row; its writer is imported when it first writes, for some bring large libraries."""
+
+    def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
+        writer: Writer = getattr(import_module(f"page4d.result.exports.{place.module}"), place.function)
+        return writer(prediction, folder, options)
+
     return Format(write, place.about)
 
 
