@@ -335,9 +335,9 @@ costs
 
 # %% [markdown]
 # Around the passes there is other work, most of it on the processor. {numref}`tab-around` is from one core each, of the
-# machine that is named under it; it says what a data loader must be given, or how long an export takes.
+# machine that is named under it; it says how many cores a data loader must be given, or how long an export takes.
 
-# %% mystnb={"figure": {"caption": "What the work around the network costs on one core.", "name": "tab-around"}}
+# %% tags=["hide-input"]
 around = stored.get("costs", {})
 lines = {}
 if around:
@@ -352,12 +352,41 @@ if around:
         f"a training step, {clips}": f"{step['ms']['whole'] / 1e3:.1f} s",
         f"depth of {scored['frames']} frames scored": f"{scored['cpu_s']:.1f} s",
     }
+# %% mystnb={"figure": {"caption": "What the work around the network costs on one core.", "name": "tab-around"}}
+exports = stored.get("exports", {})
+if exports:
+    took = exports["rows"]["colmap glb ply"]["first_cpu_s"]
+    size = " x ".join(map(str, exports["size_px"]))
+    what = f"COLMAP, GLB and PLY of {exports['frames']} frames, {size}"
+    lines[what] = f"{took:.1f} s"
 pd.DataFrame({"costs": lines})
 
 # %% tags=["remove-input"]
 words = "Nothing was measured."
 if around:
     words = f"Measured on {around['loader']['hardware']}."
+Markdown(words)
+
+# %% [markdown]
+# A short command is mostly its own start. {numref}`tab-start` takes `page4d predict` with the built-in network apart. Whoever
+# has many clips gives them to one start, with `--each`.
+
+# %% mystnb={"figure": {"caption": "The parts of one start of page4d predict with the built-in network, in processor seconds.", "name": "tab-start"}}
+start = stored.get("start", {})
+parts = {name: part["cpu_s"] for name, part in start.get("parts", {}).items()}
+if start:
+    parts["the whole command"] = start["whole"]["cpu_s"]
+pd.DataFrame({"CPU s": parts}).round(2)
+
+# %% tags=["remove-input"]
+words = "No start was measured."
+if start:
+    whole = parts["the whole command"]
+    torch_share, own = (parts[name] / whole for name in ("import torch", "first pass"))
+    words = (
+        f"Importing torch is {100 * torch_share:.0f} % of the whole, the first pass {100 * own:.0f} % ({start['hardware']}). What no "
+        "part names is the command's own: reading options, asking git for the revision, and ending."
+    )
 Markdown(words)
 
 # %% [markdown]
