@@ -353,7 +353,7 @@ if around:
         f"depth of {scored['frames']} frames scored": f"{scored['cpu_s']:.1f} s",
     }
 # %% mystnb={"figure": {"caption": "What the work around the network costs on one core.", "name": "tab-around"}}
-exports = stored.get("exports", {})
+exports = stored.get("exports", {}).get("exports", {})
 if exports:
     took = exports["rows"]["colmap glb ply"]["first_cpu_s"]
     size = " x ".join(map(str, exports["size_px"]))
@@ -372,7 +372,7 @@ Markdown(words)
 # has many clips gives them to one start, with `--each`.
 
 # %% mystnb={"figure": {"caption": "The parts of one start of page4d predict with the built-in network, in processor seconds.", "name": "tab-start"}}
-start = stored.get("start", {})
+start = stored.get("start", {}).get("start", {})
 parts = {name: part["cpu_s"] for name, part in start.get("parts", {}).items()}
 if start:
     parts["the whole command"] = start["whole"]["cpu_s"]
