@@ -4,8 +4,8 @@
     python benchmarks/start.py --frames 8        another clip
 
 Each run is a process of its own, so that every library is imported anew. The parts are what the command does, in its
-order, and a library counts for the part that first asks for it. Pictures are drawn before and lie on the disk. The
-whole command is run as well, as a user runs it: besides, it reads options, asks git for the revision and ends.
+order, and a library counts for the part that first asks for it; ending the process comes after the result and is told
+too. Pictures are drawn before and lie on the disk. The whole command is run as well, as a user runs it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def one_start(pictures: Path, out: Path) -> dict[str, Any]:
     # Not of the start: what a pass takes once everything is warm.
     parts.add("second pass", lambda: predict(model, frames))
     libraries = sorted({"scipy", "trimesh", "cv2", "PIL"} & sys.modules.keys())
-    return {"parts": parts.seconds, "libraries": libraries}
+    return {"parts": parts.seconds, "libraries": libraries, "cpu_s": time.process_time()}
 
 
 def _torch() -> None:
@@ -113,11 +113,14 @@ def draw(folder: Path, count: int) -> None:
 
 
 def in_a_process(pictures: Path, out: Path) -> dict[str, Any]:
-    """`one_start` in a process of its own."""
+    """`one_start` in a process of its own, and what the process takes to end when all is done."""
     out.mkdir()
     words = [sys.executable, __file__, "--one", str(pictures), str(out)]
+    before = _children()
     said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    return dict(json.loads(said.splitlines()[-1]))
+    told: dict[str, Any] = json.loads(said.splitlines()[-1])
+    told["parts"]["end of the process"] = {"cpu_s": _children() - before - told["cpu_s"]}
+    return told
 
 
 def main() -> None:
