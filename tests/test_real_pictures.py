@@ -10,9 +10,9 @@ import torch
 from little_model import little_model
 from PIL import Image
 
+from page4d.evaluate.cards import REAL_SECTION, SECTION, update_real_part
 from page4d.evaluate.exact_scores import ExactAnswer, score
 from page4d.evaluate.real_pictures import real_rows, rgbd_frames, stereo_pair
-from page4d.evaluate.tables import REAL_SECTION, SECTION, update_real_part
 from page4d.geometry import pixel_grid, project, transform, unproject
 from page4d.schema import UserError
 from page4d.version import provenance

@@ -79,8 +79,13 @@ class Curve:
 
 def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
     """A panel for each quantity, a curve for each frame rate, over the number of frames; bands are intervals."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3), squeeze=False, layout="constrained")
-    for axis, (quantity, curves) in zip(axes.flat, panels.items(), strict=True):
+    rows = -(-len(panels) // 3)
+    columns = -(-len(panels) // rows)
+    size = (3.4 * columns, 3 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for unused in axes.flat[len(panels) :]:
+        unused.axis("off")
+    for axis, (quantity, curves) in zip(axes.flat, panels.items(), strict=False):
         for curve in curves:
             middle, low, high = np.array(curve.points, np.float64).T
             (line,) = axis.plot(curve.frames, middle, marker="o", markersize=4, label=curve.name)
