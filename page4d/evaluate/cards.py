@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from page4d.evaluate.exam_results import SHOWN, clips_with, outcomes, parts
+from page4d.evaluate.real_pictures import ON_REAL
 from page4d.evaluate.tables import markdown
 from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
@@ -19,7 +20,6 @@ from page4d.version import short_revision
 SECTION = "## How good it is"
 REAL_SECTION = "## On real pictures"
 ANSWER_TITLES = {"network": "this network", **YARDSTICK_TITLES}
-ON_REAL = ("abs_rel", "relative_rotation", "direction", "auc_3", "auc_5", "auc_15", "auc_30")
 OVER_FRAMES = {
     "abs_rel": ("constant", "rows"),
     "relative_rotation": ("still",),
@@ -154,7 +154,10 @@ def real_section(document: Mapping[str, Any]) -> str:
         for score in ON_REAL:
             found = {ANSWER_TITLES[name]: values.get(score, math.nan) for name, values in answers.items()}
             rows.append({"": f"{clip}: {_title(score)}"} | found)
-    about = "It never saw a photograph. One clip each: examples, no averages. AbsRel is taken after one median scale."
+    about = (
+        "It never saw a photograph. One clip each: examples, no averages. AbsRel is taken after one median "
+        "scale; the usual depth of each row is the synthetic world's."
+    )
     lines = [REAL_SECTION, "", about, "", markdown(pd.DataFrame(rows)).rstrip(), ""]
     lines += [f"- {clip}: {told}." for clip, told in document["told"].items()]
     lines += [f"- {seen}" for seen in document.get("seen", ())]
