@@ -94,7 +94,8 @@ def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
         ticks = sorted({count for curve in curves for count in curve.frames})
         axis.set_xticks(ticks, [str(count) for count in ticks])
         axis.set(xlabel="frames", ylabel=quantity, ylim=(0, None))
-    axes.flat[0].legend(fontsize=8)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * columns), fontsize=8)
     return figure
 
 
