@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from page4d.evaluate.cards import update_real_part
 from page4d.evaluate.real_pictures import Original, real_rows, rgbd_frames, stereo_pair
-from page4d.evaluate.tables import update_real_part
 from page4d.io.weight_files import BUILTIN_FOLDER
 from page4d.model import PAGE4D
 from page4d.schema import atomic_write
