@@ -9,6 +9,7 @@ Note:    `measure` takes half an hour of one core; several may share a folder, e
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -35,8 +36,8 @@ RESULTS = Path("book/results/builtin")
 NAMES = ("vggt-tiny", "page4d-tiny", "page4d-tiny-mask")
 TWICE = {"classical": 1, "classical_twice": 2}
 LATER = {
-    "classical": "Classical two-view pose on all clips",
-    "geometric": "Geometric mask on all clips",
+    "classical": "Classical two-view pose",
+    "geometric": "Geometric mask",
 }
 CHUNK, BATCH = 64, 16
 
@@ -120,10 +121,11 @@ def put_in(name: str, folder: Path) -> None:
         for kind in TWICE:
             columns, made["classical"] = columns_of(kind, split, folder, part["n"])
             stored = part["yardsticks"][kind]
-            stored["n"] = part["n"]
+            stored["n"] = len(columns["direction"])
             stored["sequences"] = {score: columns[score] for score in stored["sequences"]}
         columns, made["geometric"] = columns_of(f"geometric-{name}", split, folder, part["n"])
-        part["sequences"]["geometric_auc"] = columns["geometric_auc"]
+        found = columns["geometric_auc"]
+        part["sequences"]["geometric_auc"] = found + [None] * (part["n"] - len(found))
     again = averaged_again(document)
     again["also"] = {split: averaged_again(part) for split, part in document["also"].items()}
     again["about"]["later"] = {LATER[kind]: where for kind, where in made.items()}
@@ -134,12 +136,13 @@ def put_in(name: str, folder: Path) -> None:
 
 
 def columns_of(kind: str, split: str, folder: Path, clips: int) -> tuple[dict[str, list[float | None]], dict[str, Any]]:
-    """The scores of all clips of a split, a list for each, and where the first of them were measured."""
+    """The scores of the first clips of a split, as far as they are measured, a list for each; where the last were."""
     files = [folder / Look(kind, split, start).file for start in range(0, clips, CHUNK)]
+    files = list(itertools.takewhile(Path.exists, files))
     found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     rows = [row for part in found for row in part["rows"]]
     columns = {score: [round_stored(row[score]) for row in rows] for score in rows[0]}
-    return columns, found[0]["provenance"]
+    return columns, found[-1]["provenance"]
 
 
 if __name__ == "__main__":
