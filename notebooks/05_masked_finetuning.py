@@ -335,7 +335,7 @@ for name, title in names.items():
 
 # %% [markdown]
 # In {numref}`fig-stored-runs`, keep 1 in mind for the ratio: there a network knows as much of the camera as somebody who says
-# that it stands still. All stages are measured on the same unseen moving scenes, so that a stage that trains on something
+# that it stands still. For the direction of motion it is 90 degrees, which is chance. All stages are measured on the same unseen moving scenes, so that a stage that trains on something
 # else (still scenes, larger motion) may well be flat here and yet be of use to the next.
 #
 # The matching stages learn how pictures correspond, in frames with large motion, first at 48 px, where 36 patches make it
