@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
+CHANGED = "-changed"
 
 
 @cache
@@ -25,9 +26,15 @@ def code_revision() -> str:
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", ".")
-        return git("rev-parse", "HEAD") + ("-changed" if changed else "")
+        return git("rev-parse", "HEAD") + (CHANGED if changed else "")
     except (OSError, subprocess.SubprocessError):
         return f"page4d {__version__}"  # a checkout without git, or owned by somebody else
+
+
+def short_revision(revision: str) -> str:
+    """A revision as tables and cards show it: twelve digits, and whether files had been changed."""
+    digits, mark, _ = revision.partition(CHANGED)
+    return digits[:12] + mark
 
 
 def provenance() -> dict[str, Any]:

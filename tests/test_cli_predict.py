@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 from little_model import little_model
+from PIL import Image
 from test_cli import images, predict, weights  # noqa: F401
 
+from page4d.cli import main
 from page4d.cli import predict as predict_module
 from page4d.cli.predict_each import clip_folders, of_this_process
 from page4d.io.depth_png import write_depth_png
 from page4d.model import PAGE4D, memory
 from page4d.model.memory import ForwardPass, estimate_memory
+from page4d.result.pixel_map import PixelMap
 from page4d.schema import Prediction
 
 
@@ -213,3 +216,23 @@ def test_the_size_of_pictures_is_chosen(
     assert predict(weights, tmp_path / "odd", images, "--input-size", "35") == 2
     patch = PAGE4D.from_pretrained(weights).config.patch_size
     assert f"35 is not a multiple of the network's patch of {patch} px; try 32" in capsys.readouterr().err
+
+
+def test_tiny_says_its_size_and_keeps_the_ratio_of_wide_photographs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photographs = tmp_path / "wide"
+    photographs.mkdir()
+    for i in range(2):
+        Image.fromarray(np.random.default_rng(i).integers(0, 255, (540, 960, 3), np.uint8)).save(
+            photographs / f"{i}.jpg"
+        )
+    out = tmp_path / "out"
+    assert main(["predict", str(photographs), "--weights", "tiny", "--out", str(out), "--device", "cpu"]) == 0
+    assert f"{out}: 2 frames of 64 x 112 px" in capsys.readouterr().out
+    prediction = Prediction.load(out / "prediction.npz")
+    assert prediction.depth.shape == (2, 64, 112)
+    patch = PAGE4D.from_pretrained("tiny").config.patch_size
+    assert abs(112 * 540 / 960 - 64) <= patch / 2, "as near to 16:9 as whole patches allow"
+    corners = PixelMap.of(prediction)[0].grid_in_original((64, 112))
+    assert [round(float(axis.max() - axis.min())) for axis in corners] == [951, 532], "and nothing is cut off"

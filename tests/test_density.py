@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 from little_benchmarks import WORLD, micro, small
 
-from page4d.evaluate import density
+from page4d.evaluate import density, lengths_figure, read_result, stored_results
 from page4d.evaluate.density import Density, study_at
 from page4d.evaluate.harness import Study
 from page4d.schema import UserError
@@ -58,4 +58,15 @@ def test_a_curve_is_drawn_where_its_points_are():
     (line,) = figure.axes[0].lines
     assert line.get_xdata().tolist() == [2, 4, 8]
     assert line.get_ydata().tolist() == [0.3, 0.2, 0.1]
+    plt.close("all")
+
+
+def test_exams_are_drawn_over_the_number_of_frames_beside_a_guess():
+    exams = [read_result(stored_results("builtin") / f"{name}.json") for name in ("vggt-tiny", "page4d-tiny")]
+    figure = lengths_figure(exams)
+    rotation, path = figure.axes[1], figure.axes[3]
+    assert [line.get_label() for line in rotation.lines] == ["vggt-tiny", "page4d-tiny", "no network"]
+    stored = [part["mean"]["relative_rotation"] for part in exams[1]["frames"].values()]
+    assert rotation.lines[1].get_ydata().tolist() == stored
+    assert path.lines[0].get_xdata().tolist() == [8, 16, 32], "of fewer frames there is no ATE"
     plt.close("all")

@@ -10,9 +10,9 @@ import torch
 from little_model import little_model
 from PIL import Image
 
+from page4d.evaluate.cards import REAL_SECTION, SECTION, update_real_part
 from page4d.evaluate.exact_scores import ExactAnswer, score
 from page4d.evaluate.real_pictures import real_rows, rgbd_frames, stereo_pair
-from page4d.evaluate.tables import REAL_SECTION, SECTION, update_real_part
 from page4d.geometry import pixel_grid, project, transform, unproject
 from page4d.schema import UserError
 from page4d.version import provenance
@@ -84,18 +84,21 @@ def test_rgbd_folders_of_unequal_parts_are_refused(tmp_path: Path) -> None:
 
 def test_every_answer_stands_beside_the_network_and_in_the_card(tmp_path: Path) -> None:
     rows = real_rows(little_model(), stereo_pair())
-    assert set(rows) == {"network", "constant", "still", "classical", "classical_twice"}
+    assert set(rows) == {"network", "constant", "rows", "still", "line", "random", "classical", "classical_twice"}
+    assert rows["classical_twice"]["auc_5"] > rows["still"]["auc_5"] == 0
     assert rows["still"]["relative_rotation"] == pytest.approx(0, abs=1e-3)
     assert rows["classical_twice"]["direction"] < 5, "two-view geometry knows where the right camera stands"
     card = tmp_path / "net.md"
     card.write_text(f"# net\n\n{SECTION}\n\nexam\n")
     document = {"clips": {"motorcycle": rows}, "told": {"motorcycle": "a pair"}, "provenance": provenance()}
+    document |= {"seen": ["room: looked at."]}
     update_real_part(card, document)
     once = card.read_text()
     update_real_part(card, document)
     assert card.read_text() == once
     assert once.index(REAL_SECTION) < once.index(SECTION)
     assert once.endswith("exam\n")
+    assert "- motorcycle: a pair.\n- room: looked at.\n" in once
 
 
 def test_depth_maps_are_read_as_they_are(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.settings import build
 from page4d.train.batch import stack, targets_of
-from page4d.train.results import pictures_seen, store_run
+from page4d.train.results import last_doubling, pictures_seen, store_run
 from page4d.train.study import StudyConfig
 from page4d.version import code_revision
 from page4d.viz.training import (
@@ -202,3 +202,13 @@ def test_progress_counts_the_pictures_of_every_stage_before() -> None:
     assert np.asarray(line.get_xdata()).tolist() == seen.tolist()
     assert np.asarray(aim.get_ydata()).tolist() == [0.1, 0.1]
     assert len(progress_figure(records, {"error": "the error"}, {}).axes[0].lines) == 1, "no aim, no line"
+
+
+def test_the_last_doubling_is_read_between_measurements() -> None:
+    power_law = [{"pictures": count, "error": 8 / count} for count in (100, 300, 1000)]
+    assert last_doubling(power_law, "error") == pytest.approx(-0.5), "a power law is a straight line there"
+    flat = [{"pictures": 100, "error": 0.2}, {"pictures": 400, "error": 0.1}, {"pictures": 900, "error": 0.1}]
+    assert last_doubling(flat, "error") == pytest.approx(0)
+    assert last_doubling(power_law[:1], "error") is None
+    assert last_doubling(power_law, "another") is None
+    assert last_doubling([{"pictures": 60, "error": 1.0}, {"pictures": 100, "error": 0.5}], "error") is None

@@ -175,8 +175,8 @@ def _exact(words: Sequence[str]) -> int:
     values = {key: yaml.safe_load(value) for key, value in pairs}
     build(written("page4d.evaluate.exam", "ExamRequest"), said(values), "exact")
     # torch comes with it, so it waits until there is something to examine.
+    from page4d.evaluate.cards import exam_section, update_card
     from page4d.evaluate.exam import ExamRequest
-    from page4d.evaluate.tables import exam_section, update_card
 
     request = build(ExamRequest, values, "exact")
     document = request.run()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from page4d.doors import door
 
 if TYPE_CHECKING:
+    from page4d.evaluate.cards import exam_table as exam_table, lengths_table as lengths_table
     from page4d.evaluate.confidence_curves import sparsification as sparsification
+    from page4d.evaluate.density import lengths_figure as lengths_figure
     from page4d.evaluate.depth_frames import compared_frames as compared_frames
     from page4d.evaluate.depth_scoring import depth_options as depth_options
     from page4d.evaluate.exact_scores import (
@@ -61,7 +63,6 @@ if TYPE_CHECKING:
     )
     from page4d.evaluate.tables import (
         beside_quoted as beside_quoted,
-        exam_table as exam_table,
         failures as failures,
         measured_on as measured_on,
         quoted_rows as quoted_rows,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from page4d.evaluate.density_settings import Density
 from page4d.evaluate.harness import Report, Study
@@ -71,6 +73,34 @@ def write(found: Mapping[tuple[int, int], Scores], stem: Path) -> list[Path]:
     with atomic_write(picture) as stream:
         density_panels(panels).savefig(stream, format="png", dpi=150)
     return [*paths, picture]
+
+
+BEST_GUESS = {"abs_rel": "rows", "relative_rotation": "still", "direction": "still", "ate": "line"}
+"""What a network's scores over the number of frames are drawn beside: the best answer that sees no picture."""
+
+
+def lengths_figure(exams: Sequence[Mapping[str, Any]]) -> Figure:
+    """Scores of stored exams over the number of frames: a panel a score, a curve a network, and the best guess.
+
+    Note:    bands are 95 % intervals over the few clips; an ATE is defined for eight frames or more. The guesses are
+             those of `BEST_GUESS`.
+    """
+    panels: dict[str, list[Curve]] = {}
+    for score, guess in BEST_GUESS.items():
+        metric = METRICS[score]
+        made = [_over_frames(str(exam["about"]["label"]), exam["frames"], score) for exam in exams]
+        guessed = {count: part["yardsticks"][guess] for count, part in exams[0]["frames"].items()}
+        panels[f"{metric.heading} (degrees)" if metric.unit == "deg" else metric.heading] = [
+            *made,
+            _over_frames("no network", guessed, score),
+        ]
+    return density_panels(panels)
+
+
+def _over_frames(name: str, frames: Mapping[str, Mapping[str, Any]], score: str) -> Curve:
+    having = {int(count): part for count, part in frames.items() if score in part["mean"]}
+    points = [(part["mean"][score], *part["interval"][score]) for part in having.values()]
+    return Curve(name, list(having), points)
 
 
 def curves(

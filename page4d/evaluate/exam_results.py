@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.evaluate.statistics import Effect, Table, averages, effect, interval, table_of
+from page4d.evaluate.statistics import AGAIN, Effect, Table, averages, effect, interval, table_of
 from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D
@@ -24,12 +24,17 @@ FORMAT = 1
 DIGITS = 5
 NETWORK = "network"
 SHOWN = (
-    "abs_rel", "abs_rel_still", "abs_rel_moving", "relative_rotation", "direction", "auc_3", "auc_5", "auc_15",
-    "auc_30", "ate", "mask_auc", "geometric_auc",
+    "abs_rel", "abs_rel_still", "abs_rel_moving", "relative_rotation", "relative_rotation_median", "direction", "auc_3",
+    "auc_5", "auc_15", "auc_30", "ate", "mask_auc", "geometric_auc",
 )  # fmt: skip
 """What tables of exams hold, in this order; of the yardsticks only these are stored clip by clip."""
-COMPARED = ("abs_rel", "relative_rotation", "direction")
-"""Where a network should be ahead of every yardstick."""
+COMPARED = {
+    "abs_rel": "AbsRel",
+    "relative_rotation": "mean rotation",
+    "relative_rotation_median": "median rotation",
+    "direction": "direction",
+}
+"""Where a network should be ahead of every yardstick, and what each is called beside the others."""
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -82,11 +87,21 @@ def outcomes(document: Mapping[str, Any]) -> list[AimOutcome]:
     for aim in AIMS:
         if aim.score in document["mean"]:
             value = document["mean"][aim.score]
-            found.append(AimOutcome(aim.title, aim.wanted(), f"{value:.3f}", aim.reached(value)))
+            told = f"{value:.3f}{_around(document, aim)}"
+            found.append(AimOutcome(aim.title, aim.wanted(), told, aim.reached(value)))
     for split, part in parts(document).items():
         if part.get("yardsticks"):
             found.append(_ahead(split, part))
     return found
+
+
+def _around(document: Mapping[str, Any], aim: Aim) -> str:
+    """The interval of what was measured, and whether it leaves open on which side of the limit it is."""
+    if aim.score not in document.get("interval", {}):
+        return ""
+    low, high = document["interval"][aim.score]
+    includes = f", which includes {aim.limit:g}" if low <= aim.limit <= high else ""
+    return f" (interval {low:.3f} to {high:.3f}{includes})"
 
 
 def parts(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -110,17 +125,18 @@ def comparisons(part: Mapping[str, Any]) -> Iterator[Comparison]:
     for name, found in part["yardsticks"].items():
         theirs = stored_table(found)
         for score in COMPARED:
-            if score in theirs and score in ours:
-                n = len(theirs[score])
+            column = AGAIN.get(score, score)
+            if column in theirs and column in ours:
+                n = len(theirs[column])
                 first = {key: values[:n] for key, values in ours.items()}
                 yield Comparison(score, name, effect(first, theirs, score))
 
 
 def _ahead(split: str, part: Mapping[str, Any]) -> AimOutcome:
     behind = [c for c in comparisons(part) if c.effect.verdict != "better"]
-    told = [f"{METRICS[c.score].heading} against {YARDSTICK_TITLES[c.yardstick]} ({c.effect})" for c in behind]
+    told = [f"{COMPARED[c.score]} against {YARDSTICK_TITLES[c.yardstick]} ({c.effect})" for c in behind]
     measured = f"not ahead in {', '.join(told)}" if behind else "ahead in all"
-    scores = ", ".join(METRICS[score].heading for score in COMPARED)
+    scores = ", ".join(COMPARED.values())
     return AimOutcome(f"yardsticks on {split}", f"ahead of each in {scores}", measured, not behind)
 
 
@@ -171,15 +187,30 @@ def _scores_of(rows: Rows, with_clips: bool, only: Sequence[str] | None = None) 
     table = table_of(rows)
     if only is not None:
         table = {name: column for name, column in table.items() if name in only and np.isfinite(column).any()}
-    mean = averages(table, [name for name in table if name != "moving_share"])
-    part: dict[str, Any] = {
-        "n": len(rows),
-        "mean": mean,
-        "interval": {name: interval(table, name) for name in mean},
-    }
+    part: dict[str, Any] = {"n": len(rows), **_averaged(table)}
     if with_clips:
         part["sequences"] = {name: _rounded(column) for name, column in table.items()}
     return part
+
+
+def _averaged(table: Table) -> dict[str, Any]:
+    mean = averages(table, [name for name in table if name != "moving_share"])
+    return {"mean": mean, "interval": {name: interval(table, name) for name in mean}}
+
+
+def averaged_again(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored part of an exam with its averages and intervals, and its yardsticks', made anew from its clips."""
+    again = {**part, **_averaged(stored_table(part))}
+    if "yardsticks" in part:
+        again["yardsticks"] = {name: averaged_again(found) for name, found in part["yardsticks"].items()}
+    return again
+
+
+def clips_with(part: Mapping[str, Any], score: str) -> int:
+    """On how many clips of a stored part of an exam a score, or what it is made of, is defined."""
+    column = AGAIN.get(score, score)
+    stored = part.get("sequences", {}).get(column)
+    return int(part["n"]) if stored is None else sum(value is not None for value in stored)
 
 
 def round_stored(value: float) -> float | None:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from page4d.data.datasets.formats import read_pgm16, read_png16, read_table
 from page4d.evaluate.exact_scores import ExactAnswer, ExactTruth, answer_of, score
-from page4d.evaluate.yardsticks import classical_pairs, constant_depth, standing_still
+from page4d.evaluate.yardsticks import classical_pairs, guesses
 from page4d.geometry import invert, quaternion_to_matrix
 from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
@@ -31,6 +31,10 @@ STEREO_CENTRE_PX = (311.193, 254.877)
 STEREO_CENTRES_APART_PX = 31.086
 STEREO_BASELINE_M = 0.193001
 """Calibration of the pair, in pixels of the pictures as scikit-image carries them (its documentation)."""
+
+
+ON_REAL = ("abs_rel", "relative_rotation", "direction", "auc_3", "auc_5", "auc_15", "auc_30")
+"""What is scored on real pictures, in this order."""
 
 
 @dataclass(frozen=True)
@@ -125,25 +129,23 @@ def rgbd_frames(folder: Path | str, focal_px: tuple[float, float], centre_px: tu
 
 @torch.no_grad()
 def real_rows(model: PAGE4D, original: Original) -> dict[str, dict[str, float]]:
-    """Scores of a network and of answers that need none on one clip, by name."""
+    """Scores of a network and of answers that need none on one clip, by name.
+
+    Note:    the usual depth of each row is that of the synthetic world.
+    """
     side, patch = model.config.img_size, model.config.patch_size
     clip, twice = original.at(side, patch), original.at(2 * side, patch)
     truth = clip.truth
     output = model.eval()(clip.images[None])
-    answers = {
-        "network": answer_of(output, truth.image_hw),
-        "constant": constant_depth(truth),
-        "still": standing_still(truth),
-    }
+    answers = {"network": answer_of(output, truth.image_hw), **guesses(truth)}
     answers["classical"] = classical_pairs(clip.images[None], clip.K[None])
     answers["classical_twice"] = classical_pairs(twice.images[None], twice.K[None])
     return {name: _row(answer, truth) for name, answer in answers.items()}
 
 
 def _row(answer: ExactAnswer, truth: ExactTruth) -> dict[str, float]:
-    shown = ("abs_rel", "relative_rotation", "direction")
     row = score(answer, truth).rows()[0]
-    return {name: row[name] for name in shown if np.isfinite(row[name])}
+    return {name: row[name] for name in ON_REAL if np.isfinite(row[name])}
 
 
 def _seen(known: NDArray[np.float64] | None, to_original: PixelMap, frames: LoadedImages) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ SMALLEST_EFFECT = 0.02
 """Share of a score below which a difference is called none: seeds of one training differ by about as much."""
 RATIOS = {name: metric.ratio_of for name, metric in METRICS.items() if metric.ratio_of is not None}
 """Scores that are a ratio of two averages, such as an answer's error over that of a camera that stands still."""
+AGAIN = {name: metric.of for name, metric in METRICS.items() if metric.of is not None}
+"""Scores that average the column of another score in another way."""
 
 WEIGHT = "weight"
 """A column of this name weighs the sequences of every mean, as valid pixels weigh depth."""
@@ -53,12 +55,15 @@ def average_of(table: Table, metric: str) -> float:
 
 
 def averages(table: Table, names: Sequence[str]) -> dict[str, float]:
-    """The named scores averaged, and the ratios that can be made of them; what is defined nowhere is left out."""
+    """The named scores averaged, and what else can be made of their columns; what is defined nowhere is left out."""
     found = {name: average_of(table, name) for name in names if name in table}
     defined = {name: value for name, value in found.items() if math.isfinite(value)}
     for ratio, (ours, reference) in RATIOS.items():
         if ours in defined and defined.get(reference, 0.0) > 0:
             defined[ratio] = average_of(table, ratio)
+    for other, column in AGAIN.items():
+        if column in defined:
+            defined[other] = average_of(table, other)
     return defined
 
 
@@ -168,7 +173,7 @@ def _averages(table: Table, metric: str, picks: Picks) -> Values:
         base = _averages(table, reference, picks)
         # A resample of few clips may hold none with a moving camera: then there is no ratio.
         return _averages(table, ours, picks) / np.where(base == 0, np.nan, base)
-    drawn = table[metric][picks]
+    drawn = table[AGAIN.get(metric, metric)][picks]
     drawn = np.where(np.isfinite(drawn), drawn, np.nan)
     middle = METRICS[metric].middle if metric in METRICS else "mean"
     with warnings.catch_warnings():

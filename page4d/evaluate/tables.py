@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from page4d.evaluate.exam_results import SHOWN, outcomes, parts
 from page4d.evaluate.intervals import interval_of
-from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
 
@@ -162,97 +159,6 @@ def quoted_table(rows: Sequence[Quoted]) -> pd.DataFrame:
         table.append(left | {METRICS[m].heading: row.values.get(m) for m in metrics} | {"status": status})
     frame = pd.DataFrame(table)
     return frame.drop(columns=[c for c in ("align", "variant") if not frame[c].any()])
-
-
-def exam_table(part: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per score, the network with its 95 % interval and each yardstick that says something about it."""
-    yardsticks = part.get("yardsticks", {})
-    rows = []
-    for score in SHOWN:
-        if score not in part["mean"]:
-            continue
-        low, high = part["interval"][score]
-        row = {"": _title(score), "this network": f"{part['mean'][score]:.3f} ({low:.3f} to {high:.3f})"}
-        for name, found in yardsticks.items():
-            value = found["mean"].get(score)
-            few = f" (n = {found['n']})" if found["n"] < part["n"] else ""
-            row[YARDSTICK_TITLES[name] + few] = "-" if value is None else f"{value:.3f}"
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-SECTION = "## How good it is"
-ANSWER_TITLES = {"network": "this network", **YARDSTICK_TITLES}
-
-
-def exam_section(document: Mapping[str, Any]) -> str:
-    """The part of a model card that an exam writes: a table per split beside every yardstick, and the aims."""
-    about, made = document["about"], document["provenance"]
-    lines = [SECTION]
-    for split, part in parts(document).items():
-        lines += [
-            "",
-            f"On the first {part['n']} clips of `{split}` ({about['frames']} frames, {about['height']} x "
-            f"{about['width']} px, world {about.get('world', 1)}), which no training saw; means (direction: median) "
-            "with 95 % bootstrap intervals over clips. The other columns are answers that need no network, on the same "
-            "clips or the first n of them.",
-            "",
-            markdown(exam_table(part)).rstrip(),
-        ]
-    lines += ["", "## Aims", "", *(f"- {outcome}." for outcome in outcomes(document)), ""]
-    lines += [f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
-    return "\n".join(lines)
-
-
-def update_card(card: Path, document: Mapping[str, Any]) -> None:
-    """Write a card's part about quality anew from an exam; what stands before it stays.
-
-    Raises:  UserError if the card is missing or has no such part.
-    """
-    before, _ = _around_exam(card)
-    with atomic_write(card, "w") as stream:
-        stream.write(before + exam_section(document))
-
-
-def _around_exam(card: Path) -> tuple[str, str]:
-    """A card before its part about quality, and from there on."""
-    if not card.is_file() or SECTION not in (text := card.read_text(encoding="utf-8")):
-        raise UserError(f"{card} is not a model card with the heading {SECTION!r}; `page4d train --publish` writes one")
-    at = text.index(SECTION)
-    return text[:at], text[at:]
-
-
-REAL_SECTION = "## On real pictures"
-
-
-def real_section(document: Mapping[str, Any]) -> str:
-    """The part of a model card about real pictures: a row per clip and score, a column per answer."""
-    made = document["provenance"]
-    rows = []
-    for clip, answers in document["clips"].items():
-        for score in ("abs_rel", "relative_rotation", "direction"):
-            found = {ANSWER_TITLES[name]: values.get(score, math.nan) for name, values in answers.items()}
-            rows.append({"": f"{clip}: {_title(score)}"} | found)
-    about = "It never saw a photograph. One clip each: examples, no averages. AbsRel is taken after one median scale."
-    lines = [REAL_SECTION, "", about, "", markdown(pd.DataFrame(rows)).rstrip(), ""]
-    lines += [f"- {clip}: {told}." for clip, told in document["told"].items()]
-    lines += ["", f"Measured on {made['hardware']}, {made['date']}, code {made['code_revision'][:12]}.", ""]
-    return "\n".join(lines)
-
-
-def update_real_part(card: Path, document: Mapping[str, Any]) -> None:
-    """Write a card's part about real pictures, before the one about the exam, in place of an older one.
-
-    Raises:  UserError as `update_card`.
-    """
-    before, exam = _around_exam(card)
-    with atomic_write(card, "w") as stream:
-        stream.write(before.split(REAL_SECTION)[0] + real_section(document) + "\n" + exam)
-
-
-def _title(score: str) -> str:
-    metric = METRICS[score]
-    return f"{metric.title}, degrees" if metric.unit == "deg" else metric.title
 
 
 def failures(results: Sequence[Scores]) -> list[str]:

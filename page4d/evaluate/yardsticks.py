@@ -66,7 +66,8 @@ def usual_rows(truth: ExactTruth, world: int = WORLD_VERSION) -> ExactAnswer:
 def row_profile(world: int = WORLD_VERSION) -> Tensor:
     """Median over a training split of the depth of each row, in the clip's median depth: (PROFILE_HEIGHT,).
 
-    Note:    the median beats the mean here: 0.495 against 0.549 AbsRel on `dynamic-test`, a constant 0.543.
+    Note:    the median beats the mean here: AbsRel 0.434 against 0.492 on 512 clips of `dynamic-test` (world 2, four
+             frames of 112 px), where a constant has 0.482.
     """
     config = split_config(PROFILE_SPLIT, height=PROFILE_HEIGHT, width=PROFILE_HEIGHT, frames=2, version=world)
     known = []

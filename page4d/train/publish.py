@@ -12,6 +12,7 @@ from page4d.io.weight_files import BUILTIN_FOLDER, best_of_run
 from page4d.model.mask import mask_alpha
 from page4d.schema import atomic_write
 from page4d.train.results import finished_run
+from page4d.version import short_revision
 
 _QUIET = ("progress", "workers", "threads", "resume", "tensorboard", "log_every", "image_every", "save_every")
 UNIMPORTANT = ("paths.", *(f"trainer.{key}" for key in _QUIET))
@@ -54,7 +55,7 @@ def _beside(run_folder: Path, start: str) -> Path:
 
 def card_text(name: str, history: list[dict[str, Any]], result: Mapping[str, Any]) -> str:
     """The model card: what the network is, how it was made, and how good it is beside answers that need no network."""
-    from page4d.evaluate.tables import exam_section
+    from page4d.evaluate.cards import exam_section
 
     minutes = sum(run["ended"]["seconds"] for run in history) / 60
     seen = sum(run["ended"]["step"] * clips_per_step(run) for run in history)
@@ -113,7 +114,7 @@ def stage_text(run: Mapping[str, Any]) -> str:
     return (
         f"- `{config['paths']['name']}`: {ended['step']:,} of {planned} of "
         f"{clips_per_step(run)} clips of `{data['split']}`{again}, {minutes:.1f} minutes on {made['hardware']} "
-        f"({made['date']}, code {made['code_revision'][:12]}). {run['start']}.{changes_text(run)}"
+        f"({made['date']}, code {short_revision(made['code_revision'])}). {run['start']}.{changes_text(run)}"
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from page4d.evaluate.exam_results import FORMAT, round_stored
 from page4d.schema import UserError, atomic_write
@@ -60,3 +63,17 @@ def pictures_seen(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         records += [record | {"pictures": before + record["step"] * a_step} for record in stage["records"]]
         before += stage["run"]["ended"]["step"] * a_step
     return records
+
+
+def last_doubling(records: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """How a logged score changed, as a share, while the pictures seen doubled for the last time; None without two.
+
+    Note:    `records` are those of `pictures_seen`. Between two measurements a score is taken from the straight line on
+             logarithmic axes, so it must be above 0.
+    """
+    points = [(record["pictures"], record[name]) for record in records if record.get(name) is not None]
+    if len(points) < 2 or points[0][0] > points[-1][0] / 2:
+        return None
+    seen, values = np.log(np.array(points)).T
+    at_half = np.interp(seen[-1] - math.log(2), seen, values)
+    return math.exp(values[-1] - at_half) - 1

@@ -79,8 +79,13 @@ class Curve:
 
 def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
     """A panel for each quantity, a curve for each frame rate, over the number of frames; bands are intervals."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3), squeeze=False, layout="constrained")
-    for axis, (quantity, curves) in zip(axes.flat, panels.items(), strict=True):
+    rows = -(-len(panels) // 3)
+    columns = -(-len(panels) // rows)
+    size = (3.4 * columns, 3 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for unused in axes.flat[len(panels) :]:
+        unused.axis("off")
+    for axis, (quantity, curves) in zip(axes.flat, panels.items(), strict=False):
         for curve in curves:
             middle, low, high = np.array(curve.points, np.float64).T
             (line,) = axis.plot(curve.frames, middle, marker="o", markersize=4, label=curve.name)
@@ -89,7 +94,8 @@ def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
         ticks = sorted({count for curve in curves for count in curve.frames})
         axis.set_xticks(ticks, [str(count) for count in ticks])
         axis.set(xlabel="frames", ylabel=quantity, ylim=(0, None))
-    axes.flat[0].legend(fontsize=8)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * columns), fontsize=8)
     return figure
 
 

@@ -92,9 +92,13 @@ def progress_figure(
     Note:    `records` are those of `page4d.train.pictures_seen`. Both axes are logarithmic, as learning curves are
              read: on them a power law is a straight line.
     """
-    size = (2.9 * len(names), 2.6)
-    figure, axes = plt.subplots(1, len(names), figsize=size, squeeze=False, layout="constrained")
-    for axis, (name, title) in zip(axes.flat, names.items(), strict=True):
+    rows = -(-len(names) // 3)
+    columns = -(-len(names) // rows)
+    size = (2.9 * columns, 2.6 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for unused in axes.flat[len(names) :]:
+        unused.axis("off")
+    for axis, (name, title) in zip(axes.flat, names.items(), strict=False):
         pictures, values = curve(records, name, phase, over="pictures")
         axis.loglog(pictures, values, "o-", markersize=4)
         if name in aims:
