@@ -99,7 +99,7 @@ for axis, (name, (values, colours, most)) in zip(axes[1:], shown.items(), strict
     axis.imshow(values, cmap=colours, vmin=0, vmax=most)
     axis.set_title(name)
 for axis in axes:
-    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
+    axis.set_anchor("N")  # of other sizes the network sees a little less than the truth
     done = axis.set_axis_off()
 
 # %% [markdown]
@@ -124,20 +124,35 @@ for axis in axes:
 # each of these alone makes a relative error larger.
 
 # %%
+from page4d.evaluate import depth_yardsticks
+
+yardsticks = depth_yardsticks(study)
 columns = ("abs_rel", "abs_rel_still", "abs_rel_moving", "ause")
-shown = scores_table(results, columns).drop(columns=["benchmark", "protocol"])
-shown.round(3)
+shown = scores_table(results + yardsticks, columns)
+shown.drop(columns=["benchmark", "protocol"]).round(3)
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown
+from page4d.evaluate import beside_strongest
 
 told = []
-for scores in results:
+for scores in results + yardsticks:
     moving, still = scores.mean["abs_rel_moving"], scores.mean["abs_rel_still"]
-    told.append(
-        f"- {scores.origin['label']}: the error on what moves is {moving / still:.2f} times that on what stands still"
-    )
+    line = f"- {scores.origin['label']}: the error on what moves is {moving / still:.2f} times that on what stands still"
+    for part in ("still", "moving") if scores in results else ():
+        who, found = beside_strongest(scores, yardsticks, f"abs_rel_{part}")
+        line += f"; {part} pixels beside *{who}*: {found}"
+    told.append(line)
 Markdown("\n".join(told))
+
+# %% [markdown]
+# The last two rows are answers without a network, on the same clips: one depth for all pixels, and the depth that each
+# image row usually has in the training split ([Monocular depth](10_monocular_depth.ipynb)). They have no confidence, so
+# no AUSE. What they are good for here is to say how much of the gap between moving and still is a property of the
+# *pictures*. Neither of them has an opinion about motion, so if their error on moving pixels is larger as well, then
+# moving things simply stand where depth is far from the usual, in front of everything else. Only the part of a
+# network's gap that goes beyond theirs can be put down to motion. The ratio in a row is therefore read beside the
+# ratio of the last two, and the effect of each part beside the stronger of them.
 
 # %% tags=["hide-input"]
 print(measured_on(results))
@@ -303,6 +318,8 @@ density = pd.DataFrame(stored["rows"])
 density["reach"] = (density["frames"] - 1) * density["every"]
 print(stored["about"]["command"])
 print(f"{stored['about']['machine']}, {stored['about']['date']}")
+guesses = ["one constant depth", "usual depth of each row"]
+density[["frames", "every", "AbsRel", *guesses]].round(3)
 
 # %% mystnb={"figure": {"caption": "Depth error of the built-in network under one scale for each clip, over the number of frames (left) and over the reach from the first to the last (right). One curve per frame rate; bands are 95 % intervals over the sequences.", "name": "fig-density"}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
@@ -334,8 +351,15 @@ for column in ("frames", "reach"):
         f"{ranks:.2f} with the {'number of frames' if column == 'frames' else column}"
     )
 word = "are apart" if apart else "overlap"
+best = density[guesses].min(axis=1)
+ahead = int((density["AbsRel high"] < best).sum())
+told = (
+    f"In {ahead} of the {len(density)} settings the network's whole interval lies below the better answer without a "
+    f"network, whose error goes from {best.min():.3f} to {best.max():.3f}. "
+)
 Markdown(
-    f"From {few['frames']:.0f} to {many['frames']:.0f} neighbouring frames the error goes from {few['AbsRel']:.3f} to "
+    told
+    + f"From {few['frames']:.0f} to {many['frames']:.0f} neighbouring frames the error goes from {few['AbsRel']:.3f} to "
     f"{many['AbsRel']:.3f}, and the intervals of the two {word}. Over all settings its rank correlation is "
     + " and ".join(alike)
     + f". A sequence of {many['frames']:.0f} frames took {many['s']:.0f} seconds, one of {few['frames']:.0f} took "
@@ -403,9 +427,9 @@ for name, values in {"c": order, "log c": np.log(order), "-c": -order}.items():
 steps = np.abs(np.diff(frame.gt, axis=1, append=frame.gt[:, -1:]))
 steps = np.maximum(steps, np.abs(np.diff(frame.gt, axis=0, append=frame.gt[-1:])))
 edge = (steps > 0.05 * frame.gt)[known]
-print(
-    f"{edge.mean():.0%} of the pixels are edges and hold {error[known][edge].sum() / error[known].sum():.0%} of the error"
-)
+held = error[known][edge].sum() / error[known].sum()
+print(f"{100 * edge.mean():.0f} % of the pixels are edges", end=" and ")
+print(f"hold {100 * held:.0f} % of the error")
 # Compare the two shares: if edges hold no more of the error than their number, the error sits elsewhere.
 
 # %% [markdown]
