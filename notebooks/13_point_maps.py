@@ -182,7 +182,7 @@ Markdown("\n".join(told))
 #
 # Two habits of the fit show in such a table as well. It is a least-squares fit, so a few points that lie far out pull
 # the whole cloud, and every other point pays a little. And it has one scale for the clip, chosen where most points are:
-# on a wall that fills the picture, never on the child in front of it.
+# on a wall that fills the picture, hardly on the child in front of it.
 
 # %% [markdown]
 # The published rows, for orientation; *unchecked*: not yet compared with the paper's own PDF. Their unit is metres if
