@@ -176,7 +176,7 @@ largest, and the alignment bends towards it.
 
 
 # %%
-def left_over(frames, guess, draws=40):
+def left_over(frames, guess, draws=25):
     """Mean ATE of a guess as a share of the spread, over random true paths."""
     shares = []
     for _ in range(draws):
@@ -387,8 +387,9 @@ Markdown("\n".join(lines) or "This layout has no lens, so there is no classical 
 
 # %% [markdown]
 # Read mean and median together. An essential matrix is either nearly right or, where RANSAC took the things that move for
-# the room, anywhere at all: its median clip is good, and a few lost ones make its mean. A network's errors are more alike.
-# "Ahead in the mean" may therefore be a statement about those few clips alone.
+# the room, anywhere at all: a few lost pairs weigh on its mean and leave its median alone. A network's errors are more
+# alike. So "ahead in the mean", where it is written of a network, may be a statement about a few clips; in the middle
+# clip the same network can be far behind. The cards of the built-in networks have both answers on many more clips.
 #
 # ## Trajectories
 #
