@@ -13,29 +13,33 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from page4d.cli import main as page4d
-from page4d.config import compose_settings
 from page4d.evaluate.density import study_at
 from page4d.evaluate.density_settings import Density
-from page4d.evaluate.opening import study_of
+from page4d.evaluate.harness import Study
+from page4d.evaluate.opening import open_benchmark
 from page4d.evaluate.yardstick_scores import depth_yardsticks
 from page4d.schema import UserError
 from page4d.version import provenance
 
 RESULTS = Path(__file__).parent / "results" / "density.json"
-SETTINGS = {"sequences": 8, "world.frames": 63, "world.height": 112, "world.width": 112}
+WORLD = {"frames": 63, "height": 112, "width": 112}
+SETTINGS = {"sequences": 8} | {f"world.{name}": value for name, value in WORLD.items()}
 WORDS = ["benchmark=videodepth-synthetic", *(f"benchmark.settings.{name}={value}" for name, value in SETTINGS.items())]
 COMMAND = ["evaluate", "density", *WORDS, "weights=tiny", "device=cpu"]
 
 
 def add_yardsticks(rows: list[dict[str, Any]], folder: Path) -> None:
     """The AbsRel of answers that need no network, on the same frames, as columns under their titles."""
-    study = study_of(compose_settings([*WORDS, f"out={folder}"], "evaluate"))
+    stored = open_benchmark("videodepth-synthetic")
+    settings = dict(stored.settings or {}) | {"sequences": SETTINGS["sequences"], "world": WORLD}
+    study = Study(replace(stored, settings=settings), out=folder)
     lengths = {sequence.name: len(sequence.images) for sequence in study.sequences()}
     _, names = Density().of(lengths)
     for row in rows:
@@ -52,6 +56,7 @@ def main() -> None:
     args = parser.parse_args()
     document = json.loads(args.out.read_text("utf-8")) if args.yardsticks else measure(args.folder)
     add_yardsticks(document["rows"], args.folder)
+    document["about"]["yardsticks"] = f"without a network, {provenance()['date']}"
     args.out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
