@@ -225,13 +225,7 @@ little by itself. It means something beside these two, on the same clips.
 
 # %%
 import page4d
-from page4d.evaluate import (
-    beside_quoted,
-    failures,
-    measured_on,
-    open_study,
-    quoted_rows,
-)
+from page4d.evaluate import open_study
 
 study, public = (
     open_study("pose", benchmark, protocol, root=root, out=out)
@@ -316,6 +310,8 @@ means = pd.DataFrame({who: rows.mean() for who, rows in answers.items()}).T
 # a clip of fifty frames counts like one of a hundred.
 
 # %%
+from page4d.evaluate import beside_quoted, failures, measured_on, quoted_rows
+
 networks = results + results_public
 table = beside_quoted(networks, quoted_rows("pose"))
 headings = dict(zip(kinds, ("ATE", "RPE t", "RPE r"), strict=True))

@@ -118,12 +118,12 @@ def angle_table(pairs: Sequence[Scores]) -> pd.DataFrame:
     """
     rows = {}
     for scores in pairs:
-        done = [q.values for q in scores.sequences if q.error is None]
-        turns, ways = (np.array([values[name] for values in done]) for name in ANGLES)
+        done = [sequence.values for sequence in scores.sequences if sequence.error is None]
+        found = pd.DataFrame(done)
         rows[str(scores.origin["label"])] = {
-            "rotation, mean": turns.mean(),
-            "rotation, median clip": np.median(turns),
-            "direction, median clip": np.nanmedian(ways),
+            "rotation, mean": found["relative_rotation"].mean(),
+            "rotation, median clip": found["relative_rotation"].median(),
+            "direction, median clip": found["direction"].median(),
         }
     return pd.DataFrame(rows).T.rename_axis(columns="degrees")
 
