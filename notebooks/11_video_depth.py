@@ -120,6 +120,11 @@ pd.DataFrame(columns).round(4)
 # Then AbsRel and $\delta_{1.25}$ are taken as for single images ([Monocular depth](10_monocular_depth.ipynb)). The sum has
 # absolute values and not squares, so that a few pixels at the horizon do not decide the scale of a room. The predictions
 # are made once; each further row is scored from the same files.
+#
+# The last rows are answers without a network, on the same clips: one depth for all pixels, and for each image row the
+# depth that it usually has in the training split ([Monocular depth](10_monocular_depth.ipynb)). Neither ever flickers:
+# steadiness alone is no merit. They have no unit, so there is no `metric` row of them, and a constant under
+# `scale&shift` is the median depth of the clip.
 
 # %%
 from dataclasses import replace
@@ -136,10 +141,29 @@ for name in weights.split(","):
     ]
 
 # %%
-from page4d.evaluate import scores_table
+from page4d.evaluate import depth_yardsticks, scores_table
 
-shown = scores_table(results).drop(columns=["benchmark", "protocol", "frames"])
+yardsticks, shifted_too = (
+    depth_yardsticks(replace(standard, align=align))
+    for align in ("scale", "scale&shift")
+)
+shown = scores_table(results + yardsticks + shifted_too)
+shown = shown.drop(columns=["benchmark", "protocol", "frames"])
 shown.round(3)
+
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+from page4d.evaluate import beside_strongest
+
+scaled = [s for s in results if s.protocol["align"] == "scale"]
+told = []
+for scores in scaled:
+    who, found = beside_strongest(scores, yardsticks, "abs_rel")
+    told.append(f"- {scores.origin['label']}, beside *{who}*: {found}")
+Markdown(
+    "AbsRel under one scale beside the stronger answer without a network, paired by sequence:\n\n"
+    + "\n".join(told)
+)
 
 # %% [markdown]
 # The network's depth has a unit of its own, so `metric` mostly measures that unit. `scale&shift` is the most
@@ -215,8 +239,8 @@ results_public = []
 for name in twice:
     model = page4d.PAGE4D.from_pretrained(name, device=device)
     results_public.append(public.run(model, name))
-scaled = [s for s in results if s.protocol["align"] == "scale"]
-table = beside_quoted(scaled + results_public, quoted_rows("videodepth", align="scale"))
+scored = scaled + results_public + yardsticks
+table = beside_quoted(scored, quoted_rows("videodepth", align="scale"))
 table.reset_index(drop=True).round(3)
 
 # %% [markdown]
@@ -240,7 +264,6 @@ quoted_table(quoted_rows("ablation")).round(3)
 # layers without a mask. [Does the mask help?](06_does_the_mask_help.ipynb) asks both at the size that a reader can repeat.
 
 # %% tags=["remove-input"]
-from IPython.display import Markdown
 from page4d.evaluate import between
 
 told = [

@@ -107,7 +107,7 @@ for axis, (name, mask) in zip(axes[1:], masks.items(), strict=True):
     axis.imshow(mask, cmap="gray", vmin=0, vmax=1)
     axis.set_title(f"{name}, {100 * np.mean(mask):.0f} % moving")
 for axis in axes:
-    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
+    axis.set_anchor("N")  # of other sizes the network sees a little less than the truth
     done = axis.set_axis_off()
 
 # %% [markdown]
@@ -130,8 +130,8 @@ for axis in axes:
 # $$F = \frac{2 \cdot \text{precision} \cdot \text{recall}}{\text{precision} + \text{recall}}.$$
 #
 # For the same error along its edge a larger object has a higher $J$; $F$ counts pixels of the outline. On the small
-# pictures of this page the allowed distance is a single pixel, which asks much of a mask that knows one number for each
-# patch, however smoothly it is drawn between them.
+# pictures of this page the allowed distance is two pixels, which asks much of a mask that knows one number for each
+# patch of eight by eight, however smoothly it is drawn between them.
 
 # %%
 scores_table(results).drop(columns=["benchmark", "protocol"]).round(3)

@@ -99,7 +99,7 @@ for axis, (name, (values, colours, most)) in zip(axes[1:], shown.items(), strict
     axis.imshow(values, cmap=colours, vmin=0, vmax=most)
     axis.set_title(name)
 for axis in axes:
-    axis.set_anchor("N")  # the network's pictures are a little lower than the truth
+    axis.set_anchor("N")  # of other sizes the network sees a little less than the truth
     done = axis.set_axis_off()
 
 # %% [markdown]
@@ -124,20 +124,43 @@ for axis in axes:
 # each of these alone makes a relative error larger.
 
 # %%
+from page4d.evaluate import depth_yardsticks
+
+yardsticks = depth_yardsticks(study)
 columns = ("abs_rel", "abs_rel_still", "abs_rel_moving", "ause")
-shown = scores_table(results, columns).drop(columns=["benchmark", "protocol"])
-shown.round(3)
+shown = scores_table(results + yardsticks, columns)
+shown.drop(columns=["benchmark", "protocol"]).round(3)
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown
+from page4d.evaluate import beside_strongest
 
-told = []
-for scores in results:
+told, ratios = [], {}
+for scores in results + yardsticks:
     moving, still = scores.mean["abs_rel_moving"], scores.mean["abs_rel_still"]
+    ratios[scores.origin["label"]] = moving / still
+    line = f"- {scores.origin['label']}: the error on what moves is {moving / still:.2f} times that on what stands still"
+    for part in ("still", "moving") if scores in results else ():
+        who, found = beside_strongest(scores, yardsticks, f"abs_rel_{part}")
+        line += f"; {part} pixels beside *{who}*: {found}"
+    told.append(line)
+least = min(ratios[scores.origin["label"]] for scores in yardsticks)
+beyond = [name for name in weights.split(",") if ratios[name] > least]
+told.append(
     told.append(
-        f"- {scores.origin['label']}: the error on what moves is {moving / still:.2f} times that on what stands still"
+        f"\nThe ratio of {', '.join(beyond) or 'no network'} is above the smaller of the last two."
     )
+)
 Markdown("\n".join(told))
+
+# %% [markdown]
+# The last two rows are answers without a network, on the same clips: one depth for all pixels, and the depth that each
+# image row usually has in the training split ([Monocular depth](10_monocular_depth.ipynb)). They have no confidence, so
+# no AUSE. What they are good for here is to say how much of the gap between moving and still is a property of the
+# *pictures*. Neither of them has an opinion about motion, so if their error on moving pixels is larger as well, then
+# moving things simply stand where depth is far from the usual, in front of everything else. Only the part of a
+# network's gap that goes beyond theirs can be put down to motion. The ratio in a row is therefore read beside the
+# ratio of the last two, and the effect of each part beside the stronger of them.
 
 # %% tags=["hide-input"]
 print(measured_on(results))
@@ -228,8 +251,9 @@ Markdown(
 # size. The two cameras look the same way, 19 centimetres apart. Depth is given for the left picture.
 #
 # The small networks never saw a photograph. So this is no benchmark but a single pair, shown because it is easy to fool
-# oneself in a world that one made oneself. Each network stands beside a constant: the same depth everywhere, with the
-# scale that suits it best, and {numref}`fig-motorcycle` shows the pair itself.
+# oneself in a world that one made oneself. Each network stands beside the two answers without one, each with the scale
+# that suits it best: the same depth everywhere, and the rows of the synthetic world, which never saw a photograph either.
+# {numref}`fig-motorcycle` shows the pair itself.
 
 # %%
 from page4d.evaluate import stereo_pair
@@ -251,21 +275,28 @@ def off(depth):
 
 
 # %%
+stored = study.predictions("usual depth of each row") / f"{sequence.name}.npz"
+rows = page4d.Prediction.load(stored).depth[0, :, 0]
+at, known_at = (np.linspace(0, 1, count) for count in (len(true_depth), len(rows)))
+usual = np.tile(np.interp(at, known_at, rows)[:, None], (1, true_depth.shape[1]))
+guessed = {
+    "one depth everywhere": off(np.ones_like(true_depth)).mean(),
+    "usual depth of each row": off(usual).mean(),
+}
 real = {name: off(found.depth[0]).mean() for name, found in photographs.items()}
-real["one depth everywhere"] = off(np.ones_like(true_depth)).mean()
-pd.DataFrame({"mean relative error": real}).round(3)
+pd.DataFrame({"mean relative error": real | guessed}).round(3)
 
 # %% tags=["remove-input"]
-constant = real["one depth everywhere"]
+best = min(guessed, key=guessed.get)
 told = []
 for name in photographs:
-    change = 1 - real[name] / constant
+    change = 1 - real[name] / guessed[best]
     size = (
         "no difference (below 2 %)"
         if abs(change) < 0.02
         else f"{100 * abs(change):.0f} % {'better' if change > 0 else 'worse'}"
     )
-    told.append(f"- {name} beside the constant: {size}")
+    told.append(f"- {name} beside *{best}*: {size}")
 Markdown(
     "\n".join(told)
     + "\n\nOne pair has no interval: this is what happened on this picture, not how networks do on photographs."
@@ -303,6 +334,8 @@ density = pd.DataFrame(stored["rows"])
 density["reach"] = (density["frames"] - 1) * density["every"]
 print(stored["about"]["command"])
 print(f"{stored['about']['machine']}, {stored['about']['date']}")
+guesses = ["one constant depth", "usual depth of each row"]
+density[["frames", "every", "AbsRel", *guesses]].round(3)
 
 # %% mystnb={"figure": {"caption": "Depth error of the built-in network under one scale for each clip, over the number of frames (left) and over the reach from the first to the last (right). One curve per frame rate; bands are 95 % intervals over the sequences.", "name": "fig-density"}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
@@ -327,22 +360,29 @@ few, many = full.iloc[0], full.iloc[-1]
 apart = (
     few["AbsRel high"] < many["AbsRel low"] or many["AbsRel high"] < few["AbsRel low"]
 )
-alike = []
-for column in ("frames", "reach"):
-    ranks = density[[column, "AbsRel"]].rank().corr().iloc[0, 1]
-    alike.append(
-        f"{ranks:.2f} with the {'number of frames' if column == 'frames' else column}"
-    )
 word = "are apart" if apart else "overlap"
+ranks = density[["frames", "reach", "AbsRel"]].rank().corr()["AbsRel"]
 Markdown(
     f"From {few['frames']:.0f} to {many['frames']:.0f} neighbouring frames the error goes from {few['AbsRel']:.3f} to "
     f"{many['AbsRel']:.3f}, and the intervals of the two {word}. Over all settings its rank correlation is "
-    + " and ".join(alike)
-    + f". A sequence of {many['frames']:.0f} frames took {many['s']:.0f} seconds, one of {few['frames']:.0f} took "
-    f"{few['s']:.1f}."
+    f"{ranks['frames']:.2f} with the number of frames and {ranks['reach']:.2f} with the reach. A sequence of "
+    f"{many['frames']:.0f} frames took {many['s']:.0f} seconds, one of {few['frames']:.0f} took {few['s']:.1f}."
+)
+
+# %% tags=["remove-input"]
+best = density[guesses].min(axis=1)
+ahead = int((density["AbsRel high"] < best).sum())
+Markdown(
+    f"In {ahead} of the {len(density)} settings the network's whole interval lies below the better answer without a "
+    f"network, whose error goes from {best.min():.3f} to {best.max():.3f}."
 )
 
 # %% [markdown]
+# The two columns without a network are a control. A second view has nothing to give them, so whatever changes in them
+# from row to row is the difficulty of the clips: those that reach farther show more depths under one scale. Where a
+# network's error rises with the reach and theirs rises alike, the clips have become harder. Where only the network's
+# rises, it is losing its scale. Where the network's falls and theirs does not, it has made something of the views.
+#
 # Read the right panel against the left one. Where curves of different frame rates lie on each other over the *reach*, it is
 # the time that a clip spans that the error follows, and packing more frames into the same time buys nothing. With so few
 # sequences the bands are wide, and since all settings share their sequences, the bands of two settings rise and fall
@@ -361,7 +401,7 @@ Markdown(
 # - One scale for the whole picture first, then parts: moving and still, near and far.
 # - A confidence is judged by the order in which it puts pixels, beside the oracle's and beside chance.
 # - An error map finds in a second what no table says.
-# - A photograph is another world than a rendered one. A network stands beside a constant in both.
+# - A photograph is another world than a rendered one. A network stands beside answers without one in both.
 #
 # ## Exercises
 #
@@ -403,9 +443,9 @@ for name, values in {"c": order, "log c": np.log(order), "-c": -order}.items():
 steps = np.abs(np.diff(frame.gt, axis=1, append=frame.gt[:, -1:]))
 steps = np.maximum(steps, np.abs(np.diff(frame.gt, axis=0, append=frame.gt[-1:])))
 edge = (steps > 0.05 * frame.gt)[known]
-print(
-    f"{edge.mean():.0%} of the pixels are edges and hold {error[known][edge].sum() / error[known].sum():.0%} of the error"
-)
+held = error[known][edge].sum() / error[known].sum()
+print(f"{100 * edge.mean():.0f} % of the pixels are edges", end=" and ")
+print(f"hold {100 * held:.0f} % of the error")
 # Compare the two shares: if edges hold no more of the error than their number, the error sits elsewhere.
 
 # %% [markdown]

@@ -17,7 +17,7 @@ from page4d.evaluate.harness import Study
 from page4d.evaluate.motion_truth import FLOW_MISFIT_PX, moving_by_flow
 from page4d.evaluate.planted import Planted, plant
 from page4d.evaluate.points import point_errors
-from page4d.evaluate.scoring import _weighted_means
+from page4d.evaluate.scoring import weighted_means
 from page4d.evaluate.tasks import TASKS
 from page4d.schema import Prediction, Scores, SequenceScore, UserError
 
@@ -70,7 +70,7 @@ def test_optional_scores_are_averaged_over_the_sequences_that_have_them():
         SequenceScore("a", dict.fromkeys(TASKS["videodepth"].metrics, 0.1) | {"ause": 0.3}, 1.0),
         SequenceScore("b", dict.fromkeys(TASKS["videodepth"].metrics, 0.4), 2.0),
     ]
-    means = _weighted_means(rows, TASKS["videodepth"], "x")
+    means = weighted_means(rows, TASKS["videodepth"], "x")
     assert means["abs_rel"] == pytest.approx(0.3)
     assert means["ause"] == pytest.approx(0.3)
     assert "abs_rel_moving" not in means

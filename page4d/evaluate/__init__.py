@@ -79,6 +79,11 @@ if TYPE_CHECKING:
         standing as standing,
         standing_text as standing_text,
     )
+    from page4d.evaluate.yardstick_scores import (
+        angle_table as angle_table,
+        depth_yardsticks as depth_yardsticks,
+        pair_scores as pair_scores,
+    )
     from page4d.io.trajectories import Trajectory as Trajectory, rigid_inverse as rigid_inverse
     from page4d.shipped import stored_results as stored_results
 else:

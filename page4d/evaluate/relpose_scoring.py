@@ -23,7 +23,13 @@ ROUNDING = 1e-6
 
 def score_relpose(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """RRA, RTA and AUC of one set of images at 3, 5, 15 and 30 degrees."""
-    true, ours = paired_cameras(sequence, prediction)
+    frames, true = known_cameras(sequence)
+    ours = torch.from_numpy(prediction.cam_from_world[frames].astype(np.float64))
+    return score_pairs(sequence, relative_poses(ours), true, rules)
+
+
+def score_pairs(sequence: EvalSequence, ours: Tensor, true: Tensor, rules: Rules) -> SequenceScore:
+    """The same of relative poses (P, 3, 4) of all pairs, which need no common world; true is (S, 4, 4)."""
     if len(true) < 2:
         raise UnscorableError(f"{len(true)} images have a true pose; expected at least two")
     errors = set_errors(ours, true, rules.protocol)
@@ -42,25 +48,24 @@ def score_relpose(sequence: EvalSequence, prediction: Prediction, rules: Rules) 
 
 
 def set_errors(ours: Tensor, true: Tensor, protocol: Protocol) -> PairErrors:
-    """Errors of all pairs of cameras from world (S, 3 or 4, 4)."""
+    """Errors of the relative poses (P, 3, 4) of all pairs, beside true cameras from world (S, 3 or 4, 4)."""
     free = protocol.direction_sign == "free"
     true_pairs = relative_poses(true)
     longest = float(true_pairs[..., 3].norm(dim=-1).max())
     rounding = ROUNDING * float(true[..., 3].norm(dim=-1).max())
     # The released script leaves no pair out, so that near pairs count with the direction of their noise.
     still = rounding if free else max(rounding, STANDING_STILL * longest)
-    return pair_errors(relative_poses(ours), true_pairs, still, either_way=free)
+    return pair_errors(ours, true_pairs, still, either_way=free)
 
 
-def paired_cameras(sequence: EvalSequence, prediction: Prediction) -> tuple[Tensor, Tensor]:
-    """True and predicted cameras from world (S, 4, 4) of the images that have a true pose."""
+def known_cameras(sequence: EvalSequence) -> tuple[list[int], Tensor]:
+    """The images that have a true pose, by number, and their true cameras from world (S, 4, 4)."""
     if sequence.read_trajectory is None:
         raise UserError(f"{sequence.name} has no ground-truth cameras; this benchmark cannot score poses")
     stored = sequence.read_trajectory()
     known = stored.known
     # A set of images has no order, so pairing by position has no meaning here under any protocol.
     pairs = pair_frames(sequence, stored.stamps.tolist(), STANDARD, "pose")
-    chosen = np.array([(i, j) for i, j in pairs if known[j]], np.int64).reshape(-1, 2)
-    true = rigid_inverse(stored.world_from_camera[chosen[:, 1]])
-    ours = prediction.cam_from_world[chosen[:, 0]].astype(np.float64)
-    return torch.from_numpy(true), torch.from_numpy(ours)
+    chosen = [(i, j) for i, j in pairs if known[j]]
+    true = rigid_inverse(stored.world_from_camera[[j for _, j in chosen]])
+    return [i for i, _ in chosen], torch.from_numpy(true)

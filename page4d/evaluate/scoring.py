@@ -39,7 +39,7 @@ def score_benchmark(
         scores.append(score)
         metas.append(meta)
     protocol = rules.protocol.to_dict() | rules.chosen(task.choices)
-    mean = _weighted_means(scores, task, benchmark.name)
+    mean = weighted_means(scores, task, benchmark.name)
     better, units = task.better(mean), task.units(benchmark.unit, mean)
     made_by = _provenance(origin, metas)
     return Scores(
@@ -47,7 +47,7 @@ def score_benchmark(
     )
 
 
-def _weighted_means(scores: Sequence[SequenceScore], task: Task, benchmark: str) -> dict[str, float]:
+def weighted_means(scores: Sequence[SequenceScore], task: Task, benchmark: str) -> dict[str, float]:
     """Means over the sequences that could be scored, each with its weight; optional scores over those that have them.
 
     Note:    the released pose script averages every report that lies in the folder, old ones too (E10).

@@ -125,7 +125,13 @@ def scores_table(
                 low, high = interval_of(s, name) if name in s.mean else (float("nan"),) * 2
                 row |= {f"{titles[name]}{LOW}": low, f"{titles[name]}{HIGH}": high}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return _counted(pd.DataFrame(rows))
+
+
+def _counted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its frames as whole numbers, where they all are; a mean of 6.5 stays one."""
+    frames = table["frames"]
+    return table.assign(frames=frames.astype(int)) if (frames % 1 == 0).all() else table
 
 
 def measured_on(results: Sequence[Scores]) -> str:

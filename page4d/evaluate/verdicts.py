@@ -55,22 +55,31 @@ def between(ours: Scores, other: Scores, metric: str) -> Effect:
     return _effect(metric, _values(ours, shared, metric), _values(other, shared, metric))
 
 
-def beside_strongest(ours: Scores, answers: Mapping[str, Mapping[str, float]], metric: str) -> tuple[str, Effect]:
+def beside_strongest(
+    ours: Scores, answers: Mapping[str, Mapping[str, float]] | Sequence[Scores], metric: str
+) -> tuple[str, Effect]:
     """An evaluation beside the best of some answers that need no network; says which one that was.
 
-    Note:    an answer has one value for each sequence, by its name; the best is the one with the best mean.
+    Note:    an answer is an evaluation, or has one value for each sequence, by its name; the best is the one with the
+             best mean over sequences.
     """
+    if not isinstance(answers, Mapping):
+        answers = {str(scores.origin["label"]): _by_sequence(scores, metric) for scores in answers}
     pick = min if METRICS[metric].better == "lower" else max
     who = pick(answers, key=lambda name: float(np.mean(list(answers[name].values()))))
     values = answers[who]
-    shared = [q.name for q in ours.sequences if q.error is None and q.name in values]
+    shared = [name for name in _by_sequence(ours, metric) if name in values]
     other = np.array([values[name] for name in shared])
     return who, _effect(metric, _values(ours, shared, metric), other)
 
 
 def _values(scores: Scores, names: Sequence[str], metric: str) -> NDArray[np.float64]:
-    of = {q.name: q.values[metric] for q in scores.sequences if q.error is None}
+    of = _by_sequence(scores, metric)
     return np.array([of[name] for name in names])
+
+
+def _by_sequence(scores: Scores, metric: str) -> dict[str, float]:
+    return {q.name: q.values[metric] for q in scores.sequences if metric in q.values}
 
 
 def marks_text(areas: ArrayLike, what: str = "pixel") -> str:
