@@ -24,8 +24,8 @@ SIZES = f"""Sizes were measured while this page was made, on {FRAMES} frames of 
 and masks grow with pixels and frames, points with them up to the {MOST:,} that an export takes unless told otherwise,
 cameras with frames alone. Pictures, which some formats point to, are yours and not counted.
 """
-PICTURES = """Formats with a yes in the last column point to the pictures: give yours (`--images`), which then lie beside the
-files at the size that the cameras have.
+PICTURES = """Formats with a yes in the last column point to the pictures: give yours (`--images`), which then lie
+beside the files at the size that the cameras have.
 """
 
 
@@ -36,9 +36,9 @@ def exports_page() -> str:
         f"| `{name}` | {place.about} | {_holds(name)} | {written_size(clip, name)} |" for name, place in WRITERS.items()
     ]
     axes = [f"| `{name}` | {place.axes} | {'yes' * place.reads_pictures} |" for name, place in WRITERS.items()]
-    lines = [OPENING, "(exports-what)=", ":::{table} What the files of each format hold, and their size.", ""]
-    lines += ["| format | for | files | size |", "|---|---|---|---:|", *what, ":::", "", SIZES]
-    lines += ["(exports-axes)=", ":::{table} Axes and pixels of each format.", ""]
+    lines = [OPENING, ":::{table} What the files of each format hold, and their size.", ":name: exports-what", ""]
+    lines += ["| format | for | files | size in kB |", "|---|---|---|---:|", *what, ":::", "", SIZES]
+    lines += [":::{table} Axes and pixels of each format.", ":name: exports-axes", ""]
     lines += ["| format | axes and pixels | pictures |", "|---|---|---|", *axes, ":::", "", PICTURES]
     return "\n".join(lines)
 
@@ -50,7 +50,7 @@ def _holds(name: str) -> str:
 
 
 def written_size(clip: Clip, name: str) -> str:
-    """What a clip's exact answer weighs in a format; for a format of an extra that is missing here, its name."""
+    """What a clip's exact answer weighs in a format; "not measured" where a package for the format is missing."""
     moving = None if clip.moving is None else clip.moving.numpy()
     with TemporaryDirectory() as folder:
         try:
@@ -58,4 +58,4 @@ def written_size(clip: Clip, name: str) -> str:
         except UserError:
             return "not measured"
         kilobytes = sum(file.stat().st_size for file in files) / 1000
-    return f"{kilobytes:.1f} kB" if kilobytes < 10 else f"{kilobytes:,.0f} kB"
+    return f"{kilobytes:.1f}" if kilobytes < 10 else f"{kilobytes:,.0f}"
