@@ -15,9 +15,11 @@ INKS = {
 
 def logo_files() -> dict[str, str]:
     """Name to content of both files; a page's colours and letters do not reach a picture, so it has its own."""
-    named = {name: {"font-family": "sans-serif", **inks} for name, inks in INKS.items()}
-    styles = {name: ";".join(f"{key}:{value}" for key, value in rules.items()) for name, rules in named.items()}
-    return {name: logo().replace('style="', f'style="{style};', 1) + "\n" for name, style in styles.items()}
+    files = {}
+    for name, inks in INKS.items():
+        style = "".join(f"{key}:{value};" for key, value in {"font-family": "sans-serif", **inks}.items())
+        files[name] = logo().replace('style="', f'style="{style}', 1) + "\n"
+    return files
 
 
 def write_logos(folder: Path) -> None:

@@ -67,14 +67,14 @@ def stages(chapters: Sequence[Chapter], parameters: Mapping[str, Mapping[str, An
     """
     used = {chapter.name: {**chapter.parameters, **parameters.get(chapter.name, {})} for chapter in chapters}
     written = {str(given[name]) for given in used.values() for name in WRITTEN & given.keys() if given[name]}
-    reading = {
-        chapter
-        for chapter, given in used.items()
-        if any(isinstance(value, str) and value in written for name, value in given.items() if name not in WRITTEN)
-    }
+    reading = {name for name, given in used.items() if _reads(given) & written}
     first = [chapter for chapter in chapters if chapter.name not in reading]
     last = [chapter for chapter in chapters if chapter.name in reading]
     return [group for group in (first, last) if group]
+
+
+def _reads(given: Mapping[str, Any]) -> set[str]:
+    return {value for name, value in given.items() if isinstance(value, str) and name not in WRITTEN}
 
 
 def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
