@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from book_project import write_project
+import pytest
+from book_project import shipped_chapters, write_project
 
-from page4d.book.chapters import Execution, data_hashes, execution_key, find_chapters
+from page4d.book.chapters import Execution, execution_key, find_chapters
+from page4d.book.provenance import data_hashes, shipped_hashes
 from page4d.book.site import status_page
 
 
@@ -24,9 +26,51 @@ def test_an_execution_is_not_reused_for_other_data(tmp_path: Path) -> None:
     assert execution_key(chapter, named, project) != key
 
 
+def test_an_execution_of_one_profile_is_not_reused_for_another(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    (chapter,) = find_chapters(project)
+    assert execution_key(chapter, {}, project, "gpu") != execution_key(chapter, {}, project)
+    assert execution_key(chapter, {}, project, "ci") == execution_key(chapter, {}, project)
+
+
+def test_what_comes_with_the_package_has_its_hash() -> None:
+    code = 'files = stored_results("study", results)\nother = stored_results("speed") / "a.json"\npair = stereo_pair()'
+    named = {"weights": "vggt-tiny, tiny,nomask", "results": "", "frames": 4}
+    found = shipped_hashes(code, named)
+    assert list(found) == ["results of speed", "results of study", "stereo pair", "tiny", "vggt-tiny"]
+    assert len(set(found.values())) == 5
+    assert "results of study" not in shipped_hashes(code, {**named, "results": "mine"}), "the user's own, then"
+    assert shipped_hashes("1 + 1", {"seed": 3}) == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "used"),
+    [
+        ("05", ["results of runs", "vggt-tiny"]),
+        ("06", ["results of builtin", "results of study", "tiny"]),
+        ("22", ["results of study"]),
+        ("25", ["page4d-tiny-mask", "results of speed", "stereo pair", "tiny", "vggt-tiny"]),
+        ("26", ["results of speed"]),
+    ],
+)
+def test_chapters_that_show_stored_results_say_so(number: str, used: list[str]) -> None:
+    (chapter,) = [chapter for chapter in shipped_chapters() if chapter.name.startswith(number)]
+    assert list(shipped_hashes(chapter.path.read_text(), chapter.parameters)) == used
+
+
 def test_the_status_page_names_the_data() -> None:
     data = {"images": "0123456789abcdef"}
-    ran = Execution("01_small", "Small", 3.1, "2026-01-02T03:04:05+00:00", {"images": "mine"}, "key", "ci", data)
+    ran = Execution(
+        "01_small",
+        "Small",
+        3.1,
+        "2026-01-02T03:04:05+00:00",
+        {"images": "mine"},
+        "key",
+        "ci",
+        data,
+        {"tiny": "fedcba9876543210"},
+    )
     executions = [vars(ran)]
     page = status_page({"executions": executions, "versions": {}, "machine": {}})
-    assert "| `images` 0123456789 |" in page
+    assert "| `images` 0123456789, tiny fedcba9876 |" in page

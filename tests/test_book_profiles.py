@@ -11,7 +11,7 @@ from book_project import CHAPTER, ROOT, shipped_chapters, write_project
 
 from page4d.book.chapters import ChapterError, Execution, find_chapters
 from page4d.book.profiles import Needs, Profile, missing, plan_text, read_paths, read_profile
-from page4d.book.runs import LONG, RunPlan, execute_all, longest_first
+from page4d.book.runs import LONG, RunPlan, execute_all, longest_first, stages
 from page4d.cli import main
 from page4d.schema import UserError
 
@@ -23,6 +23,31 @@ def test_the_gpu_profile_fits_the_chapters() -> None:
     assert profile.parameters["01_quickstart"]["weights"] == "nomask"
     assert profile.places("12_camera_pose") == ["evaluation", "tum"]
     assert set(LONG) <= {chapter.name for chapter in CHAPTERS}
+
+
+def test_the_gpu_profile_says_of_every_chapter_what_it_gets_or_why_nothing() -> None:
+    profile = read_profile(ROOT, "gpu", CHAPTERS)
+    names = {chapter.name for chapter in CHAPTERS}
+    given = {name for name, values in profile.parameters.items() if values}
+    assert given | profile.reasons.keys() == names
+    assert given & profile.reasons.keys() == set()
+    assert profile.made_by("01_quickstart") == "gpu"
+    assert profile.made_by("21_the_world") == "ci", "its figures are those of the small run"
+    assert Profile("ci").made_by("01_quickstart") == "ci"
+    text, _ = plan_text(profile, CHAPTERS, {}, [], ROOT)
+    assert "ready   21_the_world: as it is: it is about the synthetic world; about 1 min" in text
+
+
+def test_a_chapter_that_reads_what_others_write_comes_last() -> None:
+    profile = read_profile(ROOT, "gpu", CHAPTERS)
+    paths = {place: f"/data/{place}" for chapter in CHAPTERS for place in profile.places(chapter.name)}
+    parameters = {chapter.name: profile.filled(chapter.name, paths) for chapter in CHAPTERS}
+    first, last = stages(CHAPTERS, parameters)
+    assert [chapter.name for chapter in last] == ["22_reproducing_page4d"]
+    assert len(first) == len(CHAPTERS) - 1
+    assert stages(CHAPTERS, {}) == [CHAPTERS], "nobody writes, nobody waits"
+    assert stages(last, parameters) == [last]
+    assert stages([], {}) == []
 
 
 def test_a_chapter_gets_the_users_paths(tmp_path: Path) -> None:
@@ -61,6 +86,8 @@ def test_a_plan_says_what_would_run_and_whether_it_can(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("01_small: {needs: {minutes: 3}}", "gives either parameters or as_it_is, a reason"),
+        ("01_small: {as_it_is: why, parameters: {count: 3}}", "gives either parameters or as_it_is, a reason"),
         ("01_smal: {}", "the chapter '01_smal', which is not there; did you mean '01_small'?"),
         ("01_small: {parameters: {cuont: 3}}", "the parameter 'cuont', which it does not have; did you mean 'count'?"),
     ],

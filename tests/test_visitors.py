@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from book_project import ROOT
@@ -85,6 +87,46 @@ def test_generated_files_are_marked() -> None:
     command = ["git", "check-attr", "linguist-generated", *files]
     marked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [line.rsplit(": ", 1)[1] for line in marked] == ["set", "set", "unspecified"]
+    assets = [f"page4d/viz/viewer_assets/{name}" for name in ("three.min.js", "LICENSE-three.txt", "viewer.js")]
+    command = ["git", "check-attr", "linguist-vendored", *assets]
+    marked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.rsplit(": ", 1)[1] for line in marked] == ["set", "set", "unspecified"]
+
+
+CONTAINER = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["name", "build"],
+    "properties": {
+        "name": {"type": "string"},
+        "build": {"type": "object", "required": ["dockerfile"], "additionalProperties": {"type": "string"}},
+        "hostRequirements": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "gpu": {"enum": [True, False, "optional"]},
+                "memory": {"type": "string", "pattern": "^[0-9]+[tgmk]b$"},
+            },
+        },
+        "remoteUser": {"type": "string"},
+        "postCreateCommand": {"type": "string"},
+        "customizations": {"type": "object", "required": ["vscode"]},
+    },
+}
+"""The part of the dev container specification's schema that ours uses, written down from its reference."""
+
+
+def test_the_dev_container_says_what_its_specification_knows_and_files_that_are_there() -> None:
+    folder = ROOT / ".devcontainer"
+    stored = json.loads((folder / "devcontainer.json").read_text())
+    jsonschema.validate(stored, CONTAINER)
+    dockerfile = (folder / stored["build"]["dockerfile"]).resolve()
+    assert dockerfile == ROOT / "Dockerfile"
+    assert (folder / stored["build"]["context"]).resolve() == ROOT
+    lines = dockerfile.read_text()
+    assert f"--create-home {stored['remoteUser']}\n" in lines
+    python = stored["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert python.removesuffix("/bin/python") in lines, "the environment that the Dockerfile makes"
 
 
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))

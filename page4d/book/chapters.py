@@ -20,15 +20,12 @@ from typing import Any
 
 import yaml
 
-from page4d.io.checksums import ends_of
+from page4d.book.provenance import data_hashes, machine_words, shipped_hashes
 from page4d.schema import UserError, atomic_write
 from page4d.settings import did_you_mean
 
 KERNEL = "python3"
 # What a published page must not name: where the package, its libraries and the kernel's cells lie on this machine.
-WRITTEN = frozenset({"out", "folder"})
-"""Parameters that name a place for what a chapter makes, which is none of its data."""
-EDGE_BYTES = 65_536
 HERE = re.compile(re.escape(f"{Path(__file__).parent.parent}{os.sep}") + r"|/site-packages/|ipykernel_\d+")
 
 
@@ -57,6 +54,8 @@ class Execution:
     key: str
     profile: str = "ci"
     data: dict[str, str] = field(default_factory=dict)
+    shipped: dict[str, str] = field(default_factory=dict)
+    machine: str = ""
 
 
 def toc_entries(toc: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -160,31 +159,15 @@ def _convert(name: str, text: str, default: Any) -> Any:
     return value
 
 
-def execution_key(chapter: Chapter, parameters: Mapping[str, Any], root: Path) -> str:
-    """A hash of what decides a chapter's output: its source, parameters, data, the package and what comes with it."""
-    named = {**parameters, "data on disk": data_hashes({**chapter.parameters, **parameters})}
+def execution_key(chapter: Chapter, parameters: Mapping[str, Any], root: Path, profile: str = "ci") -> str:
+    """A hash of what decides a chapter's output and its words: source, parameters, profile, data, package, results."""
+    on_disk = data_hashes({**chapter.parameters, **parameters})
+    named = {**parameters, "profile of the book": profile, "data on disk": on_disk}
     digest = hashlib.sha256(json.dumps(named, sort_keys=True, default=repr).encode())
     shipped = [root / folder for folder in ("conf", "book/results", "benchmarks/results")]
     files = [p for folder in (Path(__file__).parent.parent, *shipped) for p in sorted(folder.rglob("*")) if p.is_file()]
     for path in [chapter.path, *(p for p in files if "__pycache__" not in p.parts)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def data_hashes(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """A hash of what each parameter names on disk, a file or a folder; parameters that name nothing there have none.
-
-    Note:    of every file the name, the size and the first and last 64 kB: data sets and weights are large.
-    """
-    places = {name: Path(value) for name, value in parameters.items() if isinstance(value, str) and value.strip()}
-    return {name: _hash_of(place) for name, place in places.items() if name not in WRITTEN and place.exists()}
-
-
-def _hash_of(place: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-        if path.is_file():
-            digest.update(ends_of(path, str(path.relative_to(place)), EDGE_BYTES))
     return digest.hexdigest()
 
 
@@ -213,7 +196,7 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     failed, done = folder / f"{chapter.name}.failed.ipynb", folder / f"{chapter.name}.ipynb"
     notebook = jupytext.read(chapter.path)
     used = {**chapter.parameters, **parameters}
-    data = data_hashes(used)
+    data, shipped = data_hashes(used), shipped_hashes(_code(notebook.cells), used)
     start = time.monotonic()
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
@@ -236,7 +219,8 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     failed.replace(done)
     seconds = round(time.monotonic() - start, 1)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    execution = Execution(chapter.name, _title(notebook.cells), seconds, finished, used, key, profile, data)
+    title, machine = _title(notebook.cells), machine_words()
+    execution = Execution(chapter.name, title, seconds, finished, used, key, profile, data, shipped, machine)
     with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
         json.dump(asdict(execution), stream, indent=1)
     return execution
@@ -249,6 +233,10 @@ def places_named(cells: Sequence[Any]) -> list[str]:
     texts = [text for data in shown for kind, text in data.items() if kind.startswith("text") and isinstance(text, str)]
     lines = [line for text in texts for line in text.splitlines()]
     return [line[:200] for line in lines if HERE.search(line)]
+
+
+def _code(cells: Sequence[Any]) -> str:
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "code")
 
 
 def _title(cells: Sequence[Any]) -> str:

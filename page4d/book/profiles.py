@@ -34,11 +34,19 @@ class Needs:
 
 @dataclass(frozen=True)
 class Profile:
-    """Parameters of chapters, with places such as `{sintel}` for the user's paths, and what each chapter needs."""
+    """Parameters of chapters, with places such as `{sintel}` for the user's paths, and what each chapter needs.
+
+    Note:    `reasons` says of chapters without parameters why they run as they are.
+    """
 
     name: str
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needs: Mapping[str, Needs] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def made_by(self, chapter: str) -> str:
+        """The profile that a chapter's figures are made by: `ci` where this one changes nothing."""
+        return self.name if self.parameters.get(chapter) else CI
 
     def places(self, chapter: str) -> list[str]:
         """The names of folders and files that a chapter wants to be told."""
@@ -65,7 +73,8 @@ def read_profile(root: Path, name: str, chapters: Sequence[Chapter]) -> Profile:
     content = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
     _check_names(content, {chapter.name: chapter for chapter in chapters})
     needs = {chapter: _needs(entry.get("needs", {})) for chapter, entry in content.items()}
-    return Profile(name, {chapter: entry.get("parameters", {}) for chapter, entry in content.items()}, needs)
+    reasons = {chapter: str(entry["as_it_is"]) for chapter, entry in content.items() if "as_it_is" in entry}
+    return Profile(name, {chapter: entry.get("parameters", {}) for chapter, entry in content.items()}, needs, reasons)
 
 
 def _needs(entry: Mapping[str, Any]) -> Needs:
@@ -77,6 +86,10 @@ def _check_names(content: Mapping[str, Any], chapters: Mapping[str, Chapter]) ->
         if name not in chapters:
             raise UserError(
                 f"a profile names the chapter {name!r}, which is not there{did_you_mean(name, list(chapters))}"
+            )
+        if bool(entry.get("parameters")) == ("as_it_is" in entry):
+            raise UserError(
+                f"a profile says of {name} {sorted(entry)}; it gives either parameters or as_it_is, a reason"
             )
         known = chapters[name].parameters
         for parameter in entry.get("parameters", {}):
@@ -136,7 +149,8 @@ def plan_text(
         needs = profile.needs.get(chapter.name, Needs())
         minutes += needs.minutes
         given = profile.parameters.get(chapter.name, {})
-        words = ", ".join(f"{name}={value}" for name, value in given.items()) or "as it is"
+        as_it_is = ": ".join(["as it is", *filter(None, [profile.reasons.get(chapter.name)])])
+        words = ", ".join(f"{name}={value}" for name, value in given.items()) or as_it_is
         lines.append(f"{'ready  ' if not lacks else 'MISSING'} {chapter.name}: {words}; about {needs.minutes:g} min")
         lines += [f"          - {lack}" for lack in lacks]
         ready &= not lacks

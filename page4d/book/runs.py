@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from page4d.book.chapters import Chapter, Execution, execute
+from page4d.book.provenance import WRITTEN
 
 # Measured: started last, they would leave the other processes idle at the end.
 LONG = ("14_what_the_protocol_is_worth", "12_camera_pose", "11_video_depth", "05_masked_finetuning")
@@ -57,6 +58,23 @@ def execute_all(
         finally:
             _cancel(futures)
     return found
+
+
+def stages(chapters: Sequence[Chapter], parameters: Mapping[str, Mapping[str, Any]]) -> list[list[Chapter]]:
+    """The chapters in rounds: those that read a folder which others write come after all the others.
+
+    Note:    a chapter reads what a parameter of it names, and writes what `out` or `folder` names.
+    """
+    used = {chapter.name: {**chapter.parameters, **parameters.get(chapter.name, {})} for chapter in chapters}
+    written = {str(given[name]) for given in used.values() for name in WRITTEN & given.keys() if given[name]}
+    reading = {name for name, given in used.items() if _reads(given) & written}
+    first = [chapter for chapter in chapters if chapter.name not in reading]
+    last = [chapter for chapter in chapters if chapter.name in reading]
+    return [group for group in (first, last) if group]
+
+
+def _reads(given: Mapping[str, Any]) -> set[str]:
+    return {value for name, value in given.items() if isinstance(value, str) and name not in WRITTEN}
 
 
 def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:

@@ -3,46 +3,44 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from html.parser import HTMLParser
-from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
+from page4d.book.banner import say_how_made
 from page4d.book.chapters import Execution, toc_entries
+from page4d.book.exports import exports_page
+from page4d.book.provenance import machine, versions
 from page4d.book.reference import add_names_used, examples_in, reference_page
 from page4d.book.weight import drop_unread_files, give_icon, lighten, mend_roles, offer_downloads
 from page4d.evaluate.exam_results import read_result
 from page4d.evaluate.verdicts import standing_text
 from page4d.schema import atomic_write
 from page4d.shipped import stored_results
-from page4d.version import code_revision
-
-VERSIONS = ("page4d", "torch", "torchvision", "numpy", "plotly", "papermill", "jupyter-book", "myst-nb", "Sphinx")
 
 
 class SiteError(Exception):
     """The pages could not be built, or would not work without a network."""
 
 
-def build_site(root: Path, out: Path, executions: Sequence[Execution]) -> Path:
+def build_site(root: Path, out: Path, executions: Sequence[Execution], pages: Mapping[str, str] | None = None) -> Path:
     """Build the book from the executed copies in `out/executed`; return its first page.
 
-    The finished site replaces `out/html` as the last step, so a failed build leaves the previous one in place.
+    `pages` are texts of pages that the caller makes, by their names in the table of contents. The finished site
+    replaces `out/html` as the last step, so a failed build leaves the previous one in place.
 
     Raises:  SiteError if Jupyter Book warns or fails, or if a page refers to another host.
     """
     source, work, html = out / "source", out / "work", out / "html"
-    stage(root, source, out / "executed", executions)
+    stage(root, source, out / "executed", executions, pages)
     shutil.rmtree(work, ignore_errors=True)
     command = [str(Path(sys.executable).parent / "jupyter-book"), "build", str(source)]
     command += ["--path-output", str(work), "--warningiserror", "--keep-going", "--quiet"]
@@ -63,16 +61,30 @@ def build_site(root: Path, out: Path, executions: Sequence[Execution]) -> Path:
     return html / "index.html"
 
 
-def stage(root: Path, source: Path, executed: Path, executions: Sequence[Execution]) -> None:
-    """Lay out what Jupyter Book reads: the pages of `book/`, the executed chapters, the status page, the contents."""
+def stage(
+    root: Path,
+    source: Path,
+    executed: Path,
+    executions: Sequence[Execution],
+    pages: Mapping[str, str] | None = None,
+) -> None:
+    """Lay out what Jupyter Book reads: the pages of `book/`, the executed chapters, generated pages, the contents."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "book", source)
     names = [execution.chapter for execution in executions]
     (source / "notebooks").mkdir()
-    for name in names:
-        shutil.copy(executed / f"{name}.ipynb", source / "notebooks")
+    for execution in executions:
+        copy = source / "notebooks" / f"{execution.chapter}.ipynb"
+        shutil.copy(executed / copy.name, copy)
+        say_how_made(copy, execution)
     toc = yaml.safe_load((root / "book" / "_toc.yml").read_text(encoding="utf-8"))
-    if any(entry["file"] == "reference" for entry in toc_entries(toc)):
+    listed = {entry["file"] for entry in toc_entries(toc)}
+    made = dict(pages or {})
+    if "exports" in listed:
+        made["exports"] = exports_page()
+    for name in listed & made.keys():
+        (source / f"{name}.md").write_text(made[name], encoding="utf-8")
+    if "reference" in listed:
         page = reference_page(examples_in(source / "examples"))
         (source / "reference.md").write_text(page, encoding="utf-8")
         for name in names:
@@ -121,29 +133,10 @@ def small_networks() -> str:
     return "\n".join(f"- {standing_text(read_result(file))}" for file in files)
 
 
-def versions() -> dict[str, str]:
-    """Python, the code's revision and the packages that decide what a page shows."""
-    found = {"python": platform.python_version()}
-    found |= {name: metadata.version(name) for name in VERSIONS}
-    found["revision"] = code_revision()
-    return found
-
-
-def machine() -> dict[str, str]:
-    """Processor, its cores, and the GPU if there is one."""
-    import torch
-
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
-        cpu = model[1]
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {"processor": cpu, "cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform(terse=True)}
-
-
 DATA_WORDS = (
     "Data: what the parameters name on disk, as the first ten digits of a hash of names, sizes and the first and last "
-    "64 kB of every file. What is made up follows from the parameters and the revision; stored results come with it."
+    "64 kB of every file. What comes with the package or with scikit-image (weights, stored results, pictures) has "
+    "the first ten digits of a hash of all its bytes. What is made up follows from the parameters and the revision."
 )
 
 
@@ -155,7 +148,8 @@ def status_page(record: dict[str, Any]) -> str:
         parameters = ", ".join(f"`{name}={value!r}`" for name, value in e["parameters"].items())
         when = e["finished"][:16].replace("T", " ")
         title = f"[{e['title']}](notebooks/{e['chapter']})"
-        data = ", ".join(f"`{name}` {value[:10]}" for name, value in e["data"].items()) or "made up"
+        named = {**{f"`{name}`": value for name, value in e["data"].items()}, **e["shipped"]}
+        data = ", ".join(f"{name} {value[:10]}" for name, value in named.items()) or "made up"
         lines.append(f"| {title} | {e['profile']} | {e['seconds']:.1f} | {when} | {parameters} | {data} |")
     total = sum(e["seconds"] for e in record["executions"])
     lines += ["", f"{len(record['executions'])} chapters in {total:.0f} s. {DATA_WORDS}", ""]

@@ -112,6 +112,14 @@ def command_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.Argume
     }
 
 
+def full_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser with every command, and each command's own with all of its arguments."""
+    parser, commands = command_parser()
+    for name, command in commands.items():
+        _add_arguments(command, name)
+    return parser, commands
+
+
 def _add_arguments(parser: argparse.ArgumentParser, command: str) -> ModuleType:
     module = importlib.import_module(COMMANDS[command][0])
     module.add_arguments(parser)
@@ -132,9 +140,8 @@ def _completion(shell: str) -> str:
 
     from page4d.cli.values import named_path
 
-    parser, commands = command_parser()
-    for name, command in commands.items():
-        _add_arguments(command, name)
+    parser, commands = full_parser()
+    for command in commands.values():
         for action in command._actions:
             if action.type is named_path:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]

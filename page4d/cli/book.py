@@ -12,6 +12,7 @@ from page4d.cli.values import named_path
 
 if TYPE_CHECKING:
     from page4d.book.chapters import Chapter, Execution
+    from page4d.book.profiles import Profile
     from page4d.book.runs import RunPlan
 
 
@@ -60,9 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Execute, then build; 0 if the book stands, 1 if a chapter or the build failed or something is missing."""
     from page4d.book.chapters import ChapterError, assign_parameters, find_chapters
+    from page4d.book.commands import commands_page
     from page4d.book.profiles import gpu_memory_gb, plan_text, read_paths, read_profile
-    from page4d.book.runs import default_jobs, execute_all
+    from page4d.book.runs import default_jobs, execute_all, stages
     from page4d.book.site import SiteError, build_site
+    from page4d.cli import full_parser
 
     chapters = find_chapters(args.root, args.chapters)
     given = assign_parameters(chapters, dict(args.parameters))
@@ -78,10 +81,14 @@ def run(args: argparse.Namespace) -> int:
     executed.mkdir(parents=True, exist_ok=True)
     gpus = range(len(memory_gb)) if profile.parameters else ()
     try:
-        plans, kept = _plans(args, chapters, parameters, executed)
-        found = kept | execute_all(plans, executed, args.jobs or default_jobs(gpus), gpus, _say)
+        found: dict[str, Execution] = {}
+        for group in stages(chapters, parameters):
+            # Keys are made now: what a chapter reads may be what those before it have just written.
+            plans, kept = _plans(args, group, parameters, profile, executed)
+            found |= kept | execute_all(plans, executed, args.jobs or default_jobs(gpus), gpus, _say)
         _say(f"building the pages from {executed}")
-        page = build_site(args.root, args.out, [found[chapter.name] for chapter in chapters])
+        pages = {"commands": commands_page(*full_parser())}
+        page = build_site(args.root, args.out, [found[chapter.name] for chapter in chapters], pages)
     except (ChapterError, SiteError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -101,7 +108,11 @@ def _printed(html: Path, out: Path) -> str:
 
 
 def _plans(
-    args: argparse.Namespace, chapters: Sequence[Chapter], parameters: Mapping[str, Mapping[str, Any]], executed: Path
+    args: argparse.Namespace,
+    chapters: Sequence[Chapter],
+    parameters: Mapping[str, Mapping[str, Any]],
+    profile: Profile,
+    executed: Path,
 ) -> tuple[list[RunPlan], dict[str, Execution]]:
     """What has to run, and what ran before and is kept."""
     from page4d.book.chapters import execution_key, reusable
@@ -109,10 +120,11 @@ def _plans(
 
     plans, kept = [], {}
     for chapter in chapters:
-        key = execution_key(chapter, parameters[chapter.name], args.root)
+        made_by = profile.made_by(chapter.name)
+        key = execution_key(chapter, parameters[chapter.name], args.root, made_by)
         execution = reusable(chapter, key, executed) if args.reuse else None
         if execution is None:
-            plans.append(RunPlan(chapter, parameters[chapter.name], key, args.profile))
+            plans.append(RunPlan(chapter, parameters[chapter.name], key, made_by))
         else:
             _say(f"{chapter.name} (reused)")
             kept[chapter.name] = execution

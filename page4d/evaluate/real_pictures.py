@@ -81,6 +81,14 @@ class Original:
         return RealClip(self.name, frames.images, torch.from_numpy(K).float(), maps, self.cam_from_world.float())
 
 
+def stereo_files() -> list[Path]:
+    """The files of the stereo pair, which scikit-image carries: left picture, right picture, disparity.
+
+    Raises:  UserError as `stereo_pair`.
+    """
+    return [_scikit_image_data() / f"motorcycle_{part}" for part in ("left.png", "right.png", "disp.npz")]
+
+
 def stereo_pair() -> Original:
     """The stereo pair with the depth of its left picture.
 
@@ -88,8 +96,8 @@ def stereo_pair() -> Original:
              direction of motion is what a network can find.
     Raises:  UserError if scikit-image is not installed, or no longer carries the pictures.
     """
-    folder = _scikit_image_data()
-    with np.load(folder / "motorcycle_disp.npz") as stored:
+    *pictures, stored_disparity = stereo_files()
+    with np.load(stored_disparity) as stored:
         disparity = stored["arr_0"].astype(np.float64)
     depth = STEREO_FOCAL_PX * STEREO_BASELINE_M / (disparity + STEREO_CENTRES_APART_PX)
     left = np.array([[STEREO_FOCAL_PX, 0, STEREO_CENTRE_PX[0]], [0, STEREO_FOCAL_PX, STEREO_CENTRE_PX[1]], [0, 0, 1]])
@@ -98,7 +106,6 @@ def stereo_pair() -> Original:
     cameras = torch.eye(3, 4, dtype=torch.float64).repeat(2, 1, 1)
     # The right camera stands to the right, so the world moves to the left in it.
     cameras[1, 0, 3] = -STEREO_BASELINE_M
-    pictures = [folder / "motorcycle_left.png", folder / "motorcycle_right.png"]
     known = np.where(np.isfinite(depth), depth, 0.0)
     return Original("motorcycle", pictures, np.stack([left, right]), [known, None], cameras)
 

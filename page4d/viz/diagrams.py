@@ -275,7 +275,7 @@ def logo(name: str = "Page4D", colour: str | None = None) -> Diagram:
 
     Note:  a page gives the colours; a file of its own, which no page reaches, can be given one for its lines.
     """
-    d = Drawing(64 + (116 if name else 0), 64, widest_px=240 if name else 64)
+    d = Drawing(64 + (136 if name else 0), 64, widest_px=240 if name else 64)
     for index in range(3):
         left, top = 6.0 + 11 * index, 8.0 + 6 * index
         corners: list[Point] = [(left, top + 8), (left + 30, top), (left + 30, top + 28), (left, top + 36)]
