@@ -200,7 +200,8 @@ print("unproject ", [round(value, 3) for value in local[0, v, u].tolist()])
 
 # %% mystnb={"figure": {"caption": "Ray length over z in the first frame. It depends on the camera alone, not on the scene.", "name": "fig-ray-length"}}
 ratio = unproject(torch.ones_like(depth), K)[0].norm(dim=-1)
-figure, axis = plt.subplots(figsize=(4, 3), layout="constrained")
+tall = 2.5 * ratio.shape[0] / ratio.shape[1] + 0.5
+figure, axis = plt.subplots(figsize=(4, tall), layout="constrained")
 figure.colorbar(axis.imshow(ratio), label="ray length / z")
 _ = axis.set(xlabel="x (px)", ylabel="y (px)", title="ray length for z = 1")
 
@@ -361,11 +362,11 @@ print(
 # turn and move everything. How much a fit may forgive before a score says nothing is the question of
 # [What the protocol is worth](14_what_the_protocol_is_worth.ipynb).
 #
-# At last, all frames in one world. In {numref}`fig-geometry-world`, hide the moving points by a click on the legend, and
-# what is left is one solid scene, seen from several places. Show them again: the walls stay sharp, and what moves appears
-# several times, once for every frame.
+# At last, all frames in one world. In {numref}`fig-geometry-world`, hide the moving points by a click on the legend. With
+# exact geometry, what is left is one solid scene, seen from several places; a prediction shows by its double or bent walls
+# how well its frames agree. Show them again: what moves appears several times, once for every frame.
 
-# %% mystnb={"figure": {"caption": "The points of all frames with their cameras; what moves, by truth or judged from the prediction, is a group of its own. Hide a group by a click in the legend.", "name": "fig-geometry-world"}}
+# %% mystnb={"figure": {"caption": "The points of all frames with their cameras; what moves, by the truth of a synthetic clip or judged from the prediction, is a group of its own. Hide a group by a click in the legend.", "name": "fig-geometry-world"}}
 from page4d.viz import scene_figure
 
 truth = views.truth

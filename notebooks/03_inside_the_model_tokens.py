@@ -241,13 +241,13 @@ bar = figure.colorbar(shown, ax=axes[0].tolist(), label="share", shrink=0.75)
 to_patches = {kind: row.unflatten(0, (-1, P))[:, start:] for kind, row in seen.items()}
 own, *others = to_patches["global"].sum(1).tolist()
 print(
-    f"frame block: {to_patches['frame'].sum():.0%} on patches, the rest on special tokens"
+    f"frame block: {100 * to_patches['frame'].sum():.0f} % on patches, the rest on special tokens"
 )
 print(
-    f"global block: {own:.0%} on patches of its own frame, {sum(others):.0%} on others"
+    f"global block: {100 * own:.0f} % on patches of its own frame, {100 * sum(others):.0f} % on others"
 )
 plain = rows * columns / (S * P)
-print(f"if all tokens counted alike: {plain:.0%} on patches of each frame")
+print(f"if all tokens counted alike: {100 * plain:.0f} % on patches of each frame")
 
 # %% [markdown]
 # Read {numref}`fig-attention` from the cross outwards, and compare the panels of the global block. A bright place in
@@ -369,6 +369,7 @@ parts = {
 figure, axis = plt.subplots(figsize=(5, 2), layout="constrained")
 bars = axis.barh(list(parts), [count / 1e6 for count in parts.values()])
 axis.bar_label(bars, fmt="%.2f", padding=3)
+axis.margins(x=0.15)
 _ = axis.set(xlabel="million parameters")
 
 # %% [markdown]

@@ -300,7 +300,7 @@ def offsets(delay):
 delay = np.median(offsets(0.0))
 print(f"the depth clock is {1000 * delay:.0f} ms late in the median")
 for name, shift in (("before", 0.0), ("after", delay)):
-    print(f"{name}: {np.mean(np.abs(offsets(shift)) < 0.005):.0%} within 5 ms")
+    print(f"{name}: {100 * np.mean(np.abs(offsets(shift)) < 0.005):.0f} % within 5 ms")
 
 # %% [markdown]
 # **2.** How far does this camera go, and how far does it turn, in the 20 ms that the rule allows?

@@ -325,9 +325,7 @@ def answer_to(plant, clips=good[1::2]):
     wrong = [plant(clip) for clip in clips]
     numbers = measure(wrong)
     findings = judge(numbers, diagnose(wrong))
-    return (
-        f"{verdict(findings)}, agree {numbers.agreeing_share:.0%}: {findings[0].text}"
-    )
+    return f"{verdict(findings)}, agree {100 * numbers.agreeing_share:.0f} %: {findings[0].text}"
 
 
 zoom = torch.diag(torch.tensor([1.2, 1.2, 1.0]))
@@ -348,7 +346,7 @@ def along_rays(clip):
 print(answer_to(along_rays))
 stretched = along_rays(good[0]).depth / good[0].depth
 print(
-    f"depth grows by up to {stretched[good[0].depth > 0].max() - 1:.0%}, at the corners"
+    f"depth grows by up to {100 * (stretched[good[0].depth > 0].max() - 1):.0f} %, at the corners"
 )
 
 # %% [markdown]

@@ -379,8 +379,8 @@ gains = [
     for d, _ in rows_of
 ]
 Markdown(
-    f"Of {len(kept)} sequences one is worth up to {change.abs().max() / mean_of(kept):.0%} of the mean. The paper's "
-    f"networks differ by {min(gains):.0%} to {max(gains):.0%} in this measure (quoted)."
+    f"Of {len(kept)} sequences one is worth up to {100 * change.abs().max() / mean_of(kept):.0f} % of the mean. The paper's "
+    f"networks differ by {100 * min(gains):.0f} % to {100 * max(gains):.0f} % in this measure (quoted)."
 )
 
 # %% [markdown]

@@ -375,12 +375,12 @@ Markdown("What the largest planted errors leave: " + "; ".join(lines) + ".")
 # Pipelines go round in circles until both agree {cite}`zhang2025monst3r,li2025megasam`; PAGE-4D lets one network guess both
 # at once.
 #
-# ## The prediction of the small network
+# ## The network's prediction
 #
 # {numref}`fig-viewer-predicted` has the network's own depth and cameras. Compare with {numref}`fig-viewer-exact`: straight walls that bend are errors of
 # depth, walls that stand double are errors of the cameras, and bodies that leave trails are errors of the mask.
 
-# %% mystnb={"figure": {"caption": "The small network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
+# %% mystnb={"figure": {"caption": "The network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
 notebook_viewer(prediction, page4d.moving_mask(prediction))
 
 # %% [markdown]
@@ -388,7 +388,7 @@ notebook_viewer(prediction, page4d.moving_mask(prediction))
 #
 # - Depth, intrinsics and pose of a frame give every pixel its place; a still point is found again there in other frames.
 # - A prediction plays: still parts gathered over all frames, moving ones frame by frame.
-# - What moves can be asked of geometry, with any weights, or of a network's mask; both are measured against truth.
+# - What moves can be asked of geometry, with any weights, or of a network's mask; both are measured against the truth of synthetic clips.
 # - A mask from geometry is no better than the depth and the cameras that it is computed from.
 #
 # ## Exercises
@@ -396,12 +396,12 @@ notebook_viewer(prediction, page4d.moving_mask(prediction))
 # **1.** With exact geometry, which clip is the hardest for the geometric mask, and what moves in it
 # ({numref}`fig-4d-hardest`)?
 
-# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution", "figure": {"caption": "The first frames of the clip that is hardest for the geometric mask, and what truly moves in them.", "name": "fig-4d-hardest"}} tags=["hide-cell"]
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution", "figure": {"caption": "The first frames of the held-out clip that is hardest for the geometric mask, and what truly moves in them.", "name": "fig-4d-hardest"}} tags=["hide-cell"]
 exact_rows = table[table["mask from"] == "exact geometry"].reset_index(drop=True)
 hardest = int(exact_rows["IoU"].idxmin())
 made = split_clip("dynamic-test", hardest, height=size, width=size, frames=frames)
 print(f"clip {hardest}: IoU {exact_rows['IoU'][hardest]:.2f}", end=", ")
-print(f"{made.moving.float().mean():.1%} of its pixels move")
+print(f"{100 * made.moving.float().mean():.1f} % of its pixels move")
 pictures = made.images[:4].permute(0, 2, 3, 1).numpy()
 moves = Row(made.moving[:4].numpy() * 1.0, "moves", "", "gray", (0, 1))
 figure = contact_sheet([Row(pictures, "image"), moves])
@@ -430,7 +430,7 @@ for i in (j for j in range(len(clip.depth)) if j != 1):
     xy, z = project(transform(clip.cam_from_world[i], points), clip.K[i])
     seen |= ((xy >= 0) & (xy <= size - 1)).all(1) & (z > 0)
 print(
-    f"{1 - seen.float().mean():.0%} lie outside of every other frame, hidden places not counted"
+    f"{100 * (1 - seen.float().mean()):.0f} % lie outside of every other frame, hidden places not counted"
 )
 
 # %% [markdown]

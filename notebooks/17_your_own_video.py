@@ -164,7 +164,7 @@ else:
     prediction = apply_scale(prediction, scale)
     print(f"{scale.factor:.3f} m per unit, from {scale.source}")
     if isfinite(scale.spread):
-        print(f"single measurements scatter by {scale.spread:.1%}")
+        print(f"single measurements scatter by {100 * scale.spread:.1f} %")
 
 # %% [markdown]
 # ## Look
@@ -349,7 +349,7 @@ fewer = page4d.predict(model, frames.images[::2])
 both = prediction.depth[::2], fewer.depth
 ratio = both[0] / both[1]
 print(
-    f"one scale, {np.median(ratio):.3f}, leaves {np.median(abs(ratio / np.median(ratio) - 1)):.1%} in the median"
+    f"one scale, {np.median(ratio):.3f}, leaves {100 * np.median(abs(ratio / np.median(ratio) - 1)):.1f} % in the median"
 )
 # If the clip was brought to metres above, the scale holds that factor: the new prediction has the network's unit.
 
@@ -360,9 +360,10 @@ print(
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 conf = prediction.depth_conf
 kept = conf > np.quantile(conf, 1 / 3, axis=(1, 2), keepdims=True)
-print(
-    f"of the moving pixels {kept[moving].mean():.0%} stay, of the still ones {kept[~moving].mean():.0%}"
-)
+parts = {"moving": kept[moving], "still": kept[~moving]}
+for name, part in parts.items():
+    if part.size:
+        print(f"of the {name} pixels {100 * part.mean():.0f} % stay")
 
 # %% [markdown]
 # **4.** A tape measure is right, but each of the two predicted depths is off by 3 %, at random. How far is the factor off
@@ -375,7 +376,7 @@ for name, tape in tapes.items():
     # A wrong depth moves the point along its own ray.
     ends = noise * np.array(tape, float)
     lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
-    print(f"{name}: the length scatters by {lengths.std():.1%}")
+    print(f"{name}: the length scatters by {100 * lengths.std():.1f} %")
 
 # %% [markdown]
 # **5.** At how many frames do the released network's two kinds of work, global attention among all frames and all that grows

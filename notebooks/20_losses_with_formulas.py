@@ -442,7 +442,9 @@ from IPython.display import Markdown
 
 largest = max(weighted, key=weighted.get)
 part = weighted[largest] / sum(value for value in weighted.values() if value > 0)
-Markdown(f"The longest bar is *{largest}*, {part:.0%} of all that is above zero.")
+Markdown(
+    f"The longest bar is *{largest}*, {100 * part:.0f} % of all that is above zero."
+)
 
 # %% [markdown]
 # Two warnings for readers of {numref}`fig-loss-shares`. A long bar is a large error times its weight, and not a strong
