@@ -50,9 +50,8 @@ page4d.check_parameters()
 # choice on this page, each for a good reason, and data sets disagree with the codes. So each choice below comes with the
 # reason for it and with what happens to a number if somebody else's choice is taken for ours.
 #
-# The actors first. A picture has $S$ frames of $H \times W$ pixels. For every frame there is a depth map $z$, a matrix of
-# intrinsics $K$ that says which pixel looks in which direction, and a pose $[R \mid \mathbf{t}]$ that says where the
-# camera stands and how it is turned. Nothing else is needed to place every pixel in the world, and nothing less is enough:
+# The actors first. A clip has frames. For every frame there is a depth map, a matrix of intrinsics that says which pixel
+# looks in which direction, and a pose that says where the camera stands and how it is turned. Nothing else is needed to place every pixel in the world, and nothing less is enough:
 # that is the sentence at the top of the page, and the rest of the chapter is its proof. In {numref}`fig-geometry-scene`,
 # look at the depth first: what is near is red, what is far is blue, and the colours mean the same in all frames.
 
@@ -82,7 +81,9 @@ sheet = contact_sheet(rows)
 # %% [markdown]
 # ## Axes and poses
 #
-# {numref}`fig-axes` has the conventions of this page in one picture; the sections below take them one by one.
+# {numref}`fig-axes` has the conventions of this page in one picture; the sections below take them one by one. Letters are
+# those of the whole book: $S$ frames of $H \times W$ pixels, and for each of them depth $z$, intrinsics $K$ and a pose
+# $[R \mid \mathbf{t}]$.
 
 # %% mystnb={"figure": {"caption": "Axes of two cameras and of the world, which is the first camera, and where pixels are centred.", "name": "fig-axes"}}
 from page4d.viz import axes_diagram

@@ -70,7 +70,8 @@ if not root:
 #
 # What makes poses visible is a second frame. Take every pixel of the first one, lift it by its depth, move it by the two
 # poses, and paint it where it arrives in the second. If everything is right, the painting is the second frame, seen from
-# its own place, with holes where the first saw nothing.
+# its own place, with holes where the first saw nothing. To see what one sees when it is not, three mistakes are **planted**:
+# put on purpose into data that are right, one at a time ([glossary](../glossary.md)).
 
 # %%
 from page4d.check import CheckSettings, draw_clips, inspect, write_report

@@ -307,7 +307,8 @@ Markdown(text)
 #
 # ## How much error does geometry bear?
 #
-# The last sentence can be measured, by planting errors into exact geometry: a depth whose every frame is off by a scale
+# The last sentence can be measured, by planting errors into exact geometry as [Looking at the
+# data](08_looking_at_the_data.ipynb) plants mistakes into data: a depth whose every frame is off by a scale
 # of its own, as if the network could not make up its mind about the size of the room, and cameras that are turned by a
 # random angle. The same clips, the same method.
 

@@ -51,8 +51,37 @@ page4d.check_parameters()
 #
 # Film slowly, let the camera travel, not only turn, and keep something still in view. Half a second between frames is
 # plenty for a walk; a second is too long for dancing.
+
+# %%
+import tempfile
+from pathlib import Path
+
+from page4d.viz import write_video
+from page4d.world import split_clip
+
+folder = Path(tempfile.mkdtemp())
+truth = None
+if video == "rendered":
+    truth = split_clip("dynamic-test", 5, height=240, width=320, frames=max_frames)
+    video = folder / "clip.mp4"
+    pictures = (truth.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    write_video(video, pictures, fps=fps)
+
+# %% mystnb={"figure": {"caption": "Three frames of the clip, from its beginning to its end.", "name": "fig-own-parallax"}}
+import page4d
+from page4d.viz import Row, contact_sheet
+
+three = page4d.load_frames(video, page4d.FrameOptions(size=280, patch=14, spread=3))
+pictures = three.images.permute(0, 2, 3, 1).numpy()
+sheet = contact_sheet(
+    [Row(pictures, "image")], ["first", "middle", "last"][: len(pictures)]
+)
+
+# %% [markdown]
+# In {numref}`fig-own-parallax`, choose something near and something behind it, both of which stand still, and see how far
+# each has shifted from the first picture to the last. If the camera travelled, the near one went further.
 #
-# The reason is **parallax**: depth shows in pictures as a difference of motion. A camera with focal length $f$ (in
+# This is **parallax**: depth shows in pictures as a difference of motion. A camera with focal length $f$ (in
 # pixels, [notation](../notation.md)) that steps aside by $b$ moves the image of a point at depth $z$ by $f b / z$ pixels.
 # A camera that turns moves all points alike, near or far, and says nothing of depth. The table takes a phone's view of 65
 # degrees across, at the 518 pixels that the released network sees, and asks how far two points shift apart that stand at
@@ -79,21 +108,6 @@ pd.DataFrame(
 # a patch. Half a metre gives a clear answer. At a metre what is near has moved by a good part of the picture, and what
 # both frames share begins to run out. Between these lies the good step: about a tenth to a fourth of the distance to
 # what you film, which for a room is a slow pace. The default reads five frames a second and twelve in all.
-
-# %%
-import tempfile
-from pathlib import Path
-
-from page4d.viz import write_video
-from page4d.world import split_clip
-
-folder = Path(tempfile.mkdtemp())
-truth = None
-if video == "rendered":
-    truth = split_clip("dynamic-test", 5, height=240, width=320, frames=max_frames)
-    video = folder / "clip.mp4"
-    pictures = (truth.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    write_video(video, pictures, fps=fps)
 
 # %% [markdown]
 # ## Predict

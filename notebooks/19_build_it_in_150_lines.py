@@ -57,6 +57,13 @@ network_diagram(c.depth, c.mask_source, c.masked_pairs, c.dpt_pairs, encoder)
 # From here on the class `PAGE4D` is only asked for its weights, and at the end of each step for its answer, to compare.
 # Three functions of one line read a layer out of the dictionary; everything else is made of them. Our numbers and the
 # package's may differ by rounding: the largest difference must stay below a hundred-thousandth of the largest number.
+#
+# One habit makes the functions short. Every array ends in *tokens, numbers*, and a function leaves all axes before these
+# two alone. The frames of a clip are such an axis: as (frames, tokens, numbers) they are a batch, in which no frame
+# hears of another. Flattened into (frames times tokens, numbers) the same values are one long list, in which everybody
+# hears everybody. The whole difference between the two kinds of attention below is that call of `flatten`, and it is why
+# one function with one kind of weights can do both. If a shape surprises you, print it: most mistakes of a network
+# written anew are axes, not formulas.
 
 # %%
 import torch

@@ -109,6 +109,12 @@ print("drawn twice, the same:", torch.equal(scene.cam_from_world, again.cam_from
 # axes first.) Two causes of one motion in the picture, kept apart from the beginning: this is the thing that a network
 # has to find out, and that no film from a phone can tell anybody afterwards. It is also why nothing here is estimated.
 #
+# One ray a pixel, through its centre, has a price. At an outline a pixel belongs to one thing or to the other, where a
+# camera would have mixed the two. So depth is exact there, and outlines look like stairs. Within a surface the mixing
+# cannot be left out: a pattern finer than a pixel, hit by single rays, would glitter from frame to frame, and a network
+# could take the glitter for motion. Each pattern is therefore told how much of it the pixel covers, which grows with the
+# depth over the focal length and with the slant, and what is finer than that fades into its mean colour.
+#
 # ## Is it exact?
 #
 # A claim of exactness can be tested. Lift each pixel of one frame by its depth, move the point into the next camera,
