@@ -71,14 +71,14 @@ moving = page4d.moving_mask(prediction)
 # {cite}`schoenberger2016colmap`; here it was done once, in training, and what was learned is applied in one pass. Hence
 # the speed, and hence the price: where the clip is unlike anything seen in training, nothing in the pass notices.
 #
-# Three things in the table below surprise most readers. The **first camera is the world**: its pose is near identity, and all
-# other poses say how to come from it. It is near and not at identity because it is predicted like the others. The
-# **unit is the network's own**: two clips of one room may come out in different units, and no number in a prediction is
-# in metres until somebody says how long one thing is. And **depth and points are two answers**, from two heads: lifting
-# the depth with the camera gives points too, and the distance between the two sets is a first sign of how consistent a
-# prediction is. The scene below shows the lifted ones.
+# Three things in {numref}`tab-quickstart-fields` surprise most readers. The **first camera is the world**: its pose
+# is near identity, and all other poses say how to come from it. It is near and not at identity because it is
+# predicted like the others. The **unit is the network's own**: two clips of one room may come out in different units,
+# and no number in a prediction is in metres until somebody says how long one thing is. And **depth and points are two
+# answers**, from two heads: lifting the depth with the camera gives points too, and the distance between the two sets
+# is a first sign of how consistent a prediction is. The scene below shows the lifted ones.
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What a Prediction holds, and the shape of each array for these pictures.", "name": "tab-quickstart-fields"}} tags=["hide-input"]
 import pandas as pd
 
 meaning = {

@@ -109,9 +109,10 @@ axes_diagram()
 # export formats of [Seeing it in 4-D](16_seeing_it_in_4d.ipynb) do that at the very end.
 #
 # A worked example shows how differently $\mathbf{t}$ and $\mathbf{c}$ behave. A camera walks one unit to the right and
-# then turns on the spot, by more and more degrees. Its place does not change any more. Watch $\mathbf{t}$:
+# then turns on the spot, by more and more degrees. Its place does not change any more. Watch
+# $\mathbf{t}$ in {numref}`tab-geometry-spot`:
 
-# %%
+# %% mystnb={"figure": {"caption": "The translation t of a camera that stands still at (1, 0, 0) and turns to the right.", "name": "tab-geometry-spot"}}
 import math
 
 import pandas as pd
@@ -134,7 +135,7 @@ pd.DataFrame(spot, index=["t, x", "t, y", "t, z"]).round(2) + 0.0
 # it left on its left side lies *behind*, at negative $z$. Whoever plots $\mathbf{t}$ as a trajectory plots a camera that
 # dances while it stands. Now the cameras of the scene at hand, by their centres:
 
-# %%
+# %% mystnb={"figure": {"caption": "Where the cameras of this scene stand, in its unit, and how far each has turned.", "name": "tab-geometry-cameras"}}
 cam_from_world = torch.from_numpy(scene.cam_from_world)
 world_from_cam = invert(cam_from_world)
 table = pd.DataFrame(
@@ -144,7 +145,7 @@ table["turned, degrees"] = rotation_angle_deg(cam_from_world[:, :, :3]).numpy()
 table.rename_axis("frame").round(3) + 0.0  # no -0.000
 
 # %% [markdown]
-# Centres of the cameras, in the unit of the scene, and how far each has turned. In data the first row is zero by
+# In data the first row of {numref}`tab-geometry-cameras` is zero by
 # definition; in a prediction it is near zero, and how near is a first hint of how well the network knows which frame is
 # the world.
 #

@@ -285,7 +285,7 @@ figure = feature_figure(
 #
 # The aggregator returns one entry per pair, None where no head reads it, and the index at which patches start. The
 # heads take what they need: the camera head only the camera token of the last pair, the dense heads the patch tokens
-# of four pairs. The calls are VGGT's.
+# of four pairs ({numref}`tab-heads`). The calls are VGGT's.
 
 # %%
 pair_outputs, start = model.aggregator(pictures)
@@ -293,7 +293,7 @@ encodings = model.camera_head(pair_outputs)
 depth, depth_conf = model.depth_head(pair_outputs, pictures[None], start)
 points, points_conf = model.point_head(pair_outputs, pictures[None], start)
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What each head reads of the tokens, and the shape of what it returns.", "name": "tab-heads"}} tags=["hide-input"]
 import pandas as pd
 
 last, dense = config.depth - 1, ", ".join(map(str, config.dpt_pairs))

@@ -165,12 +165,12 @@ sheet = clip_sheet(report.samples[0].clip)
 #
 # It *agrees* if it lands inside the image, at the depth that frame $b$ measured there, and in the same colour. Depth
 # alone would let a shifted depth map pass on a flat wall, colour alone a wrong depth on a white one. Pixels that move
-# are left out where the data set marks them. `valid_share` counts the pixels with depth, `landed_share` those that
-# arrive inside the other frame, `agreeing_share` those that agree; `reprojection_px` is how far such a pixel misses itself
-# after going there and back, and `fov_deg` the horizontal field of view, which one can check against the camera's data
-# sheet.
+# are left out where the data set marks them. In {numref}`tab-check-numbers`, `valid_share` counts the pixels with
+# depth, `landed_share` those that arrive inside the other frame, `agreeing_share` those that agree; `reprojection_px`
+# is how far such a pixel misses itself after going there and back, and `fov_deg` the horizontal field of view, which
+# one can check against the camera's data sheet.
 
-# %%
+# %% mystnb={"figure": {"caption": "What the check measures, for the clips above.", "name": "tab-check-numbers"}}
 import pandas as pd
 
 wanted = [

@@ -23,7 +23,7 @@
 # **You will learn** to film and choose frames so that the network has a chance, to predict, to put in what you know
 # (intrinsics, a distance) and to know what an error of it costs, to export, and to recognize the cases that fail.
 #
-# **Needs**: under a minute for the small run. For a real clip a GPU: the table below says how memory grows.
+# **Needs**: under a minute for the small run. For a real clip a GPU: {numref}`tab-own-length` says how memory grows.
 #
 # **The small run** renders a clip, writes it as a video and treats it as yours. For your own:
 #
@@ -83,11 +83,11 @@ sheet = contact_sheet(
 #
 # This is **parallax**: depth shows in pictures as a difference of motion. A camera with focal length $f$ (in
 # pixels, [notation](../notation.md)) that steps aside by $b$ moves the image of a point at depth $z$ by $f b / z$ pixels.
-# A camera that turns moves all points alike, near or far, and says nothing of depth. The table takes a phone's view of 65
-# degrees across, at the 518 pixels that the released network sees, and asks how far two points shift apart that stand at
-# 2 and at 4 metres, for steps of several lengths.
+# A camera that turns moves all points alike, near or far, and says nothing of depth. {numref}`tab-own-parallax` takes
+# a phone's view of 65 degrees across, at the 518 pixels that the released network sees, and asks how far two points
+# shift apart that stand at 2 and at 4 metres, for steps of several lengths.
 
-# %%
+# %% mystnb={"figure": {"caption": "How far a step to the side shifts points at 2 and at 4 metres, and how far it parts them.", "name": "tab-own-parallax"}}
 import numpy as np
 import pandas as pd
 
@@ -200,7 +200,7 @@ notebook_viewer(prediction, moving)
 # Each format follows its tool's conventions: which way is up, whether a camera is stored as world from camera or the
 # reverse, where pixel (0, 0) is centred, in which order a quaternion has its numbers. Such things are agreed on by nobody
 # and checked by nothing, and a file with the wrong one opens without a complaint, upside down. Sizes are those of your
-# file, not of the network's input.
+# file, not of the network's input. {numref}`tab-own-exports` lists what this clip gave.
 
 # %%
 from page4d.result import FORMATS
@@ -210,7 +210,7 @@ target = folder / "exports"
 target.mkdir()
 written = page4d.export(prediction, target, wanted, page4d.ExportOptions(moving=moving))
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What was written of this clip, for which programs, and how large it is.", "name": "tab-own-exports"}} tags=["hide-input"]
 pd.set_option("display.max_colwidth", None)
 pd.DataFrame(
     {
@@ -238,11 +238,12 @@ pd.DataFrame(
 # ## How long may a clip be?
 #
 # All frames go through the network together. Attention between all frames grows with the square of their number; the kept
-# tokens grow with the number. The table is arithmetic from the architecture of the released network: 16-bit tokens of the
-# four layers that the heads read. The weights come on top, 5 GB as they are stored, half of that with `--precision bf16`,
-# and what a block computes with; [Speed and memory](26_speed_and_memory.ipynb) has the whole account, and measured dots.
+# tokens grow with the number. {numref}`tab-own-length` is arithmetic from the architecture of the released network:
+# 16-bit tokens of the four layers that the heads read. The weights come on top, 5 GB as they are stored, half of that
+# with `--precision bf16`, and what a block computes with; [Speed and memory](26_speed_and_memory.ipynb) has the whole
+# account, and measured dots.
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Tokens, memory and work of global attention in the released network, by the number of frames. Arithmetic, not measured.", "name": "tab-own-length"}} tags=["hide-input"]
 full = page4d.PAGE4DConfig()
 tokens = 5 + (full.img_size // full.patch_size) * (392 // full.patch_size)
 kept = 2 * full.embed_dim * len(full.dpt_pairs) * 2 / 1e9
@@ -274,8 +275,9 @@ pd.DataFrame(
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
 # camera that only turns is the same case. Below, made-up clips of one seed that are filmed in five ways: examples, for with
 # the way of filming other things of the scene are drawn anew ([The world](21_the_world.ipynb)). Depth errors are means of
-# |predicted / true - 1| after one scale per clip; rotation errors are against the truth. Beside each stands an answer that
-# knows nothing, one depth everywhere and a camera that never turns, because an easy clip makes every network look good.
+# |predicted / true - 1| after one scale per clip; rotation errors are against the truth. In {numref}`tab-own-fails`,
+# beside each stands an answer that knows nothing, one depth everywhere and a camera that never turns, because an easy
+# clip makes every network look good.
 
 # %%
 from page4d.evaluate import score_clip
@@ -292,7 +294,7 @@ for name, change in ways.items():
     clip = split_clip("dynamic-test", 11, height=size, width=size, frames=4, **change)
     errors[name] = score_clip(page4d.predict(model, clip.images), clip)
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Errors on made-up clips of one seed, filmed in five ways, beside answers that know nothing.", "name": "tab-own-fails"}} tags=["hide-input"]
 fields = {
     "abs_rel": "depth, mean relative error",
     "abs_rel_constant": "the same for one depth everywhere",

@@ -458,7 +458,7 @@ def depth_with(slip):
     return wrong
 
 
-# %%
+# %% mystnb={"figure": {"caption": "How far each slip changes the depth of this clip.", "name": "tab-build-slips"}}
 import pandas as pd
 
 slips = {
@@ -475,8 +475,9 @@ for what, slip in slips.items():
 pd.DataFrame(told).T.rename_axis("relative change of depth")
 
 # %% [markdown]
-# Compare the table with {numref}`fig-build-depth`, and ask which of these you would have seen there. Even a slip that
-# no picture shows makes another network, and weights that are trained with it belong to that code from then on.
+# Compare {numref}`tab-build-slips` with {numref}`fig-build-depth`, and ask which of these you would have seen there.
+# Even a slip that no picture shows makes another network, and weights that are trained with it belong to that code
+# from then on.
 #
 # ## Recap
 #
