@@ -392,7 +392,7 @@ Markdown(
 #
 # ## What this can and cannot explain
 #
-# In the PAGE-4D paper the VGGT row is about twice as bad as VGGT in other papers:
+# Other papers have a row of VGGT on the same data sets, too. Here they stand beside the row of the PAGE-4D paper:
 
 # %%
 from page4d.evaluate import quoted_table
