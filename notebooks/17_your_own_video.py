@@ -73,13 +73,12 @@ from page4d.viz import Row, contact_sheet
 
 three = page4d.load_frames(video, page4d.FrameOptions(size=280, patch=14, spread=3))
 pictures = three.images.permute(0, 2, 3, 1).numpy()
-sheet = contact_sheet(
-    [Row(pictures, "image")], ["first", "middle", "last"][: len(pictures)]
-)
+titles = ["first", "middle", "last"] if len(pictures) == 3 else None
+sheet = contact_sheet([Row(pictures, "image")], titles)
 
 # %% [markdown]
 # In {numref}`fig-own-parallax`, choose something near and something behind it, both of which stand still, and see how far
-# each has shifted from the first picture to the last. If the camera travelled, the near one went further.
+# each has shifted from the first picture to the last. If the camera went sideways, the near one has shifted more.
 #
 # This is **parallax**: depth shows in pictures as a difference of motion. A camera with focal length $f$ (in
 # pixels, [notation](../notation.md)) that steps aside by $b$ moves the image of a point at depth $z$ by $f b / z$ pixels.
