@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PREFIX = "tab-"
 
 
-class TableFigure(nodes.figure):
+class TableFigure(nodes.figure):  # type: ignore[misc]  # docutils has no types
     """A figure whose content is a table."""
 
 
