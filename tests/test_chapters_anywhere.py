@@ -130,6 +130,8 @@ def test_a_place_in_the_working_folder_is_found() -> None:
 LISTEN = """\
 import os, sys
 
+import torch  # looks for its libraries along sys.path, whose first entry is the working folder
+
 opened_here = []
 
 def note(event, given):
