@@ -130,13 +130,12 @@ def test_a_place_in_the_working_folder_is_found() -> None:
 LISTEN = """\
 import os, sys
 
-import torch  # looks for its libraries along sys.path, whose first entry is the working folder
-
 opened_here = []
 
 def note(event, given):
-    asked = {"open", "os.listdir", "os.scandir", "os.chdir", "os.mkdir", "os.rename", "os.remove", "shutil.rmtree"}
-    if event in asked and isinstance(given[0], str | os.PathLike) and not os.path.isabs(given[0]):
+    # What is asked for within another folder (os.open, dir_fd) is no name in this one.
+    asked = event == "open" and given[1] is not None or event == "os.mkdir" and given[2] == -1 or event == "os.chdir"
+    if asked and isinstance(given[0], str | os.PathLike) and not os.path.isabs(given[0]):
         opened_here.append(os.fspath(given[0]))
 
 sys.addaudithook(note)

@@ -24,11 +24,15 @@ pytestmark = pytest.mark.slow
 CHAPTER = "01_quickstart"
 # Only what is near the window is in the page: a cell's number and a figure are there once they are scrolled to.
 DOWN = """() => {
-  const panel = document.querySelector(".jp-WindowedPanel-outer");
+  const panel = document.querySelector(".jp-Notebook .jp-WindowedPanel-outer");
   panel.scrollTop += 0.7 * panel.clientHeight;
   return panel.scrollTop + panel.clientHeight > panel.scrollHeight - 9;
 }"""
-TO_THE_TOP = "() => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0 }"
+TO = """(top) => {
+  const panel = document.querySelector(".jp-Notebook .jp-WindowedPanel-outer");
+  panel.scrollTop = top;
+  return top < panel.scrollHeight - panel.clientHeight;
+}"""
 LAST_NUMBER = """() => Math.max(...[...document.querySelectorAll(".jp-InputPrompt")]
   .map(prompt => Number((prompt.textContent.match(/\\d+/) || [0])[0])), 0)"""
 
@@ -57,17 +61,17 @@ def wait_until_run(page: Any, server: str, cells: int) -> None:
 
 
 def figures_of(page: Any) -> list[Image.Image]:
-    """Pictures of the interactive figures, from the top to the end."""
-    found: dict[str, Image.Image] = {}
-    page.evaluate(TO_THE_TOP)
-    ended = False
-    while not ended:
+    """Pictures of the interactive figures, from the top to the end, by the height at which they stand."""
+    found: dict[int, Image.Image] = {}
+    top = 0
+    while page.evaluate(TO, top):
         page.wait_for_timeout(1000)
-        for holder in page.query_selector_all(".jp-OutputArea .js-plotly-plot:has(canvas)"):
-            holder.scroll_into_view_if_needed()
-            page.wait_for_timeout(1000)
-            found[holder.get_attribute("id") or str(len(found))] = Image.open(io.BytesIO(holder.screenshot()))
-        ended = page.evaluate(DOWN)
+        for holder in page.query_selector_all(".jp-Notebook .js-plotly-plot:has(canvas)"):
+            box = holder.bounding_box()
+            if box is not None and (top + box["y"]) // 100 not in found:
+                found[(top + box["y"]) // 100] = Image.open(io.BytesIO(holder.screenshot()))
+                page.evaluate(TO, top)
+        top += 600
     return list(found.values())
 
 
