@@ -20,7 +20,7 @@
 #
 # One forward pass turns a few pictures of a moving scene into cameras, depth, 3-D points and a mask of what moves.
 #
-# **You will learn** to load a network, to predict, to look at the result in 3-D, and to check it against the truth.
+# **You will learn** to load a network, to predict, to look at the result in 3-D, and to check it where the truth is known.
 #
 # **Needs**: 1 GB of memory and a minute on any computer for the built-in small network. The released networks
 # (`weights = "nomask"` or `"mask"`) need a download of 5 GB and a GPU for comfort. Symbols are on the page of
@@ -71,14 +71,14 @@ moving = page4d.moving_mask(prediction)
 # {cite}`schoenberger2016colmap`; here it was done once, in training, and what was learned is applied in one pass. Hence
 # the speed, and hence the price: where the clip is unlike anything seen in training, nothing in the pass notices.
 #
-# Three things in the table below surprise most readers. The **first camera is the world**: its pose is near identity, and all
-# other poses say how to come from it. It is near and not at identity because it is predicted like the others. The
-# **unit is the network's own**: two clips of one room may come out in different units, and no number in a prediction is
-# in metres until somebody says how long one thing is. And **depth and points are two answers**, from two heads: lifting
-# the depth with the camera gives points too, and the distance between the two sets is a first sign of how consistent a
-# prediction is. The scene below shows the lifted ones.
+# Three things in {numref}`tab-quickstart-fields` surprise most readers. The **first camera is the world**: its pose
+# is near identity, and all other poses say how to come from it. It is near and not at identity because it is
+# predicted like the others. The **unit is the network's own**: two clips of one room may come out in different units,
+# and no number in a prediction is in metres until somebody says how long one thing is. And **depth and points are two
+# answers**, from two heads: lifting the depth with the camera gives points too, and the distance between the two sets
+# is a first sign of how consistent a prediction is. The scene below shows the lifted ones.
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What a Prediction holds, and the shape of each array for these pictures.", "name": "tab-quickstart-fields"}} tags=["hide-input"]
 import pandas as pd
 
 meaning = {
@@ -131,10 +131,10 @@ scene_figure(prediction, moving=moving)
 # %% [markdown]
 # ## How good is it?
 #
-# Of a synthetic clip we know the truth. The next cell predicts eight held-out clips and compares. Each number stands
-# beside a baseline that needs no network: a depth map of one value, and a camera that never turns. Depth has no unit
-# of its own, so each clip's depth is first scaled by one number, the ratio of the medians: with $p$ the predicted and $g$
-# the true depth of a pixel,
+# Of a synthetic clip we know the truth. Where `images` is synthetic, the next cell predicts eight held-out clips and
+# compares. Each number stands beside a baseline that needs no network: a depth map of one value, and a camera that never
+# turns. Depth has no unit of its own, so each clip's depth is first scaled by one number, the ratio of the medians: with
+# $p$ the predicted and $g$ the true depth of a pixel,
 #
 # $$ s = \frac{\operatorname{median} g}{\operatorname{median} p}, \qquad
 #    \text{AbsRel} = \operatorname{mean} \frac{|s\,p - g|}{g} . $$
@@ -218,7 +218,7 @@ inner = torch.from_numpy(prediction.K)
 lift = lifted(torch.from_numpy(prediction.depth), inner, cam_from_world)
 typical = float(np.median(prediction.depth))
 first = camera_centres(cam_from_world)[0].norm().item()
-print(f"first camera off the origin: {first / typical:.1%} of the median depth")
+print(f"first camera off the origin: {100 * first / typical:.1f} % of the median depth")
 
 # %%
 if prediction.points is not None:
@@ -228,9 +228,9 @@ if prediction.points is not None:
     fit = fit_similarity(one, other)
     left = (fit.apply(one) - other).norm(dim=-1).median().item()
     print(
-        f"points and lifted depth are {apart / typical:.1%} of the median depth apart"
+        f"points and lifted depth are {100 * apart / typical:.1f} % of the median depth apart"
     )
-    print(f"after the best similarity between them: {left / typical:.1%}")
+    print(f"after the best similarity between them: {100 * left / typical:.1f} %")
 
 # %% [markdown]
 # If the last number is much smaller than the one before, the two heads agree on the shape and differ in size or place only. If
@@ -310,7 +310,7 @@ alone = page4d.predict(model, views.frames.images[:1])
 both = np.stack((alone.depth[0], prediction.depth[0]))
 both = both / np.median(both, axis=(1, 2), keepdims=True)
 print(
-    f"depth of the same frame, alone and among others: {np.abs(both[0] / both[1] - 1).mean():.1%} apart"
+    f"depth of the same frame, alone and among others: {100 * np.abs(both[0] / both[1] - 1).mean():.1f} % apart"
 )
 print("t of its camera:", [f"{t:.3f}" for t in alone.cam_from_world[0, :, 3]])
 # One picture still has perspective, sizes and shading. Its camera is the world; there is nothing to move against.

@@ -50,9 +50,8 @@ page4d.check_parameters()
 # choice on this page, each for a good reason, and data sets disagree with the codes. So each choice below comes with the
 # reason for it and with what happens to a number if somebody else's choice is taken for ours.
 #
-# The actors first. A picture has $S$ frames of $H \times W$ pixels. For every frame there is a depth map $z$, a matrix of
-# intrinsics $K$ that says which pixel looks in which direction, and a pose $[R \mid \mathbf{t}]$ that says where the
-# camera stands and how it is turned. Nothing else is needed to place every pixel in the world, and nothing less is enough:
+# The actors first. A clip has frames. For every frame there is a depth map, a matrix of intrinsics that says which pixel
+# looks in which direction, and a pose that says where the camera stands and how it is turned. Nothing else is needed to place every pixel in the world, and nothing less is enough:
 # that is the sentence at the top of the page, and the rest of the chapter is its proof. In {numref}`fig-geometry-scene`,
 # look at the depth first: what is near is red, what is far is blue, and the colours mean the same in all frames.
 
@@ -82,7 +81,9 @@ sheet = contact_sheet(rows)
 # %% [markdown]
 # ## Axes and poses
 #
-# {numref}`fig-axes` has the conventions of this page in one picture; the sections below take them one by one.
+# {numref}`fig-axes` has the conventions of this page in one picture; the sections below take them one by one. Letters are
+# those of the whole book: $S$ frames of $H \times W$ pixels, and for each of them depth $z$, intrinsics $K$ and a pose
+# $[R \mid \mathbf{t}]$.
 
 # %% mystnb={"figure": {"caption": "Axes of two cameras and of the world, which is the first camera, and where pixels are centred.", "name": "fig-axes"}}
 from page4d.viz import axes_diagram
@@ -108,9 +109,10 @@ axes_diagram()
 # export formats of [Seeing it in 4-D](16_seeing_it_in_4d.ipynb) do that at the very end.
 #
 # A worked example shows how differently $\mathbf{t}$ and $\mathbf{c}$ behave. A camera walks one unit to the right and
-# then turns on the spot, by more and more degrees. Its place does not change any more. Watch $\mathbf{t}$:
+# then turns on the spot, by more and more degrees. Its place does not change any more. Watch
+# $\mathbf{t}$ in {numref}`tab-geometry-spot`:
 
-# %%
+# %% mystnb={"figure": {"caption": "The translation t of a camera that stands still at (1, 0, 0) and turns to the right.", "name": "tab-geometry-spot"}}
 import math
 
 import pandas as pd
@@ -133,7 +135,7 @@ pd.DataFrame(spot, index=["t, x", "t, y", "t, z"]).round(2) + 0.0
 # it left on its left side lies *behind*, at negative $z$. Whoever plots $\mathbf{t}$ as a trajectory plots a camera that
 # dances while it stands. Now the cameras of the scene at hand, by their centres:
 
-# %%
+# %% mystnb={"figure": {"caption": "Where the cameras of this scene stand, in its unit, and how far each has turned.", "name": "tab-geometry-cameras"}}
 cam_from_world = torch.from_numpy(scene.cam_from_world)
 world_from_cam = invert(cam_from_world)
 table = pd.DataFrame(
@@ -143,7 +145,7 @@ table["turned, degrees"] = rotation_angle_deg(cam_from_world[:, :, :3]).numpy()
 table.rename_axis("frame").round(3) + 0.0  # no -0.000
 
 # %% [markdown]
-# Centres of the cameras, in the unit of the scene, and how far each has turned. In data the first row is zero by
+# In data the first row of {numref}`tab-geometry-cameras` is zero by
 # definition; in a prediction it is near zero, and how near is a first hint of how well the network knows which frame is
 # the world.
 #
@@ -200,7 +202,8 @@ print("unproject ", [round(value, 3) for value in local[0, v, u].tolist()])
 
 # %% mystnb={"figure": {"caption": "Ray length over z in the first frame. It depends on the camera alone, not on the scene.", "name": "fig-ray-length"}}
 ratio = unproject(torch.ones_like(depth), K)[0].norm(dim=-1)
-figure, axis = plt.subplots(figsize=(4, 3), layout="constrained")
+tall = 2.5 * ratio.shape[0] / ratio.shape[1] + 0.5
+figure, axis = plt.subplots(figsize=(4, tall), layout="constrained")
 figure.colorbar(axis.imshow(ratio), label="ray length / z")
 _ = axis.set(xlabel="x (px)", ylabel="y (px)", title="ray length for z = 1")
 
@@ -361,11 +364,11 @@ print(
 # turn and move everything. How much a fit may forgive before a score says nothing is the question of
 # [What the protocol is worth](14_what_the_protocol_is_worth.ipynb).
 #
-# At last, all frames in one world. In {numref}`fig-geometry-world`, hide the moving points by a click on the legend, and
-# what is left is one solid scene, seen from several places. Show them again: the walls stay sharp, and what moves appears
-# several times, once for every frame.
+# At last, all frames in one world. In {numref}`fig-geometry-world`, hide the moving points by a click on the legend. With
+# exact geometry, what is left is one solid scene, seen from several places; a prediction shows by its double or bent walls
+# how well its frames agree. Show them again: what moves appears several times, once for every frame.
 
-# %% mystnb={"figure": {"caption": "The points of all frames with their cameras; what moves, by truth or judged from the prediction, is a group of its own. Hide a group by a click in the legend.", "name": "fig-geometry-world"}}
+# %% mystnb={"figure": {"caption": "The points of all frames with their cameras; what moves, by the truth of a synthetic clip or judged from the prediction, is a group of its own. Hide a group by a click in the legend.", "name": "fig-geometry-world"}}
 from page4d.viz import scene_figure
 
 truth = views.truth

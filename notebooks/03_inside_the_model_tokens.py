@@ -51,7 +51,7 @@ page4d.check_parameters()
 # knowledge, and so on, two dozen times. At the end each square is asked for its depth, and one secretary per photograph, who
 # saw nothing and only listened, is asked where the camera stood.
 #
-# That is the whole network. The people are **tokens**, vectors of $C$ numbers; the talking is **attention**, a weighted mean
+# That is the whole network. The people are **tokens**, vectors of a few hundred numbers; the talking is **attention**, a weighted mean
 # over what others say; the secretary is the **camera token**. There is no matching, no triangulation and no adjustment of
 # anything to anything, and no part of the program knows what a camera is until the last step turns nine numbers into one.
 # What the crowd says to each other was never prescribed: it was found by training. This chapter looks at who hears whom.
@@ -69,8 +69,27 @@ S, _, H, W = pictures.shape
 # %% [markdown]
 # ## From pixels to tokens
 #
-# A picture of $H \times W$ pixels is cut into $h \times w$ patches of $p \times p$ pixels, and each patch becomes one vector
-# {cite}`dosovitskiy2021vit`. Why patches and not pixels? Because of the price of talking: everybody listens to everybody, so
+# A picture is cut into square patches, as in {numref}`fig-patches`, and each patch becomes one vector.
+
+# %% mystnb={"figure": {"caption": "The first frame as the network cuts it. Each square becomes one token.", "name": "fig-patches"}}
+import matplotlib.pyplot as plt
+
+rows, columns = H // config.patch_size, W // config.patch_size
+figure, axis = plt.subplots(figsize=(4, 4 * H / W), layout="constrained")
+axis.imshow(pictures[0].permute(1, 2, 0).cpu(), extent=(-0.5, W - 0.5, H - 0.5, -0.5))
+lines = {"color": "white", "lw": 0.7, "alpha": 0.7}
+for i in range(1, rows):
+    axis.axhline(i * config.patch_size - 0.5, **lines)
+for i in range(1, columns):
+    axis.axvline(i * config.patch_size - 0.5, **lines)
+_ = axis.set(xlabel="x (px)", ylabel="y (px)")
+
+# %% [markdown]
+# Look at it with the question what a single square could know. Many hold one colour and nothing else. Whatever the network
+# says about those, it has from their neighbours.
+#
+# In letters, $H \times W$ pixels are cut into $h \times w$ patches of $p \times p$ pixels, and each becomes a vector of $C$
+# numbers {cite}`dosovitskiy2021vit`. Why patches and not pixels? Because of the price of talking: everybody listens to everybody, so
 # twice as many tokens are four times the work, and pixels would be $p^2$ times as many. Why not larger patches? Because
 # what happens inside a patch must be said by one vector, and a fine edge in it is lost to everyone else. The small networks
 # use a single convolution for the step from pixels to vector: $3\,p^2$ numbers go in, $C$ come out, the same matrix for
@@ -87,7 +106,6 @@ import torch
 
 torch.set_grad_enabled(False)
 tokens = model.aggregator.embed(pictures[None])
-rows, columns = H // config.patch_size, W // config.patch_size
 start = tokens.shape[2] - rows * columns
 print(
     f"pictures {tuple(pictures.shape)}: {S} frames of {rows} x {columns} patches of {config.patch_size} px"
@@ -96,22 +114,7 @@ print(
     f"tokens   {tuple(tokens.shape)}: batch, frames, {start} special + {rows * columns} patches, width"
 )
 
-# %% mystnb={"figure": {"caption": "The first frame as the network cuts it. Each square becomes one token.", "name": "fig-patches"}}
-import matplotlib.pyplot as plt
-
-figure, axis = plt.subplots(figsize=(4, 4 * H / W), layout="constrained")
-axis.imshow(pictures[0].permute(1, 2, 0).cpu(), extent=(-0.5, W - 0.5, H - 0.5, -0.5))
-lines = {"color": "white", "lw": 0.7, "alpha": 0.7}
-for i in range(1, rows):
-    axis.axhline(i * config.patch_size - 0.5, **lines)
-for i in range(1, columns):
-    axis.axvline(i * config.patch_size - 0.5, **lines)
-_ = axis.set(xlabel="x (px)", ylabel="y (px)")
-
 # %% [markdown]
-# Look at {numref}`fig-patches` with the question what a single square could know. Many hold one colour and nothing else.
-# Whatever the network says about those, it has from their neighbours.
-#
 # How does a token know *where* its square was? A list of vectors has no places. Here they are told in every block anew:
 # before queries and keys are compared, both are turned by angles that grow with row and column, so that their product
 # depends on how far two patches are apart and not on where they stand {cite}`su2024roformer`. The five special tokens are
@@ -241,13 +244,13 @@ bar = figure.colorbar(shown, ax=axes[0].tolist(), label="share", shrink=0.75)
 to_patches = {kind: row.unflatten(0, (-1, P))[:, start:] for kind, row in seen.items()}
 own, *others = to_patches["global"].sum(1).tolist()
 print(
-    f"frame block: {to_patches['frame'].sum():.0%} on patches, the rest on special tokens"
+    f"frame block: {100 * to_patches['frame'].sum():.0f} % on patches, the rest on special tokens"
 )
 print(
-    f"global block: {own:.0%} on patches of its own frame, {sum(others):.0%} on others"
+    f"global block: {100 * own:.0f} % on patches of its own frame, {100 * sum(others):.0f} % on others"
 )
 plain = rows * columns / (S * P)
-print(f"if all tokens counted alike: {plain:.0%} on patches of each frame")
+print(f"if all tokens counted alike: {100 * plain:.0f} % on patches of each frame")
 
 # %% [markdown]
 # Read {numref}`fig-attention` from the cross outwards, and compare the panels of the global block. A bright place in
@@ -282,7 +285,7 @@ figure = feature_figure(
 #
 # The aggregator returns one entry per pair, None where no head reads it, and the index at which patches start. The
 # heads take what they need: the camera head only the camera token of the last pair, the dense heads the patch tokens
-# of four pairs. The calls are VGGT's.
+# of four pairs ({numref}`tab-heads`). The calls are VGGT's.
 
 # %%
 pair_outputs, start = model.aggregator(pictures)
@@ -290,7 +293,7 @@ encodings = model.camera_head(pair_outputs)
 depth, depth_conf = model.depth_head(pair_outputs, pictures[None], start)
 points, points_conf = model.point_head(pair_outputs, pictures[None], start)
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What each head reads of the tokens, and the shape of what it returns.", "name": "tab-heads"}} tags=["hide-input"]
 import pandas as pd
 
 last, dense = config.depth - 1, ", ".join(map(str, config.dpt_pairs))
@@ -369,6 +372,7 @@ parts = {
 figure, axis = plt.subplots(figsize=(5, 2), layout="constrained")
 bars = axis.barh(list(parts), [count / 1e6 for count in parts.values()])
 axis.bar_label(bars, fmt="%.2f", padding=3)
+axis.margins(x=0.15)
 _ = axis.set(xlabel="million parameters")
 
 # %% [markdown]

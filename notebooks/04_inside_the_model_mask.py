@@ -373,7 +373,7 @@ Markdown(
 #   register tokens in some global blocks. Patches go on seeing everything.
 # - A small $m$ is a strong word: the weight of a key is multiplied by $e^{64 \alpha m}$.
 # - The schedule takes the mask away during training; `nomask` and `mask` are the two ends of that.
-# - What a mask marks is measured against truth, not seen in a picture.
+# - What a mask marks is measured against the truth of synthetic clips, not seen in a picture.
 #
 # ## Exercises
 #

@@ -70,7 +70,8 @@ if not root:
 #
 # What makes poses visible is a second frame. Take every pixel of the first one, lift it by its depth, move it by the two
 # poses, and paint it where it arrives in the second. If everything is right, the painting is the second frame, seen from
-# its own place, with holes where the first saw nothing.
+# its own place, with holes where the first saw nothing. To see what one sees when it is not, three mistakes are **planted**:
+# put on purpose into data that are right, one at a time ([glossary](../glossary.md)).
 
 # %%
 from page4d.check import CheckSettings, draw_clips, inspect, write_report
@@ -164,12 +165,12 @@ sheet = clip_sheet(report.samples[0].clip)
 #
 # It *agrees* if it lands inside the image, at the depth that frame $b$ measured there, and in the same colour. Depth
 # alone would let a shifted depth map pass on a flat wall, colour alone a wrong depth on a white one. Pixels that move
-# are left out where the data set marks them. `valid_share` counts the pixels with depth, `landed_share` those that
-# arrive inside the other frame, `agreeing_share` those that agree; `reprojection_px` is how far such a pixel misses itself
-# after going there and back, and `fov_deg` the horizontal field of view, which one can check against the camera's data
-# sheet.
+# are left out where the data set marks them. In {numref}`tab-check-numbers`, `valid_share` counts the pixels with
+# depth, `landed_share` those that arrive inside the other frame, `agreeing_share` those that agree; `reprojection_px`
+# is how far such a pixel misses itself after going there and back, and `fov_deg` the horizontal field of view, which
+# one can check against the camera's data sheet.
 
-# %%
+# %% mystnb={"figure": {"caption": "What the check measures, for the clips above.", "name": "tab-check-numbers"}}
 import pandas as pd
 
 wanted = [
@@ -325,9 +326,7 @@ def answer_to(plant, clips=good[1::2]):
     wrong = [plant(clip) for clip in clips]
     numbers = measure(wrong)
     findings = judge(numbers, diagnose(wrong))
-    return (
-        f"{verdict(findings)}, agree {numbers.agreeing_share:.0%}: {findings[0].text}"
-    )
+    return f"{verdict(findings)}, agree {100 * numbers.agreeing_share:.0f} %: {findings[0].text}"
 
 
 zoom = torch.diag(torch.tensor([1.2, 1.2, 1.0]))
@@ -348,7 +347,7 @@ def along_rays(clip):
 print(answer_to(along_rays))
 stretched = along_rays(good[0]).depth / good[0].depth
 print(
-    f"depth grows by up to {stretched[good[0].depth > 0].max() - 1:.0%}, at the corners"
+    f"depth grows by up to {100 * (stretched[good[0].depth > 0].max() - 1):.0f} %, at the corners"
 )
 
 # %% [markdown]

@@ -77,9 +77,10 @@ _ = axis.set(xlabel="x (m)", ylabel="z (m)", xlim=(-0.8, 4.8), aspect="equal")
 # ## The choices
 #
 # A protocol here is a set of options with a name. `public` is what the released scripts do, `standard` what the
-# field does with the defects mended. For video depth these options differ:
+# field does with the defects mended. For video depth the options of
+# {numref}`tab-protocol-options` differ:
 
-# %%
+# %% mystnb={"figure": {"caption": "Options in which the two protocols of video depth differ, what each decides, and the rows of the page of differences that say where it stands in the public code.", "name": "tab-protocol-options"}}
 import pandas as pd
 from page4d.evaluate import OPTIONS, STANDARD, differences
 
@@ -92,7 +93,7 @@ columns = ["option", "public", "standard", "what it decides", "oddity"]
 pd.DataFrame(rows, columns=columns).fillna("all")
 
 # %% [markdown]
-# The codes in the last column are rows of the page of [differences](../differences.md), which says where each stands in
+# The codes in its last column are rows of the page of [differences](../differences.md), which says where each stands in
 # the public code. They are of three kinds. Some decide *what the network sees* (shape, cut portraits, number of frames):
 # switching them needs the network. Some decide *what is compared with what* (which depth, where in the picture, which
 # file): they work on stored predictions. And one decides *how well a fit was done*.
@@ -106,7 +107,7 @@ pd.DataFrame(rows, columns=columns).fillna("all")
 #
 # Two sets of scenes: a camera on a tripod and one that moves; with `benchmark` and `root` set, the sequences of that
 # data set take the place of both. The predictions are the truth itself: depth, poses and intrinsics. Every row
-# switches one option of the standard protocol to its public value.
+# of {numref}`tab-protocol-perfect` switches one option of the standard protocol to its public value.
 
 # %%
 from dataclasses import replace
@@ -131,7 +132,7 @@ studies = {name: with_world(base, **changes) for name, changes in worlds.items()
 if benchmark != "synthetic":
     studies = {benchmark: base}
 
-# %%
+# %% mystnb={"figure": {"caption": "AbsRel of a perfect network under the standard protocol, with one option at a time switched to its public value, and with all of them (last row).", "name": "tab-protocol-perfect"}}
 protocols = one_at_a_time("videodepth")
 
 
@@ -246,9 +247,10 @@ Markdown(
 #
 # Options that change the input need the network to run again: squashed to a square, or with its shape kept. On these
 # made-up scenes two of them change nothing that the network sees, and are not run: no picture is taller than wide, and
-# no video has more than 120 frames. {numref}`fig-protocol-network` draws those that change anything.
+# no video has more than 120 frames. {numref}`tab-protocol-network` has all others, {numref}`fig-protocol-network`
+# draws those that change anything.
 
-# %%
+# %% mystnb={"figure": {"caption": "AbsRel of each network under the standard protocol, with one option at a time switched to its public value, and with all of them (last row).", "name": "tab-protocol-network"}}
 import page4d
 
 idle = {"portrait", "max_frames"} if benchmark == "synthetic" else set()
@@ -306,7 +308,8 @@ Markdown(text)
 # An image that is taller than wide is cut to a square by the released loader, and the prediction is then stretched
 # over the whole ground truth, so nothing is where it belongs (E2). DyCheck is made of portraits: of a 3:4 picture the
 # middle three quarters remain, and what belongs to them is compared with all four quarters. A mug that the network saw at
-# the edge of the cut is scored against the table below it. The same network, on scenes in portrait format:
+# the edge of the cut is scored against the tabletop below it. {numref}`tab-protocol-portrait` has the same network on
+# scenes in portrait format:
 
 # %%
 tall = base
@@ -327,7 +330,7 @@ for name in names:
     }
     portrait[name] = {k: s.run(model, name) for k, s in rows.items()}
 
-# %%
+# %% mystnb={"figure": {"caption": "AbsRel on scenes in portrait format, with all rows, and with the released loader's cut in its place or stretched, and the share of the truth that is compared.", "name": "tab-protocol-portrait"}}
 first = portrait[names[0]]
 covered = {
     k: sum(q.notes["covered"] for q in s.sequences) / s.of for k, s in first.items()
@@ -336,17 +339,17 @@ errors = {n: {k: s.mean["abs_rel"] for k, s in p.items()} for n, p in portrait.i
 pd.DataFrame({**errors, "share of the truth compared": covered}).round(3)
 
 # %% tags=["remove-input"]
-stretch = {n: e["cut, stretched"] - e["cut, in its place"] for n, e in errors.items()}
-listed = ", ".join(f"{n} {v:+.3f}" for n, v in stretch.items())
-text = (
-    f"Stretching instead of leaving the cut in its place changes AbsRel by: {listed}. "
+from page4d.evaluate import between
+
+told = [
+    f"{n} {between(p['cut, stretched'], p['cut, in its place'], 'abs_rel')}"
+    for n, p in portrait.items()
+]
+Markdown(
+    f"Stretched, beside the cut in its place, AbsRel is: {'; '.join(told)}. The coarser a network's depth, the less it "
+    "matters where it is compared. The rows also compare different pixels, and the first gives the network a narrower "
+    "picture."
 )
-if min(stretch.values()) < 0.02:
-    text += (
-        "A network whose depth is this coarse hardly notices that it is compared in the wrong place. A sharp one would. "
-        "The rows also compare different pixels, and the first gives the network a narrower picture."
-    )
-Markdown(text)
 
 # %% [markdown]
 # ## A sequence left out
@@ -379,8 +382,8 @@ gains = [
     for d, _ in rows_of
 ]
 Markdown(
-    f"Of {len(kept)} sequences one is worth up to {change.abs().max() / mean_of(kept):.0%} of the mean. The paper's "
-    f"networks differ by {min(gains):.0%} to {max(gains):.0%} in this measure (quoted)."
+    f"Of {len(kept)} sequences one is worth up to {100 * change.abs().max() / mean_of(kept):.0f} % of the mean. The paper's "
+    f"networks differ by {100 * min(gains):.0f} % to {100 * max(gains):.0f} % in this measure (quoted)."
 )
 
 # %% [markdown]
@@ -389,7 +392,7 @@ Markdown(
 #
 # ## What this can and cannot explain
 #
-# In the PAGE-4D paper the VGGT row is about twice as bad as VGGT in other papers:
+# Other papers have a row of VGGT on the same data sets, too. Here they stand beside the row of the PAGE-4D paper:
 
 # %%
 from page4d.evaluate import quoted_table
@@ -416,9 +419,10 @@ Markdown(
 )
 
 # %% [markdown]
-# *Poses.* World z does not enter a trajectory. What remains for TUM is the squash of the input, which the table above
-# prices for our network and depth only, the choice of frames, and the run itself. Our network was trained on other
-# shapes than VGGT, so its price of the squash is not VGGT's. **This experiment does not explain the pose gap.**
+# *Poses.* World z does not enter a trajectory. What remains for TUM is the squash of the input, which
+# {numref}`tab-protocol-network` prices for our network and depth only, the choice of frames, and the run itself. Our
+# network was trained on other shapes than VGGT, so its price of the squash is not VGGT's. **This experiment does not
+# explain the pose gap.**
 #
 # What would: VGGT's released weights through both protocols on Bonn and TUM.
 #

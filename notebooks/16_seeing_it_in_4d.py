@@ -82,7 +82,7 @@ def look_at(i, X):
     return u, v, x[2]
 
 
-# %%
+# %% mystnb={"figure": {"caption": "One still and one moving point of the first frame, looked up in later frames: the depth at which each frame should see it, and the depth that it sees there.", "name": "tab-4d-followed"}}
 import pandas as pd
 
 moving = clip.moving.numpy()
@@ -105,10 +105,10 @@ def followed(kind, mask):
 pd.concat([followed("still", ~moving[0]), followed("moving", moving[0])])
 
 # %% [markdown]
-# For the still point the two rows agree to within the size of a pixel; where they do not, something else stands in front of
-# it, or a depth edge lies within the pixel. For the moving point they agree in the first frame and part later: what is
-# seen there is another place. Everything in this chapter follows from this table: what agrees over time may be *gathered*,
-# what does not must be shown at its own time.
+# In {numref}`tab-4d-followed`, the two rows of the still point agree to within the size of a pixel; where they do
+# not, something else stands in front of it, or a depth edge lies within the pixel. For the moving point they agree in
+# the first frame and part later: what is seen there is another place. Everything in this chapter follows from it:
+# what agrees over time may be *gathered*, what does not must be shown at its own time.
 #
 # ## Play it
 #
@@ -262,7 +262,7 @@ for index in range(clips):
             score = score_of(source, method, options)
             found.append((name, overlap, moving_auc(score, truth)))
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How well each mask finds what moves, on held-out clips: means with 95 % bootstrap intervals.", "name": "tab-4d-masks"}} tags=["hide-input"]
 from page4d.evaluate import interval_of_means
 
 
@@ -275,8 +275,7 @@ table = pd.DataFrame(found, columns=["mask from", "IoU", "AUC"])
 table.groupby("mask from").agg(with_interval)
 
 # %% [markdown]
-# Means over clips with 95 % bootstrap intervals. AUC 0.5 is chance. Everything moving everywhere would have the IoU
-# of the next line:
+# In {numref}`tab-4d-masks`, AUC 0.5 is chance. Everything moving everywhere would have the IoU of the next line:
 
 # %% tags=["hide-input"]
 from page4d.result import DEFAULT_METHOD
@@ -307,9 +306,10 @@ Markdown(text)
 #
 # ## How much error does geometry bear?
 #
-# The last sentence can be measured, by planting errors into exact geometry: a depth whose every frame is off by a scale
+# The last sentence can be measured, by planting errors into exact geometry as [Looking at the
+# data](08_looking_at_the_data.ipynb) plants mistakes into data: a depth whose every frame is off by a scale
 # of its own, as if the network could not make up its mind about the size of the room, and cameras that are turned by a
-# random angle. The same clips, the same method.
+# random angle. {numref}`tab-4d-borne` has the same clips, and the same method.
 
 # %%
 from dataclasses import replace
@@ -348,7 +348,7 @@ for index in range(min(clips, 4)):
         found_ = overlap, moving_auc(geometric_score(source), true)
         borne.setdefault(name, []).append(found_)
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What errors that are planted into exact geometry leave of its mask, means over clips.", "name": "tab-4d-borne"}} tags=["hide-input"]
 kept = pd.DataFrame({name: np.nanmean(rows, 0) for name, rows in borne.items()})
 kept = kept.set_axis(["IoU", "AUC"]).T
 kept.round(3)
@@ -375,12 +375,12 @@ Markdown("What the largest planted errors leave: " + "; ".join(lines) + ".")
 # Pipelines go round in circles until both agree {cite}`zhang2025monst3r,li2025megasam`; PAGE-4D lets one network guess both
 # at once.
 #
-# ## The prediction of the small network
+# ## The network's prediction
 #
 # {numref}`fig-viewer-predicted` has the network's own depth and cameras. Compare with {numref}`fig-viewer-exact`: straight walls that bend are errors of
 # depth, walls that stand double are errors of the cameras, and bodies that leave trails are errors of the mask.
 
-# %% mystnb={"figure": {"caption": "The small network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
+# %% mystnb={"figure": {"caption": "The network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
 notebook_viewer(prediction, page4d.moving_mask(prediction))
 
 # %% [markdown]
@@ -388,7 +388,7 @@ notebook_viewer(prediction, page4d.moving_mask(prediction))
 #
 # - Depth, intrinsics and pose of a frame give every pixel its place; a still point is found again there in other frames.
 # - A prediction plays: still parts gathered over all frames, moving ones frame by frame.
-# - What moves can be asked of geometry, with any weights, or of a network's mask; both are measured against truth.
+# - What moves can be asked of geometry, with any weights, or of a network's mask; both are measured against the truth of synthetic clips.
 # - A mask from geometry is no better than the depth and the cameras that it is computed from.
 #
 # ## Exercises
@@ -396,12 +396,12 @@ notebook_viewer(prediction, page4d.moving_mask(prediction))
 # **1.** With exact geometry, which clip is the hardest for the geometric mask, and what moves in it
 # ({numref}`fig-4d-hardest`)?
 
-# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution", "figure": {"caption": "The first frames of the clip that is hardest for the geometric mask, and what truly moves in them.", "name": "fig-4d-hardest"}} tags=["hide-cell"]
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution", "figure": {"caption": "The first frames of the held-out clip that is hardest for the geometric mask, and what truly moves in them.", "name": "fig-4d-hardest"}} tags=["hide-cell"]
 exact_rows = table[table["mask from"] == "exact geometry"].reset_index(drop=True)
 hardest = int(exact_rows["IoU"].idxmin())
 made = split_clip("dynamic-test", hardest, height=size, width=size, frames=frames)
 print(f"clip {hardest}: IoU {exact_rows['IoU'][hardest]:.2f}", end=", ")
-print(f"{made.moving.float().mean():.1%} of its pixels move")
+print(f"{100 * made.moving.float().mean():.1f} % of its pixels move")
 pictures = made.images[:4].permute(0, 2, 3, 1).numpy()
 moves = Row(made.moving[:4].numpy() * 1.0, "moves", "", "gray", (0, 1))
 figure = contact_sheet([Row(pictures, "image"), moves])
@@ -430,7 +430,7 @@ for i in (j for j in range(len(clip.depth)) if j != 1):
     xy, z = project(transform(clip.cam_from_world[i], points), clip.K[i])
     seen |= ((xy >= 0) & (xy <= size - 1)).all(1) & (z > 0)
 print(
-    f"{1 - seen.float().mean():.0%} lie outside of every other frame, hidden places not counted"
+    f"{100 * (1 - seen.float().mean()):.0f} % lie outside of every other frame, hidden places not counted"
 )
 
 # %% [markdown]

@@ -23,7 +23,7 @@
 # **You will learn** to film and choose frames so that the network has a chance, to predict, to put in what you know
 # (intrinsics, a distance) and to know what an error of it costs, to export, and to recognize the cases that fail.
 #
-# **Needs**: under a minute for the small run. For a real clip a GPU: the table below says how memory grows.
+# **Needs**: under a minute for the small run. For a real clip a GPU: {numref}`tab-own-length` says how memory grows.
 #
 # **The small run** renders a clip, writes it as a video and treats it as yours. For your own:
 #
@@ -51,14 +51,42 @@ page4d.check_parameters()
 #
 # Film slowly, let the camera travel, not only turn, and keep something still in view. Half a second between frames is
 # plenty for a walk; a second is too long for dancing.
-#
-# The reason is **parallax**: depth shows in pictures as a difference of motion. A camera with focal length $f$ (in
-# pixels, [notation](../notation.md)) that steps aside by $b$ moves the image of a point at depth $z$ by $f b / z$ pixels.
-# A camera that turns moves all points alike, near or far, and says nothing of depth. The table takes a phone's view of 65
-# degrees across, at the 518 pixels that the released network sees, and asks how far two points shift apart that stand at
-# 2 and at 4 metres, for steps of several lengths.
 
 # %%
+import tempfile
+from pathlib import Path
+
+from page4d.viz import write_video
+from page4d.world import split_clip
+
+folder = Path(tempfile.mkdtemp())
+truth = None
+if video == "rendered":
+    truth = split_clip("dynamic-test", 5, height=240, width=320, frames=max_frames)
+    video = folder / "clip.mp4"
+    pictures = (truth.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    write_video(video, pictures, fps=fps)
+
+# %% mystnb={"figure": {"caption": "Three frames of the clip, from its beginning to its end.", "name": "fig-own-parallax"}}
+import page4d
+from page4d.viz import Row, contact_sheet
+
+three = page4d.load_frames(video, page4d.FrameOptions(size=280, patch=14, spread=3))
+pictures = three.images.permute(0, 2, 3, 1).numpy()
+titles = ["first", "middle", "last"] if len(pictures) == 3 else None
+sheet = contact_sheet([Row(pictures, "image")], titles)
+
+# %% [markdown]
+# In {numref}`fig-own-parallax`, choose something near and something behind it, both of which stand still, and see how far
+# each has shifted from the first picture to the last. If the camera went sideways, the near one has shifted more.
+#
+# This is **parallax**: depth shows in pictures as a difference of motion. A camera with focal length $f$ (in
+# pixels, [notation](../notation.md)) that steps aside by $b$ moves the image of a point at depth $z$ by $f b / z$ pixels.
+# A camera that turns moves all points alike, near or far, and says nothing of depth. {numref}`tab-own-parallax` takes
+# a phone's view of 65 degrees across, at the 518 pixels that the released network sees, and asks how far two points
+# shift apart that stand at 2 and at 4 metres, for steps of several lengths.
+
+# %% mystnb={"figure": {"caption": "How far a step to the side shifts points at 2 and at 4 metres, and how far it parts them.", "name": "tab-own-parallax"}}
 import numpy as np
 import pandas as pd
 
@@ -79,21 +107,6 @@ pd.DataFrame(
 # a patch. Half a metre gives a clear answer. At a metre what is near has moved by a good part of the picture, and what
 # both frames share begins to run out. Between these lies the good step: about a tenth to a fourth of the distance to
 # what you film, which for a room is a slow pace. The default reads five frames a second and twelve in all.
-
-# %%
-import tempfile
-from pathlib import Path
-
-from page4d.viz import write_video
-from page4d.world import split_clip
-
-folder = Path(tempfile.mkdtemp())
-truth = None
-if video == "rendered":
-    truth = split_clip("dynamic-test", 5, height=240, width=320, frames=max_frames)
-    video = folder / "clip.mp4"
-    pictures = (truth.images.permute(0, 2, 3, 1) * 255).round().byte().numpy()
-    write_video(video, pictures, fps=fps)
 
 # %% [markdown]
 # ## Predict
@@ -164,7 +177,7 @@ else:
     prediction = apply_scale(prediction, scale)
     print(f"{scale.factor:.3f} m per unit, from {scale.source}")
     if isfinite(scale.spread):
-        print(f"single measurements scatter by {scale.spread:.1%}")
+        print(f"single measurements scatter by {100 * scale.spread:.1f} %")
 
 # %% [markdown]
 # ## Look
@@ -186,7 +199,7 @@ notebook_viewer(prediction, moving)
 # Each format follows its tool's conventions: which way is up, whether a camera is stored as world from camera or the
 # reverse, where pixel (0, 0) is centred, in which order a quaternion has its numbers. Such things are agreed on by nobody
 # and checked by nothing, and a file with the wrong one opens without a complaint, upside down. Sizes are those of your
-# file, not of the network's input.
+# file, not of the network's input. {numref}`tab-own-exports` lists what this clip gave.
 
 # %%
 from page4d.result import FORMATS
@@ -196,7 +209,7 @@ target = folder / "exports"
 target.mkdir()
 written = page4d.export(prediction, target, wanted, page4d.ExportOptions(moving=moving))
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What was written of this clip, for which programs, and how large it is.", "name": "tab-own-exports"}} tags=["hide-input"]
 pd.set_option("display.max_colwidth", None)
 pd.DataFrame(
     {
@@ -224,11 +237,12 @@ pd.DataFrame(
 # ## How long may a clip be?
 #
 # All frames go through the network together. Attention between all frames grows with the square of their number; the kept
-# tokens grow with the number. The table is arithmetic from the architecture of the released network: 16-bit tokens of the
-# four layers that the heads read. The weights come on top, 5 GB as they are stored, half of that with `--precision bf16`,
-# and what a block computes with; [Speed and memory](26_speed_and_memory.ipynb) has the whole account, and measured dots.
+# tokens grow with the number. {numref}`tab-own-length` is arithmetic from the architecture of the released network:
+# 16-bit tokens of the four layers that the heads read. The weights come on top, 5 GB as they are stored, half of that
+# with `--precision bf16`, and what a block computes with; [Speed and memory](26_speed_and_memory.ipynb) has the whole
+# account, and measured dots.
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Tokens, memory and work of global attention in the released network, by the number of frames. Arithmetic, not measured.", "name": "tab-own-length"}} tags=["hide-input"]
 full = page4d.PAGE4DConfig()
 tokens = 5 + (full.img_size // full.patch_size) * (392 // full.patch_size)
 kept = 2 * full.embed_dim * len(full.dpt_pairs) * 2 / 1e9
@@ -260,8 +274,9 @@ pd.DataFrame(
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
 # camera that only turns is the same case. Below, made-up clips of one seed that are filmed in five ways: examples, for with
 # the way of filming other things of the scene are drawn anew ([The world](21_the_world.ipynb)). Depth errors are means of
-# |predicted / true - 1| after one scale per clip; rotation errors are against the truth. Beside each stands an answer that
-# knows nothing, one depth everywhere and a camera that never turns, because an easy clip makes every network look good.
+# |predicted / true - 1| after one scale per clip; rotation errors are against the truth. In {numref}`tab-own-fails`,
+# beside each stands an answer that knows nothing, one depth everywhere and a camera that never turns, because an easy
+# clip makes every network look good.
 
 # %%
 from page4d.evaluate import score_clip
@@ -278,7 +293,7 @@ for name, change in ways.items():
     clip = split_clip("dynamic-test", 11, height=size, width=size, frames=4, **change)
     errors[name] = score_clip(page4d.predict(model, clip.images), clip)
 
-# %% tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Errors on made-up clips of one seed, filmed in five ways, beside answers that know nothing.", "name": "tab-own-fails"}} tags=["hide-input"]
 fields = {
     "abs_rel": "depth, mean relative error",
     "abs_rel_constant": "the same for one depth everywhere",
@@ -349,7 +364,7 @@ fewer = page4d.predict(model, frames.images[::2])
 both = prediction.depth[::2], fewer.depth
 ratio = both[0] / both[1]
 print(
-    f"one scale, {np.median(ratio):.3f}, leaves {np.median(abs(ratio / np.median(ratio) - 1)):.1%} in the median"
+    f"one scale, {np.median(ratio):.3f}, leaves {100 * np.median(abs(ratio / np.median(ratio) - 1)):.1f} % in the median"
 )
 # If the clip was brought to metres above, the scale holds that factor: the new prediction has the network's unit.
 
@@ -360,9 +375,10 @@ print(
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 conf = prediction.depth_conf
 kept = conf > np.quantile(conf, 1 / 3, axis=(1, 2), keepdims=True)
-print(
-    f"of the moving pixels {kept[moving].mean():.0%} stay, of the still ones {kept[~moving].mean():.0%}"
-)
+parts = {"moving": kept[moving], "still": kept[~moving]}
+for name, part in parts.items():
+    if part.size:
+        print(f"of the {name} pixels {100 * part.mean():.0f} % stay")
 
 # %% [markdown]
 # **4.** A tape measure is right, but each of the two predicted depths is off by 3 %, at random. How far is the factor off
@@ -375,7 +391,7 @@ for name, tape in tapes.items():
     # A wrong depth moves the point along its own ray.
     ends = noise * np.array(tape, float)
     lengths = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1)
-    print(f"{name}: the length scatters by {lengths.std():.1%}")
+    print(f"{name}: the length scatters by {100 * lengths.std():.1f} %")
 
 # %% [markdown]
 # **5.** At how many frames do the released network's two kinds of work, global attention among all frames and all that grows

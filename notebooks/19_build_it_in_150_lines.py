@@ -57,6 +57,13 @@ network_diagram(c.depth, c.mask_source, c.masked_pairs, c.dpt_pairs, encoder)
 # From here on the class `PAGE4D` is only asked for its weights, and at the end of each step for its answer, to compare.
 # Three functions of one line read a layer out of the dictionary; everything else is made of them. Our numbers and the
 # package's may differ by rounding: the largest difference must stay below a hundred-thousandth of the largest number.
+#
+# One habit makes the functions short. Every array ends in *tokens, numbers*, and a function leaves all axes before these
+# two alone. The frames of a clip are such an axis: as (frames, tokens, numbers) they are a batch, in which no frame
+# hears of another. Flattened into (frames times tokens, numbers) the same values are one long list, in which everybody
+# hears everybody. The whole difference between the two kinds of attention below is that call of `flatten`, and it is why
+# one function with one kind of weights can do both. If a shape surprises you, print it: most mistakes of a network
+# written anew are axes, not formulas.
 
 # %%
 import torch
@@ -451,7 +458,7 @@ def depth_with(slip):
     return wrong
 
 
-# %%
+# %% mystnb={"figure": {"caption": "How far each slip changes the depth of this clip.", "name": "tab-build-slips"}}
 import pandas as pd
 
 slips = {
@@ -468,8 +475,9 @@ for what, slip in slips.items():
 pd.DataFrame(told).T.rename_axis("relative change of depth")
 
 # %% [markdown]
-# Compare the table with {numref}`fig-build-depth`, and ask which of these you would have seen there. Even a slip that
-# no picture shows makes another network, and weights that are trained with it belong to that code from then on.
+# Compare {numref}`tab-build-slips` with {numref}`fig-build-depth`, and ask which of these you would have seen there.
+# Even a slip that no picture shows makes another network, and weights that are trained with it belong to that code
+# from then on.
 #
 # ## Recap
 #

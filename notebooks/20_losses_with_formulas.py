@@ -81,13 +81,14 @@ print(f"one unit is {metres.mean():.3f} m in this clip")
 # %% [markdown]
 # ## The sum
 #
-# Four groups of terms, with the weights of the public training run, which are the package's defaults:
+# Four groups of terms, with the weights of the public training run, which are the package's defaults
+# ({numref}`tab-loss-weights`):
 #
 # $$ \begin{aligned} \mathcal{L} = {} & w_\text{cam}\,\mathcal{L}_\text{cam} + w_\text{track}\,\mathcal{L}_\text{track} \\
 #    & + w_z \left( \mathcal{L}^z_\text{conf} + \mathcal{L}^z_\text{reg} + \mathcal{L}^z_\text{shape} \right) \\
 #    & + w_X \left( \mathcal{L}^X_\text{conf} + \mathcal{L}^X_\text{reg} + \mathcal{L}^X_\text{shape} \right) . \end{aligned} $$
 
-# %%
+# %% mystnb={"figure": {"caption": "The settings of each group of terms.", "name": "tab-loss-weights"}}
 import pandas as pd
 from page4d.losses import LossConfig
 
@@ -245,10 +246,10 @@ print(f"of the 16 wild ones: {int(silent[::10, ::10].sum())}")
 #    \sum \left| \delta_{y,x+1} - \delta_{y,x} \right| + \sum \left| \delta_{y+1,x} - \delta_{y,x} \right| \right) , $$
 #
 # where scale $k$ takes each $2^k$-th row and column and both pixels of a pair must be valid. Three errors of about the
-# same mean size show what it sees:
+# same mean size show what it sees ({numref}`tab-loss-toys`):
 
 
-# %%
+# %% mystnb={"figure": {"caption": "Three errors of depth of about the same mean size, and what the shape term makes of them.", "name": "tab-loss-toys"}}
 def toys(size=32):
     ramp = torch.linspace(-0.2, 0.2, size).expand(size, size)
     noise = 0.13 * torch.randn(size, size, generator=torch.Generator().manual_seed(1))
@@ -442,7 +443,9 @@ from IPython.display import Markdown
 
 largest = max(weighted, key=weighted.get)
 part = weighted[largest] / sum(value for value in weighted.values() if value > 0)
-Markdown(f"The longest bar is *{largest}*, {part:.0%} of all that is above zero.")
+Markdown(
+    f"The longest bar is *{largest}*, {100 * part:.0f} % of all that is above zero."
+)
 
 # %% [markdown]
 # Two warnings for readers of {numref}`fig-loss-shares`. A long bar is a large error times its weight, and not a strong

@@ -109,6 +109,12 @@ print("drawn twice, the same:", torch.equal(scene.cam_from_world, again.cam_from
 # axes first.) Two causes of one motion in the picture, kept apart from the beginning: this is the thing that a network
 # has to find out, and that no film from a phone can tell anybody afterwards. It is also why nothing here is estimated.
 #
+# One ray a pixel, through its centre, has a price. At an outline a pixel belongs to one thing or to the other, where a
+# camera would have mixed the two. So depth is exact there, and outlines look like stairs. Within a surface the mixing
+# cannot be left out: a pattern finer than a pixel, hit by single rays, would glitter from frame to frame, and a network
+# could take the glitter for motion. Each pattern is therefore told how much of it the pixel covers, which grows with the
+# depth over the focal length and with the slant, and what is finer than that fades into its mean colour.
+#
 # ## Is it exact?
 #
 # A claim of exactness can be tested. Lift each pixel of one frame by its depth, move the point into the next camera,
@@ -156,9 +162,10 @@ assert gap < 1e-6
 # %% [markdown]
 # ## What the splits hold
 #
-# Training, validation and test use the same knobs and ranges of seeds that cannot meet.
+# Training, validation and test use the same knobs and ranges of seeds that cannot meet; {numref}`tab-world-splits` has
+# some.
 
-# %%
+# %% mystnb={"figure": {"caption": "Some of the settings in which the splits differ.", "name": "tab-world-splits"}}
 from dataclasses import asdict
 
 import pandas as pd
@@ -226,9 +233,10 @@ sheet = contact_sheet(rows, [f"clip {i}" for i in range(len(hard))])
 # ## Turning one knob
 #
 # The same index under another configuration is another draw, not the same room with one thing changed: seeds decide
-# everything that follows a changed draw. Single effects are therefore shown over many clips, never on one.
+# everything that follows a changed draw. Single effects are therefore shown over many clips, as in
+# {numref}`tab-world-speeds`, never on one.
 
-# %%
+# %% mystnb={"figure": {"caption": "Median length of the flow at four speeds of the camera, means over clips of a still world.", "name": "tab-world-speeds"}}
 speeds = {}
 for speed in (0.0, 0.5, 1.4, 3.0):
     change = {"camera_speed": speed, "tripod_chance": 0.0}

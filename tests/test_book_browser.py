@@ -37,6 +37,12 @@ CHROMIUM = shutil.which("chromium")
 OPENING_BYTES = 1_500_000
 BOOK_BYTES = 40_000_000
 PATIENCE_MS = 150_000  # software rendering on a busy machine
+THEMES = ("light", "dark")
+DRAWN = "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
+WORDLESS = """() => [...document.querySelectorAll("main img")]
+  .filter(each => !/\\s/.test(each.alt.trim()) && each.getAttribute("role") !== "presentation")
+  .map(each => each.outerHTML)"""
+"""Pictures in the text whose description is missing or one word, as the name of a file is."""
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -52,6 +58,7 @@ class Visit:
     requests: list[str] = field(default_factory=list)
     figures: list[Image.Image] = field(default_factory=list)
     formulas: int = 0
+    wrong: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +94,8 @@ def failures(request: Any) -> list[str]:
     return [] if request.failure == "net::ERR_ABORTED" else [f"failed: {request.url}: {request.failure}"]
 
 
-def visit(browser: Any, address: str) -> Visit:
-    """Open a page, wait until its figures are drawn, and write down what it did."""
+def visit(browser: Any, address: str, judged: bool = False) -> Visit:
+    """Open a page, wait until its figures are drawn, and write down what it did; `judged`: by axe-core, too."""
     seen = Visit()
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
     page.set_default_timeout(PATIENCE_MS)
@@ -97,15 +104,16 @@ def visit(browser: Any, address: str) -> Visit:
     page.on("request", lambda request: seen.requests.append(request.url))
     page.on("requestfailed", lambda request: seen.errors.extend(failures(request)))
     page.goto(address)
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
-    )
+    page.wait_for_function(DRAWN)
     page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise.then(() => true)")
     for holder in page.query_selector_all(".page4d-plotly:has(canvas)"):
         holder.scroll_into_view_if_needed()
         page.wait_for_timeout(500)
         seen.figures.append(Image.open(io.BytesIO(holder.screenshot())))
     seen.formulas = page.locator("mjx-container svg").count()
+    if judged:
+        seen.wrong += [f"{theme}: {text}" for theme in THEMES for text in violations(page, theme)]
+        seen.wrong += [f"picture without words: {text[:200]}" for text in page.evaluate(WORDLESS)]
     page.close()
     return seen
 
@@ -186,40 +194,67 @@ def test_pages_work_from_a_server(small_book: Path, browser: Any) -> None:
     assert coloured_share(seen.figures[0]) > 0.005
 
 
-def violations(browser: Any, address: str, theme: str) -> list[str]:
-    """What axe-core finds wrong with a page: impact, rule, and the first place."""
+def violations(page: Any, theme: str) -> list[str]:
+    """What axe-core finds wrong with an open page in a theme: impact, rule, and the first place.
+
+    Note:    the page follows the theme without being loaded anew. Only contrast depends on the theme, so the second is
+             asked for that alone: half of the time.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
-    page = browser.new_page(viewport={"width": 1300, "height": 1000}, color_scheme=theme)
-    page.set_default_timeout(PATIENCE_MS)
-    page.goto(address)
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.page4d-plotly')].every(f => f.querySelector('.main-svg'))"
-    )
-    found = Axe().run(page).response["violations"]
-    page.close()
+    page.add_style_tag(content="*, ::before, ::after { transition: none !important }")  # no colour on its way
+    page.emulate_media(color_scheme=theme)
+    page.wait_for_function(f"() => [undefined, '{theme}'].includes(document.documentElement.dataset.theme)")
+    page.wait_for_function(DRAWN)
+    # Preloading reads the style sheets again, which a page on a disk may not.
+    options: dict[str, Any] = {"resultTypes": ["violations"], "preload": False}
+    if theme != THEMES[0]:
+        options["runOnly"] = ["color-contrast"]
+    found = Axe().run(page, options=options).response["violations"]
     return [f"{one['impact']} {one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
+
+
+def violations_at(browser: Any, address: str) -> list[str]:
+    """What axe-core finds wrong with the page at an address, in both themes."""
+    return visit(browser, address, judged=True).wrong
 
 
 def test_the_accessibility_check_finds_a_picture_without_words(browser: Any, tmp_path: Path) -> None:
     page = tmp_path / "bare.html"
     page.write_text("<!doctype html><html lang=en><title>x</title><main><h1>x</h1><img src=x.png></main></html>")
-    (found,) = violations(browser, page.as_uri(), "light")
-    assert found.startswith("critical image-alt")
+    found = violations_at(browser, page.as_uri())
+    assert found[0].startswith("light: critical image-alt")
+    assert found[-1].startswith("picture without words: <img src")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong_with_any_page(small_book: Path, browser: Any, theme: str) -> None:
+def test_a_file_name_is_no_description(browser: Any, tmp_path: Path) -> None:
+    page = tmp_path / "named.html"
+    pictures = "<img src=x.png alt=build/x.png><img src=y.png alt='A spiral.'>"
+    page.write_text(f"<!doctype html><html lang=en><title>x</title><main><h1>x</h1>{pictures}</main></html>")
+    (found,) = violations_at(browser, page.as_uri())
+    assert "build/x.png" in found
+
+
+def test_a_word_that_only_the_dark_theme_hides_is_found(browser: Any, tmp_path: Path) -> None:
+    page = tmp_path / "dark.html"
+    style = "<style>@media (prefers-color-scheme: dark) { p { color: #ccc } }</style>"
+    page.write_text(
+        f"<!doctype html><html lang=en><title>x</title>{style}<main><h1>x</h1><p>Unseen words.</p></main></html>"
+    )
+    (found,) = violations_at(browser, page.as_uri())
+    assert found.startswith("dark: serious color-contrast")
+
+
+def test_axe_finds_nothing_wrong_with_any_page(small_book: Path, browser: Any) -> None:
     pages = [*small_book.glob("*.html"), *small_book.glob("notebooks/*.html")]
     assert len(pages) > 5
-    found = {path.name: violations(browser, path.as_uri(), theme) for path in pages if path.name != "index.html"}
+    found = {path.name: violations_at(browser, path.as_uri()) for path in pages if path.name != "index.html"}
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_wrong_with_the_viewer(browser: Any, tmp_path: Path, theme: str) -> None:
+def test_axe_finds_nothing_wrong_with_the_viewer(browser: Any, tmp_path: Path) -> None:
     write_viewer(tmp_path / "viewer.html", little_prediction())
-    assert violations(browser, (tmp_path / "viewer.html").as_uri(), theme) == []
+    assert violations_at(browser, (tmp_path / "viewer.html").as_uri()) == []
 
 
 GROUND = """(kind) => {
@@ -336,16 +371,19 @@ def test_every_page_of_the_built_book(browser: Any) -> None:
     if not html.is_dir():
         pytest.skip("build/book is not there; `make book` builds it")
     assert sum(path.stat().st_size for path in html.rglob("*") if path.is_file()) < BOOK_BYTES
-    drawn = 0
+    drawn, wrong = 0, {}
     for path in sorted(html.rglob("*.html")):
         if "_static" in path.parts:
             continue
-        seen = visit(browser, path.as_uri())
+        # index.html only forwards the reader.
+        seen = visit(browser, path.as_uri(), judged=path.name != "index.html")
         assert seen.errors == [], path.name
         assert [url for url in seen.requests if not url.startswith(("file:", "data:", "blob:"))] == [], path.name
         assert all(coloured_share(figure) > 0.001 for figure in seen.figures), path.name
         drawn += len(seen.figures)
+        wrong |= {path.name: seen.wrong} if seen.wrong else {}
         if path.name == "intro.html":
             loaded = {Path(unquote(urlparse(url).path)) for url in seen.requests if url.startswith("file:")}
             assert sum(file.stat().st_size for file in loaded) < OPENING_BYTES
     assert drawn > 0
+    assert wrong == {}

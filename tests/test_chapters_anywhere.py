@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import nbformat
 import papermill
 import pytest
 from book_project import ROOT, shipped_chapters
@@ -97,11 +98,79 @@ def test_the_page_of_reproduction_runs_without_any_data(tmp_path: Path) -> None:
     assert "quoted, unchecked" in said
 
 
+PLACES = ("Path", "PurePath", "open", "load", "read_csv", "read_json", "imread", "glob", "chdir", "mkdir", "rmtree")
+
+
+def relative_places(cell: str) -> list[str]:
+    """The calls of a cell that mean another file in another working folder."""
+    found = []
+    for call in (node for node in ast.walk(ast.parse(cell)) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func).rpartition(".")[2]
+        first = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        bare = name == "Path" and not call.args
+        of_folder = isinstance(call.func, ast.Attribute) and name == "glob"  # a pattern within a folder
+        named = name in PLACES and isinstance(first, str) and not of_folder and not Path(first).is_absolute()
+        if bare or named or name in ("cwd", "getcwd"):
+            found.append(ast.unparse(call))
+    return found
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_chapter_names_a_place_in_the_working_folder(name: str) -> None:
+    cells = jupytext.read(ROOT / "notebooks" / f"{name}.py").cells
+    assert [place for cell in cells if cell.cell_type == "code" for place in relative_places(cell.source)] == []
+
+
+def test_a_place_in_the_working_folder_is_found() -> None:
+    for cell in ("open('a.txt')", "Path()", "Path.cwd()", "os.getcwd()", "pd.read_csv('a/b.csv')"):
+        assert relative_places(cell) == [cell]
+    assert relative_places("open('/a'); Path(folder); target.glob('*.json'); Path(tempfile.mkdtemp())") == []
+
+
+LISTEN = """\
+import os, sys
+
+opened_here = []
+
+def note(event, given):
+    # What is asked for within another folder (os.open, dir_fd) is no name in this one.
+    asked = event == "open" and given[1] is not None or event == "os.mkdir" and given[2] == -1 or event == "os.chdir"
+    if asked and isinstance(given[0], str | os.PathLike) and not os.path.isabs(given[0]):
+        opened_here.append(os.fspath(given[0]))
+
+sys.addaudithook(note)
+"""
+"""A cell that writes down every file that is asked for by a path that begins in the working folder."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in CHAPTERS if name[:2] in ("02", "03", "17")])
+def test_nothing_is_opened_in_the_working_folder(name: str, tmp_path: Path) -> None:
+    """The quickest three; the static check above holds for all."""
+    notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(LISTEN))
+    notebook.cells.append(nbformat.v4.new_code_cell("with open('here.txt', 'w'): pass\nprint(opened_here)"))
+    ran = papermill.execute_notebook(
+        notebook, str(tmp_path / "executed.ipynb"), kernel_name="python3", cwd=str(tmp_path)
+    )
+    assert text_of(ran.cells[-1]) == "['here.txt']\n"
+
+
+FOLDERS = {"an empty one": None, "notebooks": ROOT / "notebooks", "the checkout": ROOT}
+
+
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.parametrize("where", FOLDERS)
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_every_chapter_runs_in_an_empty_folder_and_leaves_it_empty(name: str, tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert any(texts_of(name, {}, empty, tmp_path))
-    assert list(empty.iterdir()) == []
+def test_every_chapter_runs_in_any_folder_and_leaves_nothing_there(name: str, where: str, tmp_path: Path) -> None:
+    folder = FOLDERS[where] or tmp_path / "empty"
+    folder.mkdir(exist_ok=True)
+    before = there(folder)
+    assert any(texts_of(name, {}, folder, tmp_path))
+    assert there(folder) == before
+
+
+def there(folder: Path) -> list[str]:
+    """What lies in a folder, caches and other hidden things apart."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))

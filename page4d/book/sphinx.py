@@ -257,6 +257,7 @@ def labelled(content: str, words: str) -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx when the book's configuration names this module."""
     app.setup_extension("sphinx.ext.autodoc")
+    app.setup_extension("page4d.book.tables")
     app.connect("autodoc-process-docstring", show_docstring)
     app.connect("autodoc-process-signature", show_signature)
     app.connect("build-finished", copy_scripts)

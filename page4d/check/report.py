@@ -53,18 +53,22 @@ def _numbers(m: Measurements) -> list[Row]:
 def _about_depth(m: Measurements) -> list[Row]:
     low, middle, high = m.depth_percentiles
     return [
-        ("Pixels with depth", f"{m.valid_share:.1%}", f"{m.valid_share_least:.1%} in the emptiest frame"),
+        (
+            "Pixels with depth",
+            f"{100 * m.valid_share:.1f} %",
+            f"{100 * m.valid_share_least:.1f} % in the emptiest frame",
+        ),
         ("Depth, 1st / 50th / 99th percentile", f"{low:.3g} / {middle:.3g} / {high:.3g}", "scene units"),
     ]
 
 
 def _about_agreement(m: Measurements) -> list[Row]:
-    agreeing = f"{m.agreeing_of_landed:.1%} of those that land"
+    agreeing = f"{100 * m.agreeing_of_landed:.1f} % of those that land"
     return [
-        ("Static pixels that land in the other frame", f"{m.landed_share:.1%}", "of those with depth"),
-        ("... and agree there in depth and colour", f"{m.agreeing_share:.1%}", agreeing),
+        ("Static pixels that land in the other frame", f"{100 * m.landed_share:.1f} %", "of those with depth"),
+        ("... and agree there in depth and colour", f"{100 * m.agreeing_share:.1f} %", agreeing),
         ("Reprojection error, there and back", f"{m.reprojection_px:.2f}", "pixels, median"),
-        ("Depth error in the other frame", f"{m.depth_error_relative:.2%}", "of depth, median"),
+        ("Depth error in the other frame", f"{100 * m.depth_error_relative:.2f} %", "of depth, median"),
         ("Colour error in the other frame", f"{m.colour_error:.3f}", "of full range, median"),
     ]
 
@@ -78,7 +82,7 @@ def _about_cameras(m: Measurements) -> list[Row]:
         ("Camera turn between frames", f"{m.turn_deg:.2f}", turn),
         ("R R^T differs from I by", f"{m.rotation_error:.1e}", "at most"),
         ("Field of view, horizontal", f"{m.fov_deg:.1f}", "degrees"),
-        ("fx / fy", f"{m.focal_ratio:.3f}", f"fx varies by {m.focal_change:.1%} within a clip"),
+        ("fx / fy", f"{m.focal_ratio:.3f}", f"fx varies by {100 * m.focal_change:.1f} % within a clip"),
         ("Principal point", f"{x:.3f}, {y:.3f}", "of width, height; the middle is 0.5, 0.5"),
     ]
 
@@ -109,7 +113,9 @@ def _sample(sample: Sample, numbers: Measurements) -> str:
         moving = _uri(pictures.encode_png(pictures.moving_picture(clip, 0)), "image/png")
         share = float(clip.moving[0].float().mean())
         image = f'<img alt="moving mask" src="{moving}">'
-        parts.append(_figure(image, f"Said to move, in red: {share:.0%} of this frame; not used to compare frames"))
+        parts.append(
+            _figure(image, f"Said to move, in red: {100 * share:.0f} % of this frame; not used to compare frames")
+        )
     parts.append("</div>")
     if sample.tracks is not None:
         image = f'<img alt="tracks" src="{_uri(sample.tracks, "image/png")}">'
@@ -139,7 +145,8 @@ def _scores(report: DatasetReport) -> str:
             one, value = max(scored, key=lambda pair: pair[1])
             rows.append((f"if {one}", value))
     cells = "".join(
-        f'<tr><td>{escape(name)}</td><td class="n">{value:.0%}</td><td class="w">{_bar(value, found.as_is)}</td></tr>'
+        f'<tr><td>{escape(name)}</td><td class="n">{100 * value:.0f} %</td>'
+        f'<td class="w">{_bar(value, found.as_is)}</td></tr>'
         for name, value in rows
     )
     about = "The best guess of each kind of mistake, undone. Red: it explains the data clearly better."

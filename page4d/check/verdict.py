@@ -106,8 +106,8 @@ def _mistakes(found: Diagnosis) -> list[Finding]:
 
 def _tell(hypothesis: Hypothesis, value: float, as_is: float) -> str:
     return (
-        f"It looks as if {hypothesis}: undone, {value:.0%} of the static pixels agree between frames, as they are "
-        f"{as_is:.0%}."
+        f"It looks as if {hypothesis}: undone, {100 * value:.0f} % of the static pixels agree between frames, "
+        f"as they are {100 * as_is:.0f} %."
     )
 
 
@@ -117,8 +117,9 @@ def _slight_shift(found: Diagnosis) -> list[Finding]:
     gain = value - found.as_is
     if gain < SLIGHT or gain < STANDARD_ERRORS * found.errors[hypothesis]:
         return []
-    error = f" The gain of {gain:.1%} has a standard error of {found.errors[hypothesis]:.1%} over pairs of frames."
-    return [Finding("warn", "pairing", _tell(hypothesis, value, found.as_is) + error)]
+    error = 100 * found.errors[hypothesis]
+    told = f" The gain of {100 * gain:.1f} % has a standard error of {error:.1f} % over pairs of frames."
+    return [Finding("warn", "pairing", _tell(hypothesis, value, found.as_is) + told)]
 
 
 def _shifted_edges(found: Diagnosis) -> list[Finding]:
@@ -154,7 +155,7 @@ def _about_depth(m: Measurements) -> Iterator[Finding]:
         yield Finding("fail", "depth", "No pixel has depth.")
         return
     if m.valid_share < 0.02:
-        yield Finding("warn", "depth", f"Less than 2 % of the pixels have depth ({m.valid_share:.2%}).")
+        yield Finding("warn", "depth", f"Less than 2 % of the pixels have depth ({100 * m.valid_share:.2f} %).")
     if m.valid_share_least == 0:
         yield Finding("warn", "depth", "Some frame has no depth at all.")
 
@@ -201,14 +202,14 @@ def judge(numbers: Measurements, found: Diagnosis, metric: bool = True) -> list[
         mistakes = _mistakes(found)
         findings += mistakes or _undecided(found)
         if not mistakes and found.as_is < 0.25:
-            text = (
-                f"Only {found.as_is:.0%} of the static pixels agree between frames, and no known mistake explains it."
-            )
+            share = f"{100 * found.as_is:.0f} %"
+            text = f"Only {share} of the static pixels agree between frames, and no known mistake explains it."
             findings.append(Finding("warn", "agreement", text))
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     text = (
-        f"{found.as_is:.0%} of the static pixels agree between frames, {numbers.agreeing_of_landed:.0%} of those that "
-        "both frames see; no known mistake would explain the data better."
+        f"{100 * found.as_is:.0f} % of the static pixels agree between frames, "
+        f"{100 * numbers.agreeing_of_landed:.0f} % of those that both frames see; "
+        "no known mistake would explain the data better."
     )
     return findings or [Finding("pass", "agreement", text)]
 

@@ -74,7 +74,8 @@ def feature_figure(
     columns: dict[str, NDArray[np.float32]], images: NDArray[np.uint8], layers: Sequence[int], frame: int = 0
 ) -> Figure:
     """The paper's figure: one row per layer, the image first, then one column for each set of maps (L, S, h, w)."""
-    size = (2.2 * (1 + len(columns)), 1.9 * len(layers))
+    tall, wide = images[frame].shape[:2]
+    size = (2.2 * (1 + len(columns)), (1.8 * tall / wide + 0.1) * len(layers))
     figure, axes = plt.subplots(len(layers), 1 + len(columns), figsize=size, squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.set_xticks([])

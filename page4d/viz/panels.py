@@ -165,5 +165,5 @@ def clip_sheet(clip: Clip, at_most: int = 6, width_in: float = 9.0) -> Figure:
     if clip.flow is not None:
         flow = clip.flow.numpy()
         last = np.full_like(flow[:1], np.nan)
-        rows.append(Row(np.concatenate((flow, last))[index], "flow to next frame"))
+        rows.append(Row(np.concatenate((flow, last))[index], "flow"))
     return contact_sheet(rows, [f"frame {int(clip.frame_numbers[i])}" for i in index], width_in)
