@@ -92,14 +92,15 @@ def chapters_manager() -> Any:
             place = Path(self._get_os_path(path.strip("/")))
             page = place.parent.parent / "book" / place.name
             if _is_page(page) and place.parent.name == "notebooks" and not place.exists():
-                model = await AsyncFileContentsManager(root_dir=str(page.parent)).get(page.name, *args, **options)
-                content = model["content"] and page_in_words(model["content"])
-                return model | {"path": path, "content": content, "writable": False}
-            model = await super().get(path, *args, **options)
-            if model["type"] == "notebook" and model["content"] and _is_chapter(place):
-                names = names_of(place.stem, model["content"]["cells"], page.parent, place.parent)
-                show(model["content"], names)
-            return model  # type: ignore[no-any-return]
+                pages = AsyncFileContentsManager(root_dir=str(page.parent))
+                opened: dict[str, Any] = await pages.get(page.name, *args, **options)
+                content = opened["content"] and page_in_words(opened["content"])
+                return opened | {"path": path, "content": content, "writable": False}
+            opened = await super().get(path, *args, **options)
+            notebook = opened["type"] == "notebook" and opened["content"]
+            if notebook and _is_chapter(place):
+                show(notebook, names_of(place.stem, notebook["cells"], page.parent, place.parent))
+            return opened
 
         async def save(self, model: dict[str, Any], path: str = "") -> Any:
             if model["type"] == "notebook" and model.get("content"):

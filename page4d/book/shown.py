@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -35,6 +36,7 @@ BOX = re.compile(r"^```\{(note|tip|warning|important)\}\n(.*?)\n```$", re.MULTIL
 QUOTE = re.compile(r"^> \*\*(Note|Tip|Warning|Important)\*\*\n>\n((?:>.*\n)*>.*)$", re.MULTILINE)
 PAGE = re.compile(r"\]\(\.\./(?=[\w-]+\.md[)#])")
 SHOWN_PAGE = re.compile(r"\]\((?=[\w-]+\.md[)#])")
+BOOK_FILE = re.compile(r"\[([^\[\]]*)\]\([\w-]+\.(?:md|bib)\b[^()\s]*\)")
 PLACE = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
 AS_IT_IS = "<!-- as it is -->\n"
 FIGURE = re.compile(r'^# %%.*"figure": \{.*"name": "([^"]+)"', re.MULTILINE)
@@ -90,13 +92,16 @@ def _in_words(found: re.Match[str], names: Names) -> str:
     if role == "numref" and keys in names.figures:
         figure = names.figures[keys]
         return f"[{figure.number}]({figure.chapter}.ipynb#cell-id={keys})"
-    if role is None or not set(keys.split(",")) <= set(names.works):
+    if role not in ("cite", "cite:t") or not names.works.keys() >= set(keys.split(",")):
         return found[0]
-    works = [(key, names.works[key]) for key in keys.split(",")]
+    return _cited(role, [(key, names.works[key]) for key in keys.split(",")])
+
+
+def _cited(role: str, works: Sequence[tuple[str, Work]]) -> str:
     if role == "cite":
         words = [f"{work.people}, {work.year}" for _, work in works]
-        words = ["(" + words[0], *words[1:]]
-        words[-1] += ")"
+        words[0] = f"({words[0]}"
+        words[-1] = f"{words[-1]})"
     else:
         words = [f"{work.people} ({work.year})" for _, work in works]
     targets = [f"({work.link}{role}={key})" for key, work in works]
@@ -138,12 +143,24 @@ def show(notebook: Any, names: Names) -> None:
             cell["source"] = shown(cell["source"], names)
         elif figure is not None and figure["name"] in names.figures:
             name, words = figure["name"], figure["caption"]
-            cell["metadata"][ID], cell["id"] = cell["id"], name
+            if "id" in cell:
+                cell["metadata"][ID], cell["id"] = cell["id"], name
             below = new_markdown_cell(f"**{names.figures[name].number}** {shown(words, names)}")
             below["metadata"][CAPTION] = {"name": name, "words": words}
             cells.append(below)
     notebook["cells"] = cells
     notebook["metadata"][MARK] = True
+
+
+def show_for_good(notebook: Any, names: Names) -> None:
+    """`show` for a reader who has the notebook alone: nothing leads back, and links to files of the book are words."""
+    show(notebook, names)
+    del notebook["metadata"][MARK]
+    for cell in notebook["cells"]:
+        for name in (ID, CAPTION):
+            cell["metadata"].pop(name, None)
+        if cell["cell_type"] == "markdown":
+            cell["source"] = BOOK_FILE.sub(r"\1", cell["source"])
 
 
 def store(notebook: Any) -> None:
@@ -154,16 +171,16 @@ def store(notebook: Any) -> None:
     """
     if not notebook["metadata"].pop(MARK, False):
         return
-    figures = {figure["name"]: figure for figure in map(figure_of, notebook["cells"]) if figure}
+    # Of a figure that was copied the first one takes the caption.
+    figures = {figure["name"]: figure for figure in map(figure_of, reversed(notebook["cells"])) if figure}
     kept = []
     for cell in notebook["cells"]:
         before, caption = (cell["metadata"].pop(name, None) for name in (ID, CAPTION))
         if before is not None and cell["id"] in figures:
             cell["id"] = before
         if cell["cell_type"] == "markdown":
-            cell["source"] = stored(cell["source"])
-            if caption is not None:
-                cell["source"] = _left_of(cell["source"], caption, figures)
+            source = cell["source"]
+            cell["source"] = stored(source) if caption is None else _left_of(source, caption, figures)
         if caption is None or cell["source"]:
             kept.append(cell)
     notebook["cells"] = kept
@@ -172,11 +189,11 @@ def store(notebook: Any) -> None:
 def _left_of(source: str, caption: dict[str, str], figures: dict[str, Any]) -> str:
     """What is left of a caption's cell when its figure has taken its words."""
     number = NUMBER.match(source)
-    words = source[number.end() :] if number else source
+    words = stored(source[number.end() :] if number else source)
     if words == caption["words"]:
         return ""
     if number is None or caption["name"] not in figures:
-        return source
+        return f"{number[0] if number else ''}{words}"
     first, _, rest = words.partition("\n\n")
     figures[caption["name"]]["caption"] = " ".join(first.split())
     return rest
@@ -193,14 +210,14 @@ def names_of(chapter: str, cells: Sequence[Any], book: Path, scripts: Path) -> N
 
     Note:  the chapter's own figures are those of `cells`, which may be newer than its script.
     """
-    figures = {}
+    figures: dict[str, Figure] = {}
     for page, number in numbered_pages(book / "_toc.yml"):
         script = scripts / f"{page}.py"
         found = FIGURE.findall(script.read_text(encoding="utf-8")) if script.is_file() else []
         if page == chapter:
             found = [figure["name"] for figure in map(figure_of, cells) if figure]
         figures |= {name: Figure(page, f"Fig. {number}.{place}") for place, name in enumerate(found, 1)}
-    return Names(works_of(book / "references.bib"), figures)
+    return Names(works_of((book / "references.bib").read_text(encoding="utf-8")), figures)
 
 
 def numbered_pages(toc: Path) -> Iterator[tuple[str, int]]:
@@ -210,11 +227,11 @@ def numbered_pages(toc: Path) -> Iterator[tuple[str, int]]:
     return ((Path(page).name, number) for number, page in enumerate(pages, 1))
 
 
-def works_of(bibliography: Path) -> dict[str, Work]:
-    """The works of a BibTeX file; one that has no address links to its lines there."""
+@cache
+def works_of(text: str) -> Mapping[str, Work]:
+    """The works of a bibliography in BibTeX; one that has no address links to its lines there."""
     from pybtex.database import parse_string
 
-    text = bibliography.read_text(encoding="utf-8")
     entries = parse_string(text, "bibtex").entries
     lines = {key: text.count("\n", 0, text.index(f"{{{key},")) for key in entries}
     return {key: Work(_people(entry), entry.fields["year"], _link(entry, lines[key])) for key, entry in entries.items()}
