@@ -169,6 +169,8 @@ def wait_for_kernel(server: str) -> None:
 def test_saving_through_the_server_changes_nothing_that_git_tracks(checkout: Path, server: str) -> None:
     address = f"{server}/api/contents/01_small.ipynb"
     model = ask(address)
+    downloaded = ask(f"{server}/files/01_small.ipynb")
+    assert downloaded == json.loads((checkout / "notebooks" / "01_small.ipynb").read_text())
     for number, cell in enumerate(cell for cell in model["content"]["cells"] if cell["cell_type"] == "code"):
         cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "4"}]
         cell["execution_count"] = number + 1
