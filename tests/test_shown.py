@@ -39,6 +39,7 @@ from page4d.book.shown import (
     works_of,
 )
 from page4d.book.site import stage
+from page4d.book.weight import offer_downloads
 
 WORKS = works_of((ROOT / "book" / "references.bib").read_text())
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
@@ -318,6 +319,18 @@ def test_a_notebook_for_good_needs_no_file_of_the_book() -> None:
     assert "**Fig. 4.2** The most frames" in text
     for trace in (MARK, CAPTION, ID, ".bib", ".md"):
         assert trace not in text
+
+
+def test_the_book_offers_its_chapters_in_words(tmp_path: Path) -> None:
+    offered = tmp_path / "_sources" / "notebooks"
+    offered.mkdir(parents=True)
+    (offered / "13_point_maps.ipynb").write_text("{}")
+    offer_downloads(tmp_path, ROOT / "notebooks", ROOT / "book")
+    notebook = jupytext.read(offered / "13_point_maps.ipynb")
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "> **Warning**\n>\n> PAGE-4D published no script" in text
+    assert "**Fig. 21.1** " in text
+    assert (offered / "13_point_maps.py").read_text() == (ROOT / "notebooks" / "13_point_maps.py").read_text()
 
 
 @pytest.mark.slow
