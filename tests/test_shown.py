@@ -90,7 +90,7 @@ def test_every_text_comes_back_as_it_was(text: str) -> None:
         ("by {cite}`su2024roformer`.", "by [(Su et al., 2024)](https://arxiv.org/abs/2104.09864#cite=su2024roformer)."),
         ("{cite:t}`su2024roformer`", "[Su et al. (2024)](https://arxiv.org/abs/2104.09864#cite:t=su2024roformer)"),
         ("{cite:t}`lowe2004sift`", "[Lowe (2004)](references.bib#line=66&cite:t=lowe2004sift)"),
-        ("{numref}`tab-cards`", "[Fig. 4.2](26_speed_and_memory.ipynb#cell-id=tab-cards)"),
+        ("{numref}`tab-cards`", "[Table 4.1](26_speed_and_memory.ipynb#cell-id=tab-cards)"),
         ("{numref}`fig-data-flow`", "[Fig. 26.1](22_reproducing_page4d.ipynb#cell-id=fig-data-flow)"),
         ("[notation](../notation.md)", "[notation](notation.md)"),
         ("```{warning}\nOne\n\ntwo.\n```", "> **Warning**\n>\n> One\n> \n> two."),
@@ -222,14 +222,14 @@ def test_an_edited_caption_goes_to_its_figure(project: Path) -> None:
     model = opened(manager, "26_speed_and_memory.ipynb")
     cell = caption_of(model, "tab-cards")
     words = "The most frames of one pass, by the card's memory."
-    assert cell["source"] == f"**Fig. 4.2** {words}"
-    cell["source"] = f"**Fig. 4.2** The most\nframes, after {shown('{cite}`umeyama1991`', NAMES)}.\n\nAnd a paragraph."
+    assert cell["source"] == f"**Table 4.1** {words}"
+    cell["source"] = f"**Table 4.1** The most\nframes, after {shown('{cite}`umeyama1991`', NAMES)}.\n\nAnd a paragraph."
     save(manager, model, "26_speed_and_memory.ipynb")
     script = contents(project)["26_speed_and_memory.py"]
     edited = before["26_speed_and_memory.py"].replace(words, "The most frames, after {cite}`umeyama1991`.")
     assert [line for line in script.splitlines() if line not in edited.splitlines()] == ["# And a paragraph."]
     again = caption_of(opened(manager, "26_speed_and_memory.ipynb"), "tab-cards")
-    assert again["source"].startswith("**Fig. 4.2** The most frames, after [(Umeyama, 1991)](")
+    assert again["source"].startswith("**Table 4.1** The most frames, after [(Umeyama, 1991)](")
 
 
 def test_an_edited_caption_without_its_figure_or_its_number_stays_as_text(project: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_notebook_for_good_needs_no_file_of_the_book() -> None:
     show_for_good(notebook, NAMES)
     text = json.dumps(notebook)
     assert "(Umeyama, 1991) (notation for" in text
-    assert "**Fig. 4.2** The most frames" in text
+    assert "**Table 4.1** The most frames" in text
     for trace in (MARK, CAPTION, ID, ".bib", ".md"):
         assert trace not in text
 
@@ -353,8 +353,9 @@ def test_numbers_and_names_are_those_of_the_built_book(tmp_path: Path) -> None:
         page = (tmp_path / "_build" / "html" / "notebooks" / f"{chapter}.html").read_text()
         numbers = re.findall(r'href="#((?:fig|tab)-[\w-]+)"><span class="std std-numref">([^<]*)<', page)
         assert set(numbers) <= {(name, figure.number) for name, figure in names(chapter).figures.items()}
-        captions = re.findall(r'class="caption-number">(Fig\. [\d.]+) <', page)
-        assert captions == [figure.number for figure in names(chapter).figures.values() if figure.chapter == chapter]
+        captions = re.findall(r'class="caption-number">((?:Fig\.|Table) [\d.]+) <', page)
+        of_page = [figure.number for figure in names(chapter).figures.values() if figure.chapter == chapter]
+        assert sorted(captions) == sorted(of_page)
         plain = re.sub(r"<[^>]*>", "", page)
         for role, key in re.findall(r"\{(cite|cite:t)\}`(\w+)`", (ROOT / "notebooks" / f"{chapter}.py").read_text()):
             work = WORKS[key]

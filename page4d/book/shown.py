@@ -40,7 +40,9 @@ BOOK_FILE = re.compile(r"\[([^\[\]]*)\]\([\w-]+\.(?:md|bib)\b[^()\s]*\)")
 PLACE = re.compile(r"^\([\w-]+\)=\n", re.MULTILINE)
 AS_IT_IS = "<!-- as it is -->\n"
 FIGURE = re.compile(r'^# %%.*"figure": \{.*"name": "([^"]+)"', re.MULTILINE)
-NUMBER = re.compile(r"\*\*Fig\. [\d.]+\*\* ")
+KINDS = {"fig-": "Fig.", "tab-": "Table"}
+"""What the book calls a figure of such a name; each kind counts apart."""
+NUMBER = re.compile(r"\*\*(?:Fig\.|Table) [\d.]+\*\* ")
 MARK, CAPTION, ID = "page4d_shown", "page4d_caption", "page4d_id"
 
 
@@ -216,7 +218,10 @@ def names_of(chapter: str, cells: Sequence[Any], book: Path, scripts: Path) -> N
         found = FIGURE.findall(script.read_text(encoding="utf-8")) if script.is_file() else []
         if page == chapter:
             found = [figure["name"] for figure in map(figure_of, cells) if figure]
-        figures |= {name: Figure(page, f"Fig. {number}.{place}") for place, name in enumerate(found, 1)}
+        for kind in KINDS:
+            named = [name for name in found if name.startswith(kind)]
+            called = f"{KINDS[kind]} {number}"
+            figures |= {name: Figure(page, f"{called}.{place}") for place, name in enumerate(named, 1)}
     return Names(works_of((book / "references.bib").read_text(encoding="utf-8")), figures)
 
 
