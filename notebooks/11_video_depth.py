@@ -228,7 +228,7 @@ curves = error_over_time([s for s in results if s.protocol["align"] == "scale"])
 # metre forward has a depth of 2 there and of 3 in their files, and if the camera turned round, a negative one. The ground
 # truth has 2. They also leave a sequence of Sintel out of this table and not of the others (E3), and the benchmark of
 # this page does the same: compare `n` in the column `status`. And they take the first 120 frames only (E4), which
-# matters for DyCheck. {doc}`14_what_the_protocol_is_worth` takes the choices one by one.
+# matters for DyCheck. [What the protocol is worth](14_what_the_protocol_is_worth.ipynb) takes the choices one by one.
 
 # %%
 public = open_study("videodepth", benchmark, "public", root=root, out=out)

@@ -331,6 +331,9 @@ def test_a_chapter_is_offered_as_script_and_as_notebook_without_outputs(small_bo
     assert "go.Scatter3d" in script
     notebook = json.loads((small_book / "_sources" / "notebooks" / "01_small.ipynb").read_text())
     assert not any(cell.get("outputs") for cell in notebook["cells"])
+    text = "".join("".join(cell["source"]) for cell in notebook["cells"])
+    assert "the source [(Wang et al., 2025)](https://arxiv.org/abs/2503.11651#" in text
+    assert "**Fig. 1.1** Points on a spiral." in text
 
 
 @pytest.mark.slow

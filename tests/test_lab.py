@@ -169,6 +169,8 @@ def wait_for_kernel(server: str) -> None:
 def test_saving_through_the_server_changes_nothing_that_git_tracks(checkout: Path, server: str) -> None:
     address = f"{server}/api/contents/01_small.ipynb"
     model = ask(address)
+    downloaded = ask(f"{server}/files/01_small.ipynb")
+    assert downloaded == json.loads((checkout / "notebooks" / "01_small.ipynb").read_text())
     for number, cell in enumerate(cell for cell in model["content"]["cells"] if cell["cell_type"] == "code"):
         cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "4"}]
         cell["execution_count"] = number + 1
@@ -202,6 +204,9 @@ def test_a_chapter_opens_runs_and_saves_in_the_browser(checkout: Path, server: s
         page.goto(f"{server}/lab?token={TOKEN}&reset")
         page.get_by_text("01_small.ipynb", exact=True).dblclick()
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        words = page.locator(".jp-Notebook").inner_text()
+        assert "the source (Wang et al., 2025)." in words
+        assert "Fig. 1.1 Points on a spiral." in words
         wait_for_kernel(server)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", state="attached")
         page.get_by_role("menuitem", name="Run", exact=True).click()

@@ -1,7 +1,8 @@
-"""Chapters in JupyterLab: what is saved there holds no outputs and no trace of the machine that ran it.
+"""Chapters in JupyterLab: opened in words, saved without outputs and without a trace of the machine that ran them.
 
-`make lab` starts a server whose contents manager calls `strip_outputs` before it writes; the pre-commit hook does the
-same to notebooks that were saved in any other way, by `python -m page4d.book.lab FILES`.
+`make lab` starts a server with the contents manager of this module. It puts words for MyST into a chapter that is
+opened and takes them out again when it is saved, and calls `strip_outputs` before it writes. The pre-commit hook strips
+notebooks that were saved in any other way, by `python -m page4d.book.lab FILES`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from page4d.book.chapters import toc_entries
+from page4d.book.shown import names_of, page_in_words, show, store
 from page4d.schema import atomic_write
 
 # Servers name the kernel as they please ("Python 3 (ipykernel)"); the chapters' header has this.
@@ -71,6 +76,50 @@ def strip_files(paths: Sequence[Path]) -> list[Path]:
                 stream.write(after)
             changed.append(path)
     return changed
+
+
+def chapters_manager() -> Any:
+    """The class of Jupyter's contents manager that shows chapters in words; jupytext's, which keeps pairs, is below it.
+
+    Note:  chapters that are opened otherwise, a chapter's script in the editor and a download are the source as it is.
+           Pages of the book, to which chapters link, open beside the chapters, for reading alone.
+    """
+    from jupyter_server.services.contents.filemanager import AsyncFileContentsManager
+    from jupytext import AsyncTextFileContentsManager
+
+    class ChaptersManager(AsyncTextFileContentsManager):  # type: ignore[misc]
+        async def get(self, path: str, *args: Any, **options: Any) -> dict[str, Any]:
+            place = Path(self._get_os_path(path.strip("/")))
+            page = place.parent.parent / "book" / place.name
+            if _is_page(page) and place.parent.name == "notebooks" and not place.exists():
+                pages = AsyncFileContentsManager(root_dir=str(page.parent))
+                opened: dict[str, Any] = await pages.get(page.name, *args, **options)
+                content = opened["content"] and page_in_words(opened["content"])
+                return opened | {"path": path, "content": content, "writable": False}
+            opened = await super().get(path, *args, **options)
+            notebook = opened["type"] == "notebook" and opened["content"]
+            if notebook and _is_chapter(place):
+                show(notebook, names_of(place.stem, notebook["cells"], page.parent, place.parent))
+            return opened
+
+        async def save(self, model: dict[str, Any], path: str = "") -> Any:
+            if model["type"] == "notebook" and model.get("content"):
+                store(model["content"])
+            return await super().save(model, path)
+
+    return ChaptersManager
+
+
+def _is_page(path: Path) -> bool:
+    return path.suffix in (".md", ".bib") and path.is_file()
+
+
+def _is_chapter(path: Path) -> bool:
+    toc = path.parent.parent / "book" / "_toc.yml"
+    if path.parent.name != "notebooks" or not toc.is_file():
+        return False
+    entries = toc_entries(yaml.safe_load(toc.read_text(encoding="utf-8")))
+    return f"notebooks/{path.stem}" in [entry["file"] for entry in entries]
 
 
 if __name__ == "__main__":

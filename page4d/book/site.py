@@ -52,7 +52,7 @@ def build_site(root: Path, out: Path, executions: Sequence[Execution], pages: Ma
     if problems:
         raise SiteError("the book would need a network:\n" + "\n".join(problems))
     lighten(finished)
-    offer_downloads(finished, root / "notebooks")
+    offer_downloads(finished, root / "notebooks", source)
     drop_unread_files(finished)
     give_icon(finished)
     mend_roles(finished)

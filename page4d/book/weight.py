@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jupytext
 
+from page4d.book.shown import names_of, show_for_good
+
 ICON = re.compile(r'"?([\w-]+)"?:\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]+",(?:"[^"]*"|\[[^\]]*\])\],?')
 SHOWN = re.compile(r"\bfa-([a-z0-9-]+)")
 # The theme's script draws these by name while a page is open.
@@ -32,13 +34,16 @@ def keep_icons(script: str, wanted: set[str]) -> str:
     return ICON.sub(kept, script)
 
 
-def offer_downloads(html: Path, notebooks: Path) -> None:
+def offer_downloads(html: Path, notebooks: Path, book: Path) -> None:
     """Beside each chapter its script and its notebook without outputs, which is what a reader runs, in place of the
-    executed copy, which weighs as much as the page."""
+    executed copy, which weighs as much as the page. The notebook has the words and numbers of the page, without MyST;
+    `book` has the contents and the works."""
     for page in sorted((html / "_sources" / "notebooks").glob("*.ipynb")):
         source = notebooks / f"{page.stem}.py"
         shutil.copy(source, page.with_suffix(".py"))
-        jupytext.write(jupytext.read(source), page)
+        notebook = jupytext.read(source)
+        show_for_good(notebook, names_of(page.stem, notebook.cells, book, notebooks))
+        jupytext.write(notebook, page)
 
 
 def drop_unread_files(html: Path) -> None:
