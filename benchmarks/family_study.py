@@ -1,7 +1,7 @@
 """Stores what `family.py` found out about the arms of the study as the book reads it.
 
 Run:     python benchmarks/family_study.py --family FOLDER --study FOLDER
-         python benchmarks/family_study.py --family FOLDER --study FOLDER --precision no --ended-by "its number of steps"
+         python benchmarks/family_study.py --family FOLDER --study FOLDER --precision no --ended-by "its steps"
 Note:    FAMILY is the --out folder of the run that trained the network every arm starts from, STUDY that of the run
          with the stages arms and exam. The scores were taken there; only their averages and intervals are made here.
 """

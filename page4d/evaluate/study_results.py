@@ -21,8 +21,7 @@ PRECISIONS = {"no": "float32"}
 def guesses_on(part: Mapping[str, Any], table: Table) -> dict[str, Table]:
     """The yardsticks of a part of a stored exam on the clips of a table, by their titles.
 
-    Note:    the table's clips are the exam's first ones. A yardstick that looked at fewer has a shorter table and its
-             title says so.
+    Note:    the table's clips are the exam's first ones; where a yardstick looked at fewer, its title says so.
     Raises:  UserError if the cameras of the clips turn otherwise: then these are other clips.
     """
     n = len(table[STILL_CAMERA])
