@@ -1,7 +1,7 @@
 """What is there for a mask to give? The networks that ship, told which patches move, on clips of the synthetic world.
 
     python benchmarks/true_mask.py                           both splits: some twenty minutes of one core
-    python benchmarks/true_mask.py --splits dynamic-hard --clips 16 --attention 8
+    python benchmarks/true_mask.py --splits dynamic-hard --clips 16 --looked-into 8
     python benchmarks/true_mask.py --out FILE.json           elsewhere than benchmarks/results/true_mask.json
 
 Nothing is trained. The true moving mask takes the place of the learned one at inference: on the rows of the special
@@ -9,15 +9,18 @@ tokens or on all rows, in the masked pairs or in all of them. "unheard" is the s
 of all frames, does any token hear a moving patch, and as the encoder sees one patch at a time nothing of what moves
 reaches another token. "unheard_elsewhere" is its control: the same mask, half a picture further down and to the right.
 Two worlds say what motion itself costs: "standing" is the same clip with every body as it stands in its middle frame,
-"absent" the same clip without the moving bodies. Beside the scores of every clip it stores how much of its attention to
-patches each frame's camera token spends on moving ones, in every global pair, the mean over frames.
+"absent" the same clip without the moving bodies.
+
+Beside the scores of every clip it stores how much of its attention to patches each frame's camera token spends on
+moving ones, in every global pair, the mean over frames; and "leaks", how far the predicted rotations turn when the
+moving patches show another clip: what of them still reaches the cameras under a cut.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from torch import Tensor, nn
 from page4d.evaluate.exam import Exam, network_rows
 from page4d.evaluate.exam_results import Rows, round_stored
 from page4d.features import camera_attention
+from page4d.geometry import pose_encoding_to_extri_intri, relative_to_first, rotation_angle_deg
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import weights_sha256
 from page4d.model.mask import key_bias, true_mask
@@ -129,6 +133,35 @@ def answers(model: PAGE4D, batch: Batch, worlds: dict[str, Batch]) -> dict[str, 
     return found | {name: network_rows(model, other) for name, other in worlds.items()}
 
 
+@torch.no_grad()
+def rotations(model: PAGE4D, images: Tensor) -> Tensor:
+    """Rotations of all frames relative to the first, (B, S, 3, 3); no depth is made."""
+    with patch.object(model, "depth_head", None):
+        encoding = model(images)["pose_enc"].double()
+    hw = int(images.shape[-2]), int(images.shape[-1])
+    cameras, _ = pose_encoding_to_extri_intri(encoding, hw, build_intrinsics=False)
+    return relative_to_first(cameras)[..., :3]
+
+
+def leaks(model: PAGE4D, images: Tensor, moves: Tensor) -> dict[str, list[float]]:
+    """Degrees by which the rotations of each clip turn when its moving patches show the clip before it.
+
+    Shapes:  images (B, S, 3, H, W), moves (B, S, h, w), the mask m that says which patches move.
+    """
+    side = model.config.patch_size
+    pixels = moves.repeat_interleave(side, 2).repeat_interleave(side, 3)[:, :, None] < 0
+    other = torch.where(pixels, images.roll(1, 0), images)
+    found = {}
+    for name, cut in {"shipped": None, **CUTS}.items():
+        if cut is not None and cut.elsewhere:
+            continue
+        with given(model, moves, cut) if cut is not None else nullcontext():
+            before, after = rotations(model, images), rotations(model, other)
+        turned = rotation_angle_deg(before.mT @ after)[:, 1:].mean(1)
+        found[name] = [round(value, 4) for value in turned.tolist()]
+    return found
+
+
 def attention_on_moving(model: PAGE4D, images: Tensor, moves: Tensor) -> list[float]:
     """The share of the camera tokens' attention to patches that is on moving ones, pair by pair, of one clip."""
     seen = torch.from_numpy(camera_attention(model, images))
@@ -136,8 +169,8 @@ def attention_on_moving(model: PAGE4D, images: Tensor, moves: Tensor) -> list[fl
     return [round(value, 4) for value in on_moving.mean(1).tolist()]
 
 
-def add(part: dict[str, Any], models: dict[str, PAGE4D], scenes: Sequence[Scene], attention: int) -> None:
-    """Add to a part what all networks say about some more clips."""
+def add(part: dict[str, Any], models: dict[str, PAGE4D], scenes: Sequence[Scene], looked_into: int) -> None:
+    """Add to a part what all networks say about some more clips; the first ones are looked into."""
     batch = render_scenes(scenes)
     worlds = {name: render_scenes([change(scene) for scene in scenes]) for name, change in WORLDS.items()}
     some = next(iter(models.values()))
@@ -150,8 +183,11 @@ def add(part: dict[str, Any], models: dict[str, PAGE4D], scenes: Sequence[Scene]
             columns = here["answers"].setdefault(condition, {score: [] for score in SCORES})
             for score, column in columns.items():
                 column += [round_stored(row[score]) for row in rows]
-        for index in range(max(0, min(len(scenes), attention - part["clips"]))):
+        for index in range(max(0, min(len(scenes), looked_into - part["clips"]))):
             here["attention"].append(attention_on_moving(model, batch.images[index], moves[index].float()))
+        if part["clips"] < looked_into // 2:
+            for condition, turned in leaks(model, batch.images, -0.5 * moves.float()).items():
+                here["leaks"].setdefault(condition, []).extend(turned)
     part["clips"] += len(scenes)
 
 
@@ -160,19 +196,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--splits", nargs="+", default=list(SPLITS))
     parser.add_argument("--clips", type=int, default=128)
-    parser.add_argument("--attention", type=int, default=64, help="so many clips for the shares of attention")
+    parser.add_argument("--looked-into", type=int, default=64, help="clips for attention; half as many for leaks")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     models = {name: PAGE4D.from_pretrained(name).eval() for name in WEIGHTS}
+    hashes = {name: weights_sha256(model) for name, model in models.items()}
+    for model in models.values():
+        # Nothing reads its points.
+        model.point_head = None
     exam = Exam(sequences=args.clips).at_side(models[WEIGHTS[0]].config.img_size)
     for split in args.splits:
         networks = {
-            name: {"weights_sha256": weights_sha256(model), "answers": {}, "attention": []}
-            for name, model in models.items()
+            name: {"weights_sha256": hashes[name], "answers": {}, "attention": [], "leaks": {}} for name in models
         }
         part = {"clips": 0, "frames": exam.frames, "moving_share": [], "moving_patches": [], "networks": networks}
         for first in range(0, args.clips, exam.batch_size):
-            add(part, models, scenes_of(exam, split, first), args.attention)
+            add(part, models, scenes_of(exam, split, first), args.looked_into)
             store(args.out, split, part, indent=None)
 
 
