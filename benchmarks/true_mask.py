@@ -196,6 +196,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--splits", nargs="+", default=list(SPLITS))
     parser.add_argument("--clips", type=int, default=128)
+    parser.add_argument(
+        "--first", type=int, default=0, help="the first clip, so that a split can be measured in pieces"
+    )
     parser.add_argument("--looked-into", type=int, default=64, help="clips for attention; half as many for leaks")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -210,7 +213,7 @@ def main() -> None:
             name: {"weights_sha256": hashes[name], "answers": {}, "attention": [], "leaks": {}} for name in models
         }
         part = {"clips": 0, "frames": exam.frames, "moving_share": [], "moving_patches": [], "networks": networks}
-        for first in range(0, args.clips, exam.batch_size):
+        for first in range(args.first, args.first + args.clips, exam.batch_size):
             add(part, models, scenes_of(exam, split, first), args.looked_into)
             store(args.out, split, part, indent=None)
 

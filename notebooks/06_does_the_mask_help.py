@@ -21,6 +21,7 @@
 # %% tags=["parameters", "hide-input"]
 results = ""
 exams = ""
+measured = ""
 reference = "middle"
 weights = "tiny"
 clips = 16
@@ -47,7 +48,8 @@ def over_seeds(parts):
 by_arm = {}
 for document in documents.values():
     by_arm.setdefault(document["about"]["variant"], []).append(stored_table(document))
-seeds = len(by_arm.get("mask", ()))
+counts = sorted({len(parts) for arm, parts in by_arm.items() if arm != "pretrained"})
+seeds = " or ".join(map(str, counts))
 
 # %% tags=["remove-input"]
 quantities = {"depth": "abs_rel", "rotation": "relative_rotation"}
@@ -143,8 +145,9 @@ for split in ("dynamic-test", "dynamic-hard"):
 sheet = contact_sheet(rows, [f"clip {i}" for i in range(4)], width_in=6)
 
 # %% [markdown]
-# All arms start from one network that has seen still scenes only (`vggt-tiny`, before its last, long stage).
-# *Everything* trains all of it on moving scenes; *middle pairs* trains only the blocks that could use a mask, without
+# All arms start from one network that has seen still scenes only, `pre-trained only` below: `vggt-tiny` as it was in
+# revision 2511a6d of this package, before its last, long stage (`conf/study.yaml` names that stage, from which a new study
+# would start). *Everything* trains all of it on moving scenes; *middle pairs* trains only the blocks that could use a mask, without
 # one. Two arms add the mask as the paper has it, once fading away during training and once kept. Three arms are ours: a
 # kept mask that true motion teaches, and the true motion itself in the mask's place, on the rows of camera and register
 # tokens as in the paper, or on the rows of patches, too.
@@ -171,15 +174,32 @@ made = [
         "arm": d["about"]["label"],
         "seed": d["about"]["seed"],
         "steps": d["about"].get("steps", 0),
+        "trained on": d["about"].get("trained", {}).get("hardware", ""),
         "weights": d["weights_sha256"][:10],
     }
     for d in documents.values()
 ]
 pd.DataFrame(made).set_index("arm") if made else print("not run")
 
+# %% tags=["remove-input"]
+from page4d.evaluate import trainings_text
+
+shipped = {
+    path.stem: read_result(path)
+    for path in sorted(stored_results("builtin", exams).glob("*.json"))
+}
+start = next((d for d in documents.values() if "steps" not in d["about"]), None)
+text = trainings_text(documents.values())
+if start and shipped:
+    now = {name: d["weights_sha256"][:10] for name, d in shipped.items()}
+    ships = ", ".join(f"`{name}` {hashed}" for name, hashed in now.items())
+    text += f" They start from weights {start['weights_sha256'][:10]}; what ships today: {ships}."
+Markdown(text)
+
 # %% [markdown]
 # The table shows each run's steps and its weights by their hash, so that nobody can mistake one for another: the exams
-# above were sat by exactly these files.
+# above were sat by exactly these files. A look is one clip in one step. A few thousand clips are what this study's arms
+# have seen, so it speaks of the first minutes of fine-tuning and of nothing longer.
 #
 # ## What was measured
 #
@@ -239,15 +259,30 @@ for split, found in averaged.items():
 sheet = estimates_figure(panels) if arms else None
 
 # %% tags=["hide-input"]
-numbers = {
-    title: {
-        arm: f"{v:.3f} ({low:.3f} to {high:.3f})" for arm, (v, low, high) in row.items()
-    }
-    for title, row in panels.items()
-}
-pd.DataFrame(numbers) if arms else print("not run")
+from page4d.evaluate import guesses_on, parts
+
+shown = {**quantities, "direction (degrees)": "direction"}
+numbers = {}
+for split, found in averaged.items() if arms else ():
+    rows = {labels[arm]: found[arm] for arm in arms}
+    if shipped:
+        exam = parts(next(iter(shipped.values())))[split]
+        rows |= guesses_on(exam, found[arms[0]])
+    for title, name in shown.items():
+        needed = name.removesuffix("_ratio")
+        numbers[f"{title}, {split}"] = {
+            row: "{:.3f} ({:.3f} to {:.3f})".format(
+                average_of(table, name), *interval(table, name)
+            )
+            for row, table in rows.items()
+            if needed in table
+        }
+pd.DataFrame(numbers).fillna("-") if arms else print("not run")
 
 # %% [markdown]
+# The last rows are answers that need no network, about the same clips (their cameras are compared before they stand here).
+# A still camera's ratio is 1, and so is that of whatever else does not turn. The classical answer looks at the pictures.
+#
 # Read {numref}`fig-study-arms` in three steps. From the first row to the second: what moving scenes teach. From the second to
 # the third: what it costs, or gains, to train the middle only. And from there downwards: everything that a mask could do. If
 # the last step is small beside the first one, then the data have done the work. The bars here are wide, because sequences
@@ -332,8 +367,8 @@ pd.DataFrame(words) if others else print("not run: no verdict")
 # Four cases are possible, and each says something else. Truth helps and the learned mask does too: the method works. Truth
 # helps and the learned mask does not: the idea is right, and the mask has not been found. Neither helps: there was nothing to
 # gain here, because moving things did not spoil these poses to begin with, or because these rows are not where the harm is
-# done. The learned mask helps and truth does not: then the mask does something other than its name says. The table decides
-# between them.
+# done. The learned mask helps and truth does not: then the mask does something other than its name says. Where truth gives
+# nothing, there is no share of it that could have been learned.
 
 # %% tags=["hide-input"]
 bound = {}
@@ -347,6 +382,173 @@ for split, found in averaged.items():
             "AUC of the mask": f"{auc:.2f}" if np.isfinite(auc) else "no mask left",
         }
 pd.DataFrame(bound).T if bound else print("not run")
+
+# %% tags=["remove-input"]
+from page4d.evaluate import share_learned_text
+
+cases = []
+for split, found in averaged.items() if {"mask", "true_mask"} <= set(others) else ():
+    perfect, learned = (
+        effect(found[arm], found[reference], "relative_rotation")
+        for arm in ("true_mask", "mask")
+    )
+    told = share_learned_text(perfect, learned)
+    cases.append(f"- *{split}*, rotation, the paper's rows and its fading mask: {told}")
+Markdown("\n".join(cases) or "Not run: no case to name.")
+
+# %% [markdown]
+# ## Networks that have something to lose
+#
+# What a network does not read cannot be spoiled, and the first table says how little the study's networks are ahead of a still
+# camera on *dynamic-hard*. So the question is put to the networks that ship, which were trained for longer, without training
+# anything (`benchmarks/true_mask.py`). At inference true motion takes the mask's place:
+# first on the *special rows* in the masked pairs, as in the paper, then in all pairs, then on *all rows*. In the end a moving
+# patch is *heard by nobody*, in no block: as these networks' encoder sees one patch at a time, nothing of such a patch then
+# reaches another token. That also takes away a part of the picture, so a control makes the same mask's patches, half a picture
+# away, unheard. Two worlds stand beside it, in which the network is left alone: the same clips with every body *standing* as
+# in its middle frame, and *without* the bodies that move. They say what the motion costs, and what the bodies do.
+
+# %% tags=["hide-input"]
+import json
+
+file = stored_results("speed", measured) / "true_mask.json"
+looks = json.loads(file.read_text()) if file.is_file() else {}
+CUTS = {
+    "own_off": "its own mask off",
+    "special_masked": "true mask, special rows, masked pairs",
+    "special_all": "true mask, special rows, all pairs",
+    "every_masked": "true mask, all rows, masked pairs",
+    "every_all": "true mask, all rows, all pairs",
+    "unheard": "moving patches heard by nobody",
+    "unheard_elsewhere": "as many patches elsewhere heard by nobody",
+    "standing": "a world in which all stands still",
+    "absent": "a world without what moves",
+}
+for split, part in looks.items():
+    made_by = f"{part['hardware']}, {part['date']}, code {part['code_revision'][:10]}"
+    print(f"{split}: {part['clips']} clips of {part['frames']} frames, on {made_by}")
+
+# %%
+answers = {}
+for split, part in looks.items():
+    for name, network in part["networks"].items():
+        answers[split, name] = {
+            cut: {k: np.array(v, dtype=np.float64) for k, v in columns.items()}
+            for cut, columns in network["answers"].items()
+        }
+
+
+def gain(split, name, cut, score="relative_rotation", beside="shipped"):
+    """How much better a network's answers are than others of its own, on the same clips."""
+    found = answers[split, name]
+    return effect(found[cut], found[beside], score)
+
+
+def brief(e):
+    """An effect for a table, plus for better."""
+    if np.isnan(e.change):
+        return ""
+    return f"{100 * e.change:+z.0f} % ({100 * e.low:z.0f} to {100 * e.high:z.0f})"
+
+
+# %% [markdown]
+# The rotation error, beside that of the same network as it ships; plus is better, in brackets the 95 % interval:
+
+# %% tags=["hide-input"]
+rotations = {}
+for (split, name), found in answers.items():
+    ships = found["shipped"]
+    mean = {
+        "as it ships": f"{average_of(ships, 'relative_rotation'):.2f} degrees",
+        "a still camera": f"{average_of(ships, 'relative_rotation_identity'):.2f} degrees",
+    }
+    cuts = {
+        title: brief(gain(split, name, c)) for c, title in CUTS.items() if c in found
+    }
+    rotations[f"{name}, {split}"] = mean | cuts
+pd.DataFrame(rotations).fillna("") if answers else print("not measured")
+
+# %% [markdown]
+# Direction of motion and depth, on *dynamic-hard*:
+
+# %% tags=["hide-input"]
+others_of = {}
+wanted = {"direction": "direction", "depth, still": "abs_rel_still"}
+wanted["depth, moving"] = "abs_rel_moving"
+for (split, name), found in answers.items():
+    for title, score in wanted.items() if split == "dynamic-hard" else ():
+        others_of[f"{name}, {title}"] = {
+            words: brief(gain(split, name, cut, score))
+            for cut, words in CUTS.items()
+            if cut in found
+        }
+pd.DataFrame(others_of).fillna("") if answers else print("not measured")
+
+# %% tags=["remove-input"]
+MASKS = ["special_masked", "special_all", "every_masked", "every_all", "unheard"]
+
+
+def reading(split, name):
+    """What motion costs a network's rotation, and what telling it the truth gets back."""
+    cost, paper = (gain(split, name, cut) for cut in ("standing", "special_masked"))
+    control = gain(split, name, "unheard", beside="unheard_elsewhere")
+    best = max(MASKS, key=lambda cut: gain(split, name, cut).change)
+    top = gain(split, name, best)
+    text = f"In a world that stands still: {cost}. The true mask as in the paper: {paper}. "
+    text += f"The best of the five cuts, {CUTS[best]}: {top}. "
+    text += f"Moving patches heard by nobody, beside its control: {control}. "
+    if cost.verdict != "better":
+        return text + "So motion is not seen to cost these rotations anything."
+    if top.verdict == "better":
+        return text + f"So {top.change / cost.change:.0%} of the cost comes back."
+    return text + "So motion costs something, and no cut gets it back."
+
+
+lines = [f"- `{name}`, *{split}*. {reading(split, name)}" for split, name in answers]
+Markdown("\n".join(lines) or "Not measured.")
+
+# %% [markdown]
+# Two cautions. A cut is new to these networks, which were not trained with it, so a harm may be that of surprise; the arms of
+# the study that are told the truth from their first step have no such excuse. And the best of five is chosen by looking.
+#
+# ### Where the camera token looks
+#
+# A mask on the camera token's row can only take away what that token spends on moving patches. {numref}`fig-study-attention`
+# measures it over many clips; chapters [4](04_inside_the_model_mask.ipynb) and [15](15_figure_2.ipynb) show single ones.
+
+# %% mystnb={"figure": {"caption": "Share of the camera tokens' attention to patches that is on moving ones, in each global pair: mean over clips and 95 % interval. Dashed: their share of the patches.", "name": "fig-study-attention"}} tags=["hide-input"]
+import matplotlib.pyplot as plt
+from page4d.evaluate import interval_of_means
+
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True, layout="constrained")
+for axis, (split, part) in zip(axes, looks.items(), strict=False):
+    for name, network in part["networks"].items():
+        seen = np.array(network["attention"])
+        low, high = interval_of_means(seen)
+        pairs = np.arange(seen.shape[1])
+        axis.plot(pairs, seen.mean(0), marker="o", markersize=3, label=name)
+        axis.fill_between(pairs, low, high, alpha=0.2)
+    alike = np.mean(part["moving_patches"][: len(seen)])
+    axis.axhline(alike, color="0.6", ls="--")
+    axis.set(title=split, xlabel="global pair", ylim=(0, None))
+axes[0].set_ylabel("share of attention")
+_ = axes[0].legend(fontsize=8)
+
+# %% tags=["remove-input"]
+lines = []
+for split, part in looks.items():
+    for name, network in part["networks"].items():
+        seen = np.array(network["attention"])
+        alike = np.array(part["moving_patches"][: len(seen)])
+        low, high = interval_of_means(seen - alike[:, None])
+        less, more = np.flatnonzero(high < 0), np.flatnonzero(low > 0)
+        over = seen.mean() - alike.mean()
+        lines.append(
+            f"- `{name}`, *{split}*, {len(seen)} clips: {seen.mean():.0%} of the attention for {alike.mean():.0%} of the "
+            f"patches ({100 * over:+z.0f} points, mean over pairs); less than their share in {len(less)} of "
+            f"{seen.shape[1]} pairs, more in {len(more)}, by intervals."
+        )
+Markdown("\n".join(lines) or "Not measured.")
 
 # %% [markdown]
 # ## Where it should matter: moving pixels
@@ -389,14 +591,12 @@ if arms:
 # %% tags=["hide-input"]
 from page4d.evaluate import outcomes
 
-files = sorted(stored_results("builtin", exams).glob("*.json"))
-exam = {path.stem: read_result(path) for path in files}
 met = {}
-for name, document in exam.items():
+for name, document in shipped.items():
     for aim in outcomes(document):
         verdict = f"{aim.measured}, {'reached' if aim.reached else 'missed'}"
         met.setdefault(f"{aim.title}: {aim.wanted}", {})[name] = verdict
-pd.DataFrame(met).T.fillna("no mask") if exam else print("no exams are stored")
+pd.DataFrame(met).T.fillna("no mask") if met else print("no exams are stored")
 
 # %% [markdown]
 # An aim that is set beforehand and missed is worth more than one that is found to be met: it says where to work. Where does the
@@ -433,8 +633,7 @@ pd.Series(told, name="mean relative error").to_frame()
 # ## Reading
 #
 # Verdicts are computed, not written; without results there is none. Four cautions go with them. The networks are small and
-# were trained for minutes, and a network that reads little of its camera's motion from the pictures has little for moving
-# things to spoil. The arms are short: the table above says how many steps. The scenes are synthetic: what moves is easy to
+# were trained for minutes. The arms are short: the table above says how many steps. The scenes are synthetic: what moves is easy to
 # tell apart by its looks ([Figure 2: what the layers see](15_figure_2.ipynb) says how easily). And a seed changes the
 # fine-tuning, not the pre-trained network, so the intervals do not hold the luck of pre-training.
 #
