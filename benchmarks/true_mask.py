@@ -185,7 +185,7 @@ def add(part: dict[str, Any], models: dict[str, PAGE4D], scenes: Sequence[Scene]
                 column += [round_stored(row[score]) for row in rows]
         for index in range(max(0, min(len(scenes), looked_into - part["clips"]))):
             here["attention"].append(attention_on_moving(model, batch.images[index], moves[index].float()))
-        if part["clips"] < looked_into // 2:
+        if part["clips"] < looked_into:
             for condition, turned in leaks(model, batch.images, -0.5 * moves.float()).items():
                 here["leaks"].setdefault(condition, []).extend(turned)
     part["clips"] += len(scenes)
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument(
         "--first", type=int, default=0, help="the first clip, so that a split can be measured in pieces"
     )
-    parser.add_argument("--looked-into", type=int, default=64, help="clips for attention; half as many for leaks")
+    parser.add_argument("--looked-into", type=int, default=64, help="clips for attention and leaks")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     models = {name: PAGE4D.from_pretrained(name).eval() for name in WEIGHTS}
