@@ -1,7 +1,7 @@
 """What is there for a mask to give? The networks that ship, told which patches move, on clips of the synthetic world.
 
     python benchmarks/true_mask.py                           both splits: some twenty minutes of one core
-    python benchmarks/true_mask.py --splits dynamic-hard --clips 16 --looked-into 8
+    python benchmarks/true_mask.py --splits dynamic-hard --clips 16 --leaks 0
     python benchmarks/true_mask.py --out FILE.json           elsewhere than benchmarks/results/true_mask.json
 
 Nothing is trained. The true moving mask takes the place of the learned one at inference: on the rows of the special
@@ -169,8 +169,9 @@ def attention_on_moving(model: PAGE4D, images: Tensor, moves: Tensor) -> list[fl
     return [round(value, 4) for value in on_moving.mean(1).tolist()]
 
 
-def add(part: dict[str, Any], models: dict[str, PAGE4D], scenes: Sequence[Scene], looked_into: int) -> None:
-    """Add to a part what all networks say about some more clips; the first ones are looked into."""
+def add(part: dict[str, Any], models: dict[str, PAGE4D], scenes: Sequence[Scene], first: tuple[int, int]) -> None:
+    """Add to a part what all networks say about some more clips, attention and leaks of so many first ones."""
+    attention, leaking = first
     batch = render_scenes(scenes)
     worlds = {name: render_scenes([change(scene) for scene in scenes]) for name, change in WORLDS.items()}
     some = next(iter(models.values()))
@@ -183,9 +184,9 @@ def add(part: dict[str, Any], models: dict[str, PAGE4D], scenes: Sequence[Scene]
             columns = here["answers"].setdefault(condition, {score: [] for score in SCORES})
             for score, column in columns.items():
                 column += [round_stored(row[score]) for row in rows]
-        for index in range(max(0, min(len(scenes), looked_into - part["clips"]))):
+        for index in range(max(0, min(len(scenes), attention - part["clips"]))):
             here["attention"].append(attention_on_moving(model, batch.images[index], moves[index].float()))
-        if part["clips"] < looked_into:
+        if part["clips"] < leaking:
             for condition, turned in leaks(model, batch.images, -0.5 * moves.float()).items():
                 here["leaks"].setdefault(condition, []).extend(turned)
     part["clips"] += len(scenes)
@@ -199,7 +200,8 @@ def main() -> None:
     parser.add_argument(
         "--first", type=int, default=0, help="the first clip, so that a split can be measured in pieces"
     )
-    parser.add_argument("--looked-into", type=int, default=64, help="clips for attention and leaks")
+    parser.add_argument("--attention", type=int, default=64, help="so many clips for shares of attention")
+    parser.add_argument("--leaks", type=int, default=32, help="so many clips for leaks")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     models = {name: PAGE4D.from_pretrained(name).eval() for name in WEIGHTS}
@@ -214,7 +216,7 @@ def main() -> None:
         }
         part = {"clips": 0, "frames": exam.frames, "moving_share": [], "moving_patches": [], "networks": networks}
         for first in range(args.first, args.first + args.clips, exam.batch_size):
-            add(part, models, scenes_of(exam, split, first), args.looked_into)
+            add(part, models, scenes_of(exam, split, first), (args.attention, args.leaks))
             store(args.out, split, part, indent=None)
 
 

@@ -446,8 +446,6 @@ def gain(split, name, cut, score="relative_rotation", beside="shipped"):
 
 def brief(e):
     """An effect for a table, plus for better."""
-    if np.isnan(e.change):
-        return ""
     return f"{100 * e.change:+z.0f} % ({100 * e.low:z.0f} to {100 * e.high:z.0f})"
 
 
@@ -465,7 +463,7 @@ for (split, name), found in answers.items():
     cuts = {
         title: brief(gain(split, name, c)) for c, title in CUTS.items() if c in found
     }
-    rotations[f"{name}, {split}"] = mean | cuts
+    rotations[name, split] = mean | cuts
 pd.DataFrame(rotations).fillna("") if answers else print("not measured")
 
 # %% [markdown]
@@ -477,10 +475,10 @@ wanted = {"direction": "direction", "depth, still": "abs_rel_still"}
 wanted["depth, moving"] = "abs_rel_moving"
 for (split, name), found in answers.items():
     for title, score in wanted.items() if split == "dynamic-hard" else ():
-        others_of[f"{name}, {title}"] = {
+        others_of[name, title] = {
             words: brief(gain(split, name, cut, score))
             for cut, words in CUTS.items()
-            if cut in found
+            if cut in found and np.isfinite(found[cut][score]).any()
         }
 pd.DataFrame(others_of).fillna("") if answers else print("not measured")
 
@@ -500,12 +498,32 @@ def reading(split, name):
     if cost.verdict != "better":
         return text + "So motion is not seen to cost these rotations anything."
     if top.verdict == "better":
-        return text + f"So {top.change / cost.change:.0%} of the cost comes back."
+        return (
+            text + f"So {100 * top.change / cost.change:.0f} % of the cost comes back."
+        )
     return text + "So motion costs something, and no cut gets it back."
 
 
 lines = [f"- `{name}`, *{split}*. {reading(split, name)}" for split, name in answers]
 Markdown("\n".join(lines) or "Not measured.")
+
+# %% [markdown]
+# By which way does what moves reach the cameras? Let the moving patches show another clip, and see how far the predicted
+# rotations turn. What is left of that turn under a cut came by ways that the cut leaves open:
+
+# %% tags=["hide-input"]
+left = {}
+for split, part in looks.items():
+    for name, network in part["networks"].items():
+        turned = {cut: {"rotation": np.array(v)} for cut, v in network["leaks"].items()}
+        whole = turned.pop("shipped")
+        left[name, split] = {"as it ships": f"{whole['rotation'].mean():.2f} degrees"}
+        for cut, rows in turned.items():
+            gone = effect(rows, whole, "rotation")
+            low, high = 100 - 100 * gone.high, 100 - 100 * gone.low
+            text = f"{100 - 100 * gone.change:.0f} % ({low:.0f} to {high:.0f})"
+            left[name, split][CUTS[cut]] = text
+pd.DataFrame(left) if left else print("not measured")
 
 # %% [markdown]
 # Two cautions. A cut is new to these networks, which were not trained with it, so a harm may be that of surprise; the arms of
@@ -544,7 +562,7 @@ for split, part in looks.items():
         less, more = np.flatnonzero(high < 0), np.flatnonzero(low > 0)
         over = seen.mean() - alike.mean()
         lines.append(
-            f"- `{name}`, *{split}*, {len(seen)} clips: {seen.mean():.0%} of the attention for {alike.mean():.0%} of the "
+            f"- `{name}`, *{split}*, {len(seen)} clips: {100 * seen.mean():.0f} % of the attention for {100 * alike.mean():.0f} % of the "
             f"patches ({100 * over:+z.0f} points, mean over pairs); less than their share in {len(less)} of "
             f"{seen.shape[1]} pairs, more in {len(more)}, by intervals."
         )
