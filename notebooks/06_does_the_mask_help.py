@@ -509,12 +509,14 @@ def reading(name, score, split="dynamic-hard"):
     control = gain(split, name, "unheard", score, "unheard_elsewhere")
     text = f"where all stands still, {cost}; with the true mask as in the paper, {paper}; with the best of the five cuts "
     text += f"({CUTS[best]}), {top}; heard by nobody, beside its control, {control}."
-    share = 100 * top.change / cost.change
+    if cost.verdict == "undecided":
+        return f"{text} So it stays open what motion costs here."
     if cost.verdict != "better":
         return f"{text} So motion is not seen to cost anything here."
-    if top.verdict == "better":
-        return f"{text} So the best cut gets back {share:.0f} % of what motion costs."
-    return f"{text} So motion costs something, and no cut gets it back."
+    if top.verdict != "better":
+        return f"{text} So motion costs something, and no cut gets it back."
+    share = min(100, 100 * top.change / cost.change)
+    return f"{text} So the best cut gets back {share:.0f} % of what motion costs."
 
 
 # %% tags=["remove-input"]
