@@ -562,8 +562,8 @@ for axis, (split, part) in zip(axes, looks.items(), strict=False):
         axis.fill_between(pairs, low, high, alpha=0.2)
     alike = np.mean(part["moving_patches"][: len(seen)])
     axis.axhline(alike, color="0.6", ls="--")
-    axis.set(title=split, xlabel="global pair", ylim=(0, None))
-axes[0].set_ylabel("share of attention")
+    axis.set(title=split, xlabel="global pair")
+axes[0].set(ylabel="share of attention", ylim=(0, None))
 _ = axes[0].legend(fontsize=8) if looks else None
 
 # %% tags=["remove-input"]

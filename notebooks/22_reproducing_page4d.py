@@ -288,6 +288,7 @@ for document in documents:
     study.setdefault(document["about"]["variant"], []).append(stored_table(document))
 
 
+# %%
 def over_seeds(variant):
     """Each sequence's scores, the mean over the trainings that differ in their seed alone."""
     parts = study[variant]
