@@ -1,6 +1,7 @@
 """Stores what `family.py` found out about the arms of the study as the book reads it.
 
 Run:     python benchmarks/family_study.py --family FOLDER --study FOLDER
+         python benchmarks/family_study.py --family FOLDER --study FOLDER --precision no --ended-by "its steps"
 Note:    FAMILY is the --out folder of the run that trained the network every arm starts from, STUDY that of the run
          with the stages arms and exam. The scores were taken there; only their averages and intervals are made here.
 """
@@ -34,11 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", type=Path, required=True)
     parser.add_argument("--study", type=Path, required=True)
+    parser.add_argument("--precision", default="bf16", choices=["no", "bf16"])
+    parser.add_argument("--clips-per-step", type=int, default=16)
+    parser.add_argument("--steps-on-a-batch", type=int, default=2)
+    parser.add_argument("--ended-by", default="the clock", help="what ended an arm's training, in words")
     args = parser.parse_args()
     told = json.loads((args.study / "run.json").read_text())
     scores = json.loads((args.study / "scores.json").read_text())
     variants = compose_settings(config_name="study")["variants"]
     trained = {(run["arm"], run["seed"]): run for run in told["stages"]["arms"]["runs"]}
+    how = {name: getattr(args, name) for name in ("precision", "clips_per_step", "steps_on_a_batch", "ended_by")}
+    how = {"hardware": told["provenance"]["hardware"]} | how
     start = args.family / "vggt-tiny.safetensors"
     about = {"variant": "pretrained", "seed": 0, "label": variants["pretrained"]["label"]}
     store(PAGE4D.from_pretrained(start), scores["vggt-tiny"], about, told["provenance"])
@@ -47,6 +54,7 @@ def main() -> None:
             arm, seed = name.rsplit("-seed", 1)
             run = trained[arm, int(seed)]
             about = {"variant": arm, "seed": int(seed), "label": variants[arm]["label"], "steps": run["steps"]}
+            about["trained"] = how
             store(PAGE4D.from_pretrained(path), scores[name], about, told["provenance"])
 
 

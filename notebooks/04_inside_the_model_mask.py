@@ -318,6 +318,7 @@ if views.truth:
     text = f"With the mask the camera tokens spend less on moving patches in {less} of {len(config.masked_pairs)} masked pairs."
     if less < len(config.masked_pairs):
         text += " Where they spend more, the mask draws them to moving things instead of away."
+    text += " This is one clip; [Does the mask help?](06_does_the_mask_help.ipynb) measures many."
 Markdown(text) if views.truth else None
 
 # %% [markdown]

@@ -21,6 +21,7 @@
 # %% tags=["parameters", "hide-input"]
 results = ""
 exams = ""
+measured = ""
 reference = "middle"
 weights = "tiny"
 clips = 16
@@ -47,7 +48,8 @@ def over_seeds(parts):
 by_arm = {}
 for document in documents.values():
     by_arm.setdefault(document["about"]["variant"], []).append(stored_table(document))
-seeds = len(by_arm.get("mask", ()))
+counts = sorted({len(parts) for arm, parts in by_arm.items() if arm != "pretrained"})
+seeds = " or ".join(map(str, counts))
 
 # %% tags=["remove-input"]
 quantities = {"depth": "abs_rel", "rotation": "relative_rotation"}
@@ -70,12 +72,32 @@ def said(arm):
 
 
 # %% tags=["remove-input"]
+import json
+
+file = stored_results("speed", measured) / "true_mask.json"
+looks = json.loads(file.read_text()) if file.is_file() else {}
+# How much less the rotations turn, under each cut, when the moving patches show another clip.
+leaks = {}
+for split, part in looks.items():
+    for name, network in part["networks"].items():
+        of = {cut: {"rotation": np.array(v)} for cut, v in network["leaks"].items()}
+        whole = of.pop("shipped")
+        for cut, turned in of.items():
+            leaks[split, name, cut] = effect(turned, whole, "rotation")
+
+# %% tags=["remove-input"]
 text = "Not known: the study has not been run, and this page has no verdict."
 if found:
     text = (
         f"In small networks on synthetic scenes, **{word}**. With the paper's fading mask, beside the same training "
         f"without it: {said('mask')}. With the true motion in the mask's place: {said('true_mask')}. "
         f"(Means over {seeds} seeds.)"
+    )
+by = [100 - 100 * e.change for (*_, cut), e in leaks.items() if cut == "special_masked"]
+if by:
+    text += (
+        f" In the networks that ship, {min(by):.0f} to {max(by):.0f} % of what moving patches do to the rotations is "
+        "still there when the true mask acts as in the paper: it comes by other ways."
     )
 Markdown(text)
 
@@ -84,10 +106,10 @@ Markdown(text)
 # thing each were examined on the same unseen moving scenes.
 #
 # **You will learn** what fine-tuning on moving scenes changes, what the mask adds to it, how much a perfect mask could
-# add, and how sure one can be.
+# add, by which ways what moves reaches the cameras, and how sure one can be.
 #
 # **Needs**: seconds. The page reads stored results; one cell runs a small network. To make them (seven trainings for
-# each seed; `benchmarks/family.py` does it in minutes on a GPU):
+# each seed; `benchmarks/family.py` does it in minutes on a GPU, `benchmarks/true_mask.py` without training):
 #
 # ```bash
 # page4d train --study "seeds=[0,1,2]"
@@ -115,7 +137,7 @@ else:
 #
 # The first is to **compare with the wrong neighbour**. Beside the pretrained network, every arm gets credit for the data.
 # Beside a network trained as a whole, it gets credit (or blame) for training less. The fair neighbour of a masked arm trains
-# the same blocks on the same data for the same steps, without a mask. Here it is called *middle pairs*, and every difference
+# the same blocks on the same data for as long, without a mask. Here it is called *middle pairs*, and every difference
 # on this page is taken to it.
 #
 # The second is to **believe one run**. Another seed is another order of data and another start of the mask head, and gives
@@ -143,8 +165,9 @@ for split in ("dynamic-test", "dynamic-hard"):
 sheet = contact_sheet(rows, [f"clip {i}" for i in range(4)], width_in=6)
 
 # %% [markdown]
-# All arms start from one network that has seen still scenes only (`vggt-tiny`, before its last, long stage).
-# *Everything* trains all of it on moving scenes; *middle pairs* trains only the blocks that could use a mask, without
+# All arms start from one network that has seen still scenes only, `pre-trained only` below: `vggt-tiny` as it was in
+# revision 2511a6d of this package, before its last, long stage (`conf/study.yaml` names that stage, from which a new study
+# would start). *Everything* trains all of it on moving scenes; *middle pairs* trains only the blocks that could use a mask, without
 # one. Two arms add the mask as the paper has it, once fading away during training and once kept. Three arms are ours: a
 # kept mask that true motion teaches, and the true motion itself in the mask's place, on the rows of camera and register
 # tokens as in the paper, or on the rows of patches, too.
@@ -171,15 +194,32 @@ made = [
         "arm": d["about"]["label"],
         "seed": d["about"]["seed"],
         "steps": d["about"].get("steps", 0),
+        "trained on": d["about"].get("trained", {}).get("hardware", ""),
         "weights": d["weights_sha256"][:10],
     }
     for d in documents.values()
 ]
 pd.DataFrame(made).set_index("arm") if made else print("not run")
 
+# %% tags=["remove-input"]
+from page4d.evaluate import trainings_text
+
+shipped = {
+    path.stem: read_result(path)
+    for path in sorted(stored_results("builtin", exams).glob("*.json"))
+}
+start = next((d for d in documents.values() if "steps" not in d["about"]), None)
+text = trainings_text(documents.values())
+if start and shipped:
+    now = {name: d["weights_sha256"][:10] for name, d in shipped.items()}
+    ships = ", ".join(f"`{name}` {hashed}" for name, hashed in now.items())
+    text += f" They start from weights {start['weights_sha256'][:10]}; what ships today: {ships}."
+Markdown(text)
+
 # %% [markdown]
 # The table shows each run's steps and its weights by their hash, so that nobody can mistake one for another: the exams
-# above were sat by exactly these files.
+# above were sat by exactly these files. A look is one clip in one step. A few thousand clips are what this study's arms
+# have seen, so it speaks of the first minutes of fine-tuning and of nothing longer.
 #
 # ## What was measured
 #
@@ -239,15 +279,30 @@ for split, found in averaged.items():
 sheet = estimates_figure(panels) if arms else None
 
 # %% tags=["hide-input"]
-numbers = {
-    title: {
-        arm: f"{v:.3f} ({low:.3f} to {high:.3f})" for arm, (v, low, high) in row.items()
-    }
-    for title, row in panels.items()
-}
-pd.DataFrame(numbers) if arms else print("not run")
+from page4d.evaluate import guesses_on, parts
+
+shown = {**quantities, "direction (degrees)": "direction"}
+numbers = {}
+for split, found in averaged.items() if arms else ():
+    rows = {labels[arm]: found[arm] for arm in arms}
+    if shipped:
+        exam = parts(next(iter(shipped.values())))[split]
+        rows |= guesses_on(exam, found[arms[0]])
+    for title, name in shown.items():
+        needed = name.removesuffix("_ratio")
+        numbers[f"{title}, {split}"] = {
+            row: "{:.3f} ({:.3f} to {:.3f})".format(
+                average_of(table, name), *interval(table, name)
+            )
+            for row, table in rows.items()
+            if needed in table
+        }
+pd.DataFrame(numbers).fillna("-") if arms else print("not run")
 
 # %% [markdown]
+# The last rows are answers that need no network, about the same clips (their cameras are compared before they stand here).
+# A still camera's ratio is 1, and so is that of whatever else does not turn. The classical answer looks at the pictures.
+#
 # Read {numref}`fig-study-arms` in three steps. From the first row to the second: what moving scenes teach. From the second to
 # the third: what it costs, or gains, to train the middle only. And from there downwards: everything that a mask could do. If
 # the last step is small beside the first one, then the data have done the work. The bars here are wide, because sequences
@@ -332,8 +387,8 @@ pd.DataFrame(words) if others else print("not run: no verdict")
 # Four cases are possible, and each says something else. Truth helps and the learned mask does too: the method works. Truth
 # helps and the learned mask does not: the idea is right, and the mask has not been found. Neither helps: there was nothing to
 # gain here, because moving things did not spoil these poses to begin with, or because these rows are not where the harm is
-# done. The learned mask helps and truth does not: then the mask does something other than its name says. The table decides
-# between them.
+# done. The learned mask helps and truth does not: then the mask does something other than its name says. Where truth gives
+# nothing, there is no share of it that could have been learned.
 
 # %% tags=["hide-input"]
 bound = {}
@@ -347,6 +402,185 @@ for split, found in averaged.items():
             "AUC of the mask": f"{auc:.2f}" if np.isfinite(auc) else "no mask left",
         }
 pd.DataFrame(bound).T if bound else print("not run")
+
+# %% tags=["remove-input"]
+from page4d.evaluate import share_learned_text
+
+cases = []
+for split, found in averaged.items() if {"mask", "true_mask"} <= set(others) else ():
+    perfect, learned = (
+        effect(found[arm], found[reference], "relative_rotation")
+        for arm in ("true_mask", "mask")
+    )
+    told = share_learned_text(perfect, learned)
+    cases.append(f"- *{split}*, rotation, the paper's rows and its fading mask: {told}")
+Markdown("\n".join(cases) or "Not run: no case to name.")
+
+# %% [markdown]
+# ## Networks that have something to lose
+#
+# What a network does not read cannot be spoiled, and the first table says how little the study's networks are ahead of a still
+# camera on *dynamic-hard*. So the question is put to the networks that ship, which were trained for longer, without training
+# anything (`benchmarks/true_mask.py`). At inference true motion takes the mask's place:
+# first on the *special rows* in the masked pairs, as in the paper, then in all pairs, then on *all rows*. In the end a moving
+# patch is *heard by nobody*, in no block: as these networks' encoder sees one patch at a time, nothing of such a patch then
+# reaches another token. That also takes away a part of the picture, so a control makes the same mask's patches, half a picture
+# away, unheard. Two worlds stand beside it, in which the network is left alone: the same clips with every body *standing* as
+# in its middle frame, and *without* the bodies that move. They say what the motion costs, and what the bodies do.
+
+# %% tags=["hide-input"]
+CUTS = {
+    "own_off": "its own mask off",
+    "special_masked": "true mask, special rows, masked pairs",
+    "special_all": "true mask, special rows, all pairs",
+    "every_masked": "true mask, all rows, masked pairs",
+    "every_all": "true mask, all rows, all pairs",
+    "unheard": "moving patches heard by nobody",
+    "unheard_elsewhere": "as many patches elsewhere heard by nobody",
+    "standing": "a world in which all stands still",
+    "absent": "a world without what moves",
+}
+MASKS = ["special_masked", "special_all", "every_masked", "every_all", "unheard"]
+for split, part in looks.items():
+    made_by = f"{part['hardware']}, {part['date']}, code {part['code_revision'][:10]}"
+    print(f"{split}: {part['clips']} clips of {part['frames']} frames, on {made_by}")
+
+# %%
+answers = {}
+for split, part in looks.items():
+    for name, network in part["networks"].items():
+        answers[split, name] = {
+            cut: {k: np.array(v, dtype=np.float64) for k, v in columns.items()}
+            for cut, columns in network["answers"].items()
+        }
+
+
+def gain(split, name, cut, score="relative_rotation", beside="shipped"):
+    """How much better a network's answers are than others of its own, on the same clips."""
+    found = answers[split, name]
+    return effect(found[cut], found[beside], score)
+
+
+def brief(e):
+    """An effect for a table, plus for better."""
+    return f"{100 * e.change:+z.0f} % ({100 * e.low:z.0f} to {100 * e.high:z.0f})"
+
+
+# %% [markdown]
+# The rotation error, beside that of the same network as it ships; plus is better, in brackets the 95 % interval:
+
+# %% tags=["hide-input"]
+rotations = {}
+for (split, name), found in answers.items():
+    ships = found["shipped"]
+    mean = {
+        "as it ships": f"{average_of(ships, 'relative_rotation'):.2f} degrees",
+        "a still camera": f"{average_of(ships, 'relative_rotation_identity'):.2f} degrees",
+    }
+    cuts = {
+        title: brief(gain(split, name, c)) for c, title in CUTS.items() if c in found
+    }
+    rotations[name, split] = mean | cuts
+pd.DataFrame(rotations).fillna("") if answers else print("not measured")
+
+# %% [markdown]
+# Direction of motion and depth, on *dynamic-hard*:
+
+# %% tags=["hide-input"]
+others_of = {}
+wanted = {"direction": "direction", "depth, still": "abs_rel_still"}
+wanted["depth, moving"] = "abs_rel_moving"
+for (split, name), found in answers.items():
+    for title, score in wanted.items() if split == "dynamic-hard" else ():
+        others_of[name, title] = {
+            words: brief(gain(split, name, cut, score))
+            for cut, words in CUTS.items()
+            if cut in found and np.isfinite(found[cut][score]).any()
+        }
+pd.DataFrame(others_of).fillna("") if answers else print("not measured")
+
+
+# %% tags=["remove-input"]
+def reading(name, score, split="dynamic-hard"):
+    """What motion costs a network, and what telling it the truth gets back."""
+    of = {cut: gain(split, name, cut, score) for cut in (*MASKS, "standing")}
+    best = max(MASKS, key=lambda cut: of[cut].change)
+    cost, paper, top = of["standing"], of["special_masked"], of[best]
+    control = gain(split, name, "unheard", score, "unheard_elsewhere")
+    text = f"where all stands still, {cost}; with the true mask as in the paper, {paper}; with the best of the five cuts "
+    text += f"({CUTS[best]}), {top}; heard by nobody, beside its control, {control}."
+    if cost.verdict == "undecided":
+        return f"{text} So it stays open what motion costs here."
+    if cost.verdict != "better":
+        return f"{text} So motion is not seen to cost anything here."
+    if top.verdict != "better":
+        return f"{text} So motion costs something, and no cut gets it back."
+    share = min(100, 100 * top.change / cost.change)
+    return f"{text} So the best cut gets back {share:.0f} % of what motion costs."
+
+
+# %% tags=["remove-input"]
+names = next(iter(looks.values()))["networks"] if "dynamic-hard" in looks else ()
+scores = {"rotation": "relative_rotation", "direction": "direction"}
+lines = [
+    f"- `{n}`, {what}: {reading(n, s)}" for n in names for what, s in scores.items()
+]
+Markdown("On *dynamic-hard*:\n\n" + "\n".join(lines) if lines else "Not measured.")
+
+# %% [markdown]
+# By which way does what moves reach the cameras? Let the moving patches show another clip, and see how far the predicted
+# rotations turn. What is left of that turn under a cut came by ways that the cut leaves open:
+
+# %% tags=["hide-input"]
+shares = {}
+for (split, name, cut), gone in leaks.items():
+    low, high = 100 - 100 * gone.high, 100 - 100 * gone.low
+    text = f"{100 - 100 * gone.change:.0f} % ({low:.0f} to {high:.0f})"
+    shares.setdefault((name, split), {})[CUTS[cut]] = text
+pd.DataFrame(shares) if shares else print("not measured")
+
+# %% [markdown]
+# Two cautions. A cut is new to these networks, which were not trained with it, so a harm may be that of surprise; the arms of
+# the study that are told the truth from their first step have no such excuse. And the best of five is chosen by looking.
+#
+# ### Where the camera token looks
+#
+# A mask on the camera token's row can only take away what that token spends on moving patches. {numref}`fig-study-attention`
+# measures it over many clips; chapters [4](04_inside_the_model_mask.ipynb) and [15](15_figure_2.ipynb) show single ones.
+
+# %% mystnb={"figure": {"caption": "Share of the camera tokens' attention to patches that is on moving ones, in each global pair: mean over clips and 95 % interval. Dashed: their share of the patches.", "name": "fig-study-attention"}} tags=["hide-input"]
+import matplotlib.pyplot as plt
+from page4d.evaluate import interval_of_means
+
+figure, axes = plt.subplots(1, 2, figsize=(7.5, 3), sharey=True, layout="constrained")
+for axis, (split, part) in zip(axes, looks.items(), strict=False):
+    for name, network in part["networks"].items():
+        seen = np.array(network["attention"])
+        low, high = interval_of_means(seen)
+        pairs = np.arange(seen.shape[1])
+        axis.plot(pairs, seen.mean(0), marker="o", markersize=3, label=name)
+        axis.fill_between(pairs, low, high, alpha=0.2)
+    alike = np.mean(part["moving_patches"][: len(seen)])
+    axis.axhline(alike, color="0.6", ls="--")
+    axis.set(title=split, xlabel="global pair")
+axes[0].set(ylabel="share of attention", ylim=(0, None))
+_ = axes[0].legend(fontsize=8) if looks else None
+
+# %% tags=["remove-input"]
+lines = []
+for split, part in looks.items():
+    for name, network in part["networks"].items():
+        seen = np.array(network["attention"])
+        alike = np.array(part["moving_patches"][: len(seen)])
+        low, high = interval_of_means(seen - alike[:, None])
+        less, more = np.flatnonzero(high < 0), np.flatnonzero(low > 0)
+        over = seen.mean() - alike.mean()
+        lines.append(
+            f"- `{name}`, *{split}*, {len(seen)} clips: {100 * seen.mean():.0f} % of the attention for {100 * alike.mean():.0f} % of the "
+            f"patches ({100 * over:+z.0f} points, mean over pairs); less than their share in {len(less)} of "
+            f"{seen.shape[1]} pairs, more in {len(more)}, by intervals."
+        )
+Markdown("\n".join(lines) or "Not measured.")
 
 # %% [markdown]
 # ## Where it should matter: moving pixels
@@ -389,14 +623,12 @@ if arms:
 # %% tags=["hide-input"]
 from page4d.evaluate import outcomes
 
-files = sorted(stored_results("builtin", exams).glob("*.json"))
-exam = {path.stem: read_result(path) for path in files}
 met = {}
-for name, document in exam.items():
+for name, document in shipped.items():
     for aim in outcomes(document):
         verdict = f"{aim.measured}, {'reached' if aim.reached else 'missed'}"
         met.setdefault(f"{aim.title}: {aim.wanted}", {})[name] = verdict
-pd.DataFrame(met).T.fillna("no mask") if exam else print("no exams are stored")
+pd.DataFrame(met).T.fillna("no mask") if met else print("no exams are stored")
 
 # %% [markdown]
 # An aim that is set beforehand and missed is worth more than one that is found to be met: it says where to work. Where does the
@@ -433,8 +665,7 @@ pd.Series(told, name="mean relative error").to_frame()
 # ## Reading
 #
 # Verdicts are computed, not written; without results there is none. Four cautions go with them. The networks are small and
-# were trained for minutes, and a network that reads little of its camera's motion from the pictures has little for moving
-# things to spoil. The arms are short: the table above says how many steps. The scenes are synthetic: what moves is easy to
+# were trained for minutes. The arms are short: the table above says how many steps. The scenes are synthetic: what moves is easy to
 # tell apart by its looks ([Figure 2: what the layers see](15_figure_2.ipynb) says how easily). And a seed changes the
 # fine-tuning, not the pre-trained network, so the intervals do not hold the luck of pre-training.
 #
@@ -446,6 +677,7 @@ pd.Series(told, name="mean relative error").to_frame()
 #
 # - One thing differs between two arms, and they are compared on the same sequences, pair by pair.
 # - An arm that is told the truth bounds what a mask could give; without it, a missing effect could be a bad mask's.
+# - A mask on some rows closes some ways. Pictures that are changed where things move show how much comes by the others.
 # - An interval over sequences does not hold the luck of a seed. Both are shown.
 #
 # ## Exercises

@@ -368,7 +368,8 @@ if shares:
         "The table says which share of the patch attention of that camera token falls on moving patches. If the mask "
         "does what it was made for, the share is smaller with it. Where the network was run without a mask, both columns "
         f"agree. Of these patches {100 * moving_share:.1f} % are moving. With the mask the share of attention on them is {verdict}. "
-        "This is one token of one clip: an example, not a measurement."
+        "This is one token of one clip: an example. Over many clips and all pairs it is measured in "
+        "[Does the mask help?](06_does_the_mask_help.ipynb)."
     )
 Markdown(text) if shares else None
 

@@ -274,18 +274,21 @@ table.join(change.add_suffix(", change"))
 from page4d.evaluate import (
     average_of,
     effect,
+    guesses_on,
     read_result,
     stored_results,
     stored_table,
+    trainings_text,
 )
 
 ARMS = {"whole model": "all", "middle layers": "middle", "with mask": "mask"}
 study = {}
-for file in sorted(stored_results("study").glob("*.json")):
-    document = read_result(file)
+documents = [read_result(f) for f in sorted(stored_results("study").glob("*.json"))]
+for document in documents:
     study.setdefault(document["about"]["variant"], []).append(stored_table(document))
 
 
+# %%
 def over_seeds(variant):
     """Each sequence's scores, the mean over the trainings that differ in their seed alone."""
     parts = study[variant]
@@ -304,7 +307,17 @@ for title, variant in ARMS.items():
         same = "the partner" if variant == "middle" else str(effects[title])
         told["ours, beside middle pairs"] = same
     rows[title] = told
-pd.DataFrame(rows).T
+if effects:
+    exam = read_result(stored_results("builtin") / "page4d-tiny.json")
+    for title, guess in guesses_on(exam, over_seeds("middle")).items():
+        if "abs_rel" in guess:
+            value = f"{average_of(guess, 'abs_rel'):.3f}"
+            rows[title] = {"ours, AbsRel by seed": value}
+pd.DataFrame(rows).T.fillna("-")
+
+# %% [markdown]
+# The last rows are answers about the same clips that need no network; cameras are beside theirs in [Does the mask
+# help?](06_does_the_mask_help.ipynb)
 
 # %% tags=["remove-input"]
 text = "**Our study has not been run** on the present synthetic world; `page4d train --study` runs it."
@@ -324,11 +337,12 @@ if effects:
         + ("seen" if agree else "**not** seen")
         + " at our size."
     )
+    text += f"\n\n{trainings_text(documents)}"
 Markdown(text)
 
 # %% [markdown]
 # A result at another size is neither a proof nor a refutation. These networks are some two hundred times smaller than the
-# paper's, their world is made of rooms and boxes, their training lasts minutes; the mechanism may need a network that knows
+# paper's, their world is made of rooms and boxes, each arm has seen a few thousand clips; the mechanism may need a network that knows
 # enough about the world to tell a walker from a wall. What the study does show is what a fair comparison takes: one start,
 # one difference, the same sequences, more than one seed, and a size below which a difference is called none, settled
 # beforehand. At the full size it is the same command with another network, and about a day of a large GPU for each arm.

@@ -14,6 +14,7 @@ from book_project import ROOT
 from page4d.book.site import small_networks
 from page4d.evaluate.exact_scores import ClipScores
 from page4d.evaluate.exam_results import read_result
+from page4d.evaluate.statistics import Effect
 from page4d.evaluate.verdicts import (
     KNOWING_NOTHING,
     beside_nothing,
@@ -22,6 +23,7 @@ from page4d.evaluate.verdicts import (
     clip_effects,
     exam_of,
     marks_text,
+    share_learned_text,
     standing,
     standing_text,
 )
@@ -185,3 +187,24 @@ def test_a_typed_verdict_is_found(text: str) -> None:
 )
 def test_what_is_asked_or_counted_is_no_verdict(text: str) -> None:
     assert typed_verdicts(text) == []
+
+
+HELPS, NOTHING = Effect(0.10, 0.07, 0.13), Effect(0.004, -0.01, 0.02)
+HARMS, OPEN = Effect(-0.10, -0.13, -0.07), Effect(0.05, -0.02, 0.12)
+
+
+@pytest.mark.parametrize(
+    ("perfect", "learned", "case"),
+    [
+        (HELPS, Effect(0.05, 0.03, 0.08), "the method works here. Of what a mask could give, 50 % was learned"),
+        (HELPS, NOTHING, "the mask was not found. Of what a mask could give, 4 % was learned"),
+        (NOTHING, NOTHING, "there was nothing for a mask to give. By that interval a mask gives at most 2 %;"),
+        (HARMS, NOTHING, "there was nothing for a mask to give. By that interval a mask gives at most 0 %;"),
+        (NOTHING, HELPS, "something other than its name says"),
+        (OPEN, NOTHING, "stays open. By that interval a mask gives at most 12 %;"),
+    ],
+)
+def test_the_case_of_a_mask_is_named_by_the_numbers(perfect: Effect, learned: Effect, case: str) -> None:
+    told = share_learned_text(perfect, learned)
+    assert case in told
+    assert ("not defined" in told) is (perfect.verdict != "better")

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         interval as interval,
         interval_of_means as interval_of_means,
     )
+    from page4d.evaluate.study_results import guesses_on as guesses_on, trainings_text as trainings_text
     from page4d.evaluate.tables import (
         beside_quoted as beside_quoted,
         failures as failures,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         clip_effects as clip_effects,
         exam_of as exam_of,
         marks_text as marks_text,
+        share_learned_text as share_learned_text,
         standing as standing,
         standing_text as standing_text,
     )

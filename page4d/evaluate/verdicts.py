@@ -97,6 +97,29 @@ def marks_text(areas: ArrayLike, what: str = "pixel") -> str:
     return f"{told}: right in {mean:.2f} of all pairs of a moving and a still {what}, where chance is 0.50 ({clips})"
 
 
+def share_learned_text(perfect: Effect, learned: Effect) -> str:
+    """What a perfect mask gives, what a learned one gives, and which case that is, in sentences.
+
+    Note:    both beside the same network without a mask. The share that was learned is a share of what the perfect mask
+             gives, so it is told only where that is better; elsewhere the sentence says that there is none.
+    """
+    can = {"better": "helps", "none": "gives nothing", "worse": "harms", "undecided": "may help or not"}
+    does = {"better": "helps", "none": "changes nothing", "worse": "harms", "undecided": "is not decided"}
+    told = f"A perfect mask {can[perfect.verdict]} ({perfect}), and the learned one {does[learned.verdict]} ({learned})"
+    if perfect.verdict == "better":
+        share = learned.change / perfect.change
+        found = "the method works here" if learned.verdict == "better" else "the mask was not found"
+        return f"{told}: {found}. Of what a mask could give, {100 * share:.0f} % was learned."
+    if learned.verdict == "better":
+        case = "the learned mask does something other than its name says"
+    elif perfect.verdict == "undecided":
+        case = "which case this is stays open"
+    else:
+        case = "there was nothing for a mask to give"
+    at_most = max(0.0, 100 * perfect.high)
+    return f"{told}: {case}. By that interval a mask gives at most {at_most:.0f} %; a share learned is not defined."
+
+
 def exam_of(model: PAGE4D) -> dict[str, Any] | None:
     """The exam that comes with the package for exactly these weights; None if they sat none."""
     hashed = weights_sha256(model)
