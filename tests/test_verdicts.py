@@ -190,7 +190,7 @@ def test_what_is_asked_or_counted_is_no_verdict(text: str) -> None:
 
 
 HELPS, NOTHING = Effect(0.10, 0.07, 0.13), Effect(0.004, -0.01, 0.02)
-HARMS, OPEN = Effect(-0.10, -0.13, -0.07), Effect(0.05, -0.02, 0.12)
+HARMS, UNSURE = Effect(-0.10, -0.13, -0.07), Effect(0.05, -0.02, 0.12)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ HARMS, OPEN = Effect(-0.10, -0.13, -0.07), Effect(0.05, -0.02, 0.12)
         (NOTHING, NOTHING, "there was nothing for a mask to give. By that interval a mask gives at most 2 %;"),
         (HARMS, NOTHING, "there was nothing for a mask to give. By that interval a mask gives at most 0 %;"),
         (NOTHING, HELPS, "something other than its name says"),
-        (OPEN, NOTHING, "stays open. By that interval a mask gives at most 12 %;"),
+        (UNSURE, NOTHING, "stays open. By that interval a mask gives at most 12 %;"),
     ],
 )
 def test_the_case_of_a_mask_is_named_by_the_numbers(perfect: Effect, learned: Effect, case: str) -> None:
