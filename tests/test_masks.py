@@ -154,4 +154,4 @@ def test_the_command_converts_masks_and_prints_how_to_score_them(davis, tmp_path
     assert main(["evaluate", "predict", *words, "weights=external:other"]) == 2
     assert "run or score them" in (told := capsys.readouterr()).err
     assert told.out.count("| other (external) |") == 2
-    assert "| model | 1/1 | 4.000 | - | - | 1.000 | 1.000 | 1.000 |" in told.out
+    assert "| model | 1/1 | 4 | - | - | 1.000 | 1.000 | 1.000 |" in told.out
