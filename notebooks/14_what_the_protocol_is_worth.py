@@ -342,13 +342,12 @@ pd.DataFrame({**errors, "share of the truth compared": covered}).round(3)
 from page4d.evaluate import between
 
 told = [
-    f"{n} {between(p['cut, stretched'], p['cut, in its place'], 'abs_rel')}"
+    f"`{n}` {between(p['cut, stretched'], p['cut, in its place'], 'abs_rel')}"
     for n, p in portrait.items()
 ]
 Markdown(
-    f"Stretched, beside the cut in its place, AbsRel is: {'; '.join(told)}. The coarser a network's depth, the less it "
-    "matters where it is compared. The rows also compare different pixels, and the first gives the network a narrower "
-    "picture."
+    f"What stretching does to AbsRel, beside the cut in its place: {'; '.join(told)}. The rows of the table also compare "
+    "different pixels, and the first gives the network a narrower picture."
 )
 
 # %% [markdown]
