@@ -374,7 +374,7 @@ Markdown(words)
 # %% mystnb={"figure": {"caption": "The parts of one start of page4d predict with the built-in network, in processor seconds.", "name": "tab-start"}}
 start = stored.get("start", {}).get("start", {})
 parts = {name: part["cpu_s"] for name, part in start.get("parts", {}).items()}
-parts.pop("second pass", None)
+parts.pop("second pass", None)  # not of the start
 if start:
     parts["the whole command"] = start["whole"]["cpu_s"]
 pd.DataFrame({"CPU s": parts}).round(2)

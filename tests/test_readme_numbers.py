@@ -139,8 +139,8 @@ MEASURED: dict[str, Callable[[], list[float]]] = {
     "finds what moves with an AUC of #": lambda: [exam("page4d-tiny-mask")["mean"]["mask_auc"]],
     "the mask that geometry gives (#, by `page4d-tiny`, on": lambda: [exam()["mean"]["geometric_auc"]],
     "Of # aims # are reached": reached,
-    "an AbsRel of # and #, where one constant depth has # and # (and the usual depth of each row of the synthetic world "
-    "# and #)": real_depth,
+    "an AbsRel of # and #, where one constant depth has # and # (and the usual depth of each row of the synthetic "
+    "world # and #)": real_depth,
     "planted camera errors of # degrees and # % of the path fall to # and # %": planted,
     "those of `page4d-tiny` from # to # degrees and from # to # %": lambda: mended("tiny"),
     "(# clip of the # gets worse, # to # degrees)": worse,
