@@ -386,7 +386,7 @@ if start:
     torch_share, own = (parts[name] / whole for name in ("import torch", "first pass"))
     words = (
         f"Importing torch is {100 * torch_share:.0f} % of the whole, the first pass {100 * own:.0f} % ({start['hardware']}). What no "
-        "part names is the command's own: reading options, asking git for the revision, and ending."
+        "part names is the command's own: reading options, and asking git for the revision."
     )
 Markdown(words)
 
