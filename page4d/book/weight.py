@@ -38,7 +38,10 @@ def offer_downloads(html: Path, notebooks: Path) -> None:
     for page in sorted((html / "_sources" / "notebooks").glob("*.ipynb")):
         source = notebooks / f"{page.stem}.py"
         shutil.copy(source, page.with_suffix(".py"))
-        jupytext.write(jupytext.read(source), page)
+        notebook = jupytext.read(source)
+        for number, cell in enumerate(notebook.cells):
+            cell.id = f"cell-{number}"  # jupytext draws them anew each time, and two builds would differ
+        jupytext.write(notebook, page)
 
 
 def drop_unread_files(html: Path) -> None:
