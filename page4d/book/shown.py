@@ -147,7 +147,7 @@ def show(notebook: Any, names: Names) -> None:
             name, words = figure["name"], figure["caption"]
             if "id" in cell:
                 cell["metadata"][ID], cell["id"] = cell["id"], name
-            below = new_markdown_cell(f"**{names.figures[name].number}** {shown(words, names)}")
+            below = new_markdown_cell(f"**{names.figures[name].number}** {shown(words, names)}", id=f"caption-{name}")
             below["metadata"][CAPTION] = {"name": name, "words": words}
             cells.append(below)
     notebook["cells"] = cells

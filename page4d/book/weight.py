@@ -42,6 +42,8 @@ def offer_downloads(html: Path, notebooks: Path, book: Path) -> None:
         source = notebooks / f"{page.stem}.py"
         shutil.copy(source, page.with_suffix(".py"))
         notebook = jupytext.read(source)
+        for number, cell in enumerate(notebook.cells):
+            cell.id = f"cell-{number}"  # jupytext draws them anew each time, and two builds would differ
         show_for_good(notebook, names_of(page.stem, notebook.cells, book, notebooks))
         jupytext.write(notebook, page)
 
