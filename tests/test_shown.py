@@ -77,6 +77,8 @@ def notebook_of(chapter: str) -> Any:
 
 
 NAMES = names()
+# Numbers change with the book's pages; the slow test below holds them against a built book.
+CARDS, FLOW = (NAMES.figures[name].number for name in ("tab-cards", "fig-data-flow"))
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=12).map("".join))
@@ -90,8 +92,8 @@ def test_every_text_comes_back_as_it_was(text: str) -> None:
         ("by {cite}`su2024roformer`.", "by [(Su et al., 2024)](https://arxiv.org/abs/2104.09864#cite=su2024roformer)."),
         ("{cite:t}`su2024roformer`", "[Su et al. (2024)](https://arxiv.org/abs/2104.09864#cite:t=su2024roformer)"),
         ("{cite:t}`lowe2004sift`", "[Lowe (2004)](references.bib#line=66&cite:t=lowe2004sift)"),
-        ("{numref}`tab-cards`", "[Table 4.1](26_speed_and_memory.ipynb#cell-id=tab-cards)"),
-        ("{numref}`fig-data-flow`", "[Fig. 26.1](22_reproducing_page4d.ipynb#cell-id=fig-data-flow)"),
+        ("{numref}`tab-cards`", f"[{CARDS}](26_speed_and_memory.ipynb#cell-id=tab-cards)"),
+        ("{numref}`fig-data-flow`", f"[{FLOW}](22_reproducing_page4d.ipynb#cell-id=fig-data-flow)"),
         ("[notation](../notation.md)", "[notation](notation.md)"),
         ("```{warning}\nOne\n\ntwo.\n```", "> **Warning**\n>\n> One\n> \n> two."),
         ("`{cite}`umeyama1991`` {cite}`nobody`", "`{cite}`umeyama1991`` {cite}`nobody`"),
@@ -222,14 +224,14 @@ def test_an_edited_caption_goes_to_its_figure(project: Path) -> None:
     model = opened(manager, "26_speed_and_memory.ipynb")
     cell = caption_of(model, "tab-cards")
     words = "The most frames of one pass, by the card's memory."
-    assert cell["source"] == f"**Table 4.1** {words}"
-    cell["source"] = f"**Table 4.1** The most\nframes, after {shown('{cite}`umeyama1991`', NAMES)}.\n\nAnd a paragraph."
+    assert cell["source"] == f"**{CARDS}** {words}"
+    cell["source"] = f"**{CARDS}** The most\nframes, after {shown('{cite}`umeyama1991`', NAMES)}.\n\nAnd a paragraph."
     save(manager, model, "26_speed_and_memory.ipynb")
     script = contents(project)["26_speed_and_memory.py"]
     edited = before["26_speed_and_memory.py"].replace(words, "The most frames, after {cite}`umeyama1991`.")
     assert [line for line in script.splitlines() if line not in edited.splitlines()] == ["# And a paragraph."]
     again = caption_of(opened(manager, "26_speed_and_memory.ipynb"), "tab-cards")
-    assert again["source"].startswith("**Table 4.1** The most frames, after [(Umeyama, 1991)](")
+    assert again["source"].startswith(f"**{CARDS}** The most frames, after [(Umeyama, 1991)](")
 
 
 def test_an_edited_caption_without_its_figure_or_its_number_stays_as_text(project: Path) -> None:
@@ -316,7 +318,7 @@ def test_a_notebook_for_good_needs_no_file_of_the_book() -> None:
     show_for_good(notebook, NAMES)
     text = json.dumps(notebook)
     assert "(Umeyama, 1991) (notation for" in text
-    assert "**Table 4.1** The most frames" in text
+    assert f"**{CARDS}** The most frames" in text
     for trace in (MARK, CAPTION, ID, ".bib", ".md"):
         assert trace not in text
 
@@ -329,7 +331,7 @@ def test_the_book_offers_its_chapters_in_words(tmp_path: Path) -> None:
     notebook = jupytext.read(offered / "13_point_maps.ipynb")
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert "> **Warning**\n>\n> PAGE-4D published no script" in text
-    assert "**Fig. 21.1** " in text
+    assert re.search(r"\*\*Fig\. \d+\.1\*\* ", text)
     assert (offered / "13_point_maps.py").read_text() == (ROOT / "notebooks" / "13_point_maps.py").read_text()
 
 
