@@ -208,7 +208,7 @@ def test_points_of_another_model_are_asked_for_converted_and_scored(tmp_path, ca
     command = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert "followed=file" in command
     assert main(command[1:]) == 0
-    assert "| file | 1/1 | 3.000 | - | - | 1.000 | 0.000 | 1.000 |" in capsys.readouterr().out
+    assert "| file | 1/1 | 3 | - | - | 1.000 | 0.000 | 1.000 |" in capsys.readouterr().out
     np.savez(tmp_path / "theirs" / "scene_00.npz", points=theirs[:, 1:])
     words[2:] = [f"out={tmp_path / 'again'}", "label=other", words[-1]]
     assert main(["evaluate", "convert", *words, "--tracks", str(tmp_path / "theirs")]) == 2
