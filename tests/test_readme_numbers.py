@@ -149,8 +149,8 @@ MEASURED: dict[str, Callable[[], list[float]]] = {
     "finds what moves with an AUC of #": lambda: [exam("page4d-tiny-mask")["mean"]["mask_auc"]],
     "the mask that geometry gives (#, by `page4d-tiny`, on": lambda: [exam()["mean"]["geometric_auc"]],
     "Of # aims # are reached": reached,
-    "on # clips of `dynamic-hard` it makes `page4d-tiny`'s rotation # % better on the paper's rows, and # % worse on all "
-    "rows of all blocks": told_the_truth,
+    "on # clips of `dynamic-hard` it makes `page4d-tiny`'s rotation # % better on the paper's rows, and # % worse on "
+    "all rows of all blocks": told_the_truth,
     "an AbsRel of # and #, where one constant depth has # and # (and the usual depth of each row of the synthetic "
     "world # and #)": real_depth,
     "planted camera errors of # degrees and # % of the path fall to # and # %": planted,
