@@ -147,9 +147,7 @@ for scores in results + yardsticks:
 least = min(ratios[scores.origin["label"]] for scores in yardsticks)
 beyond = [name for name in weights.split(",") if ratios[name] > least]
 told.append(
-    told.append(
-        f"\nThe ratio of {', '.join(beyond) or 'no network'} is above the smaller of the last two."
-    )
+    f"\nThe ratio of {', '.join(beyond) or 'no network'} is above the smaller of the last two."
 )
 Markdown("\n".join(told))
 
