@@ -20,7 +20,7 @@ from page4d.book.chapters import Execution, toc_entries
 from page4d.book.exports import exports_page
 from page4d.book.provenance import machine, versions
 from page4d.book.reference import add_names_used, examples_in, reference_page
-from page4d.book.weight import drop_unread_files, give_icon, lighten, mend_roles, offer_downloads
+from page4d.book.weight import drop_unread_files, give_icon, lighten, mend_roles, offer_downloads, shrink_pictures
 from page4d.evaluate.exam_results import read_result
 from page4d.evaluate.verdicts import standing_text
 from page4d.schema import atomic_write
@@ -52,6 +52,7 @@ def build_site(root: Path, out: Path, executions: Sequence[Execution], pages: Ma
     if problems:
         raise SiteError("the book would need a network:\n" + "\n".join(problems))
     lighten(finished)
+    shrink_pictures(finished)
     offer_downloads(finished, root / "notebooks", source)
     drop_unread_files(finished)
     give_icon(finished)

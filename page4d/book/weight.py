@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jupytext
+from PIL import Image
 
 from page4d.book.shown import names_of, show_for_good
 
@@ -17,6 +18,7 @@ SHOWN = re.compile(r"\bfa-([a-z0-9-]+)")
 ALWAYS = frozenset({"circle-half-stroke", "moon", "sun", "xmark", "bars", "angle-right", "angle-left"})
 HOME = re.compile(r'<a class="navbar-brand logo".*?</a>', re.DOTALL)
 SCRIPT = "_static/scripts/fontawesome.js"
+LARGE_BYTES = 100_000
 
 
 def icons_of(pages: Iterable[str]) -> set[str]:
@@ -46,6 +48,27 @@ def offer_downloads(html: Path, notebooks: Path, book: Path) -> None:
             cell.id = f"cell-{number}"  # jupytext draws them anew each time, and two builds would differ
         show_for_good(notebook, names_of(page.stem, notebook.cells, book, notebooks))
         jupytext.write(notebook, page)
+
+
+def shrink_pictures(html: Path) -> None:
+    """Write large pictures as lossless WebP, in which the book's take two thirds of their bytes, and name these."""
+    renamed = {}
+    for path in sorted((html / "_images").glob("*.png")):
+        smaller = path.with_suffix(".webp")
+        if path.stat().st_size < LARGE_BYTES or smaller.exists():
+            continue
+        with Image.open(path) as picture:
+            picture.save(smaller, lossless=True, quality=50, method=2)
+        heavier = path if smaller.stat().st_size < path.stat().st_size else smaller
+        heavier.unlink()
+        if heavier == path:
+            renamed[path.name] = smaller.name
+    if not renamed:
+        return
+    names = re.compile("|".join(map(re.escape, renamed)))
+    for page in html.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(names.sub(lambda name: renamed[name[0]], text), encoding="utf-8")
 
 
 def drop_unread_files(html: Path) -> None:
