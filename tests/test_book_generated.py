@@ -72,6 +72,7 @@ def test_the_page_of_exports_has_every_format_with_its_axes_and_size() -> None:
         rows = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
         assert len(rows) == 2
         assert place.about in rows[0]
+        assert rows[0].split(" | ")[2].strip()
         assert re.search(r"\| ([\d,.]+|not measured) \|$", rows[0])
         assert place.axes in rows[1]
         assert rows[1].endswith("| yes |") == place.reads_pictures

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 WIDTH = 88
 SPECIAL = re.compile(r"([\\`*_\[\]<>{}$|#~@])")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
 def commands_page(parser: argparse.ArgumentParser, commands: Mapping[str, argparse.ArgumentParser]) -> str:
@@ -50,4 +51,4 @@ def _rows(formatter: argparse.HelpFormatter, action: argparse.Action) -> Iterato
 
 
 def _plain(text: str) -> str:
-    return SPECIAL.sub(r"\\\1", text)
+    return OPTION.sub(r"`\g<0>`", SPECIAL.sub(r"\\\1", text))

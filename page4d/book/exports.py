@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from page4d.result.exact import prediction_from_clip
-from page4d.result.exports import FORMATS, ExportOptions, export
-from page4d.result.formats import WRITERS
+from page4d.result.exports import ExportOptions, export
+from page4d.result.exports.registry import writer_of
+from page4d.result.formats import WRITERS, WriterPlace
 from page4d.schema import Clip, UserError
 from page4d.world import split_clip
 
@@ -33,7 +34,8 @@ def exports_page() -> str:
     """The page in MyST Markdown; the files whose sizes it tells are written while it is made."""
     clip = split_clip("dynamic-test", 3, height=HEIGHT, width=WIDTH, frames=FRAMES)
     what = [
-        f"| `{name}` | {place.about} | {_holds(name)} | {written_size(clip, name)} |" for name, place in WRITERS.items()
+        f"| `{name}` | {place.about} | {_holds(place)} | {written_size(clip, name)} |"
+        for name, place in WRITERS.items()
     ]
     axes = [f"| `{name}` | {place.axes} | {'yes' * place.reads_pictures} |" for name, place in WRITERS.items()]
     lines = [OPENING, ":::{table} What the files of each format hold, and their size.", ":name: exports-what", ""]
@@ -43,9 +45,9 @@ def exports_page() -> str:
     return "\n".join(lines)
 
 
-def _holds(name: str) -> str:
+def _holds(place: WriterPlace) -> str:
     """The first paragraph of what the writer says of its files."""
-    told = inspect.getdoc(FORMATS[name].write) or ""
+    told = inspect.getdoc(writer_of(place)) or ""
     return " ".join(told.partition("\n\n")[0].split())
 
 

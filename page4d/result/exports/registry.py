@@ -23,12 +23,17 @@ class Format(NamedTuple):
     about: str
 
 
+def writer_of(place: WriterPlace) -> Writer:
+    """The function of a row, imported now."""
+    writer: Writer = getattr(import_module(f"page4d.result.exports.{place.module}"), place.function)
+    return writer
+
+
 def _format(place: WriterPlace) -> Format:
     """The format of a row; its writer is imported when it first writes, for some bring large libraries."""
 
     def write(prediction: Prediction, folder: Path, options: ExportOptions) -> list[Path]:
-        writer: Writer = getattr(import_module(f"page4d.result.exports.{place.module}"), place.function)
-        return writer(prediction, folder, options)
+        return writer_of(place)(prediction, folder, options)
 
     return Format(write, place.about)
 
