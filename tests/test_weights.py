@@ -385,7 +385,6 @@ def test_loading_takes_the_networks_own_size_once() -> None:
     script = Path(__file__).parent.parent / "benchmarks" / "load_memory.py"
     command = [sys.executable, str(script), "--small", "--formats", "float32.safetensors"]
     last = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout.splitlines()[-1]
-    name, network, _file, _peak, ratio, _seconds = last.split()
-    assert name == "float32.safetensors"
-    assert float(network) > 0.3
-    assert float(ratio) < 1.15
+    row = json.loads(last)["small"]["rows"]["float32.safetensors"]
+    assert row["network"] > 0.3
+    assert row["ratio"] < 1.15
