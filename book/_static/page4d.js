@@ -82,21 +82,16 @@
   });
   window.addEventListener("resize", fitFormulas); // a phone is turned, or a page goes on paper
 
+  // The theme lets the keyboard reach outputs that scroll, but not those that stand in a figure.
+  function letKeysScroll() {
+    document.querySelectorAll("figure > .output").forEach(function (output) {
+      if (output.scrollWidth > output.clientWidth || output.scrollHeight > output.clientHeight) output.tabIndex = 0;
+      else output.removeAttribute("tabindex");
+    });
+  }
+  window.addEventListener("load", letKeysScroll);
+  window.addEventListener("resize", letKeysScroll);
+
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", drawAll);
   else drawAll();
 })();
-
-// The theme lets the keyboard reach outputs that scroll, but not those that stand in a figure.
-function letKeysScroll() {
-  for (const output of document.querySelectorAll("figure > .output")) {
-    const scrolls = output.scrollWidth > output.clientWidth || output.scrollHeight > output.clientHeight;
-    if (scrolls) {
-      output.tabIndex = 0;
-    } else {
-      output.removeAttribute("tabindex");
-    }
-  }
-}
-
-window.addEventListener("load", letKeysScroll);
-window.addEventListener("resize", letKeysScroll);
