@@ -546,7 +546,8 @@ pd.DataFrame(shares) if shares else print("not measured")
 # ### Where the camera token looks
 #
 # A mask on the camera token's row can only take away what that token spends on moving patches. {numref}`fig-study-attention`
-# measures it over many clips; chapters [4](04_inside_the_model_mask.ipynb) and [15](15_figure_2.ipynb) show single ones.
+# measures it over many clips; [Inside the model II: the mask](04_inside_the_model_mask.ipynb) and
+# [Figure 2: what the layers see](15_figure_2.ipynb) show single ones.
 
 # %% mystnb={"figure": {"caption": "Share of the camera tokens' attention to patches that is on moving ones, in each global pair: mean over clips and 95 % interval. Dashed: their share of the patches.", "name": "fig-study-attention"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
