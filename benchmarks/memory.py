@@ -60,28 +60,44 @@ class Pass:
         return replace(FULL, mask_hold_start=int(self.mask), mask_hold_end=int(self.mask))
 
 
-class LiveStorages(TorchDispatchMode):
-    """Bytes of all tensors that live now, and that lived at most, since the mode was made."""
+class Operations(TorchDispatchMode):
+    """Tells of every operation as a GPU runs it by itself: composite ones come apart, attention is fused."""
 
     # What FakeTensorMode would take apart into Python formulas, though the GPU has one kernel for it.
     KERNELS = frozenset({aten.upsample_bilinear2d.vec, aten._upsample_bicubic2d_aa.vec})
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: set[int] = set()
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is aten.scaled_dot_product_attention.default:
-            return tree_map_only(Tensor, self._count, fused_attention(*args[:3]))
+            out = fused_attention(*args[:3])
+            self.ran(func, args[:3], {}, out)
+            return out
         if func is not torch.ops.prim.device.default and func not in self.KERNELS:
             # Composite operations come apart here, so that what they hold between their parts is counted too.
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        return tree_map_only(Tensor, self._count, func(*args, **kwargs))
+        out = func(*args, **kwargs)
+        self.ran(func, args, kwargs, out)
+        return out
+
+    def ran(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """One operation, with what it was given and what it made."""
+        raise NotImplementedError
+
+
+class LiveStorages(Operations):
+    """Bytes of all tensors that live now, and that lived at most, since the mode was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._known: set[int] = set()
+
+    def ran(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Count what was made from its birth to its release."""
+        tree_map_only(Tensor, self._count, out)
 
     def _count(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()

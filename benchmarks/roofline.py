@@ -15,19 +15,16 @@ Known:   caches between operations are not seen, so the bytes are an upper bound
 from __future__ import annotations
 
 import argparse
-import math
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from memory import FULL, HEIGHT, WIDTH, LiveStorages, Pass, fake_tensors, forward, fused_attention
-from precision import timed
+from memory import FULL, HEIGHT, WIDTH, Operations, Pass, fake_tensors, forward
+from precision import products, timed
 from stored import store
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
@@ -48,7 +45,7 @@ class Work:
     moved_bytes: float = 0.0
 
 
-class CountedWork(TorchDispatchMode):
+class CountedWork(Operations):
     """Floating-point operations and bytes of everything that runs inside, by kind of operation."""
 
     def __init__(self, tokens_of_a_frame: int) -> None:
@@ -56,26 +53,18 @@ class CountedWork(TorchDispatchMode):
         self.tokens_of_a_frame = tokens_of_a_frame
         self.kinds: dict[str, Work] = defaultdict(Work)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+    def ran(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Count an operation."""
         if func is aten.scaled_dot_product_attention.default:
-            return self.attention(*args[:3])
-        if func is not torch.ops.prim.device.default and func not in LiveStorages.KERNELS:
-            with self:
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
-        out = func(*args, **kwargs)
-        self.operation(func, (args, kwargs), out)
-        return out
+            self.attention(*args, out)
+        else:
+            self.operation(func, (args, kwargs), out)
 
-    def attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> None:
         """Two products for each pair of a query and a key."""
-        out = fused_attention(q, k, v)
         kind = self.kinds[FRAME if k.shape[-2] <= self.tokens_of_a_frame else GLOBAL]
         kind.flop += 4.0 * q.numel() * k.shape[-2]
         kind.moved_bytes += sum(map(stored_bytes, (q, k, v, out)))
-        return out
 
     def operation(self, func: Any, given: Any, out: Any) -> None:
         """Anything else; what only looks at memory in another way moves nothing."""
@@ -122,24 +111,18 @@ def counted(one: Pass) -> dict[str, dict[str, float]]:
     }
 
 
-def measured_roof(tokens: int = 3572) -> dict[str, float]:
+def measured_roof() -> dict[str, float]:
     """TFLOP/s of the MLP's first product in two types, and GB/s of a copy (read and written)."""
-    x, layer = torch.rand(tokens, 1024), nn.Linear(1024, 4096)
-    half_x, half = x.bfloat16(), nn.Linear(1024, 4096).bfloat16()
+    rates = products()
     there = torch.empty(COPIED_BYTES, dtype=torch.uint8)
     here = torch.zeros_like(there)
-    tflop = 2 * tokens * math.prod(layer.weight.shape) / 1e12
-
-    def best(call: Callable[[], Any]) -> float:
-        return timed(call, 5)[0]
-
-    with torch.inference_mode():
-        return {
-            "float32_tflop_s": round(tflop / best(lambda: layer(x)), 4),
-            "bf16_tflop_s": round(tflop / best(lambda: half(half_x)), 4),
-            "gb_s": round(2 * COPIED_BYTES / best(lambda: there.copy_(here)) / 1e9, 2),
-            "threads": torch.get_num_threads(),
-        }
+    copied, _, _ = timed(lambda: there.copy_(here), 5)
+    return {
+        "float32_tflop_s": round(rates["float32"], 4),
+        "bf16_tflop_s": round(rates["bf16"], 4),
+        "gb_s": round(2 * COPIED_BYTES / copied / 1e9, 2),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def main() -> None:

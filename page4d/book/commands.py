@@ -13,10 +13,11 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 def commands_page(parser: argparse.ArgumentParser, commands: Mapping[str, argparse.ArgumentParser]) -> str:
     """The page in MyST Markdown: what `page4d --help` lists, then a section for each command."""
-    lines = ["# Commands", ""]
-    lines += [f"What `{parser.prog} COMMAND --help` says, on one page. `train` and `evaluate` also take settings,", ""]
-    lines[-2] += " `name=value`; their groups are the folders of `conf/`."
-    lines += _listing(parser)
+    about = (
+        f"What `{parser.prog} COMMAND --help` says, on one page. `train` and `evaluate` also take settings, "
+        "`name=value`; their groups are the folders of `conf/`."
+    )
+    lines = ["# Commands", "", about, "", *_listing(parser)]
     for name, command in commands.items():
         lines += [f"## {parser.prog} {name}", "", _plain(command.description or ""), "", *_listing(command)]
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from page4d.result.exact import prediction_from_clip
 from page4d.result.exports import ExportOptions, export
 from page4d.result.exports.registry import writer_of
 from page4d.result.formats import WRITERS, WriterPlace
-from page4d.schema import Clip, UserError
+from page4d.schema import Prediction, UserError
 from page4d.world import split_clip
 
 FRAMES, HEIGHT, WIDTH = 4, 196, 259
@@ -33,8 +33,10 @@ beside the files at the size that the cameras have.
 def exports_page() -> str:
     """The page in MyST Markdown; the files whose sizes it tells are written while it is made."""
     clip = split_clip("dynamic-test", 3, height=HEIGHT, width=WIDTH, frames=FRAMES)
+    prediction = prediction_from_clip(clip)
+    options = ExportOptions(moving=None if clip.moving is None else clip.moving.numpy())
     what = [
-        f"| `{name}` | {place.about} | {_holds(place)} | {written_size(clip, name)} |"
+        f"| `{name}` | {place.about} | {_holds(place)} | {written_size(prediction, name, options)} |"
         for name, place in WRITERS.items()
     ]
     axes = [f"| `{name}` | {place.axes} | {'yes' * place.reads_pictures} |" for name, place in WRITERS.items()]
@@ -51,12 +53,11 @@ def _holds(place: WriterPlace) -> str:
     return " ".join(told.partition("\n\n")[0].split())
 
 
-def written_size(clip: Clip, name: str) -> str:
-    """What a clip's exact answer weighs in a format; "not measured" where a package for the format is missing."""
-    moving = None if clip.moving is None else clip.moving.numpy()
+def written_size(prediction: Prediction, name: str, options: ExportOptions) -> str:
+    """What a prediction weighs in a format; "not measured" where a package for the format is missing."""
     with TemporaryDirectory() as folder:
         try:
-            files = export(prediction_from_clip(clip), Path(folder), [name], ExportOptions(moving=moving))[name]
+            files = export(prediction, Path(folder), [name], options)[name]
         except UserError:
             return "not measured"
         kilobytes = sum(file.stat().st_size for file in files) / 1000

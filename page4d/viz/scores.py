@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError
+from page4d.viz.grids import panel_grid
 
 Positions = NDArray[np.float64]
 
@@ -79,13 +80,8 @@ class Curve:
 
 def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
     """A panel for each quantity, a curve for each frame rate, over the number of frames; bands are intervals."""
-    rows = -(-len(panels) // 3)
-    columns = -(-len(panels) // rows)
-    size = (3.4 * columns, 3 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for unused in axes.flat[len(panels) :]:
-        unused.axis("off")
-    for axis, (quantity, curves) in zip(axes.flat, panels.items(), strict=False):
+    figure, axes = panel_grid(len(panels), (3.4, 3))
+    for axis, (quantity, curves) in zip(axes, panels.items(), strict=True):
         for curve in curves:
             middle, low, high = np.array(curve.points, np.float64).T
             (line,) = axis.plot(curve.frames, middle, marker="o", markersize=4, label=curve.name)
@@ -94,7 +90,8 @@ def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
         ticks = sorted({count for curve in curves for count in curve.frames})
         axis.set_xticks(ticks, [str(count) for count in ticks])
         axis.set(xlabel="frames", ylabel=quantity, ylim=(0, None))
-    handles, labels = axes.flat[0].get_legend_handles_labels()
+    handles, labels = axes[0].get_legend_handles_labels()
+    columns = axes[0].get_gridspec().ncols
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 2 * columns), fontsize=8)
     return figure
 

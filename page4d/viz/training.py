@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter, LogLocator
 from numpy.typing import ArrayLike, NDArray
 
 from page4d.schema import UserError
+from page4d.viz.grids import panel_grid
 
 Curve = NDArray[np.float64]
 FEW = 8
@@ -92,13 +93,8 @@ def progress_figure(
     Note:    `records` are those of `page4d.train.pictures_seen`. Both axes are logarithmic, as learning curves are
              read: on them a power law is a straight line.
     """
-    rows = -(-len(names) // 3)
-    columns = -(-len(names) // rows)
-    size = (2.9 * columns, 2.6 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for unused in axes.flat[len(names) :]:
-        unused.axis("off")
-    for axis, (name, title) in zip(axes.flat, names.items(), strict=False):
+    figure, axes = panel_grid(len(names), (2.9, 2.6))
+    for axis, (name, title) in zip(axes, names.items(), strict=True):
         pictures, values = curve(records, name, phase, over="pictures")
         axis.loglog(pictures, values, "o-", markersize=4)
         if name in aims:
