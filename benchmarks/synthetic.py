@@ -9,7 +9,6 @@ Note:    CPU figures divide by the process's own CPU time, so a busy machine onl
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,20 +16,10 @@ from pathlib import Path
 import torch
 from stored import store
 
+from page4d.version import processor
 from page4d.world import render_scenes, sample_scene, split_config, split_seeds
 
 TARGET_FRAMES_PER_S = 60.0
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
 
 
 def _best(work: Callable[[], object], clock: Callable[[], float], repeats: int) -> float:
@@ -67,7 +56,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file in which the part `world` is replaced")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{_processor()}, one thread, torch {torch.__version__}")
+    print(f"{processor()}, one thread, torch {torch.__version__}")
     print(f"{args.clips} clips of {args.frames} frames of dynamic-train")
     devices = [("cpu", (48, 64, 112, 224))]
     if torch.cuda.is_available():

@@ -49,17 +49,16 @@ def provenance() -> dict[str, Any]:
         "code_revision": code_revision(),
         "page4d": __version__,
         "torch": str(torch.__version__),
-        "hardware": gpu or f"{os.cpu_count()} CPU cores, {_processor()}",
+        "hardware": gpu or f"{os.cpu_count()} CPU cores, {processor()}",
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor by its model, or its kind where the system tells no more."""
     import platform
 
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return found[0] if found else platform.machine()
+    return found[0] if found else platform.processor() or platform.machine()

@@ -6,7 +6,6 @@ import ast
 import hashlib
 import os
 import platform
-import re
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +15,7 @@ from page4d.evaluate.real_pictures import stereo_files
 from page4d.io.checksums import ends_of
 from page4d.io.weight_files import builtin_file
 from page4d.shipped import stored_results
-from page4d.version import code_revision
+from page4d.version import code_revision, processor
 
 VERSIONS = ("page4d", "torch", "torchvision", "numpy", "plotly", "papermill", "jupyter-book", "myst-nb", "Sphinx")
 WRITTEN = frozenset({"out", "folder"})
@@ -84,12 +83,8 @@ def machine() -> dict[str, str]:
     """Processor, its cores, and the GPU if there is one."""
     import torch
 
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file() and (model := re.search(r"model name\s*:\s*(.+)", info.read_text(encoding="utf-8"))):
-        cpu = model[1]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {"processor": cpu, "cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform(terse=True)}
+    return {"processor": processor(), "cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform(terse=True)}
 
 
 def machine_words() -> str:
