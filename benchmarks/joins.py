@@ -5,11 +5,12 @@
     python benchmarks/joins.py --network          beside it: the small network on 64 and 200 frames of such a walk
     python benchmarks/joins.py --out FILE.json    elsewhere than benchmarks/results/joins.json
 
-A camera walks 1,000 frames in rounds through a room of the synthetic world, another room for every seed. Every window
-of 32 frames gets a scale of its own (0.5 to 2), its own world, noise on depth and outliers five times too far; then
-windows are joined with 4 shared frames each. A perfect join ends with the scale of its start (1) and the last camera
-where it was. "plain" is the least-squares similarity between the points that two windows share, "robust" is what
-page4d does, "robust with loops" what it does with `--loops`: mixed windows of two visits have errors of the same size.
+A camera walks 1,000 frames in rounds through the four rooms of a house of the synthetic world, another house for every
+seed. Every window of 32 frames gets a scale of its own (0.5 to 2), its own world, noise on depth and outliers five
+times too far; then windows are joined with 4 shared frames each. A perfect join ends with the scale of its start (1)
+and the last camera where it was. "plain" is the least-squares similarity between the points that two windows share,
+"robust" is what page4d does, "robust with loops" what it does with `--loops`: mixed windows of two visits have errors
+of the same size.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from page4d.schema import Prediction, concatenated
 from page4d.version import provenance
 from page4d.windows import Join, Windows, join_of
 from page4d.world import render_clip
-from page4d.world.walks import walk_in_rounds
+from page4d.world.walks import walk_through_rooms
 
 RESULTS = Path(__file__).parent / "results" / "joins.json"
 HEIGHT, WIDTH = 48, 64
@@ -53,9 +54,9 @@ NETWORK_LENGTHS = (64, 200)
 JoinOf = Callable[[Prediction, Prediction, int], Join]
 
 
-def walk(frames: int, room: int) -> Prediction:
-    """A walk through a room of the synthetic world, exact."""
-    scene = walk_in_rounds(room, frames, frames / ROUND, HEIGHT, WIDTH)
+def walk(frames: int, house: int) -> Prediction:
+    """A walk through the rooms of a house of the synthetic world, exact."""
+    scene = walk_through_rooms(house, frames, frames / ROUND, HEIGHT, WIDTH)
     exact = prediction_from_clip(render_clip(scene))
     return replace(exact, points=None, points_conf=None)
 
@@ -162,7 +163,7 @@ def measure_network() -> list[dict[str, Any]]:
     model = PAGE4D.from_pretrained("tiny")
     rows = []
     for frames in NETWORK_LENGTHS:
-        scene = walk_in_rounds(0, frames, 1.25, model.config.img_size, model.config.img_size)
+        scene = walk_through_rooms(0, frames, 1.25, model.config.img_size, model.config.img_size)
         clip = render_clip(scene)
         exact = prediction_from_clip(clip)
         ways = {"one pass": None, "robust": WINDOWS, "robust with loops": replace(WINDOWS, loops=True)}

@@ -466,9 +466,10 @@ Markdown(words)
 # %% [markdown]
 # ## What joins do to a walk
 #
-# Every window has a scale of its own. Exact geometry of a 1,000-frame walk, in rounds through one room (another for each
-# seed), was cut into windows, and each was given another world, another scale, noise on depth, and pixels five times too far. Least squares divides by the variance of its noisy
-# source, so that the scale shrinks at every join; the median of depth ratios and a reweighted rigid fit do not.
+# Every window has a scale of its own. Exact geometry of a 1,000-frame walk, in rounds through the four rooms of a house
+# (another for each seed), was cut into windows, and each was given another world, another scale, noise on depth, and pixels
+# five times too far. Least squares divides by the variance of its noisy source, so that the scale shrinks at every join; the
+# median of depth ratios and a reweighted rigid fit do not.
 #
 # The reason is old and worth seeing once. Two windows share frames, and in them every pixel has a point in both. Their
 # relation is a similarity, and the textbook answer for its scale is least squares {cite}`umeyama1991` ([notation](../notation.md) for
@@ -557,7 +558,7 @@ Markdown(words)
 # So much for joins alone. With a network the windows themselves bend, and joins are not what errs most. The small network on
 # such a walk, in one pass where that fits, in windows, and in windows with loops, is {numref}`tab-network-loops`.
 
-# %% mystnb={"figure": {"caption": "The small network on a walk round a room: error of the cameras' places after the best similarity, and largest over smallest scale along the walk.", "name": "tab-network-loops"}}
+# %% mystnb={"figure": {"caption": "The small network on a walk through rooms: error of the cameras' places after the best similarity, and largest over smallest scale along the walk.", "name": "tab-network-loops"}}
 network = pd.DataFrame(
     stored.get("joins", {}).get("network", []),
     columns=[

@@ -31,7 +31,7 @@ from page4d.schema import Prediction, UserError, concatenated
 from page4d.stored import FILM_FILE, StoredPrediction, write_film_file
 from page4d.windows import Windows, join_windows
 from page4d.world import render_clip
-from page4d.world.walks import walk_in_rounds
+from page4d.world.walks import walk_through_rooms
 
 FRAMES, ROUNDS, WINDOWS = 100, 2.1, Windows(16, 4, loops=True)
 GOOD = {"by": "points", "residual": 0.01}
@@ -39,8 +39,8 @@ GOOD = {"by": "points", "residual": 0.01}
 
 @pytest.fixture(scope="module")
 def walk() -> Prediction:
-    """Two rounds of a room and some more, exact; no two frames are taken from one place."""
-    exact = prediction_from_clip(render_clip(walk_in_rounds(2, FRAMES, ROUNDS, 24, 32)))
+    """Two rounds of a house and some more, exact; no two frames are taken from one place."""
+    exact = prediction_from_clip(render_clip(walk_through_rooms(2, FRAMES, ROUNDS, 24, 32)))
     return replace(exact, points=None, points_conf=None)
 
 
@@ -156,7 +156,7 @@ def test_the_most_alike_frame_far_enough_before_is_proposed() -> None:
     assert list(candidates([one[part.start : part.stop] for part in parts], parts, 5)) == []
 
 
-def test_visits_of_a_walk_in_rounds_are_found_and_others_refused(walk: Prediction) -> None:
+def test_visits_of_a_walk_through_rooms_are_found_and_others_refused(walk: Prediction) -> None:
     loops = loops_of(walk, Windows(8, 2), oracle(walk))
     period = FRAMES / ROUNDS
     for loop in loops:

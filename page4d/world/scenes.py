@@ -25,6 +25,8 @@ SUN_M = 60.0
 # Where a camera may be, in metres (y is down, the floor 0): the box outdoors; indoors how far from walls, how high.
 OUTDOORS_LOW, OUTDOORS_HIGH = (-3.0, -2.4, -4.0), (3.0, -0.9, 8.0)
 WALL_MARGIN_M, LOWEST_CAMERA_M = 0.5, 0.8
+FLOORS = ("boards", "tiles", "carpet")
+FINISHES = ("plaster", "wallpaper", "squares", "paint", "panels")
 
 
 @dataclass(frozen=True)
@@ -88,31 +90,43 @@ _AHEAD = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 _BACK = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
+Row = tuple[Part, Body, int, Paint]  # a solid, whose it is, of which instance, and how it is painted
+
+
 def _plane(turn: Array, point: tuple[float, float, float], material: str) -> Body:
     return Body((Part(PLANE, np.ones(3), material=material),), 0.0, path=BodyPath(np.array(point), start=turn))
+
+
+def shell(half: Array, tall: float, ground: str, finish: str) -> list[Body]:
+    """Floor, ceiling and four walls of a room about the origin; half (2,) along x and z, tall, all in metres."""
+    x, z = half.tolist()
+    floor, ceiling = _plane(_UP, (0.0, 0.0, 0.0), ground), _plane(_DOWN, (0.0, -tall, 0.0), "ceiling")
+    sides = [_plane(_RIGHT, (-x, 0.0, 0.0), finish), _plane(_LEFT, (x, 0.0, 0.0), finish)]
+    ends = [_plane(_AHEAD, (0.0, 0.0, -z), finish), _plane(_BACK, (0.0, 0.0, z), finish)]
+    return [floor, ceiling, *sides, *ends]
+
+
+def space_of(half: Array, tall: float) -> Stage:
+    """The stage of a room about the origin; half (2,) along x and z, tall, all in metres."""
+    x, z = half.tolist()
+    return Stage(np.array([-x, -tall, -z]), np.array([x, 0.0, z]), False)
 
 
 def _surroundings(draw: Draw, config: WorldConfig) -> tuple[list[Body], Stage]:
     """Ground and walls, and the stage between them."""
     outdoor = config.environment == "outdoor" or (config.environment == "mixed" and draw.chance(0.4))
-    ground = draw.choice(("grass", "paving", "asphalt", "sand") if outdoor else ("boards", "tiles", "carpet"))
-    floor = _plane(_UP, (0.0, 0.0, 0.0), ground)
+    ground = draw.choice(("grass", "paving", "asphalt", "sand") if outdoor else FLOORS)
     if outdoor:
         low, high = np.array([-9.0, -5.0, -4.0]), np.array([9.0, 0.0, 14.0])
-        return [floor], Stage(low, high, True)
-    half_x, half_z, tall = draw.uniform(1.8, 4.0), draw.uniform(2.2, 5.0), draw.uniform(2.3, 3.6)
-    finish = draw.choice(("plaster", "wallpaper", "squares", "paint", "panels"))
-    ceiling = _plane(_DOWN, (0.0, -tall, 0.0), "ceiling")
-    sides = [_plane(_RIGHT, (-half_x, 0.0, 0.0), finish), _plane(_LEFT, (half_x, 0.0, 0.0), finish)]
-    ends = [_plane(_AHEAD, (0.0, 0.0, -half_z), finish), _plane(_BACK, (0.0, 0.0, half_z), finish)]
-    walls = [floor, ceiling, *sides, *ends]
-    low, high = np.array([-half_x, -tall, -half_z]), np.array([half_x, 0.0, half_z])
-    return walls, Stage(low, high, False)
+        return [_plane(_UP, (0.0, 0.0, 0.0), ground)], Stage(low, high, True)
+    half, tall = room_size(draw)
+    return shell(half, tall, ground, draw.choice(FINISHES)), space_of(half, tall)
 
 
-def stage_of(seed: int, config: WorldConfig) -> Stage:
-    """The bounds of a seed's scene, which `sample_scene` draws first."""
-    return _surroundings(Draw(seed), config)[1]
+def room_size(draw: Draw) -> tuple[Array, float]:
+    """Half a room's length along x and z (2,), and how high it is, in metres."""
+    half = np.array([draw.uniform(1.8, 4.0), draw.uniform(2.2, 5.0)])
+    return half, draw.uniform(2.3, 3.6)
 
 
 def _camera(draw: Draw, config: WorldConfig, stage: Stage) -> Camera:
@@ -143,7 +157,8 @@ _SKIES = (
 _WARM, _COOL = np.array([1.1, 1.02, 0.9]), np.array([0.95, 1.0, 1.08])
 
 
-def _weather(draw: Draw, config: WorldConfig, stage: Stage) -> Weather:
+def draw_weather(draw: Draw, config: WorldConfig, stage: Stage) -> Weather:
+    """Light, air and sky over a stage."""
     ambient, shadow = draw.uniform(0.4, 0.58), draw.uniform(0.6, 1.0) * config.shadows
     diffuse = draw.uniform(0.5, 0.7)
     if not config.lights:
@@ -175,10 +190,15 @@ def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
     # What moves chooses its places first, so that it fills the share of the picture that is asked for.
     place = cast(draw, Place(config, stage, camera))
     furnish(draw, place)
-    weather = _weather(draw, config, stage)
-    rows: list[tuple[Part, Body, int, Paint]] = []
+    weather = draw_weather(draw, config, stage)
+    return assemble(dressed(draw, config, walls, place.bodies), camera, weather, config, seed)
+
+
+def dressed(draw: Draw, config: WorldConfig, walls: list[Body], bodies: list[Body]) -> list[Row]:
+    """The solids of walls (instance 0) and bodies (1 and up), painted."""
+    rows: list[Row] = []
     shared: dict[str, Paint] = {}
-    for number, body in enumerate(walls + place.bodies):
+    for number, body in enumerate(walls + bodies):
         surface = number < len(walls)
         # The walls of a room are of one paint; a body's parts of one material are, too.
         paints = shared if surface else {}
@@ -186,14 +206,11 @@ def sample_scene(seed: int, config: WorldConfig | None = None) -> Scene:
             if part.material not in paints:
                 paints[part.material] = dress(draw, part, config.texture_detail, flat=surface)
             rows.append((part, body, max(0, number - len(walls) + 1), paints[part.material]))
-    rows.sort(key=lambda row: row[0].kind)
-    return assemble(rows, camera, weather, config, seed)
+    return rows
 
 
-def assemble(
-    rows: list[tuple[Part, Body, int, Paint]], camera: Camera, weather: Weather, config: WorldConfig, seed: int
-) -> Scene:
-    """A Scene from solids ordered by kind (each with its body, instance and paint), a camera and the weather.
+def assemble(rows: list[Row], camera: Camera, weather: Weather, config: WorldConfig, seed: int) -> Scene:
+    """A Scene from solids, a camera and the weather.
 
     Note:    this is the way to a scene made by hand; `sample_scene` ends here too.
     """
@@ -201,7 +218,7 @@ def assemble(
     def real(values: object) -> Tensor:
         return torch.from_numpy(np.asarray(values, dtype=np.float64).copy())
 
-    parts, bodies, numbers, paints = zip(*rows, strict=True)
+    parts, bodies, numbers, paints = zip(*sorted(rows, key=lambda row: row[0].kind), strict=True)
     kinds = [part.kind for part in parts]
     placed = place_parts(list(zip(parts, bodies, strict=True)), camera.times)
     values: dict[str, Any] = {"world_from_local": real(placed), "length": real([part.length for part in parts])}
