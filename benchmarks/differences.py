@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
+from page4d import PAGE4D
 from page4d.evaluate.alignment import irls_scale_fit
 from page4d.evaluate.depth_metrics import DepthOptions, depth_errors
 from page4d.evaluate.harness import Study
@@ -19,7 +21,7 @@ from page4d.evaluate.opening import open_benchmark
 from page4d.evaluate.planted import Planted, plant
 from page4d.evaluate.pose import pose_errors
 from page4d.evaluate.protocol import STANDARD, with_options
-from page4d.io.trajectories import Trajectory
+from page4d.io.trajectories import Trajectory, read_tum, write_tum
 
 
 def world_z(folder: Path) -> str:
@@ -52,6 +54,38 @@ def step_budget() -> str:
     found = {name: depth_errors((gt + 4) / 3.7, gt, DepthOptions(name)) for name in ("lad2_video", "l1_scale_shift")}
     public, converged = (found[name].abs_rel for name in ("lad2_video", "l1_scale_shift"))
     return f"E15  AbsRel of depth that is exact up to scale and shift: {public:.3f} public, {converged:.3f} converged"
+
+
+def nothing_in_front() -> str:
+    """E16: one prediction in twenty at 0 or less, under both scripts' fits."""
+    rng = np.random.default_rng(4)
+    gt = rng.uniform(1, 9, (2, 12, 16))
+    pred = np.where(rng.uniform(size=gt.shape) < 0.05, -rng.uniform(0, 1, gt.shape), gt / 3 + 0.5)
+    names = ("lad2", "lad2_video")
+    still, video = (depth_errors(pred, gt, DepthOptions(name)).abs_rel for name in names)
+    return f"E16  AbsRel with a twentieth of the depths at 0 or less: {still:.3f} by one fit, {video:.3f} by the other"
+
+
+def training_mode() -> str:
+    """E14: a network without its mask, as the released scripts run it, in either mode."""
+    model = PAGE4D.from_pretrained("tiny")
+    images = torch.rand(1, 3, 3, 56, 56, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = [model.train(mode)(images)["pose_enc"] for mode in (True, False)]
+    return f"E14  poses in training mode differ by {float((found[0] - found[1]).abs().max()):g}"
+
+
+def quaternion_order(folder: Path) -> str:
+    """E21: a perfect trajectory written with w first, read as TUM's format has it."""
+    turns = Rotation.from_rotvec(np.cumsum(np.full((30, 3), (0.0, 0.02, 0.005)), 0))
+    poses = np.tile(np.eye(4), (30, 1, 1))
+    poses[:, :3, :3] = turns.as_matrix()
+    poses[:, :3, 3] = np.cumsum(np.random.default_rng(0).normal(0, 0.1, (30, 3)), 0)
+    truth = Trajectory(poses, np.arange(30.0))
+    write_tum(folder / "pred_traj.txt", truth, legacy_quaternion_order=True)
+    found = pose_errors(truth, read_tum(folder / "pred_traj.txt"))
+    step = np.degrees(np.linalg.norm((0.0, 0.02, 0.005)))
+    return f"E21  perfect poses read by TUM's order: ATE {found.ate:.3f}, turns off by {found.rpe_rot_deg:.2f} of {step:.2f} degrees"
 
 
 def last_digits() -> str:
@@ -90,7 +124,8 @@ def main() -> None:
     """Print a line for each."""
     with tempfile.TemporaryDirectory() as folder:
         print(world_z(Path(folder)))
-    for line in (mixed_cameras(), step_budget(), last_digits(), two_steps()):
+        print(quaternion_order(Path(folder)))
+    for line in (mixed_cameras(), step_budget(), nothing_in_front(), training_mode(), last_digits(), two_steps()):
         print(line)
 
 

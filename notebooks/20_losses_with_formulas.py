@@ -323,8 +323,7 @@ pd.DataFrame({"shape term": cost, "1 - cos": expected}, index=angles).T.round(4)
 #
 # ## All of it, by hand, on a real answer
 #
-# Now the small network answers for the clip, and the terms are computed twice: by the package, and from the formulas
-# above.
+# Now the network answers for the clip, and the terms are computed twice: by the package, and from the formulas above.
 
 # %%
 from page4d.geometry import extri_intri_to_pose_encoding
