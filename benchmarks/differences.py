@@ -85,7 +85,8 @@ def quaternion_order(folder: Path) -> str:
     write_tum(folder / "pred_traj.txt", truth, legacy_quaternion_order=True)
     found = pose_errors(truth, read_tum(folder / "pred_traj.txt"))
     step = np.degrees(np.linalg.norm((0.0, 0.02, 0.005)))
-    return f"E21  perfect poses read by TUM's order: ATE {found.ate:.3f}, turns off by {found.rpe_rot_deg:.2f} of {step:.2f} degrees"
+    off = f"turns off by {found.rpe_rot_deg:.2f} of {step:.2f} degrees"
+    return f"E21  perfect poses read by TUM's order: ATE {found.ate:.3f}, {off}"
 
 
 def last_digits() -> str:
