@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         error_map as error_map,
         valid_pixels as valid_pixels,
     )
+    from page4d.evaluate.mask_metrics import mask_scores as mask_scores
     from page4d.evaluate.opening import (
         open_benchmark as open_benchmark,
         open_study as open_study,
