@@ -122,15 +122,21 @@ class Effect:
         return "better" if self.change > 0 else "worse"
 
     def __str__(self) -> str:
-        sign = -1 if self.verdict == "worse" else 1
-        low, high = sorted((sign * self.low, sign * self.high))
-        between = f"interval {100 * low:z.0f} to {100 * high:z.0f} %"
         if self.verdict in ("better", "worse"):
-            return f"{self.verdict} by {abs(100 * self.change):.0f} %, {between}"
+            low, high = sorted((abs(self.low), abs(self.high)))
+            return f"{self.verdict} by {abs(100 * self.change):.0f} %, interval {100 * low:.0f} to {100 * high:.0f} %"
+        between = f"interval {_told(self.low)} to {_told(self.high)}"
         if self.verdict == "none":
             return f"no difference (below {100 * self.smallest:.0f} %), {between}"
-        side = "better" if self.change > 0 else "worse"
-        return f"undecided: {abs(100 * self.change):.0f} % {side}, {between}"
+        return f"undecided: {_told(self.change)}, {between}"
+
+
+def _told(change: float) -> str:
+    """A change in words that need no sign."""
+    per_cent = round(100 * change)
+    if per_cent == 0:
+        return "0 %"
+    return f"{abs(per_cent)} % {'better' if per_cent > 0 else 'worse'}"
 
 
 def effect(ours: Table, other: Table, metric: str, smallest: float = SMALLEST_EFFECT) -> Effect:
