@@ -31,7 +31,8 @@
 # papermill notebooks/17_your_own_video.ipynb mine.ipynb -p video my.mp4 -p weights nomask -p device cuda
 # ```
 #
-# With `-p distance 0,410,620,890,640,0.9` too (frame, two pixels of your file, metres between them) it is in metres.
+# One known distance makes the result metric: `-p distance 0,410,620,890,640,0.9` names a frame, two pixels of your file, and
+# the metres between them.
 
 # %% tags=["parameters"]
 video = "rendered"
@@ -272,8 +273,8 @@ pd.DataFrame(
 # ## When it fails
 #
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
-# camera that only turns is the same case. Below, made-up clips of one seed that are filmed in five ways: examples, for with
-# the way of filming other things of the scene are drawn anew ([The world](21_the_world.ipynb)). Depth errors are means of
+# camera that only turns is the same case. Below, clips of one seed are filmed in five ways. They are examples, not a comparison: with another
+# way of filming, the rest of the scene is drawn anew, too ([The world](21_the_world.ipynb)). Depth errors are means of
 # |predicted / true - 1| after one scale per clip; rotation errors are against the truth. In {numref}`tab-own-fails`,
 # beside each stands an answer that knows nothing, one depth everywhere and a camera that never turns, because an easy
 # clip makes every network look good.

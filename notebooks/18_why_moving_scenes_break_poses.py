@@ -261,7 +261,9 @@ tried = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 rows = [row for share in tried for i in range(pairs) for row in both_ways(i, share)]
 results = pd.DataFrame(rows, columns=["method", "share", "rotation", "direction"])
 median = results.groupby(["method", "share"]).median()
-median.unstack("method").loc[[0.1, 0.3, 0.5]].round(1)
+chosen = median.unstack("method").loc[[0.1, 0.3, 0.5]].round(1)
+chosen.columns = [f"{error}, {method}" for error, method in chosen.columns]
+chosen.rename_axis(None).set_axis([f"{share:.0%} move" for share in chosen.index])
 
 # %% mystnb={"figure": {"caption": "Error of the pose against the share of matches that lie on moving things; median over the pairs, the band holds the middle half.", "name": "fig-story-share"}} tags=["hide-input"]
 figure, axes = plt.subplots(2, 1, figsize=(4.8, 5), sharex=True, layout="constrained")
@@ -283,11 +285,15 @@ def at(method, share):
 
 
 lost = [share for share in tried if at("RANSAC", share) > 45]
-end_of_ransac = f"from {100 * min(lost):.0f} % on" if lost else "at no share tried here"
+end_of_ransac = (
+    f"from {100 * min(lost):.0f} % of moving matches on"
+    if lost
+    else "at no share tried here"
+)
 Markdown(f"""
 Least squares has no defence: its direction is wrong by {at("least squares", 0.0):.1f} degrees when nothing moves and by
 {at("least squares", 0.1):.1f} degrees when one match in ten does. RANSAC goes from {at("RANSAC", 0.0):.1f} to
-{at("RANSAC", 0.3):.1f} degrees at three in ten; its median passes 45 degrees {end_of_ransac}, and at seven in ten it
+{at("RANSAC", 0.3):.1f} degrees at three in ten; its median is above 45 degrees {end_of_ransac}; at seven in ten it
 stands at {at("RANSAC", 0.7):.1f}.
 """)
 
@@ -363,7 +369,7 @@ clouds.rename_axis("share moving").to_frame("rotation error (degrees)").T.round(
 # ## All frames at once
 #
 # VGGT {cite}`wang2025vggt`, like Fast3R {cite}`yang2025fast3r` and $\pi^3$ {cite}`wang2026pi3`, drops the pairs: all
-# frames go in together, and one pass says cameras, depth and points. In VGGT every frame has a **camera token**
+# frames go in together, and one pass returns cameras, depth and points. In VGGT every frame has a **camera token**
 # that collects, block after block, a weighted mean over the patches of all frames. That weighted mean is a vote again,
 # a soft one: a patch with little weight has little say. Nothing but training tells the weights what moves, and the
 # training data mostly stand still.

@@ -43,7 +43,7 @@ import page4d
 
 page4d.check_parameters()
 
-# %% mystnb={"figure": {"caption": "What this chapter builds, with the sizes of the weights that it loads.", "name": "fig-build-network"}}
+# %% mystnb={"figure": {"caption": "What this chapter builds.", "name": "fig-build-network"}}
 import page4d
 from page4d.data import open_views
 from page4d.viz import network_diagram
@@ -274,7 +274,7 @@ for i in (0, c.mask_source, c.depth - 1):
 m = mask_of(pairs[c.mask_source][:, 5:, : c.embed_dim])
 check("mask", m.view(S, rows, columns), theirs.mask[0])
 
-# %% mystnb={"figure": {"caption": "The bias that this clip's mask adds to the logits, as it is: rows are queries, columns keys, frame after frame. Thin stripes are the rows of the special tokens; their blanks are the columns of special tokens.", "name": "fig-build-bias"}}
+# %% mystnb={"figure": {"caption": "The bias that this clip's mask adds to the logits, as it is: rows are queries, columns keys, frame after frame. The stripes are the rows of the special tokens, five in every frame; all other rows are blank unless the weights put the mask on all rows.", "name": "fig-build-bias"}}
 bias = bias_of(m).cpu()
 reach = float(bias.abs().max())
 figure, axis = plt.subplots(figsize=(4.4, 3.4), layout="constrained")
@@ -471,8 +471,9 @@ slips |= {"no norm of q and k": {"norm": no_query_norm}}
 told = {}
 for what, slip in slips.items():
     off = (depth_with(slip) / depth - 1).abs()
-    told[what] = {"median": f"{off.median():.1e}", "largest": f"{off.max():.1e}"}
-pd.DataFrame(told).T.rename_axis("relative change of depth")
+    told[what] = {"median": float(off.median()), "largest": float(off.max())}
+shown = pd.DataFrame(told).T.map("{:.4f}".format)
+shown.replace("0.0000", "below 0.0001")
 
 # %% [markdown]
 # Compare {numref}`tab-build-slips` with {numref}`fig-build-depth`, and ask which of these you would have seen there.

@@ -19,7 +19,7 @@
 # # The world
 #
 # All that this book trains on, and nearly all that it measures, comes from one small synthetic world, in which each
-# pixel's depth, motion and camera is known by formula; this chapter opens it, checks that claim, and says what such a
+# pixel's depth and motion, and every camera, are known by formula; this chapter opens it, checks that claim, and says what such a
 # world cannot teach.
 #
 # **You will learn** how a seed becomes a scene and a scene becomes pictures with truth, how to prove that depth, cameras,
@@ -29,7 +29,7 @@
 # **Needs**: a minute on any computer, no weights. [Conventions and geometry](02_conventions_and_geometry.ipynb) for axes
 # and poses; symbols are on the page of [notation](../notation.md).
 #
-# **The small run** draws `clips` small clips for its statistics. More make smoother histograms, nothing else.
+# **The small run** draws `clips` small clips for its statistics. More make smoother curves, nothing else.
 
 # %% tags=["parameters"]
 seed = 3
@@ -44,7 +44,7 @@ page4d.check_parameters()
 # %% [markdown]
 # ## One clip, and all that is known of it
 #
-# Before any word of explanation, {numref}`fig-world-clip`: a few frames with everything that the world knows of them.
+# {numref}`fig-world-clip` shows a few frames with everything that the world knows of them.
 
 # %% mystnb={"figure": {"caption": "A clip of the test split: pictures, depth, what moves, and where every pixel goes until the next frame. The colour of the flow is its direction, its strength the length. Grey: no frame follows.", "name": "fig-world-clip"}}
 from page4d.viz import clip_sheet
@@ -162,18 +162,24 @@ assert gap < 1e-6
 # %% [markdown]
 # ## What the splits hold
 #
-# Training, validation and test use the same knobs and ranges of seeds that cannot meet; {numref}`tab-world-splits` has
-# some.
+# Training, validation and test draw from ranges of seeds that cannot meet. Splits of one kind share their knobs, and where the
+# kinds differ {numref}`tab-world-splits` shows it.
 
-# %% mystnb={"figure": {"caption": "Some of the settings in which the splits differ.", "name": "tab-world-splits"}}
-from dataclasses import asdict
-
+# %% mystnb={"figure": {"caption": "Settings in which the splits differ: how many bodies move, the share of the pixels that is to move, the camera's speed in m/s, how often it stands on a tripod, and whether all that moves moves as one.", "name": "tab-world-splits"}}
 import pandas as pd
 from page4d.world import SPLITS
 
 fields = ["moving_bodies", "moving_share", "camera_speed", "tripod_chance", "coherent"]
-knobs = {name: {f: asdict(c)[f] for f in fields} for name, c in SPLITS.items()}
-pd.DataFrame(knobs).T.astype(str)
+
+
+def plainly(value):
+    return " to ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+knobs = {
+    name: {f: plainly(getattr(c, f)) for f in fields} for name, c in SPLITS.items()
+}
+pd.DataFrame(knobs).T.rename(columns=lambda name: name.replace("_", " "))
 
 # %% [markdown]
 # What comes out of these knobs is a distribution, and a network should be judged against it: an error of one degree is
@@ -215,8 +221,8 @@ _ = axes[0, 0].legend()
 # %% [markdown]
 # ## Why the hard split is hard
 #
-# In `dynamic-hard` half of the picture moves, and with `coherent` it moves *as one*: one velocity, one turn, as if the
-# camera had moved the other way. Two cameras then explain the pictures equally well, one for each half. Geometry between
+# In `dynamic-hard` about half of the picture moves on average, and with `coherent` it moves *as one*: one velocity, one turn, as if the
+# camera had moved the other way. Two cameras then explain the pictures about equally well, one for each part. Geometry between
 # frames cannot choose ([Why moving scenes break poses](18_why_moving_scenes_break_poses.ipynb)); only knowledge of what a
 # wall and what a person looks like can. A method that does well on `dynamic-test` and badly here may be counting votes. {numref}`fig-world-hard`
 # has four of its clips.
@@ -244,7 +250,8 @@ for speed in (0.0, 0.5, 1.4, 3.0):
     batch = render_batch(split_seeds("static-test", 8), still_world)
     length = batch.flow.norm(dim=-1).flatten(1).median(1).values
     speeds[f"{speed} m/s"] = length.mean().item()
-pd.Series(speeds, name="median flow, px of 48").round(2).to_frame().T
+flows = pd.Series(speeds, name="median flow, px of 48")
+flows.map("{:.2f}".format).to_frame().T
 
 # %% [markdown]
 # Six times the speed need not be six times the flow. A camera must stay in its room, so a way that would leave it is drawn

@@ -120,7 +120,7 @@ pd.DataFrame(rows, columns=heads)
 # Add `protocol=public` for what the released scripts do, and `weights=vggt` for the other row of each table, `weights=mask`
 # for the network that keeps its mask. The released scripts evaluate with the mask switched off (E23,
 # [differences](../differences.md)); weights that were trained to keep it should be scored with it. Memory is an estimate from
-# the architecture, minutes to an hour each, most of it reading pictures; a run goes on where it stopped. All of them
+# the architecture. A row takes minutes to an hour, most of it for reading pictures, and goes on where it stopped. All of them
 # together, with every chapter's figures, are one command, `page4d book --profile gpu --paths my_paths.yaml`, and with
 # `--dry-run` it first says what is missing.
 #
@@ -243,7 +243,8 @@ for task, metric in (
         where = f"{task}, {row.dataset}" + (f", {row.align}" if row.align else "")
         gains.setdefault(where, {})[row.method] = row.values[metric]
 below = {w: 1 - g["PAGE-4D"] / g["VGGT"] for w, g in gains.items()}
-pd.Series(below, name="error below VGGT's (quoted)").map("{:.0%}".format).to_frame()
+gain = 100 * pd.Series(below, name="error below VGGT's (from quoted values)")
+gain.map("{:.0f} %".format).to_frame()
 
 # %% [markdown]
 # Three things should be asked of such a column before it is believed. *What is the partner?* PAGE-4D was trained further,
@@ -262,13 +263,14 @@ ablation = {}
 for row in quoted_rows("ablation"):
     ablation.setdefault(row.variant, {})[row.dataset] = row.values["abs_rel"]
 table = pd.DataFrame(ablation).T
-change = (table / table.loc["middle layers"] - 1).map("{:+.1%}".format)
+change = (100 * (table / table.loc["middle layers"] - 1)).map("{:+.1f} %".format)
+change.loc["middle layers"] = "the partner"
 table.join(change.add_suffix(", change"))
 
 # %% [markdown]
 # Our study trains the same arms, and more, as small networks on synthetic moving scenes, each from the same start, and
 # examines them on unseen sequences ([Does the mask help?](06_does_the_mask_help.ipynb) has all arms and every score). Each
-# is set beside *middle pairs*, sequence by sequence:
+# is set beside *middle pairs*, which are the paper's middle layers, sequence by sequence:
 
 # %%
 from page4d.evaluate import (
@@ -299,7 +301,9 @@ def over_seeds(variant):
 paper = (table / table.loc["middle layers"] - 1).mean(axis=1)
 rows, effects = {}, {}
 for title, variant in ARMS.items():
-    told = {"paper, change of AbsRel (quoted, mean of 3)": f"{paper[title]:+z.1%}"}
+    told = {
+        "paper, change of AbsRel (mean of 3 quoted)": f"{100 * paper[title]:+z.1f} %"
+    }
     if {variant, "middle"} <= study.keys():
         effects[title] = effect(over_seeds(variant), over_seeds("middle"), "abs_rel")
         seeds = [average_of(part, "abs_rel") for part in study[variant]]
@@ -316,8 +320,8 @@ if effects:
 pd.DataFrame(rows).T.fillna("-")
 
 # %% [markdown]
-# The last rows are answers about the same clips that need no network; cameras are beside theirs in [Does the mask
-# help?](06_does_the_mask_help.ipynb)
+# The last rows are answers about the same clips that need no network. The same for cameras is in [Does the mask
+# help?](06_does_the_mask_help.ipynb).
 
 # %% tags=["remove-input"]
 text = "**Our study has not been run** on the present synthetic world; `page4d train --study` runs it."
@@ -329,8 +333,9 @@ if effects:
         "none": "the mask does not change depth",
         "undecided": "the study does not decide about the mask",
     }
-    text = f"In our study {words[mask.verdict]}: {mask}, where the paper quotes {100 * paper['with mask']:+z.1f} %. "
-    text += f"Training the whole model instead of the middle layers: {whole}, where the paper quotes {100 * paper['whole model']:+z.1f} %."
+    quoted = {name: f"{100 * change:+z.1f} %" for name, change in paper.items()}
+    text = f"In our study {words[mask.verdict]}: {mask}. The paper's three quoted values change by {quoted['with mask']} in the mean. "
+    text += f"Training the whole model instead of the middle layers: {whole}; in the paper {quoted['whole model']}."
     agree = (mask.verdict == "better") == (paper["with mask"] < -0.02)
     text += (
         " The finding about the mask is "
@@ -406,7 +411,7 @@ one = norm.sf(
     3 / (2 * 2**0.5)
 )  # both numbers are lucky or not: the deviations add as squares
 print(
-    f"one arm: {one:.0%}; the best of six, taken as independent: {1 - (1 - one) ** 6:.0%}"
+    f"one arm: {100 * one:.0f} %; the best of six, taken as independent: {100 * (1 - (1 - one) ** 6):.0f} %"
 )
 
 # %% [markdown]

@@ -18,8 +18,8 @@
 # %% [markdown]
 # # Moving masks
 #
-# A mask of what moves can be judged like a segmentation: by its overlap with the true mask (J), which also counts what
-# is marked too much, and by how well it follows the outline (F). The mask inside PAGE-4D was made for another purpose.
+# A mask of what moves can be judged like a segmentation: by its overlap with the true mask (J), which falls when too much
+# is marked as well as when too little is, and by how well it follows the outline (F). The mask inside PAGE-4D was made for another purpose.
 #
 # **You will learn** what J and F count, how to score the network's mask, the geometric one and anybody else's, and why a
 # mask that helps the poses need not be a good segmentation.
@@ -28,8 +28,8 @@
 # benchmark needs DAVIS, a GPU, and the released weights:
 #
 # ```bash
-# papermill notebooks/23_moving_masks.ipynb mine.ipynb -p benchmark davis-2016 -p root data/DAVIS-2016 \
-#     -p weights mask -p out evaluation -p device cuda
+# papermill notebooks/23_moving_masks.ipynb mine.ipynb -p benchmark davis-2016 \
+#     -p root data/DAVIS-2016 -p weights mask -p out evaluation -p device cuda
 # ```
 #
 # **The small run** uses rendered scenes, in which what moves is known exactly. Nothing here was run on DAVIS. The
@@ -255,7 +255,10 @@ if score is None:
 else:
     best = int(np.argmax(overlaps))
     at_zero = np.mean([iou(s > 0, m) for s, m in zip(score, truths, strict=True)])
-    words = f"At zero J is {at_zero:.2f}; the best cut, {cuts[best]:.2f}, would have {overlaps[best]:.2f}."
+    words = f"At zero J is {at_zero:.2f}; the best cut, {cuts[best]:.2f}, would have {overlaps[best]:.2f}, "
+    words += f"and everything called moving has {truths.mean():.2f}. "
+    overall = results[-1].mean["region_mean"]
+    words += f"This is one sequence; over all of them the mask has {overall:.2f}."
 Markdown(words)
 
 # %% [markdown]

@@ -110,8 +110,8 @@ for axis in axes:
 # and $g_i$ the predicted and the true depth of pixel $i$ ([notation](../notation.md)), $s$ the one scale of the sequence, $n$
 # the number of pixels and $A$ the set of those that move,
 #
-# $$\mathrm{AbsRel} = \frac{1}{n} \sum_i \frac{|s\,p_i - g_i|}{g_i}
-# = \frac{|A|}{n}\,\mathrm{AbsRel}_{A} + \Big(1 - \frac{|A|}{n}\Big)\,\mathrm{AbsRel}_{\text{still}}.$$
+# $$\begin{aligned}\mathrm{AbsRel} &= \frac{1}{n} \sum_i \frac{|s\,p_i - g_i|}{g_i} \\
+# &= \frac{|A|}{n}\,\mathrm{AbsRel}_{A} + \Big(1 - \frac{|A|}{n}\Big)\,\mathrm{AbsRel}_{\text{still}}.\end{aligned}$$
 #
 # The order of the two steps matters. If the moving part were aligned by a scale of its own, a person who floats a metre
 # before the place where he stands would come out right, for his shape is. Aligned with the room, he is wrong by that
@@ -124,12 +124,12 @@ for axis in axes:
 # each of these alone makes a relative error larger.
 
 # %%
-from page4d.evaluate import depth_yardsticks
+from page4d.evaluate import depth_yardsticks, printed
 
 yardsticks = depth_yardsticks(study)
 columns = ("abs_rel", "abs_rel_still", "abs_rel_moving", "ause")
 shown = scores_table(results + yardsticks, columns)
-shown.drop(columns=["benchmark", "protocol"]).round(3)
+printed(shown.drop(columns=["benchmark", "protocol"]))
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown
@@ -146,9 +146,10 @@ for scores in results + yardsticks:
     told.append(line)
 least = min(ratios[scores.origin["label"]] for scores in yardsticks)
 beyond = [name for name in weights.split(",") if ratios[name] > least]
-told.append(
-    f"\nThe ratio of {', '.join(beyond) or 'no network'} is above the smaller of the last two."
-)
+if beyond:
+    told.append(f"\nAbove the smaller ratio of the last two: {', '.join(beyond)}.")
+else:
+    told.append("\nNo network has a ratio above the smaller of the last two.")
 Markdown("\n".join(told))
 
 # %% [markdown]
@@ -231,14 +232,14 @@ for nearest, farthest in itertools.pairwise(ends):
     bands[f"{nearest:.2f} to {farthest:.2f}"] = {
         "mean relative error": wrong[inside].mean()
     }
-by_depth = pd.DataFrame(bands).T.rename_axis("true depth")
-by_depth.round(3)
+by_depth, unit = pd.DataFrame(bands).T, study.benchmark.unit
+by_depth.rename_axis(f"true depth, {unit}").reset_index().round(3)
 
 # %% tags=["remove-input"]
 worst = by_depth["mean relative error"].idxmax()
 spread = by_depth["mean relative error"].max() / by_depth["mean relative error"].min()
 Markdown(
-    f"The quarter of pixels with depth {worst} is the worst; its error is {spread:.1f} times that of the best quarter."
+    f"The quarter of pixels with depth {worst} ({unit}) is the worst; its error is {spread:.1f} times that of the best quarter."
 )
 
 # %% [markdown]
@@ -249,8 +250,8 @@ Markdown(
 # size. The two cameras look the same way, 19 centimetres apart. Depth is given for the left picture.
 #
 # The small networks never saw a photograph. So this is no benchmark but a single pair, shown because it is easy to fool
-# oneself in a world that one made oneself. Each network stands beside the two answers without one, each with the scale
-# that suits it best: the same depth everywhere, and the rows of the synthetic world, which never saw a photograph either.
+# oneself in a world that one made oneself. Each network stands beside the two answers without one, each under one scale,
+# the ratio of the medians: the same depth everywhere, and the rows of the synthetic world, which never saw a photograph either.
 # {numref}`fig-motorcycle` shows the pair itself.
 
 # %%
@@ -309,7 +310,11 @@ rows = [
     Row(clip.images.permute(0, 2, 3, 1).numpy(), "photographs"),
     Row([known_only, scaled], "depth of the left", "z (m)", limits=(low, high)),
 ]
-sheet = contact_sheet(rows, ["left, and measured", "right, and predicted"], width_in=7)
+sheet = contact_sheet(
+    rows,
+    ["left; its measured depth", "right; depth predicted for the left"],
+    width_in=7,
+)
 
 # %% [markdown]
 # What the networks say of the two cameras of this pair, beside a camera that never moves and beside classical matching of
@@ -371,7 +376,7 @@ Markdown(
 best = density[guesses].min(axis=1)
 ahead = int((density["AbsRel high"] < best).sum())
 Markdown(
-    f"In {ahead} of the {len(density)} settings the network's whole interval lies below the better answer without a "
+    f"In {'all' if ahead == len(density) else f'{ahead} of the'} {len(density)} settings the network's whole interval lies below the better answer without a "
     f"network, whose error goes from {best.min():.3f} to {best.max():.3f}."
 )
 

@@ -78,8 +78,8 @@ print(f"stored: {', '.join(stored) or 'nothing'}")
 #
 # Which of the two stages is fuller depends on the number of frames. The dense heads work on a fixed number of frames at
 # a time, so they cost a constant sum however long the clip is; the tokens cost a sum per frame. For few frames the
-# constant decides and the curve below is flat, for many the tokens do and it becomes a straight line of slope one, on
-# axes that are both logarithmic.
+# constant decides and the curve below is flat; the more frames, the more the tokens decide and the nearer the curve comes to a
+# straight line of slope one, on axes that are both logarithmic.
 
 # %%
 config = PAGE4DConfig()
@@ -127,7 +127,7 @@ for row in rows:
     told = gigabytes(half, row["frames"])
     off = told / row["allocated_gb"] - 1
     print(
-        f"{row['frames']:>4} frames: {told:.2f} GB computed, {row['allocated_gb']:.2f} measured ({off:+.0%}), {row['seconds']} s"
+        f"{row['frames']:>4} frames: {told:.2f} GB computed, {row['allocated_gb']:.2f} measured ({100 * off:+.0f} %), {row['seconds']} s"
     )
 
 # %% [markdown]
@@ -359,7 +359,7 @@ if exports:
     size = " x ".join(map(str, exports["size_px"]))
     what = f"COLMAP, GLB and PLY of {exports['frames']} frames, {size}"
     lines[what] = f"{took:.1f} s"
-pd.DataFrame({"costs": lines})
+pd.DataFrame({"rate or time": lines})
 
 # %% tags=["remove-input"]
 words = "Nothing was measured."
@@ -416,8 +416,8 @@ pd.DataFrame(table, index=list(cards.values()))
 # the end, a file that has to be closed before it can be read: any of them makes memory grow with the film, slowly enough
 # that ten seconds look fine and ten minutes do not. So the test is not that a film passes, but that a film of many times
 # the length passes with the same peak. What is allowed to grow is the disk. And a run that takes an hour will be killed
-# some day; each window is written as soon as it is done, and a second start goes on after the last whole one. The row
-# below says whether a film that was killed and started again has the same bits as one that was not.
+# some day; each window is written as soon as it is done, and a second start goes on after the last whole one. Whether a film
+# that was killed and started again has the same bits as one that was not is printed under the table.
 
 # %% mystnb={"figure": {"caption": "Peak memory and processor time of films of three lengths, and what they store.", "name": "tab-films"}}
 films = stored.get("films", {})
@@ -425,7 +425,14 @@ film_table = pd.DataFrame(
     films.get("rows", []),
     columns=["frames", "peak_mb", "cpu_ms_per_frame", "film_over_alone", "stored_mb"],
 )
-film_table.set_index("frames")
+film_table.rename(
+    columns={
+        "peak_mb": "peak, MB",
+        "cpu_ms_per_frame": "CPU ms a frame",
+        "film_over_alone": "over the same alone",
+        "stored_mb": "stored, MB",
+    }
+).round(2).set_index("frames")
 
 # %%
 if films:
@@ -456,10 +463,10 @@ if films:
         film_table[column].max() / film_table[column].min()
         for column in ("cpu_ms_per_frame", "film_over_alone")
     )
-    kept = "stays within" if raw <= 1.1 else "misses"
+    kept = "within" if raw <= 1.1 else "beyond"
     words = (
-        f"The time of a frame {kept} the 1.10 that was wanted from the shortest film to the longest ({raw:.2f}); over the "
-        f"same work alone, which takes out the processor's own changes of pace, it is {over:.2f}."
+        f"Among these films the time of a frame differs by a factor of {raw:.2f}, {kept} the 1.10 that was wanted; as a multiple "
+        f"of the same work alone, which takes out the processor's own changes of pace, by {over:.2f}."
     )
 Markdown(words)
 
@@ -484,7 +491,7 @@ Markdown(words)
 # too far counts twenty-five times in the denominator. A *ratio* of depths, pixel by pixel, has no such sum, and its
 # median does not care how far off the wrong pixels are, as long as they are fewer than half. {numref}`fig-joins` has both.
 
-# %% mystnb={"figure": {"caption": "Scale and place at the end of a walk whose windows were joined by least squares and as page4d does it.", "name": "fig-joins"}}
+# %% mystnb={"figure": {"caption": "A walk whose windows were joined by least squares (plain), as page4d does it (robust), and with loops. Left: the scale at its end, over the planted errors. Middle and right: scale and place along it, at the worst errors. Values below 0.0001 are drawn there.", "name": "fig-joins"}}
 joins = stored.get("joins", {}).get("rows", [])
 if joins:
     joins_figure(joins)
@@ -503,7 +510,8 @@ for level in ((0.02, 0.01), (0.1, 0.05)):
     if ends:
         off = np.abs(np.array(ends) - 1).max()
         print(
-            f"{level[0]:.0%} noise, {level[1]:.0%} outliers: scale off by {off:.2%} at most after {longest} frames"
+            f"{100 * level[0]:.0f} % noise, {100 * level[1]:.0f} % outliers: "
+            f"scale off by {100 * off:.2f} % at most after {longest} frames"
         )
 
 # %% [markdown]
@@ -537,7 +545,8 @@ loop_table = grouped.agg(columns).rename(
     columns={"worst_place": "camera off by, share of the way", "loops": "fewest loops"}
 )
 shares = ["scale off by", "camera off by, share of the way"]
-loop_table.assign(**{name: loop_table[name].map("{:.3%}".format) for name in shares})
+in_words = {name: (100 * loop_table[name]).map("{:.3f} %".format) for name in shares}
+loop_table.assign(**in_words).rename_axis(["noise of depth", "outliers", "join"])
 
 # %% tags=["remove-input"]
 words = "No walk was measured."
@@ -547,11 +556,11 @@ if len(loop_table):
     chain = place[noise, outliers, "robust"]
     closed = place[noise, outliers, "robust with loops"]
     verdict = (
-        f"loops leave {closed / chain:.0%} of the error of the chain"
+        f"loops leave {100 * closed / chain:.0f} % of the error of the chain"
         if closed < chain
         else "loops gain nothing over the chain"
     )
-    words = f"At {noise:.0%} noise and {outliers:.0%} outliers {verdict}: {closed:.3%} of the way in place of {chain:.3%}."
+    words = f"At {100 * noise:.0f} % noise and {100 * outliers:.0f} % outliers {verdict}: {100 * closed:.3f} % of the way in place of {100 * chain:.3f} %."
 Markdown(words)
 
 # %% [markdown]
@@ -559,19 +568,18 @@ Markdown(words)
 # such a walk, in one pass where that fits, in windows, and in windows with loops, is {numref}`tab-network-loops`.
 
 # %% mystnb={"figure": {"caption": "The small network on a walk through rooms: error of the cameras' places after the best similarity, and largest over smallest scale along the walk.", "name": "tab-network-loops"}}
-network = pd.DataFrame(
-    stored.get("joins", {}).get("network", []),
-    columns=[
-        "frames",
-        "way",
-        "place",
-        "scale_spread",
-        "loops",
-        "looked_at",
-        "cpu_s",
-    ],
-)
-network.set_index(["frames", "way"])
+HEADS = {
+    "frames": "frames",
+    "way": "way",
+    "place": "place, share of the way",
+    "scale_spread": "largest over smallest scale",
+    "loops": "loops closed",
+    "looked_at": "loops looked at",
+    "cpu_s": "CPU s",
+}
+on_a_walk = stored.get("joins", {}).get("network", [])
+network = pd.DataFrame(on_a_walk, columns=list(HEADS))
+network.rename(columns=HEADS).set_index(["frames", "way"])
 
 # %% tags=["remove-input"]
 words = "The small network was not measured on a walk."
@@ -580,8 +588,8 @@ if len(network):
     pass_error, chain = errors["place"]["one pass"], errors["place"]["robust"]
     last = errors.loc["robust with loops"]
     words = (
-        f"Of {last['looked_at']:g} places looked at {last['loops']:g} were believed; the error is {last['place']:.1%} of the way with "
-        f"loops, {chain:.1%} without, {pass_error:.1%} in one pass."
+        f"Of {last['looked_at']:g} places looked at {last['loops']:g} were believed; the error is {100 * last['place']:.1f} % of the "
+        f"way with loops, {100 * chain:.1f} % without, {100 * pass_error:.1f} % in one pass."
     )
 Markdown(words)
 
@@ -619,8 +627,8 @@ if len(fewer):
         )
         pays = max(change, turned, led) < 0.02
         told.append(
-            f"- `{name}`, {frames} frames: {faster:.2f} times as fast; the depth error changes by {change:+.1%} "
-            f"(95 % interval {low:+.1%} to {high:+.1%}), that of rotation by {turned:+.1%}, that of direction by {led:+.1%}: "
+            f"- `{name}`, {frames} frames: {faster:.2f} times as fast; the depth error changes by {100 * change:+.1f} % "
+            f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f} %), that of rotation by {100 * turned:+.1f} %, that of direction by {100 * led:+.1f} %: "
             f"{'all' if pays else 'not all'} stay under the 2 % that an approximation may cost here"
         )
     words = "\n".join(told)

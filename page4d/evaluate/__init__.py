@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         beside_quoted as beside_quoted,
         failures as failures,
         measured_on as measured_on,
+        printed as printed,
         quoted_rows as quoted_rows,
         quoted_table as quoted_table,
         scores_table as scores_table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,17 @@ def cost_of(scores: Scores) -> dict[str, float]:
         known = [q.notes[note] for q in scores.sequences if note in q.notes]
         costs[heading] = float(together(known)) if known else float("nan")
     return costs
+
+
+def printed(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """A table as a page shows it: every real number with the same digits, and nothing where there is none."""
+
+    def told(value: Any) -> Any:
+        if not isinstance(value, float):
+            return value
+        return "" if math.isnan(value) else f"{value:.{digits}f}"
+
+    return table.map(told)
 
 
 def scores_table(

@@ -13,6 +13,9 @@ from matplotlib.figure import Figure
 from page4d.schema import UserError
 
 COLOURS = {"plain": "tab:red", "robust": "tab:blue", "robust with loops": "tab:green"}
+# Joins that agree would hide each other: each has a place of its own, and a line of its own.
+ASIDE = {"plain": -0.15, "robust": 0.0, "robust with loops": 0.15}
+LINES = {"plain": "-", "robust": "-", "robust with loops": "--"}
 # A join that has failed ends with a scale of nothing, which a logarithmic axis cannot show.
 SMALLEST_SCALE = 1e-4
 
@@ -30,7 +33,7 @@ def joins_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     if not curves:
         raise UserError("no row of the joins has a curve along the film; expected rows as benchmarks/joins.py stores")
     worst = max((row["depth_noise"], row["outliers"]) for row in curves)
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9.6, 3.2), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(8.4, 3.2), layout="constrained")
     _end_scales(left, chosen)
     for row in curves:
         if (row["depth_noise"], row["outliers"]) == worst:
@@ -47,16 +50,17 @@ def _end_scales(axis: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     levels = sorted({(row["depth_noise"], row["outliers"]) for row in rows})
     for name, colour in COLOURS.items():
         own = [row for row in rows if row["join"] == name]
-        at = [levels.index((row["depth_noise"], row["outliers"])) for row in own]
+        at = [levels.index((row["depth_noise"], row["outliers"])) + ASIDE[name] for row in own]
         scale = np.maximum([row["end_scale"] for row in own], SMALLEST_SCALE)
         if own:
             axis.plot(at, scale, "o", color=colour, alpha=0.7, label=name)
     axis.axhline(1, color="0.6", linewidth=0.8)
     axis.set_xticks(range(len(levels)), [f"{noise:.0%}\n{outliers:.0%}" for noise, outliers in levels])
     title = f"after {rows[0]['frames']} frames"
-    axis.set(xlabel="noise of depth, outliers", ylabel="scale against the start", yscale="log", title=title)
+    axis.set(xlabel="noise of depth (above), outliers", ylabel="scale against the start", yscale="log", title=title)
 
 
 def _curve(axis: Axes, row: Mapping[str, Any], name: str) -> None:
     values = np.maximum(row["curve"][name], SMALLEST_SCALE)
-    axis.plot(row["curve"]["frames"], values, color=COLOURS[row["join"]], label=row["join"])
+    join = row["join"]
+    axis.plot(row["curve"]["frames"], values, LINES[join], color=COLOURS[join], label=join)
