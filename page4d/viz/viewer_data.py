@@ -240,7 +240,7 @@ def _view(prediction: Prediction, moving: NDArray[np.bool_] | None) -> dict[str,
     view["distance"] = float(np.linalg.norm(middle - centres[0]))
     view["far"] = float(np.linalg.norm(sample - eye, axis=1).max()) * 20
     frusta = frustum_corners(prediction, frustum_size(prediction, sample.astype(np.float32)))
-    axes = {"length": length, "text": f"({length:g} {unit})"}
+    axes = {"length": length, "text": f"{length:g} {unit}"}
     return {"frusta": frusta.tolist(), "axes": axes, "view": view}
 
 

@@ -4,6 +4,7 @@
   const data = JSON.parse(byId("scene").textContent);
   const state = { frame: 0, playing: false, shown: -1, ready: false, firstPictureMs: null, prefetched: false, stride: 1, coarse: 1, full: false, processor: false, problem: null };
   const canvas = byId("view");
+  const LETTER_PX = 20;
 
   function fail(message) {
     state.problem = message;
@@ -136,31 +137,35 @@
   const path = lines(data.frusta.map((corners) => corners[0]), "path", THREE.Line);
   const currentFrustum = lines(frustum(data.frusta[0]), "current");
 
-  function label(text, at, height) {
+  const letters = [];
+  function letter(text, at) {
     const board = document.createElement("canvas");
     const pen = board.getContext("2d");
-    pen.font = "600 44px system-ui, sans-serif";
-    board.width = Math.ceil(pen.measureText(text).width) + 12;
-    board.height = 56;
+    board.width = board.height = 56;
     const map = new THREE.CanvasTexture(board);
     map.minFilter = THREE.LinearFilter;
     map.generateMipmaps = false;
     THEME.draw(() => {
       Object.assign(pen, { font: "600 44px system-ui, sans-serif", lineWidth: 8, strokeStyle: THEME.ink("ground"), fillStyle: THEME.ink("ink") });
-      pen.strokeText(text, 6, 42);
-      pen.fillText(text, 6, 42);
+      pen.textAlign = "center";
+      pen.strokeText(text, 28, 42);
+      pen.fillText(text, 28, 42);
       map.needsUpdate = true;
     });
-    const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, depthTest: false }));
-    sprite.scale.set((height * board.width) / board.height, height, 1);
+    const sprite = new THREE.Sprite(new THREE.SpriteMaterial({ map, depthTest: false, sizeAttenuation: false }));
     sprite.position.set(...at);
     scene.add(sprite);
+    letters.push(sprite);
     return sprite;
   }
+  // Letters are as large as the text of the page, from near and from far.
+  function sizeLetters() {
+    const size = (2 * LETTER_PX) / (camera.projectionMatrix.elements[5] * renderer.domElement.clientHeight);
+    for (const one of letters) one.scale.set(size, size, 1);
+  }
   const reach = data.axes.length;
-  const axes = [["x right", "x", [reach, 0, 0]], ["y down", "y", [0, reach, 0]], ["z forward", "z", [0, 0, reach]]]
-    .flatMap(([name, ink, end]) => [lines([[0, 0, 0], end], ink),
-      label(`${name} ${data.axes.text}`, end.map((v) => v * 1.08), reach * 0.13)]);
+  const axes = [["x", [reach, 0, 0]], ["y", [0, reach, 0]], ["z", [0, 0, reach]]]
+    .flatMap(([name, end]) => [lines([[0, 0, 0], end], name), letter(name, end.map((v) => v * 1.08))]);
 
   // ---- drawing ------------------------------------------------------------------------------------------------
   // While things move, a slow graphics card gets every 2nd or 3rd point of each row and column; at rest it gets all.
@@ -187,6 +192,7 @@
     const rows = mode === "split" && has ? data.movingRows[state.shown] : [0, data.grid[1]];
     const wanted = { frame: has && mode !== "static", movingOnly: mode === "split", background: background && mode !== "frame" };
     (state.processor ? drawByProcessor : drawByCard)(wanted, rows);
+    sizeLetters();
     renderer.render(scene, camera);
     if (has && !state.ready) {
       state.ready = true;
@@ -240,7 +246,7 @@
     state.shown = i;
     const seconds = data.times[i] === null ? "" : `, ${data.times[i].toFixed(2)} s`;
     byId("frame-name").textContent = `${i + 1} / ${data.names.length}`;
-    byId("note").textContent = `${data.names[i]}${seconds} · world ≈ first camera, OpenCV axes · unit: ${data.unit}`;
+    byId("note").textContent = `${data.names[i]}${seconds} · world ≈ first camera: x right, y down, z forward · axes of ${data.axes.text} · unit: ${data.unit}`;
     markStrips();
     redraw();
     decoded((i + 1) % data.names.length); // ready before it is asked for
