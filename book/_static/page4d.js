@@ -70,7 +70,7 @@
     document.querySelectorAll('mjx-container[display="true"] > svg').forEach(function (drawing) {
       var holder = drawing.parentElement, room = holder.clientWidth;
       function excess() { return drawing.getBoundingClientRect().width / (0.99 * room); }
-      if (!room || 0.65 * excess() > 1) return;
+      if (!room || 0.75 * excess() > 1) return;
       // More than once: its width follows the font's x-height, which a browser rounds.
       for (var turn = 0; turn < 3 && excess() > 1; turn++) {
         holder.style.setProperty("font-size", parseFloat(getComputedStyle(holder).fontSize) / excess() + "px", "important");
@@ -81,6 +81,25 @@
     if (window.MathJax && MathJax.startup) MathJax.startup.promise.then(fitFormulas);
   });
   window.addEventListener("resize", fitFormulas); // a phone is turned, or a page goes on paper
+
+  // A command that wraps keeps its options whole: a browser breaks lines after any hyphen.
+  function keepOptionsWhole() {
+    document.querySelectorAll(".highlight-bash pre").forEach(function (listing) {
+      var walker = document.createTreeWalker(listing, NodeFilter.SHOW_TEXT), texts = [], option = /(^|\s)(--?[a-z][\w-]*)/;
+      while (walker.nextNode()) texts.push(walker.currentNode);
+      texts.forEach(function (text) {
+        for (var found; (found = option.exec(text.data)); ) {
+          var start = text.splitText(found.index + found[1].length);
+          text = start.splitText(found[2].length);
+          var whole = document.createElement("span");
+          whole.className = "page4d-held";
+          start.replaceWith(whole);
+          whole.append(start);
+        }
+      });
+    });
+  }
+  window.addEventListener("DOMContentLoaded", keepOptionsWhole);
 
   // The theme lets the keyboard reach outputs that scroll, but not those that stand in a figure.
   function letKeysScroll() {
