@@ -183,7 +183,7 @@ Markdown(text)
 # frame's own camera. Behind the first camera $z_\text{world}$ is even negative, and a relative error of a negative depth
 # is whatever the scorer makes of it (E17).
 #
-# In {numref}`fig-protocol-perfect` each of the other options, switched alone, leaves a perfect network alone: it has no
+# In {numref}`fig-protocol-perfect` each of the other options by itself changes nothing for a perfect network: it has no
 # cropped rows, its depth is exact in every shape, and any fit finds a scale of one. In the last row they meet the error
 # that world z makes, and then it matters which sequences the mean holds and how the scale is fitted, so that row need not
 # be the one of `depth_source`. For a network with errors, below, some of them matter, too. This
