@@ -28,8 +28,9 @@
 # **Needs**: seconds on any computer. With the downloads at hand:
 #
 # ```bash
-# papermill notebooks/07_preparing_tum_and_bonn.ipynb mine.ipynb -p source data/tum/rgbd_dataset_freiburg3_walking_xyz \
-#   -p frames 90 -p bonn data/bonn/rgbd_bonn_balloon2 -p bonn_first 30 -p bonn_frames 110
+# papermill notebooks/07_preparing_tum_and_bonn.ipynb mine.ipynb \
+#     -p source data/tum/rgbd_dataset_freiburg3_walking_xyz -p frames 90 \
+#     -p bonn data/bonn/rgbd_bonn_balloon2 -p bonn_first 30 -p bonn_frames 110
 # ```
 #
 # **The small run** films a synthetic room and stores it as a download, with a sensor whose depth comes late.
@@ -149,8 +150,8 @@ axis.grid(visible=False)
 # gives it to the image at 0, which is nearer by 2 ms. The other image finds nothing within 20 ms and is dropped, although
 # a pose was written down 30 ms later: the rule would rather lose an image than give it a place where it was not taken.
 #
-# Three choices hide in the rule. Every third of 90 pairs is nine seconds of film, so a sequence of a minute is judged by
-# its beginning. A depth map may serve two images, a pose may not. And an image *without* depth stays in: the pose
+# Three choices hide in the rule. Of all pairs every third is kept until there are 90: at 30 images a second that is nine
+# seconds of film, so a sequence of a minute is judged by its beginning. A depth map may serve two images, a pose may not. And an image *without* depth stays in: the pose
 # benchmark needs none.
 #
 # `page4d prepare tum` follows the rule exactly. It reads and checks everything before it writes anything.
@@ -171,7 +172,7 @@ depth_ms = [
     np.nan if row.depth_s is None else 1000 * (row.depth_s - row.image_s)
     for row in rows
 ]
-figure, axis = plt.subplots(figsize=(7, 2.6))
+figure, axis = plt.subplots(figsize=(5.4, 2.6), layout="constrained")
 axis.plot(pose_ms, "o", label="pose")
 axis.plot(depth_ms, "s", label="depth map")
 axis.set(xlabel="frame of the benchmark", ylabel="after the image (ms)")
@@ -255,7 +256,8 @@ axis.set(xlabel="x (m)", ylabel="z (m)", aspect="equal")
 _ = axis.legend()
 
 # %% [markdown]
-# In {numref}`fig-prepare-bonn` a trajectory of the same length starts elsewhere and takes another part of the way. An ATE
+# In {numref}`fig-prepare-bonn` both trajectories have the same number of poses. The one that is paired by row starts
+# elsewhere and covers another part of the way, and a shorter one where rows come more often than images. An ATE
 # against the wrong part is not infinite, it is merely large, or, where the camera moves little, even small: a
 # similarity is fitted first, and short paths resemble each other ([Camera pose](12_camera_pose.ipynb)).
 #

@@ -18,13 +18,13 @@
 # %% [markdown]
 # # Looking at the data
 #
-# Wrong data train quietly: the loss still falls. This chapter looks at a dataset before that, and names what is wrong.
+# Wrong data train quietly: the loss still falls. This chapter looks at a data set before that, and names what is wrong.
 #
 # **You will learn** why single pictures cannot show a wrong pose, what `page4d check-data` measures, how it tells an
 # inverted pose from a flipped axis, a wrong scale and a shifted depth map, which mistakes the public loaders make, and
 # when the check cannot tell.
 #
-# **Needs**: seconds on any computer for the small run, a minute or two for a real dataset:
+# **Needs**: seconds on any computer for the small run, a minute or two for a real data set:
 #
 # ```bash
 # papermill notebooks/08_looking_at_the_data.ipynb mine.ipynb -p loader sintel -p root data/sintel
@@ -159,30 +159,32 @@ sheet = clip_sheet(report.samples[0].clip)
 # The same as in {numref}`fig-check-painted`, in numbers. A pixel $\mathbf{u}$ of frame $a$ that stands still is lifted by its
 # depth $z_a$ and carried into frame $b$ by the relative pose $R, \mathbf{t}$ ([notation](../notation.md)):
 #
-# $$ \lambda\, \mathbf{u}' = K_b \left( R\, z_a K_a^{-1} \mathbf{u} + \mathbf{t} \right), \qquad
-#    \frac{|\lambda - z_b(\mathbf{u}')|}{\max(\lambda, z_b(\mathbf{u}'))} < 3\,\%, \qquad
-#    |I_a(\mathbf{u}) - I_b(\mathbf{u}')| < 0.12 . $$
+# $$ \begin{aligned}
+#    \lambda\, \mathbf{u}' &= K_b \left( R\, z_a K_a^{-1} \mathbf{u} + \mathbf{t} \right), \\
+#    \frac{|\lambda - z_b(\mathbf{u}')|}{\max(\lambda, z_b(\mathbf{u}'))} &< 3\,\%, \\
+#    |I_a(\mathbf{u}) - I_b(\mathbf{u}')| &< 0.12 . \end{aligned} $$
 #
 # It *agrees* if it lands inside the image, at the depth that frame $b$ measured there, and in the same colour. Depth
 # alone would let a shifted depth map pass on a flat wall, colour alone a wrong depth on a white one. Pixels that move
 # are left out where the data set marks them. In {numref}`tab-check-numbers`, `valid_share` counts the pixels with
-# depth, `landed_share` those that arrive inside the other frame, `agreeing_share` those that agree; `reprojection_px`
-# is how far such a pixel misses itself after going there and back, and `fov_deg` the horizontal field of view, which
-# one can check against the camera's data sheet.
+# depth, `landed_share` those still pixels that arrive inside the other frame, `agreeing_share` those that agree.
+# `reprojection_px` is how far a still pixel misses itself after going there and back, in the median;
+# `depth_error_relative` is the fraction in the second line above, in the median over the pixels that arrive; and
+# `fov_deg` is the horizontal field of view, which one can check against the camera's data sheet.
 
 # %% mystnb={"figure": {"caption": "What the check measures, for the clips above.", "name": "tab-check-numbers"}}
 import pandas as pd
 
-wanted = [
-    "valid_share",
-    "landed_share",
-    "agreeing_share",
-    "reprojection_px",
-    "depth_error_relative",
-    "fov_deg",
-]
-values = {name: getattr(report.numbers, name) for name in wanted}
-pd.Series(values, name=loader).round(4).to_frame()
+digits = {
+    "valid_share": 3,
+    "landed_share": 3,
+    "agreeing_share": 3,
+    "reprojection_px": 3,
+    "depth_error_relative": 4,
+    "fov_deg": 1,
+}
+values = {name: f"{getattr(report.numbers, name):.{n}f}" for name, n in digits.items()}
+pd.Series(values, name=loader).to_frame()
 
 # %% [markdown]
 # ## How a mistake is named
@@ -247,12 +249,12 @@ for name, plant in {**planted, "depth one frame early": early}.items():
     print(f"{name}: {verdict(findings)}\n   {findings[0].text}")
 
 # %% [markdown]
-# ## What the datasets say about motion
+# ## What the data sets say about motion
 #
-# Pixels that move are left out of the comparison where a dataset marks them. Where it does not, all pixels take part,
+# Pixels that move are left out of the comparison where a data set marks them. Where it does not, all pixels take part,
 # and what moves lowers the share that agrees.
 #
-# | dataset | moving mask | instances | tracks | flow |
+# | data set | moving mask | instances | tracks | flow |
 # |---|---|---|---|---|
 # | PointOdyssey | none | `masks/` | `anno.npz` | none |
 # | Dynamic Replica | `masks/` (people and animals) | not read | `trajectories/` | not read |
@@ -265,8 +267,9 @@ for name, plant in {**planted, "depth one frame early": early}.items():
 # | RLBench | none | `*_mask/` | none | none |
 # | your own folders | `moving/` | none | none | none |
 #
-# *None* is not in the release. What is *not read* is there: Dynamic Replica's instance ids are in no documented
-# encoding, and the flow of the two films and the boxes' identities are of no use to this training.
+# *None* says that the release has nothing of the kind; *not read* says that it has, and the loader leaves it there.
+# Dynamic Replica's instance ids are in no documented encoding, and its flow, Spring's flow and the identities of
+# Waymo's boxes are of no use to this training.
 
 # %% [markdown]
 # ## Mistakes that were made
@@ -288,8 +291,8 @@ for name, plant in {**planted, "depth one frame early": early}.items():
 #
 # ## The page
 #
-# `page4d check-data` does this for every dataset of a configuration and writes one page with numbers, pictures, tracks
-# and videos, with point clouds beside it. It ends with exit code 1 if a dataset is wrong.
+# `page4d check-data` does this for every data set of a configuration and writes one page with numbers, pictures, tracks
+# and videos, with point clouds beside it. It ends with exit code 1 if a data set is wrong.
 #
 # ```bash
 # page4d check-data data=sintel paths.sintel=data/sintel --out sintel_check
@@ -356,7 +359,7 @@ print(
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 for factor in (1.02, 1.1, 1.3, 2.0, 4.0):
     told = answer_to(lambda c, f=factor: replace(c, depth=c.depth * f))
-    print(factor, told.split(": undone")[0])
+    print(factor, told.split(". With that")[0])
 
 # %% [markdown]
 # **4.** A camera on a tripod: what is left undecided?
@@ -374,6 +377,7 @@ for finding in judge(measure([tripod]), diagnose([tripod])):
 #
 # {cite:t}`sambasivan2021cascades` on what bad data cost later, {cite:t}`northcutt2021errors` on errors in test sets,
 # {cite:t}`gebru2021datasheets` on what to write down about a data set. {cite:t}`khoshelham2012kinect` measure what depth
-# of a structured-light camera is worth. The data sets of the table are those of {cite:t}`zheng2023pointodyssey`,
-# {cite:t}`karaev2023dynamicreplica`, {cite:t}`greff2022kubric`, {cite:t}`mehl2023spring`, {cite:t}`reizenstein2021co3d` and
-# {cite:t}`sun2020waymo`.
+# of a structured-light camera is worth. The data sets of the table are, in its order, those of
+# {cite:t}`zheng2023pointodyssey`, {cite:t}`karaev2023dynamicreplica`, {cite:t}`greff2022kubric`, {cite:t}`mehl2023spring`,
+# {cite:t}`reizenstein2021co3d`, {cite:t}`sun2020waymo`, {cite:t}`butler2012sintel`, {cite:t}`gao2022dycheck`,
+# {cite:t}`palazzolo2019bonn`, {cite:t}`sturm2012tum` and {cite:t}`james2020rlbench`.

@@ -16,11 +16,11 @@
 # ---
 
 # %% [markdown]
-# # Adding your own dataset
+# # Adding your own data set
 #
 # A recording becomes training and test data once its images, depth and cameras stand in one folder and agree.
 #
-# **You will learn** which files to write, what the four conventions look like on a drawing, how to see in a minute whether
+# **You will learn** which files to write, which four conventions they follow, how to see in a minute whether
 # axes, units and pairing are right, how to train on the result, and how to write a loader when the files already exist in
 # another layout.
 #
@@ -51,7 +51,8 @@ page4d.check_parameters()
 # ```text
 # root/kitchen/
 #   images/000000.png       8-bit colour, PNG or JPEG; the last number in a name is the frame number
-#   depth/000000.png        16-bit grey (or .pgm); z in millimetres, 0 where nothing was measured; or .npy in metres
+#   depth/000000.png        16-bit grey (or .pgm): z in millimetres, 0 where nothing was measured;
+#                           or .npy in metres
 #   intrinsics.txt          fx fy cx cy in pixels, one row (or one for each image)
 #   poses.txt               number tx ty tz qx qy qz qw, one row for each image that has a pose
 #   moving/000000.png       optional: white where something moves
@@ -93,10 +94,11 @@ z = (star - stands) @ ahead
 
 # %% mystnb={"figure": {"caption": "A camera from above, at (1.0, 0.5) in a world whose x and z are drawn. Its pose is where it stands and where its axes point. Depth z of the star is measured along the viewing axis; the ray is longer.", "name": "fig-own-dataset-conventions"}} tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(5, 4), layout="constrained")
-for arrow, name in ((right_, "x: right"), (ahead, "z: forward")):
+places = {"x: right": (right_, (4, 2)), "z: forward": (ahead, (10, -5))}
+for name, (arrow, beside) in places.items():
     tip = stands + 0.6 * arrow
     axis.annotate("", tip, stands, arrowprops={"arrowstyle": "->", "lw": 2})
-    axis.annotate(name, tip, (4, 2), textcoords="offset points", color="0.4")
+    axis.annotate(name, tip, beside, textcoords="offset points", color="0.4")
 ends = {"depth": (stands + z * ahead, "-", "left"), "ray": (star, ":", "right")}
 for name, (end, style, side) in ends.items():
     axis.plot(*zip(stands, end, strict=True), style, color="#2b62c4", zorder=0)
@@ -170,7 +172,7 @@ numbers = dataset.frame_numbers(sequence)[:frames]
 loaded = dataset.load(sequence, numbers)
 print(f"{loaded.name}: {len(loaded)} frames of {tuple(loaded.images.shape[-2:])} px")
 
-# %% mystnb={"figure": {"caption": "The frames as the loader gives them: picture, depth in metres with one colour scale, and the moving mask where the recording has one.", "name": "fig-own-dataset-frames"}}
+# %% mystnb={"figure": {"caption": "Frames as the loader gives them, six of them at most, from the first to the last: picture, depth in metres with one colour scale, and the moving mask where the recording has one.", "name": "fig-own-dataset-frames"}}
 from page4d.viz import clip_sheet
 
 sheet = clip_sheet(loaded)
@@ -180,7 +182,7 @@ sheet = clip_sheet(loaded)
 #
 # The sheet of {numref}`fig-own-dataset-frames` shows what one frame can show: that depth follows the picture, that holes
 # are empty, that the mask lies on what moves. It cannot show a pose. A wrong axis or unit shows as soon as points of one
-# frame are carried into another; `page4d check-data` does it for whole datasets. Here are its measurements of one clip. `reprojection_px` is how far a still pixel misses
+# frame are carried into another; `page4d check-data` does it for whole data sets. Here are its measurements of one clip. `reprojection_px` is how far a still pixel misses
 # itself after going to another frame and back by the depth found there: about half a pixel or less is right.
 
 # %%
@@ -234,7 +236,7 @@ print(f"verdict: {verdict(worst)}\n   {worst[0].text}")
 #
 # ## Training on it
 #
-# A dataset is an entry of a mix: weight, strides, crops. On the command line the same entry is `data=folder`:
+# A data set is an entry of a mix: weight, strides, crops. On the command line the same entry is `data=folder`:
 #
 # ```bash
 # page4d check-data data=folder paths.folder=my/recordings
@@ -263,7 +265,7 @@ for number in range(3):
 #
 # Copying terabytes into the layout above is no good. Write a loader instead: a file in `page4d/data/datasets/` with
 # three answers. `_scan` says which sequences there are and which frame numbers each has. `_frame` decodes one frame.
-# `source` says what to download when the folder is not there. Everything else comes from the base class: selection,
+# `download` says what to get when the folder is not there. Everything else comes from the base class: selection,
 # missing files, sizes that do not fit, filters, stacking, and use in worker processes.
 #
 # The loader used above is the shortest complete one:
@@ -284,12 +286,12 @@ Code(inspect.getsource(Folder), language="python")
 # 2. Turn everything into `Frame`: z-depth in metres with 0 for holes, camera from world, OpenCV axes, K in pixels.
 # 3. Add the class to `DATASETS` in `page4d/data/datasets/__init__.py`, a file `conf/data/<name>.yaml` and a root in
 #    `conf/paths/default.yaml`.
-# 4. Write a *writer* of the layout in `tests/writers/`, from the dataset's documentation and not from your loader, and a
+# 4. Write a *writer* of the layout in `tests/writers/`, from the data set's documentation and not from your loader, and a
 #    test that a synthetic scene comes back to within the format's rounding. This finds the errors that a look at
 #    pictures does not: `tests/test_datasets_folder.py` is the example.
 # 5. Run `page4d check-data data=<name>` on the real files.
 #
-# Datasets with tracks override `_tracks`, those with flow `_flow`; `page4d/data/datasets/kubric.py` and `sintel.py` show
+# Data sets with tracks override `_tracks`, those with flow `_flow`; `page4d/data/datasets/kubric.py` and `sintel.py` show
 # how.
 #
 # ## Recap
@@ -323,9 +325,8 @@ deep = loaded.depth[loaded.depth > 0]
 rounding = (
     0.25 / depth_per_unit / deep
 ).mean()  # mean of |error| of rounding: a quarter step
-print(
-    f"rounding {rounding:.1e}, between frames {numbers_found.depth_error_relative:.1e}"
-)
+left = numbers_found.depth_error_relative
+print(f"rounding {100 * rounding:.4f} %, between frames {100 * left:.2f} %")
 print(
     f"16 bits reach {65535 / depth_per_unit:.1f} m; 5,000 steps per metre {65535 / 5000:.1f} m"
 )

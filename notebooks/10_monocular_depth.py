@@ -24,7 +24,7 @@
 # the scale is a ratio of medians, where a network is wrong in an image, what the released scripts do differently, and
 # how to fill the published table with your own numbers.
 #
-# **Needs**: 1 GB of memory and a minute on any computer for the built-in network on synthetic scenes. The real
+# **Needs**: 1 GB of memory and a minute on any computer for the built-in networks on synthetic scenes. The real
 # benchmark needs its data set, a GPU, and the released weights:
 #
 # ```bash
@@ -34,7 +34,7 @@
 #
 # With `out` the predictions are kept, and a second run goes on where the first one stopped.
 #
-# **The small run** scores a network of a few million parameters on rendered rooms and grounds. Its numbers do not
+# **The small run** scores networks of a few million parameters on rendered rooms and grounds. Their numbers do not
 # compare with published ones; the code that makes them is the same.
 
 # %% tags=["parameters"]
@@ -138,7 +138,7 @@ colours = figure.colorbar(shown, ax=axes, shrink=0.7, label="relative error")
 # ## Two loops with files between
 #
 # `predict` writes one file per sequence, `score` reads it beside the ground truth. The second loop needs no network, so
-# another protocol costs seconds, and only the first one needs a GPU. A `Study` knows both loops for one benchmark under
+# another protocol costs seconds unless it changes what the network sees, and only the first one needs a GPU. A `Study` knows both loops for one benchmark under
 # one protocol. In monocular depth each image goes through the network by itself, as a sequence of one frame: nothing of
 # what VGGT can do with several views is used.
 
@@ -200,6 +200,9 @@ print("\n".join(failures(results + results_public)) or "no sequence failed")
 # the depth that this row has in the middle of 128 clips of the training split, in shares of a clip's median depth. It is
 # the same in every picture and has never seen those that are scored. Both are scored like a network's prediction, under
 # the same protocol and on the same pictures. On a real data set the rows are still those of the synthetic world.
+#
+# How far sequences differ is seen below, and in the comparison behind it. There each sequence counts the same, so the
+# means are not quite those of the table above, which weighs sequences by their valid pixels.
 
 # %%
 spread = {}
@@ -241,7 +244,7 @@ curves = error_distribution(results + results_public)
 # %% [markdown]
 # ## Where it is wrong
 #
-# {numref}`fig-mono-frame` shows the frame of the median error, aligned as it was scored. Three kinds of mistakes are worth
+# {numref}`fig-mono-frame` shows the frame of the median error of the last network, aligned as it was scored. Three kinds of mistakes are worth
 # telling apart. *Edges*: depth jumps at the outline of a body, and a network with few pixels draws a slope there; such
 # errors are narrow and bright. *Whole bodies* at a wrong distance: one patch of even colour with a sharp outline. *A drift*
 # across the picture, smooth and wide, as if the room were bent. The first is what one sees first in a point cloud. Whether
@@ -259,7 +262,7 @@ label = names[-1]
 prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence_name}.npz")
 compared = compared_frames(sequence, prediction, study.rules)[frame]
 
-# %% mystnb={"figure": {"caption": "Truth, scaled prediction and relative error of the median frame. Grey: no ground truth.", "name": "fig-mono-frame"}}
+# %% mystnb={"figure": {"caption": "Truth, scaled prediction and relative error of the median frame of the network that the title names. Grey: no ground truth.", "name": "fig-mono-frame"}}
 from page4d.evaluate import apply_fit, valid_pixels
 from page4d.viz import Row, contact_sheet
 
@@ -268,7 +271,8 @@ _, fit = align_depth(compared.pred[valid], compared.gt[valid], options)
 scaled = apply_fit(compared.pred, fit, options)
 relative = error_map(compared.pred, compared.gt, fit, options)
 limits = tuple(np.percentile(compared.gt[valid], (2, 98)))
-unit, valid, title = study.benchmark.unit, [valid], f"{sequence_name}, frame {frame}"
+unit, valid = study.benchmark.unit, [valid]
+title = f"{label}: {sequence_name}, frame {frame}"
 rows = [
     Row([compared.gt], "truth", unit, limits=limits, valid=valid),
     Row([scaled], "prediction", unit, limits=limits),

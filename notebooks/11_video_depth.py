@@ -24,7 +24,7 @@
 # why "scale and shift" depends on who fits it, how error moves along a sequence, and what the released scripts score
 # as depth.
 #
-# **Needs**: 1 GB of memory and a minute on any computer for the built-in network on synthetic scenes. The real
+# **Needs**: 1 GB of memory and a minute on any computer for the built-in networks on synthetic scenes. The real
 # benchmark needs its data set, a GPU, and the released weights:
 #
 # ```bash
@@ -96,7 +96,7 @@ legend = upper.legend(fontsize=8)
 import pandas as pd
 
 columns = {"one scale for the clip": under_one, "one for each frame": under_each}
-pd.DataFrame(columns).round(4)
+pd.DataFrame(columns).map("{:.4f}".format)
 
 # %% [markdown]
 # The steady network is forgiven everything, as it should be. The other two pay, and {numref}`fig-video-flicker` tells them
@@ -114,8 +114,11 @@ pd.DataFrame(columns).round(4)
 #
 # With $p$ the predicted and $g$ the true depth of all valid pixels of *all* frames of a sequence ([notation](../notation.md)),
 #
-# $$ \texttt{metric}: \; p, \qquad \texttt{scale}: \; s\,p, \qquad \texttt{scale\&shift}: \; s\,p + t, \qquad
-#    (s, t) = \arg\min \sum |s\,p + t - g| . $$
+# $$ \begin{aligned}
+#    \texttt{metric}: &\quad p, \\
+#    \texttt{scale}: &\quad s\,p, \\
+#    \texttt{scale}\,\&\,\texttt{shift}: &\quad s\,p + t, \\
+#    (s, t) = &\quad \arg\min \sum |s\,p + t - g| . \end{aligned} $$
 #
 # Then AbsRel and $\delta_{1.25}$ are taken as for single images ([Monocular depth](10_monocular_depth.ipynb)). The sum has
 # absolute values and not squares, so that a few pixels at the horizon do not decide the scale of a room. The predictions
@@ -124,7 +127,8 @@ pd.DataFrame(columns).round(4)
 # The last rows are answers without a network, on the same clips: one depth for all pixels, and for each image row the
 # depth that it usually has in the training split ([Monocular depth](10_monocular_depth.ipynb)). Neither ever flickers:
 # steadiness alone is no merit. They have no unit, so there is no `metric` row of them, and a constant under
-# `scale&shift` is the median depth of the clip.
+# `scale&shift` is the median depth of the clip. The column *seconds* is how long a network took for a sequence in the
+# mean, *GiB* the largest memory that it needed; an answer without a network has neither.
 
 # %%
 from dataclasses import replace
@@ -149,6 +153,9 @@ yardsticks, shifted_too = (
 )
 shown = scores_table(results + yardsticks + shifted_too)
 shown = shown.drop(columns=["benchmark", "protocol", "frames"])
+shown = shown.rename(columns={"s": "seconds"})
+for cost in ("seconds", "GiB"):
+    shown[cost] = shown[cost].map("{:.2f}".format).replace("nan", "")
 shown.round(3)
 
 # %% tags=["remove-input"]
@@ -156,13 +163,17 @@ from IPython.display import Markdown
 from page4d.evaluate import beside_strongest
 
 scaled = [s for s in results if s.protocol["align"] == "scale"]
-told = []
+told, means = [], []
 for scores in scaled:
     who, found = beside_strongest(scores, yardsticks, "abs_rel")
     told.append(f"- {scores.origin['label']}, beside *{who}*: {found}")
+for scores in yardsticks:
+    each = [q.values["abs_rel"] for q in scores.sequences if q.error is None]
+    means.append(f"{np.mean(each):.3f} for *{scores.origin['label']}*")
 Markdown(
-    "AbsRel under one scale beside the stronger answer without a network, paired by sequence:\n\n"
-    + "\n".join(told)
+    "AbsRel under one scale beside the stronger answer without a network, paired by sequence. Each sequence counts the "
+    f"same here, which gives {' and '.join(means)}; the table weighs sequences by their valid pixels, and where two "
+    "answers are close, that can turn their order:\n\n" + "\n".join(told)
 )
 
 # %% [markdown]
@@ -260,8 +271,8 @@ quoted_table(quoted_rows("ablation")).round(3)
 
 # %% [markdown]
 # Read the ablation with two questions. Is a difference of its rows larger than what another seed would give? The paper
-# gives one number for each. And which of the three rows is the fair partner of the last? The one that trains the same
-# layers without a mask. [Does the mask help?](06_does_the_mask_help.ipynb) asks both at the size that a reader can repeat.
+# gives one number for each. And which variant is the fair partner of *with mask*? The *middle layers*, where the same
+# layers are trained without a mask. [Does the mask help?](06_does_the_mask_help.ipynb) asks both at the size that a reader can repeat.
 
 # %% tags=["remove-input"]
 from page4d.evaluate import between
@@ -357,7 +368,7 @@ for shift in (0.0, 0.5):
 # %% [markdown]
 # ## Further reading
 #
-# {cite:t}`luo2020consistent` made the consistency of video depth a subject; {cite:t}`zhang2025monst3r` and
-# {cite:t}`wang2025cut3r` set the tables that PAGE-4D continues, with their scripts; {cite:t}`chen2025videodepthanything` and
-# {cite:t}`wang2025vggt` stand for the two ways to see all frames at once. {cite:t}`palazzolo2019bonn` filmed Bonn,
-# {cite:t}`butler2012sintel` made Sintel, {cite:t}`gao2022dycheck` DyCheck.
+# {cite:t}`luo2020consistent` made the consistency of video depth a subject; MonST3R {cite}`zhang2025monst3r` and CUT3R
+# {cite}`wang2025cut3r` set the tables that PAGE-4D continues, with their scripts; Video Depth Anything
+# {cite}`chen2025videodepthanything` and VGGT {cite}`wang2025vggt` stand for the two ways to see all frames at once.
+# {cite:t}`palazzolo2019bonn` filmed Bonn, {cite:t}`butler2012sintel` made Sintel, {cite:t}`gao2022dycheck` DyCheck.

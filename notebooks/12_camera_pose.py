@@ -25,7 +25,7 @@
 # clip, how to tell from a picture of a trajectory that a network is guessing, how to read the files that the harness
 # writes with any trajectory tool, and where a silent mistake hides in the released scripts.
 #
-# **Needs**: 1 GB of memory and a minute or two on any computer for the built-in network on synthetic scenes. The real
+# **Needs**: 1 GB of memory and a minute or two on any computer for the built-in networks on synthetic scenes. The real
 # benchmark needs its data set, a GPU, and the released weights:
 #
 # ```bash
@@ -35,8 +35,8 @@
 #
 # With `out` the predictions are kept, and a second run goes on where the first one stopped.
 #
-# **The small run** has eight frames per sequence, so ATE is smaller than on a real one: few points are easily aligned.
-# Of fewer than eight, no ATE is shown at all.
+# **The small run** has eight frames per sequence. So few points are easily aligned, and an ATE says little without the
+# answers beside it that need no network. Of fewer than eight, no ATE is shown at all.
 
 # %% tags=["parameters"]
 weights = "vggt-tiny,tiny,page4d-tiny-mask"
@@ -86,7 +86,7 @@ spoiled["jitter"][:, :3, 3] += rng.normal(0, 0.1, (30, 3))
 spoiled["drift"][:, 0, 3] += 0.6 * steps / 29
 astray = Rotation.from_euler("y", steps[:, None], degrees=True).as_matrix()
 spoiled["looks astray"][:, :3, :3] = circle[:, :3, :3] @ astray
-spoiled["one outlier"][15, 2, 3] += 1
+spoiled["one outlier"][15, 0, 3] += 1
 
 # %%
 import pandas as pd
@@ -101,7 +101,7 @@ rows = {name: [getattr(found, kind) for kind in kinds] for name, found in seen.i
 # Adding 0.0 turns a rounded -0.0 into 0.
 (pd.DataFrame(rows, index=heads).T + 0.0).round(3)
 
-# %% mystnb={"figure": {"caption": "The spoiled walks seen from above, after the similarity. Grey: the truth; blue: the aligned estimate.", "name": "fig-pose-spoiled"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The spoiled walks seen from above, after the similarity. Grey: the truth; blue: the aligned estimate. Two of them lie on the truth: other axes are taken out by the similarity, and where a camera looks is not drawn.", "name": "fig-pose-spoiled"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 
 figure, axes = plt.subplots(1, 5, figsize=(9, 2.3), layout="constrained")
@@ -119,8 +119,8 @@ Markdown(f"""
 The first row is zero: the similarity is exactly the freedom that pictures leave. Jitter and drift look alike to the ATE
 ({shiver.ate:.2f} and {drifts.ate:.2f}), although one camera shivers and the other walks smoothly to the wrong place. RPE
 tells them apart ({shiver.rpe_trans:.2f} against {drifts.rpe_trans:.2f}), because it compares *steps*: a drift spread over
-thirty steps is small in each, a shiver is as large in a step as in a position, and larger by √2, because two
-positions shiver. The camera that looks astray has no ATE at all, positions do not know where a camera looks; its turn of
+thirty steps is small in each, and a shiver is larger in a step than in a position, by about √2, because both ends of the
+step shiver. The camera that looks astray has no ATE at all, for positions do not say where a camera looks; its turn of
 {astray.rpe_rot_deg:.1f} degree per step is what RPE r says.
 
 It also has an RPE t of {astray.rpe_trans:.2f}, and that is worth a thought: its positions are exact. A step is measured in
@@ -219,9 +219,9 @@ little by itself. It means something beside these two, on the same clips.
 # %% [markdown]
 # ## The networks
 #
-# Each network predicts every sequence once; the poses are then scored under the protocol `standard`, those of the last
-# network under that of the released scripts, `public`, too ([What the protocol is
-# worth](14_what_the_protocol_is_worth.ipynb)).
+# Each network predicts every sequence, and the poses are scored under the protocol `standard`. Under that of the released
+# scripts, `public`, a network sees other pictures and predicts a second time ([What the protocol is
+# worth](14_what_the_protocol_is_worth.ipynb)); on made-up scenes only the last network does.
 
 # %%
 import page4d
@@ -355,7 +355,7 @@ Markdown("\n".join(lines) + f"\n\n{verdict}")
 # pairs](24_camera_pairs.ipynb) has the formulas). Pairs also let an old method in that gives no trajectory. *Classical
 # two-view* follows the pixels from one picture to the other by optical flow, fits an essential matrix with RANSAC
 # {cite}`nister2004fivepoint`, and reads a turn and a direction off it, pair by pair, with the true lens. It has learned
-# nothing. Here it sees what the networks see, and once more the same scenes at twice the side.
+# nothing. Here it sees what the networks see, and once more the same scenes at twice the size.
 
 # %%
 from page4d.evaluate import angle_table, pair_scores
@@ -475,7 +475,8 @@ for noise in (0.01, 0.05, 0.2, 0.5):
     right, wrong = pose_errors(truth, predicted), pose_errors(tens, predicted, True)
     rows[noise] = (right.ate, right.pairs, wrong.ate, wrong.pairs)
 columns = ["ATE, by name", "poses", "ATE, as released", "poses paired"]
-paired = pd.DataFrame(rows, index=columns).T.rename_axis("noise of the positions")
+paired = pd.DataFrame(rows, index=columns).T
+paired = paired.rename_axis(columns="noise of the positions")
 paired.round(3).astype({"poses": int, "poses paired": int})
 
 # %% [markdown]

@@ -25,7 +25,7 @@
 # apart, how lenient a nearest neighbour is, what a sheet of cardboard would score, and why these numbers cannot be compared
 # with the paper's.
 #
-# **Needs**: 1 GB of memory and a minute on any computer for the built-in network on synthetic scenes. The real
+# **Needs**: 1 GB of memory and a minute on any computer for the built-in networks on synthetic scenes. The real
 # benchmark needs its data set, a GPU, and the released weights:
 #
 # ```bash
@@ -103,9 +103,9 @@ for axis, (name, answer) in zip(axes.flat, rooms.items(), strict=True):
 # %% [markdown]
 # Each panel of {numref}`fig-points-rooms` is a lesson. *Half of it* has perfect accuracy: whoever predicts only what is
 # certain, and drops the rest, wins that column. The mean of its completeness gives it away; the median hardly can, for
-# half of the true points lie where they should. *Noise* costs both a little. In a small room nothing is far from some
-# wall, so *a clump* is never far off in accuracy; its completeness is worse.
-# *Strays* leave both medians where they were and move the mean of the accuracy. So a mean beside its median says
+# half of the true points lie where they should. *Noise* costs both a little. *A clump* is the worst in both columns, and
+# still its accuracy flatters: nothing of the room is in it, but in a small room no place is far from some wall. Its
+# completeness says more. *Strays* leave both medians where they were and move the mean of the accuracy. So a mean beside its median says
 # whether an error is everywhere or in few places, and the two columns must always be read together. The pair of questions
 # is that of {cite:t}`seitz2006comparison`, who compared multi-view stereo with laser scans; other benchmarks count the shares
 # below a distance instead, as precision and recall {cite}`knapitsch2017tanks`.
@@ -151,12 +151,23 @@ for name in weights.split(","):
 from page4d.evaluate import depth_yardsticks, quoted_table, scores_table
 
 yardsticks = depth_yardsticks(study)
-scores_table(results + yardsticks).round(3).set_index("model").T
+table = scores_table(results + yardsticks).rename(columns={"s": "seconds"})
+
+
+def three_digits(value):
+    """Three digits of a fraction, and nothing where nothing was measured."""
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.3f}"
+    return value
+
+
+table.set_index("model").T.map(three_digits)
 
 # %% [markdown]
 # The last two columns are answers without a network, on the same sequences and by the same rules, from a camera that
 # never moves: *one constant depth* puts every pixel on one flat sheet, and *usual depth of each row* on a curtain that
-# bends towards the camera at the bottom of the picture, each row as deep as it usually is in the training split. A
+# bends towards the camera at the bottom of the picture, each row as deep as it usually is in the training split. They
+# have no *seconds*, which a network took for a sequence in the mean, and no *GiB*, the largest memory that it needed. A
 # network that does not beat both has not reconstructed anything. In words, each network beside the better of the two,
 # and beside the first network, paired by sequence:
 
@@ -174,8 +185,8 @@ for name, scores in zip(names, results, strict=True):
 Markdown("\n".join(told))
 
 # %% [markdown]
-# Where a data set says what moves, two more rows split the accuracy. A person who walks through eight frames leaves
-# eight bodies in the cloud, one for each frame, and each is compared with all true points of the clip: a body that is
+# Where a data set says what moves, two more rows split the accuracy. A person who walks through the clip leaves one body
+# in the cloud for each frame, and each is compared with all true points of the clip: a body that is
 # half a step late lies close to the body of the frame before. So *moving* is a mild test of things that move slowly. It
 # is also a test of another kind than *still*. The points of a wall are seen in every frame, and a network may
 # average over all of them; a point of a person exists once, and the network has one picture of it.
@@ -227,7 +238,7 @@ same_pixel = np.linalg.norm(moved - surface, axis=1)
 accuracy, completeness = both_ways(moved, surface)
 
 # %% mystnb={"figure": {"caption": "Distances in one sequence: between points of the same pixel, and to the nearest point both ways.", "name": "fig-points-distances"}}
-figure, axis = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
+figure, axis = plt.subplots(figsize=(5.4, 3.2), layout="constrained")
 share = np.linspace(0, 1, len(moved))
 curves = {
     "same pixel": same_pixel,

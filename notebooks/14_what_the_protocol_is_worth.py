@@ -25,8 +25,13 @@
 # answer whose error is known, what each choice is worth alone, for a still and for a moving camera, and how much of a
 # published gap could come from the protocol.
 #
-# **Needs**: two minutes on any computer. With `papermill -p benchmark sintel -p root data/sintel -p weights nomask
-# -p device cuda` the network's rows are made on a real data set; planted predictions need its cameras and depth only.
+# **Needs**: two minutes on any computer. The network's rows can be made on a real data set, whose planted predictions
+# need its cameras and depth only:
+#
+# ```bash
+# papermill notebooks/14_what_the_protocol_is_worth.ipynb mine.ipynb -p benchmark sintel -p root data/sintel \
+#     -p weights nomask -p device cuda
+# ```
 #
 # **The small run** uses rendered scenes, where the truth is exact. That is the point of this chapter: a *perfect*
 # network can be scored, and whatever error it gets, the protocol has made.
@@ -147,7 +152,7 @@ perfect = {}
 for name, study in studies.items():
     plant(study, "perfect", Planted())
     perfect[name] = scored(study, "perfect")
-pd.DataFrame(perfect).round(4)
+pd.DataFrame(perfect).map("{:.4f}".format)
 
 # %% mystnb={"figure": {"caption": "AbsRel that the protocol alone gives a perfect network. One option of the standard protocol is switched at a time; the last row switches all.", "name": "fig-protocol-perfect"}}
 from page4d.viz import option_bars
@@ -178,8 +183,10 @@ Markdown(text)
 # frame's own camera. Behind the first camera $z_\text{world}$ is even negative, and a relative error of a negative depth
 # is whatever the scorer makes of it (E17).
 #
-# In {numref}`fig-protocol-perfect` the other options leave a perfect network alone: it has no cropped rows, its depth is
-# exact in every shape, and any fit finds a scale of one. For a network with errors, below, some of them matter. This
+# In {numref}`fig-protocol-perfect` each of the other options by itself changes nothing for a perfect network: it has no
+# cropped rows, its depth is exact in every shape, and any fit finds a scale of one. In the last row they meet the error
+# that world z makes, and then it matters which sequences the mean holds and how the scale is fitted, so that row need not
+# be the one of `depth_source`. For a network with errors, below, some of them matter, too. This
 # is also the limit of the method. A perfect answer finds what is *biased*; it does not find what only makes errors larger.
 #
 # ## Two networks under world z
@@ -275,23 +282,24 @@ matters = [
 bars = option_bars({n: {k: v[k] for k in matters} for n, v in shown.items()})
 
 # %% tags=["remove-input"]
-told = []
+told, minus = [], "\N{MINUS SIGN}"
 for name, values in network.items():
     changes = {k: values[k] - values["standard"] for k in list(protocols)[1:]}
     seen = ", ".join(f"`{k}` {v:+.3f}" for k, v in changes.items() if abs(v) >= 5e-4)
-    told.append(f"- {name}: {seen or 'none'}")
+    told.append(f"- {name}: {seen.replace('-', minus) or 'none'}")
 Markdown("Changes of AbsRel against the standard protocol:\n\n" + "\n".join(told))
 
 # %% tags=["remove-input"]
 moved = [v["depth_source"] - v["standard"] for v in network.values()]
 by_world = dict(zip(network, moved, strict=True))
 largest, truth_pays = max(map(abs, moved)), perfect[last]["depth_source"]
-text = f"World z changes these networks by at most {largest:.4f}; a perfect one pays {truth_pays:.4f}. "
+who = "these networks" if len(names) > 1 else "this network"
+text = f"World z changes the AbsRel of {who} by at most {largest:.4f}; a perfect one pays {truth_pays:.4f}. "
 if largest < 0.1 * truth_pays:
     text += (
-        "That does not make it harmless. Their predicted cameras hardly move, and for a camera that stands still, "
+        "That does not make it harmless. The predicted cameras hardly move, and for a camera that stands still, "
         "world z *is* the depth in the own camera. A network that ignores the camera's motion escapes a price that a "
-        "network with true poses pays."
+        "network with true poses pays. "
     )
 tripod = [v for n, v in by_world.items() if n.endswith("still camera")]
 if tripod and max(map(abs, tripod)) >= 0.002:
@@ -299,7 +307,7 @@ if tripod and max(map(abs, tripod)) >= 0.002:
         "On a tripod too a network pays, as far as it believes that the camera moved."
     )
 elif tripod:
-    text += "On a tripod the two depths are nearly the same for them, too."
+    text += f"On a tripod the two depths are nearly the same for {who}, too."
 Markdown(text)
 
 # %% [markdown]
@@ -346,8 +354,9 @@ told = [
     for n, p in portrait.items()
 ]
 Markdown(
-    f"What stretching does to AbsRel, beside the cut in its place: {'; '.join(told)}. The rows of the table also compare "
-    "different pixels, and the first gives the network a narrower picture."
+    f"What stretching does to AbsRel, beside the cut in its place: {'; '.join(told)}. Here each sequence counts the same; "
+    "the table weighs them by the pixels that are compared. Its rows also compare different pixels, and the first gives "
+    "the network a narrower picture."
 )
 
 # %% [markdown]
@@ -413,7 +422,7 @@ excess = published - rows["other papers, highest"]["abs_rel"]
 added = alike["world z"] - alike["own camera"]
 Markdown(
     f"*Depth.* The published excess on Bonn is {excess:.3f}. On our moving scenes world z adds {added:.3f} to a "
-    f"network of AbsRel {alike['own camera']:.3f}, that is {100 * added / excess:.0f} % of it. The share on Bonn itself "
+    f"network of AbsRel {alike['own camera']:.3f}: {100 * added / excess:.0f} % of that excess. The share on Bonn itself "
     "depends on how far its cameras move against the size of its rooms, which this page does not know."
 )
 

@@ -100,9 +100,9 @@ figure = feature_figure(columns, pictures, layers, frame=middle)
 # argument needs no more than a pattern: if people light up as a connected shape, the layer treats them apart, whatever
 # the sign.
 #
-# Read {numref}`fig-figure2` from top to bottom. Early maps are close to the picture: edges, bright and dark. Deeper ones
-# get coarse and blocky, because neighbouring patches have exchanged what they know. Now cover the picture and try to point
-# at what moves. Whoever has seen the picture first will see it in the maps, too, which is why the next section counts
+# Read {numref}`fig-figure2` from top to bottom. A map has one value per patch, drawn smooth, so it is as coarse as the
+# patches are in every layer. What changes with depth is which patches stand out, for on the way down they have exchanged
+# what they know. Now cover the picture and try to point at what moves. Whoever has seen the picture first will see it in the maps, too, which is why the next section counts
 # instead. The slider of {numref}`fig-figure2-slider` goes through all layers of the second network; watch where a pattern
 # *changes* from one layer to the next, not where it is bright.
 
@@ -115,15 +115,18 @@ layer_slider(maps["PAGE-4D"].frame, maps["PAGE-4D"].global_, pictures)
 # The same pictures as files, for every frame and layer, with the names that the public script uses:
 #
 # ```bash
-# page4d features --images my/folder --weights mask --out features
-# page4d features --images my/folder --initial_num 200 --gap 16 --weights vggt --out features
+# page4d features --images my/folder \
+#     --weights mask --out features
+# page4d features --images my/folder \
+#     --initial_num 200 --gap 16 \
+#     --weights vggt --out features
 # ```
 #
 # ## How much do moving regions stand out?
 #
 # On synthetic scenes the moving pixels are known exactly. A patch counts as moving if most of its pixels do. The
 # area under the ROC curve (AUC) asks: of a moving and a still patch of the same clip, how often does the moving one
-# have the larger value? An example that fits on a hand: three moving patches with the values 5, 3 and 2, and four still
+# have the larger value? A small example: three moving patches with the values 5, 3 and 2, and four still
 # ones with 4, 2, 1 and 1. There are twelve pairs, and a tie counts half.
 
 # %%
@@ -176,7 +179,7 @@ for key, rows in scores.items():
 # %% mystnb={"figure": {"caption": "AUC of each layer's feature map against the exact moving mask. Bands are 95 % bootstrap intervals over clips; the dotted line is chance.", "name": "fig-figure2-auc"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 
-figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
+figure, axis = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
 for (name, kind), (mean, low, high) in curves.items():
     style = {"frame": "--", "global": "-"}[kind]
     color = {"VGGT": "#1f5fa8", "PAGE-4D": "#d1495b"}[name]
@@ -216,27 +219,32 @@ for key, rows in scores.items():
     first, last = (
         np.sign(e.mean() - 0.5) * (e - 0.5) for e in (rows[:, 0], rows[:, -1])
     )
-    low, high = interval_of_means((last - first)[:, None])
+    mean, (low, high) = (
+        (last - first).mean(),
+        interval_of_means((last - first)[:, None]),
+    )
     word = "more" if low[0] > 0 else "less" if high[0] < 0 else "neither more nor less"
-    moved[key] = word, f"{low[0]:+.2f} to {high[0]:+.2f}"
+    told = f"{mean:+.2f}, interval {low[0]:+.2f} to {high[0]:+.2f}"
+    moved[key] = word, told.replace("-", "\N{MINUS SIGN}")
+
 
 # %% tags=["remove-input"]
-words = {word for word, _ in moved.values()}
-text = (
-    "How much further from chance the last pair is than the first, with its interval: "
-)
-text += "; ".join(f"{' '.join(key)} {told}" for key, (_, told) in moved.items()) + ". "
-if words == {"more"}:
-    text += "Moving regions stand out more in the deepest layer, as the paper's figure suggests."
-elif "more" not in words:
-    text += "In **no** curve do moving regions stand out more at the end than at the beginning: the paper's impression is not seen in these networks."
+def listed(names):
+    *most, end = names
+    return f"{', '.join(most)} and {end}" if most else end
+
+
+grown = [", ".join(key) for key, (word, _) in moved.items() if word == "more"]
+other = [", ".join(key) for key in moved if ", ".join(key) not in grown]
+text = "How much further from chance the AUC of the last pair is than that of the first:\n\n"
+text += "\n".join(f"- {', '.join(key)}: {told}" for key, (_, told) in moved.items())
+if not other:
+    text += "\n\nMoving regions stand out more in the deepest layer, as the paper's figure suggests."
+elif not grown:
+    text += "\n\nIn **no** curve do moving regions stand out more at the end than at the beginning: the paper's impression is not seen in these networks."
 else:
-    grown = ", ".join(
-        " ".join(key) for key, (word, _) in moved.items() if word == "more"
-    )
-    text += (
-        f"Moving regions stand out more at the end in {grown}, and not in the others."
-    )
+    grown, other = ([f"*{name}*" for name in names] for names in (grown, other))
+    text += f"\n\nMoving regions stand out more at the end in {listed(grown)}; in {listed(other)} they do not, or it is not decided."
 Markdown(text)
 
 # %% [markdown]
@@ -266,15 +274,15 @@ pd.DataFrame(
 # %% tags=["remove-input"]
 bar = (trivial.mean() - 0.5).abs()
 above = {
-    f"{name} {kind}": int((np.abs(mean - 0.5) > bar.max()).sum())
+    f"{name}, {kind}": int((np.abs(mean - 0.5) > bar.max()).sum())
     for (name, kind), (mean, _, _) in curves.items()
 }
 depth = networks["VGGT"].config.depth
+found = ", ".join(f"{n} of *{who}*" for who, n in above.items() if n)
 Markdown(
-    f"The strongest of these, *{bar.idxmax()}*, is {bar.max():.2f} from chance. Further from chance than that are, of "
-    f"{depth} layers each: "
-    + (", ".join(f"{n} of {who}" for who, n in above.items() if n) or "none")
-    + "."
+    f"The strongest of these, *{bar.idxmax()}*, is {bar.max():.2f} from chance. "
+    + (f"Of {depth} layers each, these are further: {found}." if found else "")
+    + ("" if found else f"None of the {depth} layers of any curve is further.")
 )
 
 # %% [markdown]
@@ -303,8 +311,8 @@ kept = {}
 for m in (-0.5, -0.1, -0.05, -0.01, 0.0):
     factor = np.exp(64 * m)
     kept[m] = shares_before * factor / (1 - shares_before + shares_before * factor)
-limits = pd.DataFrame(kept, index=[f"a = {a:.0%}" for a in shares_before])
-limits.rename_axis(columns="m").map("{:.2%}".format)
+limits = pd.DataFrame(kept, index=[f"a = {100 * a:.0f} %" for a in shares_before])
+(100 * limits).rename_axis(columns="m").map("{:.2f} %".format)
 
 # %% [markdown]
 # At $m = -0.5$, the strongest value that the head can give, nothing is left even of nine tenths. At $-0.01$ a small
@@ -354,7 +362,7 @@ def on_moving(found):
 
 shares = {n: on_moving(found) for n, found in rows.items() if views.truth}
 table = pd.DataFrame(shares, index=[f"pair {pair}" for pair in pairs])
-table.map("{:.1%}".format) if views.truth else None
+(100 * table).map("{:.1f} %".format) if views.truth else None
 
 # %% tags=["remove-input"]
 text = ""
@@ -420,9 +428,8 @@ print(
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 # a' = a / 2 gives e^(64 m) = (1 - a) / (2 - a).
 half = np.log((1 - shares_before) / (2 - shares_before)) / 64
-pd.Series(half, index=[f"a = {a:.0%}" for a in shares_before], name="m").round(
-    4
-).to_frame()
+shares = [f"a = {100 * a:.0f} %" for a in shares_before]
+pd.Series(half, index=shares, name="m").round(4).to_frame()
 # The larger the crowd, the stronger the mask that it takes.
 
 # %% [markdown]

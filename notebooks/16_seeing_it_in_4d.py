@@ -47,7 +47,7 @@ page4d.check_parameters()
 # Three dimensions of space and one of time: a prediction says for every pixel of every frame where its point is and when
 # it was seen. {numref}`fig-4d-clip` has such a clip, made up, so that all of it is exact.
 
-# %% mystnb={"figure": {"caption": "The clip of this chapter: pictures, depth, what moves, and where every pixel goes until the next frame.", "name": "fig-4d-clip"}}
+# %% mystnb={"figure": {"caption": "The clip of this chapter, six of its frames at most: pictures, depth, what moves, and where every pixel goes until the next frame. The hue of the flow is its direction, the saturation its length; plain grey is the last frame, which has no next one.", "name": "fig-4d-clip"}}
 import numpy as np
 from page4d.result import prediction_from_clip
 from page4d.viz import clip_sheet
@@ -82,7 +82,7 @@ def look_at(i, X):
     return u, v, x[2]
 
 
-# %% mystnb={"figure": {"caption": "One still and one moving point of the first frame, looked up in later frames: the depth at which each frame should see it, and the depth that it sees there.", "name": "tab-4d-followed"}}
+# %% mystnb={"figure": {"caption": "One still and one moving point of the first frame, looked up in later frames: the depth at which each frame should see it, and the depth that it sees there, in metres.", "name": "tab-4d-followed"}}
 import pandas as pd
 
 moving = clip.moving.numpy()
@@ -196,7 +196,7 @@ prediction = page4d.predict(model, views.frames)
 methods = ["geometric", "model"] if prediction.mask is not None else ["geometric"]
 masks = {method: page4d.moving_mask(prediction, method) for method in methods}
 
-# %% mystnb={"figure": {"caption": "Moving pixels by each method that these weights have, below the pictures, and the truth where it is known. White is moving.", "name": "fig-moving-masks"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Pictures, and below them in white what moves: in truth, where that is known, and by each method that these weights have.", "name": "fig-moving-masks"}} tags=["hide-input"]
 from page4d.viz import Row, contact_sheet, pick_frames
 
 shown = pick_frames(len(prediction), 5)
@@ -208,8 +208,8 @@ figure = contact_sheet(rows, [f"frame {i}" for i in shown])
 
 # %% [markdown]
 # In {numref}`fig-moving-masks`, judge the *kind* of mistake before its size. A rim around a body, or a piece of background
-# beside it, answered together with the body because depth and colour are too much alike there. A whole wall in white is a
-# wrong camera: the background seems to move because the camera's own motion was missed. Blobs that ignore outlines are
+# beside it, was answered together with the body because depth and colour are too much alike there. A whole wall in white
+# is a wrong camera: the background seems to move because the camera's own motion was missed. Blobs that ignore outlines are
 # the model's mask, which has one value per patch. A body that is half white moves slowly, or along the line of sight.
 #
 # ## How good are they?
@@ -272,7 +272,8 @@ def with_interval(values):
 
 
 table = pd.DataFrame(found, columns=["mask from", "IoU", "AUC"])
-table.groupby("mask from").agg(with_interval)
+told = table.groupby("mask from").agg(with_interval)
+told.rename_axis(index=None, columns="mask from")
 
 # %% [markdown]
 # In {numref}`tab-4d-masks`, AUC 0.5 is chance. Everything moving everywhere would have the IoU of the next line:
@@ -293,7 +294,8 @@ from page4d.evaluate import marks_text
 text = "These weights have no mask of their own."
 if "model's mask" in means:
     values = table.loc[table["mask from"] == "model's mask", "AUC"]
-    text = f"The model's mask: {marks_text(values)}."
+    told = marks_text(values).removeprefix("it ")
+    text = f"By these scores the model's mask {told}."
 Markdown(text)
 
 # %% [markdown]
@@ -309,7 +311,8 @@ Markdown(text)
 # The last sentence can be measured, by planting errors into exact geometry as [Looking at the
 # data](08_looking_at_the_data.ipynb) plants mistakes into data: a depth whose every frame is off by a scale
 # of its own, as if the network could not make up its mind about the size of the room, and cameras that are turned by a
-# random angle. {numref}`tab-4d-borne` has the same clips, and the same method.
+# random angle. {numref}`tab-4d-borne` has the same method on the first few of the same clips, so that its first row is
+# near that of exact geometry in {numref}`tab-4d-masks` and not equal to it.
 
 # %%
 from dataclasses import replace
@@ -348,7 +351,7 @@ for index in range(min(clips, 4)):
         found_ = overlap, moving_auc(geometric_score(source), true)
         borne.setdefault(name, []).append(found_)
 
-# %% mystnb={"figure": {"caption": "What errors that are planted into exact geometry leave of its mask, means over clips.", "name": "tab-4d-borne"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "What errors that are planted into exact geometry leave of its mask: means over the first clips.", "name": "tab-4d-borne"}} tags=["hide-input"]
 kept = pd.DataFrame({name: np.nanmean(rows, 0) for name, rows in borne.items()})
 kept = kept.set_axis(["IoU", "AUC"]).T
 kept.round(3)
@@ -361,7 +364,12 @@ for name, (_, sizes) in planted.items():
         f"*{name}* {list(sizes)[-1]}: IoU from {intact['IoU']:.2f} to {worst['IoU']:.2f}, "
         f"AUC from {intact['AUC']:.2f} to {worst['AUC']:.2f}"
     )
-Markdown("What the largest planted errors leave: " + "; ".join(lines) + ".")
+count = len(borne["nothing planted", ""])
+Markdown(
+    f"What the largest planted errors leave, on {count} of the {clips} clips: "
+    + "; ".join(lines)
+    + "."
+)
 
 # %% [markdown]
 # Two things keep such a mask from collapsing at the first error: most of the picture stands still, so that the tolerance
@@ -377,8 +385,9 @@ Markdown("What the largest planted errors leave: " + "; ".join(lines) + ".")
 #
 # ## The network's prediction
 #
-# {numref}`fig-viewer-predicted` has the network's own depth and cameras. Compare with {numref}`fig-viewer-exact`: straight walls that bend are errors of
-# depth, walls that stand double are errors of the cameras, and bodies that leave trails are errors of the mask.
+# {numref}`fig-viewer-predicted` has the network's own depth and cameras for the clip of {numref}`fig-moving-masks`, which
+# is another one than that of {numref}`fig-viewer-exact`. A floor or a wall that bends is an error of depth, things that
+# stand double are errors of the cameras, and bodies that leave trails are errors of the mask.
 
 # %% mystnb={"figure": {"caption": "The network's prediction in the viewer, with the default moving mask. Lengths are in the network's own unit.", "name": "fig-viewer-predicted"}}
 notebook_viewer(prediction, page4d.moving_mask(prediction))

@@ -277,9 +277,9 @@ def test_a_figure_is_called_what_its_caption_says() -> None:
 
 
 def test_a_table_marks_phrases_and_names_and_has_no_empty_head() -> None:
-    phrase = "measured 2026-11-27 on cpu, n = 8/8"
+    phrase, held = "measured 2026-11-27 on cpu, n = 8/8", "measured 2026-11-27 on cpu, n&nbsp;=&nbsp;8/8"
     table = f"<tr><th></th><th>status</th></tr><tr><td>0.163</td><td>{phrase}</td></tr>"
-    mended = f'<tr><td></td><th>status</th></tr><tr><td>0.163</td><td class="page4d-phrase">{phrase}</td></tr>'
+    mended = f'<tr><td></td><th>status</th></tr><tr><td>0.163</td><td class="page4d-phrase">{held}</td></tr>'
     assert mended_table(table) == mended
     assert mended_table("<td>page4d-tiny-mask</td><td>-0.5</td><td>one - two</td>") == (
         '<td class="page4d-whole">page4d-tiny-mask</td><td>-0.5</td><td>one - two</td>'

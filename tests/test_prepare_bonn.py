@@ -78,19 +78,19 @@ def test_time_protocol_gives_each_image_its_own_pose(sequence: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "late", "at_most", "apart"),
-    [(10.0, -0.2, 0.2, 0.2), (100.0, -0.515, 0.65, 0.515)],
+    ("rate_hz", "early", "at_most", "apart"),
+    [(10.0, 0.2, 0.2, 0.2), (100.0, 0.515, 0.65, 0.515)],
     ids=["one_row_per_image", "motion_capture_rate"],
 )
 @pytest.mark.parametrize("protocol", ["public", "time"])
 def test_the_offset_between_the_protocols_is_reported(
-    tmp_path: Path, rate_hz: float, late: float, at_most: float, apart: float, protocol: str
+    tmp_path: Path, rate_hz: float, early: float, at_most: float, apart: float, protocol: str
 ) -> None:
     sequence = write_sequence(tmp_path / "s", rate_hz)
     plan = plan_bonn(sequence, tmp_path / "out", BonnPlanOptions(protocol, first=2, frames=4))  # type: ignore[arg-type]
     expected = (
-        f"rows 2 to 5 of groundtruth.txt lie {late:+.3f} s (median; {at_most:.3f} s at most) from their images; "
-        f"pairing by row instead of time stamp moves poses by {apart:.4f} m"
+        f"rows 2 to 5 of groundtruth.txt lie {early:.3f} s before their images in the median, at most {at_most:.3f} s "
+        f"away from them; pairing by row instead of time stamp moves poses by {apart:.4f} m"
     )
     assert plan.notes[0].startswith(expected)
 
@@ -110,13 +110,13 @@ def test_a_missing_depth_map_shifts_nothing_by_time(sequence: Path, tmp_path: Pa
     assert [row.depth for row in plan.manifest.frames] == [
         "depth_4/100.20700.png", None, "depth_4/100.40700.png", "depth_4/100.50700.png",
     ]  # fmt: skip
-    assert plan.notes[1] == "1 of 4 frames have no depth map within 0.04 s"
+    assert plan.notes[1] == "frames without a depth map within 0.04 s: 1 of 4"
 
 
 def test_images_without_a_pose(sequence: Path, tmp_path: Path) -> None:
     path = sequence / "groundtruth.txt"
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("100.3")) + "\n")
-    with pytest.raises(UserError, match=r"1 of 4 images have no pose within 0\.02 s, the first is 100\.30000\.png"):
+    with pytest.raises(UserError, match=r"no pose within 0\.02 s for 1 of 4 images, the first is 100\.30000\.png"):
         plan_bonn(sequence, tmp_path / "out", BY_TIME)
     fewer = plan_bonn(sequence, tmp_path / "out", BonnPlanOptions("time", first=2, frames=4, allow_fewer=True))
     assert [round(row.image_s, 1) for row in fewer.manifest.frames] == [100.2, 100.4, 100.5]
@@ -171,7 +171,7 @@ def test_command_prepares_all_or_nothing(tmp_path: Path, capsys: pytest.CaptureF
     assert main(words) == 0
     text = capsys.readouterr().out
     assert "rgbd_bonn_a: 4 frames written (manifest_4.json)" in text
-    assert "rows 2 to 5 of groundtruth.txt lie -0.200 s" in text
+    assert "rows 2 to 5 of groundtruth.txt lie 0.200 s before their images" in text
     assert main([*words, "--protocol", "public"]) == 0
     assert capsys.readouterr().out.count("already complete") == 2
 

@@ -157,7 +157,7 @@ def test_a_missing_depth_map_is_reported_and_shifts_nothing(tmp_path: Path) -> N
     case = GOLDEN["case_b"]
     source = write_sequence(tmp_path / "b", case["rgb_txt"], case["depth_txt"], case["groundtruth_txt"])
     plan = plan_tum(source, tmp_path / "out", TUMPlanOptions(allow_fewer=True))
-    assert plan.notes == ("1 of 19 frames have no depth map within 0.04 s",)
+    assert plan.notes == ("frames without a depth map within 0.04 s: 1 of 19",)
     gaps = [row.depth_s - row.image_s for row in plan.manifest.frames if row.depth_s is not None]
     assert len(gaps) == 18
     assert max(map(abs, gaps)) <= 0.04

@@ -37,6 +37,7 @@ LONG_CELL = re.compile(rf"<(td|th)>(?=[^<]{{{PHRASE}}})")
 NAME_CELL = re.compile(r"<(td|th)>(?=[^<\s]*\w-\w[^<\s]*<)")
 """The start of a cell or head that holds one word with a hyphen, at which a browser would break it."""
 PER_CENT = re.compile(r"(?<=\d) %")
+COUNT = re.compile(r"\bn = (?=\d)")
 SHORT = 24
 """Letters of a name that fits into a line of a phone with room to spare."""
 STOP = re.compile(r"[,.;:!?)\]]+")
@@ -202,8 +203,9 @@ def mended_table(content: str) -> str:
     heads = [words for _, words in ROW_HEAD.findall(content)]
     if len(heads) > 1 and heads == ["", *map(str, range(len(heads) - 1))]:
         content = ROW_HEAD.sub(r"\1", content)
-    # A number keeps its per cent sign on its own line.
+    # A number keeps its per cent sign on its own line, and a count its name.
     content = PER_CENT.sub("&nbsp;%", content.replace("<th></th>", "<td></td>"))
+    content = COUNT.sub("n&nbsp;=&nbsp;", content)
     content = NAME_CELL.sub(r'<\1 class="page4d-whole">', content)
     return LONG_CELL.sub(r'<\1 class="page4d-phrase">', content)
 

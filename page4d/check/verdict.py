@@ -106,8 +106,8 @@ def _mistakes(found: Diagnosis) -> list[Finding]:
 
 def _tell(hypothesis: Hypothesis, value: float, as_is: float) -> str:
     return (
-        f"It looks as if {hypothesis}: undone, {100 * value:.0f} % of the static pixels agree between frames, "
-        f"as they are {100 * as_is:.0f} %."
+        f"It looks as if {hypothesis}. With that undone, {100 * value:.0f} % of the static pixels agree between "
+        f"frames; with the data as they are, {100 * as_is:.0f} %."
     )
 
 

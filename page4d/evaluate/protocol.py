@@ -112,8 +112,8 @@ OPTIONS = {
     ),
     "solver": Option(
         tasks=("videodepth",),
-        text="how the fit that `align` names is found; public: ten rounds of IRLS, which last digits move, or 1000 "
-        "Adam steps of 1e-4; converged: the L1 minimum",
+        text="how the scale, or scale and shift, is fitted; public: ten rounds of IRLS, which last digits move, or "
+        "1000 Adam steps of 0.0001; converged: the L1 minimum",
         oddities="E15, E16, E24",
     ),
     "pairing": Option(

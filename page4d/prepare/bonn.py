@@ -77,8 +77,8 @@ def _by_time(
     missing = [image for i, (_, image) in enumerate(images) if i not in row_of]
     if missing and (len(missing) == len(images) or not options.allow_fewer):
         raise UserError(
-            f"{sequence}: {len(missing)} of {len(images)} images have no pose within "
-            f"{options.max_pose_difference_s} s, the first is {missing[0].name}; pass --allow-fewer to leave them out"
+            f"{sequence}: no pose within {options.max_pose_difference_s} s for {len(missing)} of {len(images)} images, "
+            f"the first is {missing[0].name}; pass --allow-fewer to leave them out"
         )
     chosen = []
     for i, (stamp, image) in enumerate(images):
@@ -101,11 +101,12 @@ def pairing_report(images: list[Stamped], poses: list[IndexRow], options: BonnPl
         own = ordered[nearest_within(stamps_s, stamp, float("inf")) or 0]
         late.append(row.stamp_s - stamp)
         apart.append(np.linalg.norm(row.numbers(3) - own.numbers(3)))
-    late_s, apart_m = np.array(late), np.array(apart)
+    late_s, apart_m, last = np.array(late), np.array(apart), options.first + len(late) - 1
+    middle, side = np.median(late_s), "before" if np.median(late_s) < 0 else "after"
     return (
-        f"rows {options.first} to {options.first + len(late) - 1} of groundtruth.txt lie {np.median(late_s):+.3f} s "
-        f"(median; {np.abs(late_s).max():.3f} s at most) from their images; pairing by row instead of time stamp moves "
-        f"poses by {np.median(apart_m):.4f} m (median; {apart_m.max():.4f} m at most)"
+        f"rows {options.first} to {last} of groundtruth.txt lie {abs(middle):.3f} s {side} their images in the median, "
+        f"at most {np.abs(late_s).max():.3f} s away from them; pairing by row instead of time stamp moves poses by "
+        f"{np.median(apart_m):.4f} m in the median, at most by {apart_m.max():.4f} m"
     )
 
 
@@ -138,7 +139,9 @@ def plan_bonn(sequence: Path, out: Path, options: BonnPlanOptions | None = None)
             check_depth(frame.depth, str(sequence), size)
     notes = [pairing_report(images, poses, options)]
     if missing := sum(frame.depth is None for frame in chosen):
-        notes.append(f"{missing} of {len(chosen)} frames have no depth map within {options.max_depth_difference_s} s")
+        notes.append(
+            f"frames without a depth map within {options.max_depth_difference_s} s: {missing} of {len(chosen)}"
+        )
     target = Target("bonn", sequence.resolve().name, out, options.frames)
     return plan_frames(target, chosen, _format_rows(chosen), asdict(options), notes)
 

@@ -99,7 +99,7 @@ def plan_tum(sequence: Path, out: Path, options: TUMPlanOptions | None = None) -
     chosen = [_chosen(sequence, triple) for triple in triples]
     text = "".join(f"{one.pose_s} {one.pose}\n" for one in chosen).encode()
     missing = sum(t.depth is None for t in triples)
-    notes = (f"{missing} of {len(triples)} frames have no depth map within {options.max_depth_difference_s} s",)
+    notes = (f"frames without a depth map within {options.max_depth_difference_s} s: {missing} of {len(triples)}",)
     target = Target("tum", sequence.resolve().name, out, options.frames)
     return plan_frames(target, chosen, text, asdict(options), notes if missing else ())
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from page4d.metrics import METRICS
@@ -65,7 +66,8 @@ def option_bars(values: Mapping[str, Mapping[str, float]], ylabel: str = "AbsRel
     axis.set_yticks(np.arange(len(options)), options)
     axis.invert_yaxis()
     axis.set_xlabel(ylabel)
-    figure.legend(loc="outside upper right", ncols=len(values), fontsize=8)
+    # At the left: a narrow screen shows the right half of a wide picture after scrolling only.
+    figure.legend(loc="outside upper left", ncols=len(values), fontsize=8)
     return figure
 
 
@@ -99,7 +101,9 @@ def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
 def trajectory_panels(pairs: Mapping[str, tuple[Positions, Positions]], unit: str = "m", columns: int = 3) -> Figure:
     """True (dashed) and aligned predicted positions (N, 3), in the two axes where the truth moves most."""
     rows = -(-len(pairs) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 3 * rows), squeeze=False, layout="constrained")
+    # Equal axes get their last ticks when they are drawn, after the layout: wider labels need air.
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 3 * rows), squeeze=False, layout=layout)
     for axis in axes.flat[len(pairs) :]:
         axis.set_visible(False)
     for axis, (name, (truth, predicted)) in zip(axes.flat, pairs.items(), strict=False):
