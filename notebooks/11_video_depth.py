@@ -145,7 +145,7 @@ for name in weights.split(","):
     ]
 
 # %%
-from page4d.evaluate import depth_yardsticks, scores_table
+from page4d.evaluate import depth_yardsticks, printed, scores_table
 
 yardsticks, shifted_too = (
     depth_yardsticks(replace(standard, align=align))
@@ -153,10 +153,7 @@ yardsticks, shifted_too = (
 )
 shown = scores_table(results + yardsticks + shifted_too)
 shown = shown.drop(columns=["benchmark", "protocol", "frames"])
-shown = shown.rename(columns={"s": "seconds"})
-for cost in ("seconds", "GiB"):
-    shown[cost] = shown[cost].map("{:.2f}".format).replace("nan", "")
-shown.round(3)
+printed(shown)
 
 # %% tags=["remove-input"]
 from IPython.display import Markdown

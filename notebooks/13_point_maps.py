@@ -148,20 +148,10 @@ for name in weights.split(","):
     results.append(study.run(model, name))
 
 # %%
-from page4d.evaluate import depth_yardsticks, quoted_table, scores_table
+from page4d.evaluate import depth_yardsticks, printed, quoted_table, scores_table
 
 yardsticks = depth_yardsticks(study)
-table = scores_table(results + yardsticks).rename(columns={"s": "seconds"})
-
-
-def three_digits(value):
-    """Three digits of a fraction, and nothing where nothing was measured."""
-    if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.3f}"
-    return value
-
-
-table.set_index("model").T.map(three_digits)
+printed(scores_table(results + yardsticks)).set_index("model").T
 
 # %% [markdown]
 # The last two columns are answers without a network, on the same sequences and by the same rules, from a camera that

@@ -369,7 +369,7 @@ Markdown(
     f"From {few['frames']:.0f} to {many['frames']:.0f} neighbouring frames the error goes from {few['AbsRel']:.3f} to "
     f"{many['AbsRel']:.3f}, and the intervals of the two {word}. Over all settings its rank correlation is "
     f"{ranks['frames']:.2f} with the number of frames and {ranks['reach']:.2f} with the reach. A sequence of "
-    f"{many['frames']:.0f} frames took {many['s']:.0f} seconds, one of {few['frames']:.0f} took {few['s']:.1f}."
+    f"{many['frames']:.0f} frames took {many['seconds']:.0f} seconds, one of {few['frames']:.0f} took {few['seconds']:.1f}."
 )
 
 # %% tags=["remove-input"]

@@ -109,7 +109,7 @@ def test_the_table_of_everything_marks_what_is_quoted():
     measured, quoted = table[table["protocol"] == "standard"], table[table["protocol"] == "as published"]
     assert measured["value"].tolist() == pytest.approx([0.7 / 3, 1 - 0.7 / 3])
     assert (measured["low"] < measured["value"]).all()
-    assert measured["s"].tolist() == [1.0, 1.0]
+    assert measured["seconds"].tolist() == [1.0, 1.0]
     assert measured["GiB"].tolist() == [4.0, 4.0]
     assert len(quoted) == 2 * len(quoted_rows("videodepth", "sintel"))
     assert quoted["status"].str.startswith("quoted, unchecked: arXiv 2510.17568").all()
@@ -139,7 +139,7 @@ def test_a_run_costs_seconds_and_memory(tmp_path):
         assert sequence.notes["frames_in"] == 4
         assert sequence.notes["seconds"] > 0
     assert cost_of(made)["s"] == pytest.approx(np.mean([q.notes["seconds"] for q in made.sequences]))
-    assert list(scores_table([made]).columns)[-8:-3] == ["frames", "s", "GiB", "AbsRel ↓", "δ<1.25 ↑"]
+    assert list(scores_table([made]).columns)[-8:-3] == ["frames", "seconds", "GiB", "AbsRel ↓", "δ<1.25 ↑"]
     assert sequence_table(made)["weight"].tolist() == [q.weight for q in made.sequences]
 
 

@@ -67,7 +67,7 @@ def write(found: Mapping[tuple[int, int], Scores], stem: Path) -> list[Path]:
     metric = next(iter(first.better))
     panels: dict[str, list[Curve]] = {}
     panels[METRICS[metric].title] = curves(found, lambda s: (s.mean[metric], *interval_of(s, metric)))
-    panels["seconds"] = curves(found, lambda s: (cost_of(s)["s"],) * 3)
+    panels["seconds"] = curves(found, lambda s: (cost_of(s)["seconds"],) * 3)
     panels["peak memory (GiB)"] = curves(found, lambda s: (cost_of(s)["GiB"],) * 3)
     picture = stem.with_suffix(".png")
     with atomic_write(picture) as stream:

@@ -20,7 +20,7 @@ CHOICES = ("align", "moving", "icp", "followed")
 """Settings beyond the protocol that tables tell apart."""
 COSTS: dict[str, tuple[str, Callable[..., Any]]] = {
     "frames": ("frames_in", np.mean),
-    "s": ("seconds", np.mean),
+    "seconds": ("seconds", np.mean),
     "GiB": ("peak_gib", np.max),
 }
 LOW, HIGH = " low", " high"
@@ -112,7 +112,7 @@ def scores_table(
 ) -> pd.DataFrame:
     """One row for each Scores of one task; `n` says how many sequences the mean holds, out of how many.
 
-    Note:    frames and s are means over sequences of what went into the network and how long it took, GiB is the
+    Note:    frames and seconds are means over sequences of what went into the network and how long it took, GiB is the
              largest peak memory. `intervals` adds to each score the 95 % bootstrap interval over its sequences, as
              `NAME low` and `NAME high`, which `markdown` and `latex` print as one cell.
     Raises:  UserError if the Scores are of different tasks.
