@@ -128,7 +128,7 @@ print("\n".join(failures(results)) or "no sequence failed")
 # The rows below the networks need none, and were scored on the same pairs. A *still camera* and a *straight line* turn
 # nothing; the line claims one direction for all, and *random centres* any. *Classical two-view* looks at the pictures:
 # optical flow between the two, an essential matrix by RANSAC {cite}`nister2004fivepoint`, and the true lens. It sees
-# the pixels that the networks see, and in the last row the same scenes at twice the side.
+# the pixels that the networks see, and in the last row the same scenes at twice the size.
 #
 # ## Which of the two is wrong?
 #

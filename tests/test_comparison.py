@@ -138,7 +138,7 @@ def test_a_run_costs_seconds_and_memory(tmp_path):
     for sequence in made.sequences:
         assert sequence.notes["frames_in"] == 4
         assert sequence.notes["seconds"] > 0
-    assert cost_of(made)["s"] == pytest.approx(np.mean([q.notes["seconds"] for q in made.sequences]))
+    assert cost_of(made)["seconds"] == pytest.approx(np.mean([q.notes["seconds"] for q in made.sequences]))
     assert list(scores_table([made]).columns)[-8:-3] == ["frames", "seconds", "GiB", "AbsRel ↓", "δ<1.25 ↑"]
     assert sequence_table(made)["weight"].tolist() == [q.weight for q in made.sequences]
 

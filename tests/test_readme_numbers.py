@@ -142,7 +142,7 @@ MEASURED: dict[str, Callable[[], list[float]]] = {
     "On # moving clips that no training saw, `page4d-tiny` has a median-aligned AbsRel of # on what stands still and # "
     "on what moves, where one constant depth has # and #, and # of a still camera's rotation error": depth_and_rotation,
     "at the same pixels (# against # degrees": lambda: rotations("relative_rotation", "classical"),
-    "in the median behind it (# against #), and more so at twice the side (#)": lambda: rotations(
+    "in the median behind it (# against #), and more so at twice the size (#)": lambda: rotations(
         "relative_rotation_median", "classical", "classical_twice"
     ),
     "in the median # degrees off, where chance is # and classical two-view geometry #": directions,

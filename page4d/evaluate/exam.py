@@ -30,7 +30,7 @@ class Exam:
     Units:   height and width in pixels, 0 = the network's own side; they must be what it was trained with, or the exam
              measures that, too.
     Note:    slower looks take the first clips only: `classical` and `classical_twice` for the two-view yardstick at
-             the network's pixels and at twice the side, `geometric` for the geometric mask. `frame_counts` are lengths
+             the network's pixels and at twice the size, `geometric` for the geometric mask. `frame_counts` are lengths
              of the same `frame_clips` clips, each from their first frame on. `world` is the version of the synthetic
              world: a stored result of another one was examined on other scenes.
     """

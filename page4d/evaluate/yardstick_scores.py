@@ -178,11 +178,11 @@ def _picture(path: Path) -> Tensor:
 
 
 def _at_twice(study: Study) -> Study:
-    """The same scenes of the synthetic world, rendered at twice the side."""
+    """The same scenes of the synthetic world, rendered at twice the size."""
     settings = dict(study.benchmark.settings or {})
     world = dict(settings.get("world", {}))
     if study.root is not None or not {"height", "width"} <= world.keys():
-        raise UserError(f"{study.benchmark.name} is not rendered, so there is no picture of it at twice the side")
+        raise UserError(f"{study.benchmark.name} is not rendered, so there is no picture of it at twice the size")
     doubled = {name: 2 * world[name] for name in ("height", "width")}
     benchmark: Benchmark = replace(study.benchmark, settings=settings | {"world": world | doubled})
     return replace(study, benchmark=benchmark)
