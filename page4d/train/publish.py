@@ -121,7 +121,7 @@ def stage_text(run: Mapping[str, Any]) -> str:
 def changes_text(run: Mapping[str, Any]) -> str:
     """The settings that changed while a run was under way; empty if it went through as it began."""
     told = [
-        f" At step {entry['step']:,} {key} went from {old} to {new}."
+        f" At step {entry['step']} {key} went from {old} to {new}."
         for entry in run.get("resumed", [])
         for key, (old, new) in entry["changed"].items()
         if not key.startswith(UNIMPORTANT)
