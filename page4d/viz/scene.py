@@ -56,7 +56,8 @@ def _point_traces(cloud: Cloud, split: bool) -> list[go.Scatter3d]:
     if split:
         groups = [("static points", ~cloud.moving), ("moving points", cloud.moving)]
     there = {name: mask for name, mask in groups if mask.any()}
-    return [_entry(name) for name in there] + [_point_trace(cloud[mask], name) for name, mask in there.items()]
+    entries = [_entry(name) for name in there]
+    return entries + [_point_trace(cloud[mask], name) for name, mask in there.items()]
 
 
 def _entry(name: str) -> go.Scatter3d:
