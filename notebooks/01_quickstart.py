@@ -116,7 +116,7 @@ sheet = prediction_sheet(prediction, moving)
 # %% [markdown]
 # Every pixel becomes a coloured point: its depth says how far to go, its camera says in which direction and from where. Drag
 # to turn the scene, scroll to come closer, click on the legend to hide
-# the cameras or what moves. The pyramids are the cameras that the network found; the line joins their centres.
+# the cameras or what moves (its grey dots stand for points, which wear the colours of the pictures). The pyramids are the cameras that the network found; the line joins their centres.
 #
 # In {numref}`fig-quickstart-scene`, turn the scene by a right angle and look at it from above. From the front, every prediction looks like the picture; it is
 # from the side that one sees whether a wall is flat, whether the same wall from four frames is one wall or four, and whether
@@ -184,7 +184,7 @@ Markdown(" ".join(said)) if said else None
 text = ""
 if clips:
     text = "An *interval* tells the luck of the clips: were they drawn anew from these, some twice and some not at all, 95 of "
-    text += "100 such means would lie in it. A difference is called one if its interval leaves out 0 and it is not smaller "
+    text += "100 such means would lie in it. An answer is called better or worse if that interval leaves out 0 and the difference is not smaller "
     text += f"than {100 * effects['abs_rel'].smallest:.0f} %; *undecided* says that more clips are needed, not that there is nothing. "
 text += "Where a network misses part of the camera's motion, the predicted pyramids above stand closer together than the "
 text += "true ones below, and the moving mask also marks places that only the camera's motion displaces."
@@ -281,7 +281,12 @@ for name, p in {"forwards": prediction, "backwards": backwards}.items():
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 longer = {n: mean_scores(held_out_clips(model, clips=4, frames=n)) for n in (2, 4, 8)}
-pd.DataFrame({f"{n} frames": vars(scores) for n, scores in longer.items()}).round(3)
+titles = {"abs_rel": "error of depth", "abs_rel_constant": "the same of one value"}
+titles |= {"rotation_deg": "rotation error, degrees"}
+titles |= {"rotation_deg_still": "the same of a still camera"}
+titles |= {"direction_deg": "direction of motion, degrees off"}
+scored = pd.DataFrame({f"{n} frames": vars(scores) for n, scores in longer.items()})
+scored.rename(titles).map("{:.3g}".format)
 # A longer clip also turns and travels further: read each error beside the answer without eyes on the same clips.
 
 # %% [markdown]

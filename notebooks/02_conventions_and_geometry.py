@@ -128,7 +128,8 @@ def camera_at_one(turned_deg):
 
 
 spot = {f"{a} degrees": camera_at_one(a)[:, 3] for a in (0, 45, 90, 180)}
-pd.DataFrame(spot, index=["t, x", "t, y", "t, z"]).round(2) + 0.0
+spot = pd.DataFrame(spot, index=["t, x", "t, y", "t, z"]).round(2) + 0.0  # no -0.00
+spot.map("{:.2f}".format)
 
 # %% [markdown]
 # The same place, four different $\mathbf{t}$: to a camera that has turned to the right by a right angle, the origin that
@@ -222,7 +223,7 @@ pixels, z = project(local.flatten(1, 2), K)
 there = pixels.unflatten(1, depth.shape[1:])
 error = (there - pixel_grid(*depth.shape[1:], like=depth))[seen].abs().max()
 print(f"in the corner, rays are {ratio.max():.3f} times as long as z")
-print(f"largest error of the round trip: {error:.1e} px")
+print(f"largest error of the round trip: {error:.2g} px")
 
 # %% [markdown]
 # ## Many frames, one world
@@ -320,13 +321,13 @@ from page4d.geometry import extri_intri_to_pose_encoding, pose_encoding_to_extri
 
 encoding = extri_intri_to_pose_encoding(cam_from_world, K, (h, w))
 decoded, decoded_K = pose_encoding_to_extri_intri(encoding, (h, w))
-print(f"poses:      largest difference {(decoded - cam_from_world).abs().max():.1e}")
-print(f"intrinsics: largest difference {(decoded_K - K).abs().max():.1e} px")
+print(f"poses:      largest difference {(decoded - cam_from_world).abs().max():.2g}")
+print(f"intrinsics: largest difference {(decoded_K - K).abs().max():.2g} px")
 
 # %% [markdown]
 # With pixel centres at integers the middle of the image is $((W-1)/2, (H-1)/2)$, half a pixel from $(W/2, H/2)$. Both
-# public codes unproject with $(W/2, H/2)$ and integer pixels, and the released weights were trained so, hence it stays
-# and is said. A convention that the weights have learned is part of the weights; corrected afterwards, it would be one that
+# public codes unproject with $(W/2, H/2)$ and integer pixels, and the released weights were trained so. This package does the
+# same, and says so here. A convention that the weights have learned is part of the weights; corrected afterwards, it would be one that
 # they were not trained for. What half a pixel is worth, in the first frame:
 
 # %%
@@ -356,7 +357,7 @@ turn = quaternion_to_matrix(torch.tensor([0.1, -0.2, 0.3, 1.0], dtype=torch.floa
 target = 2.5 * source @ turn.mT + torch.tensor([1.0, 0.0, -3.0], dtype=torch.float64)
 fit = fit_similarity(source, target)
 print(
-    f"scale {fit.scale:.6f}, residual {(fit.apply(source) - target).norm(dim=-1).max():.1e}"
+    f"scale {fit.scale:.6f}, residual {(fit.apply(source) - target).norm(dim=-1).max():.2g}"
 )
 
 # %% [markdown]
@@ -397,7 +398,7 @@ print(invert(back)[:, 3].tolist())
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 lengths = local[0].norm(dim=-1)
-print(f"largest error {(lengths / ratio - depth[0])[seen[0]].abs().max():.1e} {unit}")
+print(f"largest error {(lengths / ratio - depth[0])[seen[0]].abs().max():.2g} {unit}")
 
 # %% [markdown]
 # **3.** The focal length is wrong by one per cent. How far are points off, and where are they not off at all?
@@ -416,7 +417,7 @@ print(f"{off_by.median():.4f} {unit} in the median, {off_by.max():.4f} at most")
 larger = cam_from_world[-1].clone()
 larger[:, 3] *= 3
 again, _ = project(transform(larger, 3 * points), K[-1])
-print(f"largest shift {(again - landed)[inside].abs().max():.1e} px")
+print(f"largest shift {(again - landed)[inside].abs().max():.2g} px")
 # Translation and points grow alike, and the division by z takes the factor out again.
 
 # %% [markdown]

@@ -51,7 +51,7 @@ page4d.check_parameters()
 # knowledge, and so on, two dozen times. At the end each square is asked for its depth, and one secretary per photograph, who
 # saw nothing and only listened, is asked where the camera stood.
 #
-# That is the whole network. The people are **tokens**, vectors of a few hundred numbers; the talking is **attention**, a weighted mean
+# That is the whole network. The people are **tokens**, vectors of numbers (1,024 of them in the released network); the talking is **attention**, a weighted mean
 # over what others say; the secretary is the **camera token**. There is no matching, no triangulation and no adjustment of
 # anything to anything, and no part of the program knows what a camera is until the last step turns nine numbers into one.
 # What the crowd says to each other was never prescribed: it was found by training. This chapter looks at who hears whom.
@@ -85,7 +85,7 @@ for i in range(1, columns):
 _ = axis.set(xlabel="x (px)", ylabel="y (px)")
 
 # %% [markdown]
-# Look at it with the question what a single square could know. Many hold one colour and nothing else. Whatever the network
+# Ask of each square what it could know by itself. Many hold one colour and nothing else. Whatever the network
 # says about those, it has from their neighbours.
 #
 # In letters, $H \times W$ pixels are cut into $h \times w$ patches of $p \times p$ pixels, and each becomes a vector of $C$
@@ -138,7 +138,7 @@ later = [0, *reversed(straight[1:])]
 other = straight[::-1]
 for name, order in {"later frames": later, "first frame": other}.items():
     gap = (cameras(order) - cameras(straight)[order]).abs().max()
-    print(f"{name} swapped: cameras differ by {gap:.1e}")
+    print(f"{name} swapped: cameras differ by {gap:.2g}")
 
 # %% [markdown]
 # The first number is rounding, the second is not. It takes three frames or more: of two only one is a later frame, and
@@ -237,7 +237,9 @@ for axis, values, title in zip(axes[0], maps, titles, strict=True):
     axis.set_title(title)
     axis.set_axis_off()
 for axis in axes[0][:2]:
-    axis.plot(patch % columns, patch // columns, "c+")
+    for ink, width in (("black", 3.5), ("cyan", 1.5)):
+        look = {"color": ink, "markersize": 10, "markeredgewidth": width}
+        axis.plot(patch % columns, patch // columns, "+", **look)
 bar = figure.colorbar(shown, ax=axes[0].tolist(), label="share", shrink=0.75)
 
 # %%
@@ -316,10 +318,10 @@ pd.DataFrame(table, columns=["head", "reads", "returns", "meaning"]).set_index("
 # The camera head refines: it predicts, feeds its prediction back and corrects it, with the same weights each time. The first
 # guess starts from a learned constant; after that, each pass sees the token *and* what was said so far, and adds a
 # difference. That is the idea of a solver, with the step learned instead of derived.
-# All iterations are returned; the last one counts. Nothing forces a correction to be smaller than the one before it;
-# {numref}`fig-iterations` measures them for this clip.
+# All answers are returned; the final one counts. Nothing forces an answer to be nearer to the final one than the answer before
+# it was; {numref}`fig-iterations` measures these distances for this clip.
 
-# %% mystnb={"figure": {"caption": "How far each iteration of the camera head is from the last one, mean over frames.", "name": "fig-iterations"}}
+# %% mystnb={"figure": {"caption": "How far the camera head's answer after each iteration is from its final answer, mean over frames and over the numbers of each part.", "name": "fig-iterations"}}
 gaps = torch.stack([(e - encodings[-1])[0].abs().mean(0) for e in encodings]).cpu()
 figure, axis = plt.subplots(figsize=(5, 2.6), layout="constrained")
 for name, part in {
@@ -332,7 +334,7 @@ for name, part in {
     )
 axis.legend()
 _ = axis.set(
-    xlabel="iteration", ylabel="mean difference", xticks=range(1, len(encodings) + 1)
+    xlabel="iteration", ylabel="mean distance", xticks=range(1, len(encodings) + 1)
 )
 
 # %% tags=["remove-input"]
@@ -342,7 +344,7 @@ steps = gaps.mean(1).tolist()[:-1]
 falls = steps == sorted(steps, reverse=True)
 told = "get smaller with every pass" if falls else "do not get smaller with every pass"
 Markdown(
-    f"For this clip the distances to the last answer {told}: "
+    f"For this clip the distances to the final answer {told}: "
     + ", ".join(f"{step:.4f}" for step in steps)
     + " in the mean over the nine numbers. A small distance says that the head has settled, not that it is right."
 )
@@ -429,7 +431,7 @@ mixed = [3, 1, 5, 0, 4, 2]
 look = torch.nn.functional.scaled_dot_product_attention
 together = look(small, small, small)[:, :, mixed]
 apart = look(*[small[:, :, mixed]] * 3)
-print(f"largest difference {(together - apart).abs().max():.1e}")
+print(f"largest difference {(together - apart).abs().max():.2g}")
 
 # %% [markdown]
 # **4.** Attention over many keys with equal logits is a mean. How much larger than all others must one logit be to get half of
@@ -447,8 +449,8 @@ for n in (S, 100):
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 twice = cameras([*range(S), 0])
-print(f"first against its copy: {(twice[0] - twice[-1]).abs().max():.1e}")
-print(f"first against another frame: {(twice[0] - twice[1]).abs().max():.1e}")
+print(f"first against its copy: {(twice[0] - twice[-1]).abs().max():.2g}")
+print(f"first against another frame: {(twice[0] - twice[1]).abs().max():.2g}")
 # Both show the same picture, but the copy carries the tokens of a later frame: equality has to be learned.
 
 # %% [markdown]

@@ -59,7 +59,7 @@ page4d.check_parameters()
 # heard. PAGE-4D {cite}`zhou2025page4d` lets both have what they want, because the two questions are asked by different
 # tokens: a mask that is added for the rows of those tokens that ask for the pose, and for no others. The picture first:
 
-# %% mystnb={"figure": {"caption": "What the mask adds to the attention logits of three frames: rows are who asks, columns are who is heard. Only the rows of the camera and register tokens change, and there only the columns of patches.", "name": "fig-mask-bias"}}
+# %% mystnb={"figure": {"caption": "What the mask adds to the attention logits of three frames: rows are who asks, columns are who is heard. Only the rows of the camera and register tokens change, and there only the columns of patches. Blue takes attention away, as in the maps of m below.", "name": "fig-mask-bias"}}
 from page4d.viz import mask_diagram
 
 mask_diagram()
@@ -125,7 +125,7 @@ still, moves = 70, 30
 vote = {
     m: moves * math.exp(MASK_STRENGTH * m) for m in (0.0, -0.01, -0.02, -0.05, -0.1)
 }
-shares = {m: f"{weight / (still + weight):.1%}" for m, weight in vote.items()}
+shares = {m: f"{100 * w / (still + w):.1f} %" for m, w in vote.items()}
 pd.DataFrame(shares, index=["share of the moving"]).rename_axis("m", axis="columns")
 
 # %% [markdown]
@@ -141,7 +141,7 @@ pd.DataFrame(shares, index=["share of the moving"]).rename_axis("m", axis="colum
 # and the network is VGGT again, with weights that learned beside a mask. The two released checkpoints belong to
 # these two settings: mask gone (`nomask`) and mask kept (`mask`).
 #
-# Why build a thing in order to take it away? Think of the small wheels at a child's bicycle. While the mask is whole, the
+# Why build a thing in order to take it away? Think of the training wheels on a child's bicycle. While the mask is whole, the
 # camera tokens learn to read poses from still patches only; the path of the gradient from pose to moving patches is nearly
 # closed, so it cannot lead astray. Then the wheels are lifted slowly, and the weights have to do by themselves what the
 # mask did for them. If that works, the deployed network needs no mask, costs no more than VGGT and has no part that can
@@ -222,7 +222,7 @@ print(marks_text(areas, "patch"))
 # The same weights with and without the mask: `mask_step` is the step at which the schedule is read, so a step behind
 # its end switches the mask off. The difference starts in the special tokens of the first masked block. Patches differ
 # from the next block on, because they in turn look at the special tokens. So the sentence "patches see everything" is true
-# of each block and not of the network: a little of the mask reaches the maps by a detour over the camera and register tokens.
+# of each block and not of the network: the mask reaches the maps by a detour over the camera and register tokens.
 # The next cells measure both, the first step and what becomes of it.
 
 
@@ -239,10 +239,10 @@ gap = torch.stack([(a - b).abs().mean((0, 2)) for a, b in zip(on, off, strict=Tr
 special = gap.shape[1] - rows * columns
 first = config.masked_pairs[0]
 print(
-    f"block {first}: special tokens differ by {gap[first, :special].mean():.1e}, patches by {gap[first, special:].max():.1e}"
+    f"block {first}: special tokens differ by {gap[first, :special].mean():.2g}, patches by {gap[first, special:].max():.2g}"
 )
 
-# %% mystnb={"figure": {"caption": "Mean difference that the mask makes to the global block's output. Shaded: the masked blocks.", "name": "fig-gap"}}
+# %% mystnb={"figure": {"caption": "Mean difference that the mask makes to the global block's output, in the units of the tokens. Shaded: the masked blocks.", "name": "fig-gap"}}
 figure, axis = plt.subplots(figsize=(5.5, 2.6), layout="constrained")
 axis.axvspan(first - 0.5, config.masked_pairs[-1] + 0.5, color="0.9")
 axis.plot(gap[:, :special].mean(1).cpu(), marker="o", label="special tokens")
@@ -252,8 +252,20 @@ _ = axis.set(xlabel="pair", ylabel="mean |difference|")
 
 # %% [markdown]
 # In {numref}`fig-gap`, find the first masked pair: there the special tokens' curve leaves zero and the patches' stays at it. One
-# pair later both are above zero. Behind the shaded part nothing is added any more, and the difference is merely carried on.
-#
+# pair later both are above zero. Behind the shaded part nothing is added to the logits any more, but the patches go on listening to special tokens
+# that have changed, so their difference may go on growing.
+
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+size = torch.stack([tokens.abs().mean((0, 2)) for tokens in off])
+part = 100 * gap[:, special:].mean(1) / size[:, special:].mean(1)
+Markdown(
+    f"Beside the mean size of the patches' numbers, the difference is {part[config.masked_pairs[-1]]:.1f} % after the last "
+    f"masked pair and {part[-1]:.1f} % after the last pair of all. What of it is left in depth and cameras is measured below."
+)
+
+# %% [markdown]
 # ## What it does to attention rows
 #
 # {numref}`fig-rows` has the camera token's row in the first masked block, with and without the mask. The colours are shares of attention, and the
@@ -301,7 +313,7 @@ figure, axes = plt.subplots(
 for axis, (group, patches) in zip(axes[0], groups.items(), strict=True):
     for name in ("without", "with mask"):
         values = spent[group, name]
-        look = {"marker": "o", "clip_on": False}
+        look = {"marker": "o", "clip_on": False, "zorder": 3}
         axis.plot(config.masked_pairs, values, label=name, **look)
     axis.axhline(patches.mean(), color="0.6", ls="--")
     axis.set(title=f"{group} patches", xlabel="pair", ylim=(0, None))
@@ -311,8 +323,6 @@ _ = figure.legend(
 )
 
 # %% tags=["remove-input"]
-from IPython.display import Markdown
-
 if views.truth:
     less = int((spent["moving", "with mask"] < spent["moving", "without"]).sum())
     text = f"With the mask the camera tokens spend less on moving patches in {less} of {len(config.masked_pairs)} masked pairs."
@@ -338,8 +348,12 @@ for name, step in {"with mask": 0, "switched off": config.mask_hold_end}.items()
     aggregator.mask_step = step
     found[name] = held_out_clips(model, clips, frames)
 aggregator.mask_step = 0
+titles = {"abs_rel": "error of depth", "abs_rel_constant": "the same of one value"}
+titles |= {"rotation_deg": "rotation error, degrees"}
+titles |= {"rotation_deg_still": "the same of a still camera"}
+titles |= {"direction_deg": "direction of motion, degrees off"}
 means = {name: vars(mean_scores(scores)) for name, scores in found.items()}
-pd.DataFrame(means).round(3)
+pd.DataFrame(means).rename(titles).map("{:.3g}".format)
 
 # %% tags=["remove-input"]
 from page4d.evaluate import clip_effects
@@ -347,14 +361,14 @@ from page4d.evaluate import clip_effects
 effects = clip_effects(found["with mask"], found["switched off"])
 Markdown(
     "With the mask, beside the same weights without it, on the same clips: "
-    f"depth {effects['abs_rel']}; rotation {effects['rotation']}. `rotation_deg_still` is a camera that never turns, "
-    "`direction_deg` is 90 by chance: both say how much there is in these poses for a mask to protect."
+    f"depth {effects['abs_rel']}; rotation {effects['rotation']}. A camera that never turns "
+    "knows nothing, and the direction is 90 degrees off by chance: both say how much there is in these poses for a mask to protect."
 )
 
 # %% [markdown]
 # ## Where paper and code differ
 #
-# Not every difference between a paper and its code is a fault; but who writes the method anew from the paper alone gets
+# Not every difference between a paper and its code is a fault; but whoever writes the method anew from the paper alone gets
 # another network, and one into which the released weights do not fit. They only work with what the released code does, so
 # that is what stands in `page4d.model.mask`. The second row is the one to think about. In the paper's form a mask can
 # only take attention away; in the released one it can also *draw* it, by a factor of up to $e^{32}$, and nothing in the loss
@@ -390,7 +404,7 @@ print(f"alpha = {math.log(2) / (MASK_STRENGTH * 0.05):.3f}")
 torch.manual_seed(0)
 logits = torch.randn(5)
 plain_row, shifted = logits.softmax(0), (logits + MASK_STRENGTH * 0.1).softmax(0)
-print(f"among patches: {(plain_row - shifted).abs().max():.1e}")
+print(f"among patches: {(plain_row - shifted).abs().max():.2g}")
 # Nothing among the patches, for softmax does not see a common factor. But special tokens have m = 0, so all patches
 # together gain or lose against them.
 
@@ -428,7 +442,7 @@ def standardized(map_):
 
 
 gone = (standardized(everywhere) - standardized(tokens)).abs().max()
-print(f"largest difference after standardizing: {gone:.1e}")
+print(f"largest difference after standardizing: {gone:.2g}")
 # Nothing: what all patches of a frame share is subtracted before the head sees it. Motion is seen as what is different.
 
 # %% [markdown]

@@ -59,8 +59,8 @@ page4d.check_parameters()
 # comparable, the last ones make it into what the heads can read; both are right for moving scenes as well. The confusion
 # of motions, so the paper argues, happens between, where frames talk about geometry. So only the middle pairs are trained, and
 # everything else is frozen. *How far*: with a small learning rate, that rises from nothing and falls to nothing. *With what
-# help*: a mask that holds moving patches away from the camera tokens at first, and fades. The new is led to the right
-# solution before it is left alone.
+# help*: a mask that holds moving patches away from the camera tokens at first, and fades. The blocks are led to the right
+# solution before they are left alone.
 #
 # Freezing has a second use. The heads were never shown the new tokens, and cannot adapt. Whatever the middle pairs learn, they
 # must say it in the language that the heads have always understood. The price is as clear: an error of a head, for instance
@@ -137,8 +137,10 @@ sheet = schedule_figure(at, rates, [mask_alpha(step, *ends) for step in at])
 # With $u \in [0, 1]$ the part of the run that is done, every learning rate $\eta$ is a straight line up to a share $a$ of
 # the run and then half a cosine down {cite}`loshchilov2017sgdr`:
 #
-# $$ \eta(u) = \eta_0 + (\eta_1 - \eta_0)\,\frac{u}{a} \quad (u < a), \qquad
-#    \eta(u) = \eta_0 + \frac{\eta_1 - \eta_0}{2} \left( 1 + \cos \frac{\pi (u - a)}{1 - a} \right) . $$
+# $$ \begin{aligned}
+#    \eta(u) &= \eta_0 + (\eta_1 - \eta_0)\,\frac{u}{a} && (u < a), \\
+#    \eta(u) &= \eta_0 + \frac{\eta_1 - \eta_0}{2} \left( 1 + \cos \frac{\pi (u - a)}{1 - a} \right) && (u \ge a) .
+#    \end{aligned} $$
 #
 # Here $\eta_0$ is nearly nothing and $\eta_1$ the peak. Why start from nothing? AdamW {cite}`loshchilov2019adamw` divides each
 # step by what it remembers of the size of gradients; at the beginning it remembers nothing, and its first steps are all of
@@ -204,7 +206,8 @@ sheet = curves_figure({"this run": records}, titles, window=9, exact=("mask_alph
 # a single loss by more than a few steps of training can. That is why thin lines jump. A loss may be below zero, since
 # confidence is rewarded by a logarithm. What one looks for in the first minutes of any run is not that lines fall, but that
 # nothing explodes, that no term is exactly 0 (a switched-off head, an empty mask), and that the gradient is about as long as
-# it was a moment ago. The last panel shows alpha as the network saw it, from the log and not from the formula.
+# it was a moment ago. The last panel shows alpha as the network saw it, from the log and not from the formula; the log counts
+# a step when it is done, so what the schedule has at step 0 stands at step 1 there.
 #
 # ## After
 #
@@ -236,7 +239,7 @@ if after is not None:
     print(f"mean change of m: {changed:.4f}")
     for name, mask in told.items():
         print(f"{name}: moving patches have the lower m in", end=" ")
-        print(f"{moving_auc(-mask, patches):.0%} of pairs (chance: 50 %)")
+        print(f"{100 * moving_auc(-mask, patches):.0f} % of pairs (chance: 50 %)")
 
 # %% [markdown]
 # A share around a half says that the mask does not tell what moves. One well below a half says that it tells, and draws the
@@ -263,17 +266,19 @@ print("equal to the last bit:", repeated == records)
 #
 # A few steps show a mechanism. What follows are the runs that made something.
 #
-# The networks that come with this package were trained in the stated time, stage after stage: the first on one core of the
-# processor that is named below, the others on one GPU by one command. What follows is read from stored logs; the table
-# says how far each stage went, how long it took, which code made it, on what, and when.
+# The networks that come with this package were trained in the stated time, stage after stage: the first on a processor, the
+# others on a GPU by one program. What follows is read from stored logs; the table says in the order of the stages how far
+# each of them went, how long it took, on what, when, and which code made it.
 #
 # ```bash
 # page4d train experiment=tiny_match trainer.max_steps=1400
 # python benchmarks/family.py --compose family.json
-# python benchmarks/family.py --configs family.json --seconds 180 --out early --scratch early/runs \
+# python benchmarks/family.py --configs family.json --seconds 180 \
+#   --out early --scratch early/runs \
 #   --have match=runs/tiny_match/best.safetensors --stages grow static
 # python benchmarks/family.py --configs family.json --seconds 500 --out family \
-#   --have static=early/runs/static.safetensors --stages long dynamic lengths mask exam
+#   --have static=early/runs/static.safetensors \
+#   --stages long dynamic lengths mask exam
 # python benchmarks/family_publish.py --configs family.json --family family
 # ```
 #
@@ -284,25 +289,22 @@ print("equal to the last bit:", repeated == records)
 # %% tags=["hide-input"]
 from page4d.evaluate import read_result, stored_results
 
-files = sorted(stored_results("runs", results).glob("*.json"))
-stored = {path.stem: read_result(path) for path in files}
-about = {
-    name: {
-        "steps": run["run"]["ended"]["step"],
-        "minutes": round(run["run"]["ended"]["seconds"] / 60, 1),
-        "date": run["run"]["provenance"]["date"],
-        "code": run["run"]["provenance"]["code_revision"][:10],
-        "processes": run["run"]["processes"],
-    }
-    for name, run in stored.items()
-}
+stages = ["tiny_match", "tiny_grow", "tiny_pretrain", "tiny_pretrain_long"]
+stages += ["tiny_finetune_long", "tiny_lengths", "tiny_mask_kept"]
+files = {path.stem: path for path in stored_results("runs", results).glob("*.json")}
+names = [*stages, *sorted(files.keys() - set(stages))]
+stored = {name: read_result(files[name]) for name in names if name in files}
+about = {}
+for name, run in stored.items():
+    ended, made_by = run["run"]["ended"], run["run"]["provenance"]
+    row = {"steps": f"{ended['step']:,}", "minutes": f"{ended['seconds'] / 60:.1f}"}
+    row |= {"on": made_by["hardware"], "date": made_by["date"]}
+    about[name] = row | {"code": made_by["code_revision"][:10]}
 pd.DataFrame(about).T if about else print("no runs are stored")
 
 # %% tags=["hide-input"]
 from page4d.train import changes_text
 
-for hardware in sorted({d["run"]["provenance"]["hardware"] for d in stored.values()}):
-    print("trained on", hardware)
 for name, run in stored.items():
     if changes := changes_text(run["run"]):
         print(f"settings of {name} changed on the way.{changes}")
@@ -312,8 +314,6 @@ from page4d.evaluate import AIMS
 from page4d.train import pictures_seen
 from page4d.viz import progress_figure
 
-stages = ["tiny_match", "tiny_grow", "tiny_pretrain", "tiny_pretrain_long"]
-stages += ["tiny_finetune_long", "tiny_lengths", "tiny_mask_kept"]
 chain = pictures_seen([stored[name] for name in stages if name in stored])
 aims = {f"dynamic-val/{aim.score}": aim.limit for aim in AIMS}
 names = {"dynamic-val/abs_rel_still": "AbsRel, still pixels"}
@@ -330,8 +330,11 @@ for name, title in names.items():
     if change is not None:
         now = [r[name] for r in chain if r.get(name) is not None][-1]
         word = "reached" if now <= aims[name] else "missed"
-        print(f"{title}: {now:.3f}, aim {aims[name]:g} {word};", end=" ")
-        print(f"{change:+.0%} over the last doubling of the pictures")
+        way = "less" if change < 0 else "more"
+        print(f"{title}: {now:.3g}, aim {aims[name]:g} {word};", end=" ")
+        print(
+            f"{100 * abs(change):.0f} % {way} after the last doubling of the pictures"
+        )
 
 # %% [markdown]
 # In {numref}`fig-stored-runs`, keep 1 in mind for the ratio: there a network knows as much of the camera as somebody who says
@@ -394,7 +397,7 @@ Markdown(" ".join([*told, clips]))
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
 table = pd.DataFrame(sizes).sum(axis=1)
-print(f"{table['trains'] / table.sum():.0%} of {table.sum() / 1e6:.1f} million")
+print(f"{100 * table['trains'] / table.sum():.0f} % of {table.sum() / 1e6:.1f} million")
 
 # %% [markdown]
 # **2.** In the paper's configuration, at which of its 32,000 steps is the mask at half its strength?

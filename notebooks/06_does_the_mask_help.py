@@ -102,7 +102,7 @@ if by:
 Markdown(text)
 
 # %% [markdown]
-# That sentence is made of the stored results, whether or not they say what one hopes for: networks that differ in one
+# That paragraph is made of the stored results, whether or not they say what one hopes for: networks that differ in one
 # thing each were examined on the same unseen moving scenes.
 #
 # **You will learn** what fine-tuning on moving scenes changes, what the mask adds to it, how much a perfect mask could
@@ -218,7 +218,8 @@ Markdown(text)
 
 # %% [markdown]
 # The table shows each run's steps and its weights by their hash, so that nobody can mistake one for another: the exams
-# above were sat by exactly these files. A look is one clip in one step. A few thousand clips are what this study's arms
+# above were sat by exactly these weights. (The hash is one of names, shapes and numbers of the weights, in whatever file they lie; the page of
+# execution status hashes the bytes of files, so it has other digits for the same network.) A look is one clip in one step. A few thousand clips are what this study's arms
 # have seen, so it speaks of the first minutes of fine-tuning and of nothing longer.
 #
 # ## What was measured
@@ -281,6 +282,17 @@ sheet = estimates_figure(panels) if arms else None
 # %% tags=["hide-input"]
 from page4d.evaluate import guesses_on, parts
 
+
+def in_brief(table, name):
+    """An average and its interval, or the average alone where the interval has no width."""
+    value, (low, high) = average_of(table, name), interval(table, name)
+    if f"{low:.3f}" == f"{high:.3f}":
+        return f"{value:.3g}"
+    first, ends = (0, 0) if name == "direction" else (3, 2)
+    return f"{value:.{first}f} ({low:.{ends}f} to {high:.{ends}f})"
+
+
+# %% tags=["hide-input"]
 shown = {**quantities, "direction (degrees)": "direction"}
 numbers = {}
 for split, found in averaged.items() if arms else ():
@@ -290,12 +302,8 @@ for split, found in averaged.items() if arms else ():
         rows |= guesses_on(exam, found[arms[0]])
     for title, name in shown.items():
         needed = name.removesuffix("_ratio")
-        numbers[f"{title}, {split}"] = {
-            row: "{:.3f} ({:.3f} to {:.3f})".format(
-                average_of(table, name), *interval(table, name)
-            )
-            for row, table in rows.items()
-            if needed in table
+        numbers[split, title] = {
+            row: in_brief(table, name) for row, table in rows.items() if needed in table
         }
 pd.DataFrame(numbers).fillna("-") if arms else print("not run")
 
@@ -340,12 +348,12 @@ for split, found in averaged.items() if others else ():
     apart = np.hypot(ours[both].std(), theirs[both].std())
     paired = (ours - theirs)[both].std()
     narrower[split] = {
-        "correlation": np.corrcoef(ours[both], theirs[both])[0, 1],
-        "spread unpaired": apart,
-        "spread paired": paired,
-        "as if so many times the sequences": (apart / paired) ** 2,
+        "correlation": f"{np.corrcoef(ours[both], theirs[both])[0, 1]:.3f}",
+        "spread unpaired": f"{apart:.2f} degrees",
+        "spread paired": f"{paired:.2f} degrees",
+        "sequences unpaired / paired": f"{(apart / paired) ** 2:.0f}",
     }
-pd.DataFrame(narrower).round(2).T if narrower else print("not run")
+pd.DataFrame(narrower).T if narrower else print("not run")
 
 # %% [markdown]
 # The last column says how many times as many sequences an unpaired comparison of these two arms would need for an interval of
@@ -417,11 +425,11 @@ for split, found in averaged.items() if {"mask", "true_mask"} <= set(others) els
 Markdown("\n".join(cases) or "Not run: no case to name.")
 
 # %% [markdown]
-# ## Networks that have something to lose
+# ## Networks with more to lose
 #
 # What a network does not read cannot be spoiled, and the first table says how little the study's networks are ahead of a still
-# camera on *dynamic-hard*. So the question is put to the networks that ship, which were trained for longer, without training
-# anything (`benchmarks/true_mask.py`). At inference true motion takes the mask's place:
+# camera on *dynamic-hard*. So the question is put to the networks that ship, which were trained for longer; the lines below the first table of this section
+# say which of them are ahead of a still camera. Nothing is trained for it (`benchmarks/true_mask.py`): at inference true motion takes the mask's place,
 # first on the *special rows* in the masked pairs, as in the paper, then in all pairs, then on *all rows*. In the end a moving
 # patch is *heard by nobody*, in no block: as these networks' encoder sees one patch at a time, nothing of such a patch then
 # reaches another token. That also takes away a part of the picture, so a control makes the same mask's patches, half a picture
@@ -463,7 +471,9 @@ def gain(split, name, cut, score="relative_rotation", beside="shipped"):
 
 def brief(e):
     """An effect for a table, plus for better."""
-    return f"{100 * e.change:+z.0f} % ({100 * e.low:z.0f} to {100 * e.high:z.0f})"
+    change = f"{100 * e.change:+z.0f}"
+    change = "0" if change == "+0" else change
+    return f"{change} % ({100 * e.low:z.0f} to {100 * e.high:z.0f})"
 
 
 # %% [markdown]
@@ -482,6 +492,18 @@ for (split, name), found in answers.items():
     }
     rotations[name, split] = mean | cuts
 pd.DataFrame(rotations).fillna("") if answers else print("not measured")
+
+# %% tags=["remove-input"]
+so = {"better": ".", "worse": ": it has no rotation to lose there."}
+lines = []
+for (split, name), found in answers.items():
+    ships = found["shipped"]
+    nobody = {**ships, "relative_rotation": ships["relative_rotation_identity"]}
+    told = effect(ships, nobody, "relative_rotation")
+    end = so.get(told.verdict, ": it is not known to have a rotation to lose there.")
+    lines.append(f"- `{name}`, *{split}*: {told}{end}")
+head = "Beside a camera that stands still, on the same clips:\n\n"
+Markdown(head + "\n".join(lines) if lines else "Not measured.")
 
 # %% [markdown]
 # Direction of motion and depth, on *dynamic-hard*:
@@ -529,7 +551,9 @@ Markdown("On *dynamic-hard*:\n\n" + "\n".join(lines) if lines else "Not measured
 
 # %% [markdown]
 # By which way does what moves reach the cameras? Let the moving patches show another clip, and see how far the predicted
-# rotations turn. What is left of that turn under a cut came by ways that the cut leaves open:
+# rotations turn. What is left of that turn under a cut came by ways that the cut leaves open.
+# Where more than 100 % is left, the rotations turn more under the cut than without it: what a cut upsets in a network that
+# never met one adds to what comes through. An interval that holds 100 % leaves that open:
 
 # %% tags=["hide-input"]
 shares = {}

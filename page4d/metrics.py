@@ -14,7 +14,7 @@ Middle = Literal["mean", "median"]
 class Metric:
     """One score.
 
-    Units:   `unit` is "length" for the ground truth's unit, "deg", or "" for none.
+    Units:   `unit` is "length" for the ground truth's unit, "deg", or an empty text for none.
     Note:    `heading` stands over a column, `title` beside an axis; `middle` is how clips are averaged; `ratio_of`
              names the two scores whose averages a ratio divides, `of` the one that this averages in another way.
     """

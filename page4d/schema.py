@@ -327,7 +327,7 @@ class SequenceScore:
 class Scores:
     """One benchmark, one protocol, one model: what was measured, on what, and with which settings.
 
-    Units:   `units` names the unit of each metric ("" = none).
+    Units:   `units` names the unit of each metric, an empty text where there is none.
     Note:    mean is the weighted mean over the n sequences that have values, out of `of`; failed ones stay listed.
              better is "lower" or "higher" for each metric. origin holds label, source, hashes of config and weights,
              code revision, hardware and date of predictions and scoring.

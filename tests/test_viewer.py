@@ -137,6 +137,9 @@ def test_scene_figure_is_upright_and_labelled() -> None:
     names = {trace.name: trace for trace in figure.data}
     assert set(names) == {"static points", "moving points", "cameras", "camera path"}
     assert len(names["static points"].x) + len(names["moving points"].x) == 1000
+    listed = [trace for trace in figure.data if trace.showlegend is not False]
+    assert [trace.name for trace in listed] == ["static points", "moving points", "cameras", "camera path"]
+    assert len({trace.marker.color for trace in listed[:2]}) == 1, "no colour of a picture stands in the legend"
     for name in ("cameras", "camera path"):
         apart = [contrast(to_rgb(names[name].line.color), to_rgb(ground)) for ground in ("white", "#121212", "#f4f4f2")]
         assert min(apart) > 3, name

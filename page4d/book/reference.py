@@ -75,7 +75,8 @@ def _directive(name: str, value: object, options: Sequence[str], example: str) -
         return [f".. autofunction:: {name}", *options, ""]
     # The value of a table may be a page long, and its docstring that of its class.
     shown = [f"   {line}".rstrip() for line in example.splitlines()]
-    return [f".. py:data:: {name}", *options, "", f"   {type(value).__name__}.", "", *shown, ""]
+    told = f": ``{value}``" if isinstance(value, str | int | float) else ""
+    return [f".. py:data:: {name}", *options, "", f"   {type(value).__name__}{told}.", "", *shown, ""]
 
 
 def docstring_in_rest(lines: Sequence[str], example: str = "") -> list[str]:

@@ -44,7 +44,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     add("--alpha", action=argparse.BooleanOptionalAction, default=True,
         help="leave transparent pixels out of points and scale (default: yes)")  # fmt: skip
     add("--mask-folder", type=named_path, metavar="FOLDER",
-        help="a picture for each frame, of its name: what is black is left out of points and scale")  # fmt: skip
+        help="a picture for each frame, named as the frame is; black is left out of points and scale")  # fmt: skip
 
 
 def frame_options(args: argparse.Namespace, size: int | None = None, patch: int | None = None) -> FrameOptions:

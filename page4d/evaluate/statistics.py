@@ -123,8 +123,10 @@ class Effect:
 
     def __str__(self) -> str:
         if self.verdict in ("better", "worse"):
-            low, high = sorted((abs(self.low), abs(self.high)))
-            return f"{self.verdict} by {abs(100 * self.change):.0f} %, interval {100 * low:.0f} to {100 * high:.0f} %"
+            low, high = sorted((abs(100 * self.low), abs(100 * self.high)))
+            # An end that is rounded to 0 would read as if the interval held 0.
+            least = f"{low:.0f}" if round(low) else f"{low:.1g}"
+            return f"{self.verdict} by {abs(100 * self.change):.0f} %, interval {least} to {high:.0f} %"
         between = f"interval {_told(self.low)} to {_told(self.high)}"
         if self.verdict == "none":
             return f"no difference (below {100 * self.smallest:.0f} %), {between}"

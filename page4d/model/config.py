@@ -129,7 +129,7 @@ class PAGE4DConfig:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Build from plain values (lists for tuples), as stored in a weights file.
 
-        Raises:  ValueError naming fields that this version does not know, and as the class.
+        Raises:  ValueError naming fields that this version does not know, and where the class raises one.
         """
         unknown = sorted(values.keys() - {f.name for f in fields(cls)})
         if unknown:

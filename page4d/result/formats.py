@@ -27,7 +27,7 @@ WRITERS = {
         "points",
         "write",
         "coloured points, all and still ones (MeshLab, CloudCompare)",
-        axes="OpenCV's, the world is close to the first camera (see schema.Prediction)",
+        axes="OpenCV's, the world is close to the first camera",
     ),
     "glb": WriterPlace(
         "gltf",

@@ -118,10 +118,15 @@ def stage_text(run: Mapping[str, Any]) -> str:
     )
 
 
+def _told(value: object) -> str:
+    """A setting as text; a whole number with its thousands apart, as the steps beside it."""
+    return f"{value:,}" if type(value) is int else str(value)
+
+
 def changes_text(run: Mapping[str, Any]) -> str:
     """The settings that changed while a run was under way; empty if it went through as it began."""
     told = [
-        f" At step {entry['step']:,} {key} went from {old} to {new}."
+        f" At step {entry['step']:,} {key} went from {_told(old)} to {_told(new)}."
         for entry in run.get("resumed", [])
         for key, (old, new) in entry["changed"].items()
         if not key.startswith(UNIMPORTANT)

@@ -177,8 +177,8 @@ def mask_diagram(m: Sequence[Sequence[float]] = _MASK_EXAMPLE, special: int = 2)
                 _square(d, at, cell, _sign_ink(value), min(1.0, 0.25 + 1.5 * abs(value)))
     _mask_rows(d, top, cell, len(m), special)
     legend: list[tuple[Ink, str]] = [
-        ("mask", "m < 0: pose tokens attend less"),
-        ("frame", "m > 0: pose tokens attend more"),
+        ("frame", "m < 0: pose tokens attend less"),
+        ("mask", "m > 0: pose tokens attend more"),
     ]
     for row, (ink, words) in enumerate(legend):
         d.box((left, 372.0 + 18 * row), (12, 12), ink, 0.9, 0, 1)
@@ -198,7 +198,8 @@ def _columns(m: Sequence[Sequence[float]], special: int) -> list[float | None]:
 
 
 def _sign_ink(value: float) -> Ink:
-    return "frame" if value > 0 else "mask"
+    # Blue below 0 and a warm colour above, as in the maps of m.
+    return "mask" if value > 0 else "frame"
 
 
 def _square(d: Drawing, at: Point, cell: float, ink: Ink, strength: float) -> None:

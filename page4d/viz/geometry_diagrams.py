@@ -13,7 +13,7 @@ _LOOK = np.array([[0.86, 0.0, 0.42], [0.2, 0.93, -0.42]])
 
 def axes_diagram() -> Diagram:
     """Camera and world axes (OpenCV), and pixel centres at whole numbers."""
-    d = Drawing(WIDTH, 514)
+    d = Drawing(WIDTH, 454)
     c, s = np.cos(np.deg2rad(32.0)), np.sin(np.deg2rad(32.0))
     rotation = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     centre = np.array([1.8, -0.1, 0.2])
@@ -24,9 +24,9 @@ def axes_diagram() -> Diagram:
     d.words((_drawn(point)[0] + 9, _drawn(point)[1] - 6), "X", anchor="start", ink="mask", strong=True)
     for origin in (np.zeros(3), centre):
         d.line([_drawn(origin), _drawn(point)], "mask", 1, dashed=True)
-    d.words((24, 84), "camera 0 = world", anchor="start", ink="frame")
-    d.words((190, 286), f"seen from camera i: R X + t;  its centre: -R{TRANSPOSED} t")
-    _pixels(d, (78, 332), 38.0)
+    d.words((24, 24), "camera 0 = world", anchor="start", ink="frame")
+    d.words((190, 226), f"seen from camera i: R X + t;  its centre: -R{TRANSPOSED} t")
+    _pixels(d, (78, 272), 38.0)
     return d.done(
         "Two cameras with axes x to the right, y down, z forward; the first is the world. Below, the upper left corner "
         "of a picture: the centre of the first pixel is at (0, 0), its corner at (-0.5, -0.5)."
@@ -35,7 +35,7 @@ def axes_diagram() -> Diagram:
 
 def _drawn(point: NDArray[np.float64]) -> Point:
     right, down = _LOOK @ point
-    return 62 + 112 * float(right), 168 + 98 * float(down)
+    return 62 + 112 * float(right), 108 + 98 * float(down)
 
 
 def _camera(d: Drawing, rotation: NDArray[np.float64], centre: NDArray[np.float64], ink: Ink, name: str) -> None:

@@ -15,6 +15,8 @@ from page4d.schema import Prediction, UserError
 _PALETTE = 256
 # A page draws these on white or nearly black: both stand out against either.
 _CAMERAS, _PATH = "#3b7cc9", "#d1495b"
+# Points wear the colours of the pictures; in the legend one of those may vanish against the page.
+_IN_LEGEND = "#808890"
 
 
 def scene_figure(
@@ -53,7 +55,17 @@ def _point_traces(cloud: Cloud, split: bool) -> list[go.Scatter3d]:
     groups = [("points", np.ones(len(cloud), np.bool_))]
     if split:
         groups = [("static points", ~cloud.moving), ("moving points", cloud.moving)]
-    return [_point_trace(cloud[mask], name) for name, mask in groups if mask.any()]
+    there = {name: mask for name, mask in groups if mask.any()}
+    entries = [_entry(name) for name in there]
+    return entries + [_point_trace(cloud[mask], name) for name, mask in there.items()]
+
+
+def _entry(name: str) -> go.Scatter3d:
+    """A trace without points, which stands in the legend for the group of that name."""
+    marker = {"size": 8, "color": _IN_LEGEND}
+    return go.Scatter3d(
+        x=[None], y=[None], z=[None], mode="markers", marker=marker, name=name, legendgroup=name, hoverinfo="skip"
+    )
 
 
 def _point_trace(cloud: Cloud, name: str) -> go.Scatter3d:
@@ -73,7 +85,9 @@ def _point_trace(cloud: Cloud, name: str) -> go.Scatter3d:
         "showscale": False,
     }
     x, y, z = cloud.xyz.T
-    return go.Scatter3d(x=x, y=y, z=z, mode="markers", marker=marker, name=name, hoverinfo="skip")
+    return go.Scatter3d(
+        x=x, y=y, z=z, mode="markers", marker=marker, name=name, legendgroup=name, showlegend=False, hoverinfo="skip"
+    )
 
 
 def _camera_traces(prediction: Prediction, size: float) -> list[go.Scatter3d]:
@@ -94,7 +108,7 @@ def _camera_traces(prediction: Prediction, size: float) -> list[go.Scatter3d]:
 
 def _upright(figure: go.Figure, unit: str, title: str) -> None:
     axes = {
-        f"{name}axis": {"title": {"text": f"{name} {direction} ({unit})"}, "backgroundcolor": "#f6f6f4"}
+        f"{name}axis": {"title": {"text": f"{name} {direction} ({unit})"}, "backgroundcolor": "#f6f6f4", "nticks": 5}
         for name, direction in (("x", "right"), ("y", "down"), ("z", "forward"))
     }
     # The eye stands behind, above and a little right of the first camera; up is -y.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
@@ -87,7 +88,9 @@ def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
         for curve in curves:
             middle, low, high = np.array(curve.points, np.float64).T
             (line,) = axis.plot(curve.frames, middle, marker="o", markersize=4, label=curve.name)
-            axis.fill_between(curve.frames, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+            # Bands lie over each other: their edges say which is which.
+            inside, edge = (to_rgba(line.get_color(), alpha) for alpha in (0.15, 0.7))
+            axis.fill_between(curve.frames, low, high, facecolor=inside, edgecolor=edge, linewidth=0.7, linestyle=":")
         axis.set_xscale("log", base=2)
         ticks = sorted({count for curve in curves for count in curve.frames})
         axis.set_xticks(ticks, [str(count) for count in ticks])

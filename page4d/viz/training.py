@@ -9,11 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, LogLocator
 from numpy.typing import ArrayLike, NDArray
 
 from page4d.schema import UserError
-from page4d.viz.grids import panel_grid
+from page4d.viz.grids import PANELS_APART_IN, panel_grid
 
 Curve = NDArray[np.float64]
 FEW = 8
@@ -74,7 +75,7 @@ def curves_figure(
             mark = "o" if len(steps) <= FEW else None
             (line,) = axis.plot(steps, smooth(values, width), label=label, marker=mark, markersize=3)
             if width > 1:
-                axis.plot(steps, values, color=line.get_color(), alpha=0.5, linewidth=0.8)
+                axis.plot(steps, values, color=line.get_color(), alpha=0.8, linewidth=0.7)
         axis.set_title(title, fontsize=9)
     for axis in axes.flat[len(names) :]:
         axis.set_visible(False)
@@ -128,7 +129,9 @@ def estimates_figure(panels: Mapping[str, Mapping[str, tuple[float, float, float
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     size = (2.4 + 2.4 * columns, rows * (0.9 + 0.3 * len(arms)))
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout="constrained")
+    # The words below the upper panels would touch the frames of the lower ones.
+    apart = ConstrainedLayoutEngine(h_pad=PANELS_APART_IN)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout=apart)
     for unused in axes.flat[len(panels) :]:
         unused.set_visible(False)
     for axis, (quantity, values) in zip(axes.flat, panels.items(), strict=False):
