@@ -291,7 +291,7 @@ told = []
 for name in photographs:
     change = 1 - real[name] / guessed[best]
     size = (
-        "no difference (below 2 %)"
+        "no difference seen (below 2 %)"
         if abs(change) < 0.02
         else f"{100 * abs(change):.0f} % {'better' if change > 0 else 'worse'}"
     )

@@ -54,8 +54,8 @@ def test_verdicts_in_words() -> None:
     assert str(Effect(-0.05, -0.09, -0.003)) == "worse by 5 %, interval 0.3 to 9 %", (
         "an end that is not 0 is not told as 0"
     )
-    assert str(Effect(0.0, -0.004, 0.02)) == "no difference (below 2 %), interval 0 % to 2 % better"
-    assert str(Effect(0.01, -0.01, 0.03)) == "no difference (below 2 %), interval 1 % worse to 3 % better"
+    assert str(Effect(0.0, -0.004, 0.02)) == "no difference seen (below 2 %), interval 0 % to 2 % better"
+    assert str(Effect(0.01, -0.01, 0.03)) == "no difference seen (below 2 %), interval 1 % worse to 3 % better"
     assert str(Effect(-0.2, -0.5, 0.1)) == "undecided: 20 % worse, interval 50 % worse to 10 % better"
 
 

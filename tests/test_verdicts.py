@@ -47,7 +47,7 @@ def test_clips_beside_knowing_nothing() -> None:
     effects = beside_nothing([CLIP] * 8)
     assert str(effects["abs_rel"]) == "better by 50 %, interval 50 to 50 %"
     assert effects["rotation"].verdict == "none"
-    assert str(effects["rotation"]).startswith("no difference (below 2 %)")
+    assert str(effects["rotation"]).startswith("no difference seen (below 2 %)")
 
 
 def test_two_answers_about_the_same_clips() -> None:

@@ -129,7 +129,7 @@ class Effect:
             return f"{self.verdict} by {abs(100 * self.change):.0f} %, interval {least} to {high:.0f} %"
         between = f"interval {_told(self.low)} to {_told(self.high)}"
         if self.verdict == "none":
-            return f"no difference (below {100 * self.smallest:.0f} %), {between}"
+            return f"no difference seen (below {100 * self.smallest:.0f} %), {between}"
         return f"undecided: {_told(self.change)}, {between}"
 
 
