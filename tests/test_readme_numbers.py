@@ -79,6 +79,11 @@ def reached() -> list[float]:
     return [len(AIMS) + 1, sum(met)]
 
 
+def geometric() -> list[float]:
+    wanted = next(aim for aim in AIMS if aim.score == "geometric_auc")
+    return [wanted.limit, exam()["mean"]["geometric_auc"]]
+
+
 def real_depth() -> list[float]:
     clips = stored("book/results/real/page4d-tiny.json")["clips"]
     return [clips[name][who]["abs_rel"] for who in ("network", "constant", "rows") for name in ("motorcycle", "rgbd5")]
@@ -147,7 +152,7 @@ MEASURED: dict[str, Callable[[], list[float]]] = {
     ),
     "in the median # degrees off, where chance is # and classical two-view geometry #": directions,
     "finds what moves with an AUC of #": lambda: [exam("page4d-tiny-mask")["mean"]["mask_auc"]],
-    "the mask that geometry gives (#, by `page4d-tiny`, on": lambda: [exam()["mean"]["geometric_auc"]],
+    "The mask that geometry gives just misses # (#, by `page4d-tiny`)": geometric,
     "Of # aims # are reached": reached,
     "on # clips of `dynamic-hard` it makes `page4d-tiny`'s rotation # % better on the paper's rows, and # % worse on "
     "all rows of all blocks": told_the_truth,
