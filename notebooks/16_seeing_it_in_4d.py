@@ -196,7 +196,7 @@ prediction = page4d.predict(model, views.frames)
 methods = ["geometric", "model"] if prediction.mask is not None else ["geometric"]
 masks = {method: page4d.moving_mask(prediction, method) for method in methods}
 
-# %% mystnb={"figure": {"caption": "Pictures, and below them in white what moves: in truth, where that is known, and by each method that these weights have.", "name": "fig-moving-masks"}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Pictures, and below them in white what moves: in truth, where it is known, and by each method that these weights have.", "name": "fig-moving-masks"}} tags=["hide-input"]
 from page4d.viz import Row, contact_sheet, pick_frames
 
 shown = pick_frames(len(prediction), 5)

@@ -273,7 +273,7 @@ pd.DataFrame(
 # ## When it fails
 #
 # A clip from a tripod has no parallax: depth comes from experience alone and the scale of motion is not determined. A
-# camera that only turns is the same case. Below, clips of one seed are filmed in five ways. They are examples, not a comparison: with another
+# camera that only turns is the same case. Below, made-up clips of one seed are filmed in five ways. They are examples, not a comparison: with another
 # way of filming, the rest of the scene is drawn anew, too ([The world](21_the_world.ipynb)). Depth errors are means of
 # |predicted / true - 1| after one scale per clip; rotation errors are against the truth. In {numref}`tab-own-fails`,
 # beside each stands an answer that knows nothing, one depth everywhere and a camera that never turns, because an easy
