@@ -60,7 +60,7 @@ page4d.check_parameters()
 import matplotlib.pyplot as plt
 import numpy as np
 import page4d
-from page4d.evaluate import DepthOptions, depth_errors, open_study
+from page4d.evaluate import DepthOptions, depth_errors, open_study, printed
 
 standard = open_study("videodepth", benchmark, root=root, out=out)
 sequence = standard.sequences()[0]
@@ -96,7 +96,7 @@ legend = upper.legend(fontsize=8)
 import pandas as pd
 
 columns = {"one scale for the clip": under_one, "one for each frame": under_each}
-pd.DataFrame(columns).map("{:.4f}".format)
+printed(pd.DataFrame(columns), 4)
 
 # %% [markdown]
 # The steady network is forgiven everything, as it should be. The other two pay, and {numref}`fig-video-flicker` tells them
@@ -145,7 +145,7 @@ for name in weights.split(","):
     ]
 
 # %%
-from page4d.evaluate import depth_yardsticks, printed, scores_table
+from page4d.evaluate import depth_yardsticks, scores_table
 
 yardsticks, shifted_too = (
     depth_yardsticks(replace(standard, align=align))

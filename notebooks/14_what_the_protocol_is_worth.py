@@ -117,7 +117,7 @@ pd.DataFrame(rows, columns=columns).fillna("all")
 # %%
 from dataclasses import replace
 
-from page4d.evaluate import Planted, one_at_a_time, open_study, plant
+from page4d.evaluate import Planted, one_at_a_time, open_study, plant, printed
 
 base = open_study("videodepth", benchmark, root=root)
 worlds = {
@@ -152,7 +152,7 @@ perfect = {}
 for name, study in studies.items():
     plant(study, "perfect", Planted())
     perfect[name] = scored(study, "perfect")
-pd.DataFrame(perfect).map("{:.4f}".format)
+printed(pd.DataFrame(perfect), 4)
 
 # %% mystnb={"figure": {"caption": "AbsRel that the protocol alone gives a perfect network. One option of the standard protocol is switched at a time; the last row switches all.", "name": "fig-protocol-perfect"}}
 from page4d.viz import option_bars
@@ -405,7 +405,7 @@ Markdown(
 # %%
 from page4d.evaluate import quoted_table
 
-quoted_table(quoted_rows("vggt elsewhere")).round(3).astype(object).fillna("")
+printed(quoted_table(quoted_rows("vggt elsewhere")))
 
 # %% [markdown]
 # A planted network of about the depth error that other papers report for VGGT on Bonn, scored in both ways:

@@ -64,6 +64,8 @@ def test_every_command_and_every_option_is_on_the_page() -> None:
         assert missing == [], name
     assert "%(default)" not in page
     assert "no further words" not in page, "every option says what it does"
+    assert "the folder that `page4d predict` made" in page
+    assert r"\`" not in page, "code in a help text is code on the page"
 
 
 def test_the_page_of_exports_has_every_format_with_its_axes_and_size() -> None:

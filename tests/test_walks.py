@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from page4d.geometry import camera_centres
 from page4d.schema import UserError
 from page4d.world import render_clip
 from page4d.world.scenes import Scene
@@ -14,8 +15,7 @@ from page4d.world.walks import DOOR_HALF_M, STRAY_M, walk_through_rooms
 
 
 def centres(scene: Scene) -> np.ndarray:
-    pose = scene.cam_from_world.numpy()
-    return -np.einsum("sij,si->sj", pose[:, :, :3], pose[:, :, 3])
+    return camera_centres(scene.cam_from_world).numpy()
 
 
 def clearance(scene: Scene, solids: torch.Tensor) -> float:

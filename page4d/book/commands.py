@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 WIDTH = 88
 SPECIAL = re.compile(r"([\\`*_\[\]<>{}$|#~@])")
+CODE = re.compile(r"(`[^`]+`)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 
@@ -52,4 +53,7 @@ def _rows(formatter: argparse.HelpFormatter, action: argparse.Action) -> Iterato
 
 
 def _plain(text: str) -> str:
-    return OPTION.sub(r"`\g<0>`", SPECIAL.sub(r"\\\1", text))
+    """Help as Markdown: what stands in backticks stays code, and options become code."""
+    pieces = CODE.split(text)
+    pieces[::2] = [OPTION.sub(r"`\g<0>`", SPECIAL.sub(r"\\\1", words)) for words in pieces[::2]]
+    return "".join(pieces)

@@ -29,7 +29,7 @@ MOVING_CHOICES = ("auto", "geometric", "model", "none")
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that say how a prediction is read and understood."""
     add = parser.add_argument
-    add("prediction", type=named_path, help="prediction.npz, or the folder that page4d predict made")
+    add("prediction", type=named_path, help="prediction.npz, or the folder that `page4d predict` made")
     add(
         "--moving",
         choices=MOVING_CHOICES,

@@ -76,9 +76,10 @@ class House:
 
     def inner_wall(self, room: int, material: str) -> Body:
         """The wall through whose door a round enters a room."""
-        along = (2, 0, 2, 0)[room]
-        side = (1, 1, -1, -1)[room]
-        middle, tall = self.half[along // 2], self.tall
+        # Rooms 0 and 2 are entered through walls along z, the others through walls along x.
+        axis = 1 - room % 2
+        along, side = 2 * axis, SIDES[room][axis]
+        middle, tall = self.half[axis], self.tall
         upright = [(0.0, middle - DOOR_HALF_M, tall), (middle + DOOR_HALF_M, 2 * middle, tall)]
         pieces = [*upright, (middle - DOOR_HALF_M, middle + DOOR_HALF_M, tall - DOOR_M)]
         parts = []
