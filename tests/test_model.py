@@ -344,7 +344,7 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
         ({"patch_embed": "resnet"}, "patch_embed is 'resnet'"),
         ({"embed_dim": 512}, "embed_dim is 512, expected 1024, the width of dinov2_vitl14_reg"),
         ({"dpt_pairs": (1, 2, 3)}, "dpt_pairs"),
-        ({"masked_pairs": (9,)}, "masked_pairs"),
+        ({"masked_pairs": (8,)}, "pairs from mask_source 9 on"),
         ({"mask_hold_start": 5, "mask_hold_end": 3}, "mask_hold_start is 5"),
     ],
 )

@@ -148,9 +148,10 @@ def test_study_settings() -> None:
     from page4d.config import compose_settings
 
     study = build(StudyConfig, compose_settings(config_name="study"), "study")
-    arms = ["pretrained", "all", "middle", "mask", "mask_kept", "mask_taught", "true_mask", "true_mask_all_rows"]
+    arms = ["pretrained", "all", "middle", "mask", "mask_kept", "mask_taught"]
+    arms += ["true_mask", "true_mask_all_rows", "true_mask_all_pairs"]
     assert list(study.variants) == arms
-    assert [name for name, arm in study.variants.items() if arm.true_mask] == arms[-2:]
+    assert [name for name, arm in study.variants.items() if arm.true_mask] == arms[-3:]
     assert study.exam.sequences >= 500
     with pytest.raises(UserError, match="not both, not neither"):
         build(StudyConfig, {"variants": {"x": {"label": "x"}}}, "study")

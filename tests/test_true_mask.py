@@ -47,6 +47,19 @@ def test_in_the_masked_pairs_it_is_the_networks_own_way_to_be_given_a_mask(bench
 
 
 @torch.no_grad()
+def test_a_network_can_be_masked_in_all_pairs_the_first_among_them(bench: Any) -> None:
+    model = little_model(mask_hold_start=1, mask_hold_end=1)
+    pairs = tuple(range(model.config.depth))
+    everywhere = {"mask_source": 0, "masked_pairs": pairs, "mask_rows": "all"}
+    masked = little_model(mask_hold_start=1, mask_hold_end=1, **everywhere)
+    images = torch.rand(1, 3, 3, SIDE, SIDE)
+    m = -0.5 * (torch.rand(1, 3, SIDE // PATCH, SIDE // PATCH) < 0.4).float()
+    with bench.given(model, m, bench.CUTS["every_all"]):
+        expected = model(images)
+    torch.testing.assert_close(masked(images, None, m)["pose_enc"], expected["pose_enc"])
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(("cut", "reaches"), [("special_masked", True), ("every_all", True), ("unheard", False)])
 def test_only_the_strongest_cut_keeps_what_moves_from_the_cameras(bench: Any, cut: str, reaches: bool) -> None:
     model = little_model()

@@ -121,8 +121,9 @@ class PAGE4DConfig:
         yield "dpt_features", self.dpt_features % 8 == 0, "a multiple of 8"
         yield "track_features", self.track_features % 8 == 0, "a multiple of 8"
         yield "track_hidden", self.track_hidden % 8 == 0, "a multiple of 8"
-        after_source = all(self.mask_source < pair < self.depth for pair in self.masked_pairs)
-        yield "masked_pairs", after_source, f"pairs after mask_source {self.mask_source} and below depth {self.depth}"
+        # The mask is known between a pair's two attentions, so it can act in the second one of its own pair.
+        known = all(self.mask_source <= pair < self.depth for pair in self.masked_pairs)
+        yield "masked_pairs", known, f"pairs from mask_source {self.mask_source} on and below depth {self.depth}"
         yield "mask_hold_start", self.mask_hold_start <= self.mask_hold_end, f"<= mask_hold_end {self.mask_hold_end}"
 
     @classmethod
