@@ -20,7 +20,7 @@ BY_CLOCK = {
 
 
 def run(variant: str, seed: int, steps: int, **trained: Any) -> dict[str, Any]:
-    about = {"variant": variant, "seed": seed, "steps": steps}
+    about = {"variant": variant, "label": f"the {variant}", "seed": seed, "steps": steps}
     return {"about": about | ({"trained": trained} if trained else {})}
 
 
@@ -29,7 +29,7 @@ def test_seeds_that_were_trained_alike_share_a_sentence() -> None:
     other = BY_CLOCK | {"hardware": "two cores", "precision": "no", "ended_by": "its number of steps"}
     runs += [run(arm, 2, 300, **other) for arm in ("mask", "middle")]
     assert trainings_text([*runs, {"about": {"variant": "pretrained", "seed": 0}}]) == (
-        "Seeds 0 and 1: 1 arm on a card in bf16, 290 to 300 steps, ended by the clock: "
+        "Seeds 0 and 1: 1 arm (*the mask*) on a card in bf16, 290 to 300 steps, ended by the clock: "
         "4,640 to 4,800 looks at 2,320 to 2,400 different clips an arm. "
         "Seed 2: 2 arms on two cores in float32, 300 steps, ended by its number of steps: "
         "4,800 looks at 2,400 different clips an arm."
@@ -37,7 +37,15 @@ def test_seeds_that_were_trained_alike_share_a_sentence() -> None:
 
 
 def test_what_is_not_stored_is_not_told() -> None:
-    assert trainings_text([run("mask", 3, 7)]) == "Seed 3: 1 arm of 7 steps."
+    assert trainings_text([run("mask", 3, 7)]) == "Seed 3: 1 arm (*the mask*) of 7 steps."
+
+
+def test_an_arm_of_other_seeds_has_its_own_sentence_on_the_same_machine() -> None:
+    runs = [run(arm, 2, 300, **BY_CLOCK) for arm in ("mask", "middle")]
+    runs += [run("later", seed, 300, **BY_CLOCK) for seed in (0, 1, 2)]
+    one, other = trainings_text(runs).split(" an arm. ")
+    assert other.startswith("Seed 2: 2 arms on a card")
+    assert one.startswith("Seeds 0, 1 and 2: 1 arm (*the later*) on a card")
 
 
 @pytest.mark.parametrize("path", STUDY, ids=lambda path: path.stem)

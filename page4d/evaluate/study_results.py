@@ -16,6 +16,7 @@ STILL_CAMERA = "relative_rotation_identity"
 SAME_WITHIN_DEG = 0.01
 """Stored scores are rounded to five digits."""
 PRECISIONS = {"no": "float32"}
+How = tuple[tuple[str, Any], ...]
 
 
 def guesses_on(part: Mapping[str, Any], table: Table) -> dict[str, Table]:
@@ -38,22 +39,26 @@ def guesses_on(part: Mapping[str, Any], table: Table) -> dict[str, Table]:
 
 
 def trainings_text(documents: Iterable[Mapping[str, Any]]) -> str:
-    """How the arms of a study were trained, in a sentence for all seeds that were trained alike.
+    """How the arms of a study were trained, in a sentence for all arms and seeds that were trained alike.
 
     Note:    steps and clips are ranges over the arms; what a result does not hold is not told.
     """
-    alike: dict[tuple[tuple[str, Any], ...], list[Mapping[str, Any]]] = {}
+    of_arm: dict[tuple[str, How], list[Mapping[str, Any]]] = {}
     for about in (document["about"] for document in documents):
         if "steps" in about:
-            alike.setdefault(tuple(about.get("trained", {}).items()), []).append(about)
-    groups = sorted(alike.items(), key=lambda item: min(about["seed"] for about in item[1]))
-    return " ".join(_trained(dict(how), abouts) for how, abouts in groups)
+            of_arm.setdefault((about["variant"], tuple(about.get("trained", {}).items())), []).append(about)
+    # An arm that was trained later, with all its seeds on one machine, is not one of those that shared a seed there.
+    alike: dict[tuple[How, tuple[int, ...]], list[Mapping[str, Any]]] = {}
+    for (_, how), abouts in of_arm.items():
+        seeds = tuple(sorted(about["seed"] for about in abouts))
+        alike.setdefault((how, seeds), []).extend(abouts)
+    groups = sorted(alike.items(), key=lambda item: (-len(item[1]), item[0][1]))
+    return " ".join(_trained(dict(how), seeds, abouts) for (how, seeds), abouts in groups)
 
 
-def _trained(how: Mapping[str, Any], abouts: Sequence[Mapping[str, Any]]) -> str:
-    seeds = sorted({about["seed"] for about in abouts})
+def _trained(how: Mapping[str, Any], seeds: Sequence[int], abouts: Sequence[Mapping[str, Any]]) -> str:
     count = len({about["variant"] for about in abouts})
-    arms = "1 arm" if count == 1 else f"{count} arms"
+    arms = f"1 arm (*{abouts[0]['label']}*)" if count == 1 else f"{count} arms"
     steps = [about["steps"] for about in abouts]
     head = f"Seed {seeds[0]}" if len(seeds) == 1 else f"Seeds {', '.join(map(str, seeds[:-1]))} and {seeds[-1]}"
     if not how:
