@@ -1,7 +1,7 @@
 """Trains the small family, and the study beside it, in a stated time on one GPU, and scores everything there.
 
 Run:     python benchmarks/family.py --compose family.json                         (once, where hydra is)
-         python benchmarks/family.py --configs family.json --pilot --out FOLDER    (about 100 s: what is fast here?)
+         python benchmarks/family.py --configs family.json --pilot --out FOLDER    (about 130 s: what is fast here?)
          python benchmarks/family.py --configs family.json --seconds 540 --out FOLDER
          python benchmarks/family.py --configs family.json --seconds 60 --micro --device cpu --out FOLDER
 Stages:  match (48 px), grow (112 px), static (dense heads), long (vggt-tiny), dynamic (moving scenes), lengths (clips

@@ -1,4 +1,4 @@
-"""What is fast on this machine: a minute of measurements before `family.py` spends ten."""
+"""What is fast on this machine: two minutes of measurements before `family.py` spends ten."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +18,18 @@ from training import measure, wait
 
 from page4d.data.loader import BatchShare, make_ahead
 from page4d.schema import atomic_write
-from page4d.train.setup import data_from
+from page4d.train.delivery import delivered, reused
+from page4d.train.loop import Trainer
+from page4d.train.setup import data_from, trainer_from
 from page4d.train.sources import DrawnBatch
 from page4d.version import provenance
 from page4d.world import render_tables
 
 KINDS = (("bf16", 64, True), ("bf16", 64, False), ("bf16", 32, True), ("bf16", 128, True), ("no", 64, True))
+LOOPS = ((32, 2), (64, 2), (128, 2))
+LOOP_S = 3.0
+FIRST_STEPS = 12  # recordings are made in them
+KERNELS = 25
 
 
 def pilot(configs: Mapping[str, Any], args: argparse.Namespace, out: Path) -> None:
@@ -46,6 +53,13 @@ def pilot(configs: Mapping[str, Any], args: argparse.Namespace, out: Path) -> No
         tell(out, found, name)
     found["match"] = training(configs["stages"]["match"], args, "bf16", 64, True)
     tell(out, found, "match")
+    for clips, reuse in LOOPS:
+        name = f"loop-{clips}-used-{reuse}-times"
+        found[name] = loop(pilot_trainer(base, args, clips, reuse), clips)
+        tell(out, found, name)
+    if device.type == "cuda":
+        found["kernels"] = kernels(pilot_trainer(base, args, 64, 1))
+        tell(out, found, "kernels")
 
 
 def tell(out: Path, found: Mapping[str, Any], name: str) -> None:
@@ -96,6 +110,54 @@ def rendering(config: Mapping[str, Any], device: torch.device) -> dict[str, floa
         times.append(time.perf_counter() - began)
     share = float((far > 1e-3).float().mean())
     return {"clips_per_second": round(64 / sorted(times)[len(times) // 2], 1), "depth_differs": share}
+
+
+def pilot_trainer(config: Mapping[str, Any], args: argparse.Namespace, clips: int, reuse: int) -> Trainer:
+    """A trainer of a stage that keeps nothing."""
+    values = copy.deepcopy(dict(config))
+    values["start"] |= {"weights": None, "fresh": [], "layer_scale": 0.1}
+    values["data"] |= {"batch_size": clips, "val": {}}
+    values["paths"]["run"] = tempfile.mkdtemp()
+    on_gpu = args.device == "auto" and torch.cuda.is_available()
+    values["trainer"] |= {"precision": args.precision, "device": args.device, "threads": args.threads, "reuse": reuse}
+    values["trainer"] |= {"workers": args.workers, "cuda_graphs": args.graphs and on_gpu}
+    trainer = trainer_from(values)
+    trainer.module.train()
+    return trainer
+
+
+def loop(trainer: Trainer, clips: int) -> dict[str, float]:
+    """Steps as a run takes them: batches are drawn by workers and rendered beside the steps."""
+    device, reuse = trainer.accelerator.device, trainer.settings.trainer.reuse
+    made = make_ahead(trainer.source.batch, BatchShare(), 0, 10_000, trainer.settings.trainer.workers)
+    delivery = delivered(made, device)
+    batches = reused(delivery, reuse)
+    for _ in range(FIRST_STEPS):
+        trainer.iteration(batches)
+    wait(device)
+    began, steps = time.perf_counter(), 0
+    while time.perf_counter() - began < LOOP_S:
+        trainer.iteration(batches)
+        steps += 1
+    wait(device)
+    seconds = time.perf_counter() - began
+    delivery.close()
+    made.close()
+    return {"steps_per_second": round(steps / seconds, 2), "clips_per_second": round(clips * steps / seconds, 1)}
+
+
+def kernels(trainer: Trainer) -> dict[str, Any]:
+    """What a step spends the GPU's time on: the kernels that take most of it."""
+    batch = trainer.source.batch(0, 0).to(trainer.accelerator.device)
+    for _ in range(FIRST_STEPS):
+        trainer.iteration(iter([batch]))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        trainer.iteration(iter([batch]))
+        wait(trainer.accelerator.device)
+    events = sorted(profile.key_averages(), key=lambda event: -event.self_device_time_total)
+    whole = sum(event.self_device_time_total for event in events)
+    most = [(event.key[:80], event.count, round(event.self_device_time_total / 1000, 2)) for event in events[:KERNELS]]
+    return {"ms": round(whole / 1000, 2), "launches": sum(event.count for event in events), "most": most}
 
 
 def training(
