@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,18 @@ def test_export_says_where_pictures_go_and_asks_for_them_first(
     assert "none does not exist" in fails([*export, str(tmp_path / "b"), "--format", "ply", *missing], capsys)
     assert main([*export, str(tmp_path / "c"), "--format", "tum", "--images", str(tmp_path)]) == 0
     assert "is not used" in capsys.readouterr().err
+
+
+def test_exr_of_pictures_of_several_sizes(tmp_path: Path) -> None:
+    OpenEXR = pytest.importorskip("OpenEXR")
+    sizes = [(36, 48), (72, 96)]
+    boxes = np.array([(0.0, 0.0, w, h) for h, w in sizes])
+    two = replace(little_prediction(2), original_hw=np.array(sizes), box_in_original=boxes)
+    two.save(tmp_path / "prediction.npz")
+    words = ["export", str(tmp_path), "--format", "depth-exr", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    for path, size in zip(sorted((tmp_path / "out" / "depth_exr").iterdir()), sizes, strict=True):
+        assert OpenEXR.File(str(path)).channels()["Z"].pixels.shape == size
 
 
 def pictures(folder: Path) -> Path:
