@@ -74,7 +74,7 @@ def predict_film(
         found, moves = _loops(StoredPrediction.open(folder), windows, mixed_by(model, device, precision))
         meta = dict(meta) | {"loops": found}
     # One file says that the film is whole and where its parts lie: it is never half corrected.
-    write_film_file(folder, meta, finished=True, moves=moves)
+    write_film_file(folder, meta, finished=True, moves=moves, frames=end)
     film = StoredPrediction.open(folder)
     warn_of_joins(film.meta.get("joins", []))
     return film

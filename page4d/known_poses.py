@@ -13,7 +13,7 @@ from torch import Tensor
 from page4d.geometry import Similarity, fit_similarity, nearest_rotation, rotation_angle_deg
 from page4d.io.trajectories import Trajectory
 from page4d.result.cloud import world_from_cam
-from page4d.result.metric_scale import paired_frames, stands_still
+from page4d.result.metric_scale import check_path, paired_frames, stands_still
 from page4d.result.placed import moved
 from page4d.robust import robust_weights, weighted_median
 from page4d.schema import Prediction, UserError
@@ -22,6 +22,8 @@ ROUNDS = 20
 MAX_PAIRS_OF = 300  # frames whose distances to each other are compared
 # A path whose second extent is less than this share of its first does not say how the world is turned about it.
 STRAIGHT = 0.05
+# Of the path: of stored positions that lie farther apart than this, the rounding is seen in the points.
+COARSEST = 1e-4
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,30 @@ class PoseFit:
         )
 
 
+def check_given(positions: NDArray[np.float64]) -> None:
+    """Refuse given camera positions (N, 3) that no prediction can be brought to, before there is one.
+
+    Raises:  UserError if the camera stands still, or so far from the origin, as in coordinates of a map, that the
+             float32 numbers of a Prediction would round its path.
+    """
+    check_path(positions)
+    far, path = float(np.abs(positions).max()), float(np.ptp(positions, axis=0).max())
+    step = float(np.spacing(np.float32(far)))
+    if step > COARSEST * path:
+        raise UserError(
+            f"the given poses lie up to {far:.9g} from their origin on a path of {path:.3g}; numbers are stored in "
+            f"float32, {step:.2g} apart there: take one position off all of them first"
+        )
+
+
 def with_poses(prediction: Prediction, trajectory: Trajectory) -> tuple[Prediction, PoseFit]:
     """The prediction in the world and scale of given poses; its cameras stay its own, moved as a whole.
 
     Note:    frames with times are paired with poses by time, others one to one in order.
-    Raises:  UserError if poses and frames do not pair up, or if a camera stands still, which gives no scale.
+    Raises:  UserError as `check_given`, if poses and frames do not pair up, or if the predicted camera stands still.
     """
     frames, poses = paired_frames(prediction, trajectory, least=2)
+    check_given(trajectory.positions[poses])
     cameras = world_from_cam(prediction)[frames]
     if stands_still(prediction, cameras[..., 3]):
         raise UserError("the predicted camera stands still, which gives no scale; expected a film of a moving one")

@@ -23,6 +23,15 @@ def place_to_write(path: Path) -> Path:
     return target
 
 
+def no_file(path: Path) -> str:
+    """What to say of a path that was to name a file and names none."""
+    if path.is_dir():
+        return f"{path} is a folder"
+    if path.exists():
+        return f"{path} is a pipe or device, which cannot be read twice: copy its content into a file"
+    return f"{path} does not exist"
+
+
 def umask() -> int:
     """The permissions that new files do not get."""
     mask = os.umask(0)

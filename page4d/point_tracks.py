@@ -77,8 +77,7 @@ def track(
              point that the network does not see.
     """
     model = network_of(model)
-    if model.track_head is None:
-        raise UserError("this network has no track head; VGGT's weights ('vggt') have one, PAGE-4D's have none")
+    check_track_head(model)
     target = device_for(model, device)
     frames = as_frames(images, model, mode)
     if not 0 <= frame < len(frames):
@@ -90,6 +89,15 @@ def track(
     xy_in_input = found[back].astype(np.float64)
     xy = PixelMap.of(frames).to_original(xy_in_input)
     return Tracks(xy, xy_in_input, visible[back], confidence[back], frames.names)
+
+
+def check_track_head(model: PAGE4D) -> None:
+    """Refuse a network that follows no points.
+
+    Raises:  UserError.
+    """
+    if model.track_head is None:
+        raise UserError("this network has no track head; VGGT's weights ('vggt') have one, PAGE-4D's have none")
 
 
 def grid_points(height: int, width: int, per_side: int) -> list[tuple[float, float]]:

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from page4d.leftovers import SUFFIX, part_prefix, sweep
 from page4d.measured import is_measured
 from page4d.npz import check_npz
-from page4d.places import place_to_write, umask
+from page4d.places import no_file, place_to_write, umask
+from page4d.plausible import check_arrays, check_meta
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -238,7 +239,10 @@ class Prediction:
                 raise ValueError(f"{name} is {array.dtype}, expected {'uint8' if name == 'images' else 'numbers'}")
         optional: dict[str, Any] = dict.fromkeys(OPTIONAL)
         meta, frame_names = dict(header["meta"]), tuple(str(name) for name in header["frame_names"])
-        return cls(**(optional | arrays), frame_names=frame_names, meta=meta)
+        stored = cls(**(optional | arrays), frame_names=frame_names, meta=meta)
+        check_arrays(arrays)
+        check_meta(meta)
+        return stored
 
 
 OPTIONAL = tuple(f.name for f in fields(Prediction) if "None" in str(f.type))
@@ -276,7 +280,7 @@ def _read_npz(path: Path, names: Sequence[str] | None = None) -> tuple[dict[str,
     version = header.get("format")
     if version != PREDICTION_FORMAT:
         raise UserError(
-            f"{path} has Prediction format {version}, this page4d reads {PREDICTION_FORMAT}; "
+            f"{path} has Prediction format {version!r}, this page4d reads {PREDICTION_FORMAT}; "
             "predict again with this version"
         )
     return arrays, header
@@ -288,7 +292,7 @@ def _explain_damage(path: Path) -> Iterator[None]:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the file in it, {path / 'prediction.npz'}")
     if not path.is_file():
-        raise UserError(f"{path} does not exist; `page4d predict` writes one")
+        raise UserError(f"{no_file(path)}; `page4d predict` writes one")
     try:
         yield
     except UserError:

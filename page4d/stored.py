@@ -16,12 +16,15 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from page4d.moves import Move
+from page4d.plausible import check_meta
 from page4d.schema import MALFORMED, Prediction, UserError, atomic_write, concatenated, read_header
 
 FILM_FORMATS = (1, 2)  # 2 has moves, which a reader of 1 would not know of
@@ -42,6 +45,8 @@ class StoredPart:
     def load(self) -> Prediction:
         """The part in the film's world, whole."""
         stored = Prediction.load(self.path)
+        if len(stored) != self.end - self.first:
+            raise UserError(f"{self.path} holds {len(stored)} frames, not {self.end - self.first}; predict again")
         return stored if self.move is None else self.move(stored)
 
 
@@ -70,6 +75,9 @@ class StoredPrediction:
             return cls(path, (StoredPart(path, 0, len(header["frame_names"])),), header["meta"])
         film = read_film_file(path)
         parts = tuple(_parts_in(path))
+        there, expected = parts[-1].end if parts else 0, film["frames"]
+        if film["finished"] and expected is not None and there != expected:
+            raise UserError(f"{path} has {there} of {expected} frames, the last ones are gone; predict again")
         return cls(path, _with_moves(path, parts, film["moves"]), film["meta"], film["finished"])
 
     def __len__(self) -> int:
@@ -80,6 +88,8 @@ class StoredPrediction:
 
         Raises:  UserError if there is none of them.
         """
+        if len(self) == 0:
+            raise UserError(f"{self.path} holds no frame; predict again")
         wanted = range(len(self))[frames]
         if len(wanted) == 0:
             raise UserError(f"{self.path} has frames 0 to {len(self) - 1}; there are none in {_words(frames)}")
@@ -87,6 +97,8 @@ class StoredPrediction:
         read = [part for part in self.files if part.first <= high and part.end > low]
         # Each part is cut before the next is read: what was asked for is all that stays in memory.
         pieces = [p.load()[max(low - p.first, 0) : high + 1 - p.first] for p in read]
+        if any(_of_a_frame(piece) != _of_a_frame(pieces[0]) for piece in pieces):
+            raise UserError(f"{self.path} has parts of different sizes or contents; predict again")
         meta = self._meta_with(piece.meta for piece in pieces)
         return replace(concatenated(pieces)[:: wanted.step], meta=meta)
 
@@ -127,6 +139,11 @@ class StoredPrediction:
         return dict(self.about) | ({"joins": joins} if joins else {})
 
 
+def _of_a_frame(part: Prediction) -> list[tuple[int, ...]]:
+    """The shape of one frame's share of every array, which all parts of a film have in common."""
+    return [np.shape(getattr(part, f.name))[1:] for f in fields(part)]
+
+
 def _words(frames: slice) -> str:
     return f"{'' if frames.start is None else frames.start}:{'' if frames.stop is None else frames.stop}"
 
@@ -142,8 +159,10 @@ def _parts_in(folder: Path) -> Iterator[StoredPart]:
         if found is None:
             continue
         part = StoredPart(path, int(found[1]), int(found[2]) + 1)
-        if part.first != end or part.end <= part.first:
+        if part.first > end:
             raise UserError(f"{folder} lacks frames {end} to {part.first - 1}, before {path.name}; predict them again")
+        if part.first < end or part.end <= part.first:
+            raise UserError(f"{folder} holds {path.name}, where frame {end} was to come next; move it away")
         yield part
         end = part.end
 
@@ -161,7 +180,7 @@ def _with_moves(folder: Path, parts: tuple[StoredPart, ...], moves: list[Move]) 
 
 
 def read_film_file(folder: Path) -> dict[str, Any]:
-    """What a film's folder says of itself: meta, finished, moves.
+    """What a film's folder says of itself: meta, finished, moves, and how many frames it has when it is finished.
 
     Raises:  UserError if it is not a film's folder, or of another format version.
     """
@@ -172,17 +191,23 @@ def read_film_file(folder: Path) -> dict[str, Any]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         version, meta, finished = stored["format"], dict(stored["meta"]), bool(stored["finished"])
         moves = [Move.of(move) for move in stored.get("moves", [])]
+        frames = None if stored.get("frames") is None else int(stored["frames"])
+        check_meta(meta)
     except (OSError, *MALFORMED) as error:
         raise UserError(f"{path} is damaged ({error}); predict again") from error
     if version not in FILM_FORMATS:
         known = " and ".join(map(str, FILM_FORMATS))
         raise UserError(f"{path} has film format {version}, this page4d reads {known}; predict again")
-    return {"meta": meta, "finished": finished, "moves": moves}
+    return {"meta": meta, "finished": finished, "moves": moves, "frames": frames}
 
 
-def write_film_file(folder: Path, meta: Mapping[str, Any], finished: bool, moves: Sequence[Move] = ()) -> None:
-    """Say what a film is made with, whether all of it is there, and where loops moved its parts."""
+def write_film_file(
+    folder: Path, meta: Mapping[str, Any], finished: bool, moves: Sequence[Move] = (), frames: int | None = None
+) -> None:
+    """Say what a film is made with, whether all of it is there, of how many frames, and where loops moved its parts."""
     stored: dict[str, Any] = {"format": 2 if moves else 1, "finished": finished, "meta": dict(meta)}
+    if frames is not None:
+        stored["frames"] = frames
     if moves:
         stored["moves"] = [move.record() for move in moves]
     with atomic_write(folder / FILM_FILE, "w") as stream:

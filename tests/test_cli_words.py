@@ -46,7 +46,7 @@ def test_the_package_runs_as_a_module() -> None:
         ([*PREDICT, "--max-frames", "9" * 5000], "is not a whole number of 1 or more"),
         ([*PREDICT, "--window", "1"], "'1' is not a whole number of 2 or more"),
         ([*PREDICT, "--drop", "1"], "give a number in [0, 1)"),
-        (["view", "x.npz", "--background-points", "-1"], "'-1' is not a whole number from 0 to 20000000"),
+        (["view", "x.npz", "--background-points", "-1"], "'-1' is not a whole number from 1 to 20000000"),
         (["view", "x.npz", "--fps", "1e6"], "'1e6' frames a second are more than 1000"),
         ([*PREDICT, "--start", "1:2:3:4"], "'1:2:3:4' is not a time: give seconds"),
         ([*PREDICT, "--end", "-1"], "'-1' is not a time"),

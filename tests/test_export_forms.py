@@ -280,7 +280,7 @@ def test_a_films_own_frames_go_beside_the_cameras(tmp_path: Path) -> None:
         export(
             replace(two, frame_names=("walk_000001", "walk_000009")), tmp_path, ["colmap"], ExportOptions(images=film)
         )
-    with pytest.raises(UserError, match="not named like frames of one"):
+    with pytest.raises(UserError, match="not named like a film"):
         export(replace(two, frame_names=("a.png", "b.png")), tmp_path, ["colmap"], ExportOptions(images=film))
 
 

@@ -93,6 +93,10 @@ def test_what_gives_no_scale() -> None:
     given[:, :3, 3] = SHIFT
     with pytest.raises(UserError, match="stands still"):
         with_poses(prediction, Trajectory(given, np.full(len(given), np.nan)))
+    far = placed(rigid_inverse(prediction.cam_from_world))
+    far[:, :3, 3] += [448_000, 5_411_000, 0]
+    with pytest.raises(UserError, match="take one position off all of them"):
+        with_poses(prediction, Trajectory(far, np.full(len(far), np.nan)))
     with pytest.raises(UserError, match="the trajectory has 3 poses for 4 frames"):
         with_poses(prediction, Trajectory(given[:3], np.full(3, np.nan)))
 

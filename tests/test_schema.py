@@ -36,7 +36,7 @@ def prediction(frames: int = 2, height: int = 3, width: int = 4, full: bool = Tr
         frame_names=tuple(f"ä {i}.png" for i in range(frames)),
         timestamps_s=np.array([np.nan, 0.5] * frames)[:frames],
         original_hw=np.full((frames, 2), 9, np.int64),
-        box_in_original=np.zeros((frames, 4)),
+        box_in_original=np.tile([0.0, 0.0, 9.0, 9.0], (frames, 1)),
         meta={"config": {"dpt_pairs": [0, 1]}, "weights_sha256": "ab"},
     )
 

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from page4d.book.provenance import data_hashes, machine_words, shipped_hashes
-from page4d.schema import UserError, atomic_write
+from page4d.schema import MALFORMED, UserError, atomic_write
 from page4d.settings import did_you_mean
 
 KERNEL = "python3"
@@ -79,8 +79,13 @@ def find_chapters(root: Path, wanted: Sequence[str] = ()) -> list[Chapter]:
     toc_path, folder = root / "book" / "_toc.yml", root / "notebooks"
     if not toc_path.is_file() or not folder.is_dir():
         raise UserError(f"{root} has no book/_toc.yml and notebooks/; run `page4d book` in a checkout of the project")
-    toc = yaml.safe_load(toc_path.read_text(encoding="utf-8"))
-    listed = [Path(entry["file"]).name for entry in toc_entries(toc) if entry["file"].startswith("notebooks/")]
+    try:
+        files = [entry["file"] for entry in toc_entries(yaml.safe_load(toc_path.read_bytes()))]
+    except (yaml.YAMLError, *MALFORMED) as error:
+        raise UserError(
+            f"{toc_path} is no table of contents of a Jupyter Book: {' '.join(str(error).split())}"
+        ) from error
+    listed = [Path(file).name for file in files if file.startswith("notebooks/")]
     present = {path.stem for path in folder.glob("*.py")}
     if set(listed) != present:
         raise UserError(
@@ -113,7 +118,7 @@ def read_chapter(path: Path) -> Chapter:
     if len(cells) != 1:
         raise UserError(f"{path} has {len(cells)} cells tagged parameters; a chapter has exactly one")
     parameters: dict[str, Any] = {}
-    for statement in ast.parse(cells[0]).body:
+    for statement in _statements(cells[0], path):
         try:
             if not isinstance(statement, ast.Assign):
                 raise ValueError("not an assignment")
@@ -125,6 +130,13 @@ def read_chapter(path: Path) -> Chapter:
     return Chapter(path.stem, path, parameters)
 
 
+def _statements(cell: str, path: Path) -> list[ast.stmt]:
+    try:
+        return ast.parse(cell).body
+    except SyntaxError as error:
+        raise UserError(f"{path}: the parameters cell is not Python ({error})") from error
+
+
 def assign_parameters(chapters: Sequence[Chapter], given: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Per chapter the given values that it knows, converted to the type of its default.
 
@@ -134,7 +146,7 @@ def assign_parameters(chapters: Sequence[Chapter], given: Mapping[str, str]) -> 
     for name in given:
         if name not in known:
             hint = did_you_mean(name, known)
-            raise UserError(f"no chapter has a parameter {name!r}{hint} There are: {', '.join(known)}")
+            raise UserError(f"no chapter has a parameter {name!r}{hint or '.'} There are: {', '.join(known)}")
     return {chapter.name: _convert_known(chapter, given) for chapter in chapters}
 
 

@@ -46,7 +46,7 @@ def check_cells(cells: Sequence[str]) -> None:
         for name in _assigned(cell) if cell.startswith(INJECTED) else ():
             if name not in own:
                 hint = did_you_mean(name, own)
-                raise UserError(f"this chapter has no parameter {name!r}{hint} It has: {', '.join(own)}")
+                raise UserError(f"this chapter has no parameter {name!r}{hint or '.'} It has: {', '.join(own)}")
 
 
 def _assigned(cell: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import yaml
 
 from page4d.book.chapters import Chapter
 from page4d.io.weight_files import RELEASED, find_weights
+from page4d.places import no_file
 from page4d.schema import UserError
 from page4d.settings import did_you_mean
 
@@ -105,13 +107,15 @@ def read_paths(file: Path | None) -> dict[str, str]:
     """
     if file is None:
         return {}
+    if not file.is_file():
+        raise UserError(f"cannot read the paths: {no_file(file)}; expected a YAML file")
     try:
         content = yaml.safe_load(file.read_bytes())  # YAML finds out the coding itself
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"cannot read the paths in {file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise UserError(f"{file} holds {type(content).__name__}; expected lines like `sintel: /data/sintel`")
-    return {str(name): str(Path(value).expanduser()) for name, value in content.items()}
+    return {str(name): os.path.expanduser(value) for name, value in content.items()}
 
 
 def missing(profile: Profile, chapter: str, paths: Mapping[str, str], memory_gb: Sequence[float]) -> Iterator[str]:
@@ -162,7 +166,8 @@ def plan_text(
 
 def _standing(folder: Path) -> Path:
     """The nearest folder above that is there."""
-    return next(place for place in (folder.resolve(), *folder.resolve().parents) if place.exists())
+    whole = Path(os.path.realpath(folder))
+    return next(place for place in (whole, *whole.parents) if place.exists())
 
 
 def gpu_memory_gb() -> list[float]:

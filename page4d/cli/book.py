@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from page4d.cli.values import named_path
+from page4d.cli.values import named_path, whole
 
 if TYPE_CHECKING:
     from page4d.book.chapters import Chapter, Execution
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep executed chapters whose source, parameters and page4d itself are unchanged since",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=int, default=0, metavar="N", help="chapters at a time (default: 2, or one on each GPU)"
+        "--jobs", type=whole(), default=0, metavar="N", help="chapters at a time (default: 2, or one on each GPU)"
     )
     parser.add_argument(
         "--profile", default="ci", metavar="NAME",
@@ -66,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     from page4d.book.runs import default_jobs, execute_all, stages
     from page4d.book.site import SiteError, build_site
     from page4d.cli import full_parser
+    from page4d.cli.outfolder import check_place
 
+    check_place(args.out, "--out")
     chapters = find_chapters(args.root, args.chapters)
     given = assign_parameters(chapters, dict(args.parameters))
     profile = read_profile(args.root, args.profile, find_chapters(args.root))

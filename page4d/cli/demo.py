@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from page4d.cli.values import device, whole
+from page4d.cli.values import device, weights, whole
 from page4d.extras import extras_named
 from page4d.schema import UserError
 
@@ -22,7 +22,12 @@ KEEP_S = 3600  # uploads and results are deleted when they are older, looked for
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d demo`."""
     add = parser.add_argument
-    add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
+    add(
+        "--weights",
+        type=weights,
+        default="tiny",
+        help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder",
+    )
     add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
     add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
     add("--port", type=whole(1, 65_535), default=7860, help="port to listen on (default: %(default)s)")

@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from page4d.cli.values import weights
 from page4d.io.checksums import sha256_of
 from page4d.schema import UserError
 
@@ -13,7 +14,10 @@ from page4d.schema import UserError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d download`."""
     parser.add_argument(
-        "weights", nargs="+", help="nomask, mask, vggt, vggt-commercial, vggt-tracker or [datasets/]owner/name[/file]"
+        "weights",
+        nargs="+",
+        type=weights,
+        help="nomask, mask, vggt, vggt-commercial, vggt-tracker or [datasets/]owner/name[/file]",
     )
     parser.add_argument("--revision", help="branch, tag or commit of the repository")
     parser.epilog = (

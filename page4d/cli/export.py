@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 from page4d.cli.prediction_input import add_prediction_arguments
 from page4d.cli.values import named_path, whole
+from page4d.places import no_file
 from page4d.result.formats import WRITERS
-from page4d.schema import Prediction, UserError
+from page4d.schema import Prediction, UserError, notice
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 MARKER = "export.json"
+_PICTURES = {"nerfstudio": "nerfstudio/images"}  # of COLMAP's models they lie in images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     check_out(args.out, args.overwrite, MARKER)
     if args.size == "input" and args.images is not None:
         raise UserError(f"--size input writes the network's own pictures and --images {args.images} others; give one")
+    with_pictures = [name for name in args.format if WRITERS[name].reads_pictures]
+    if args.images is not None:
+        _check_images(args.images, with_pictures)
     check_prediction(args)
     # torch comes with them, so they wait until there is something to write.
     from page4d.result.cloud import CloudOptions, unit_of
@@ -75,8 +80,7 @@ def run(args: argparse.Namespace) -> int:
     moving = moving_of(prediction, args.moving)
     if args.refine:
         prediction = _refine(prediction, moving, args)
-    with_pictures = any(WRITERS[name].reads_pictures for name in args.format)
-    lacks_pictures = with_pictures and args.images is None
+    lacks_pictures = bool(with_pictures) and args.images is None
     own_pictures = lacks_pictures and not have_files(prediction)
     size: Literal["original", "input"] = args.size or ("input" if own_pictures else "original")
     options = ExportOptions(
@@ -98,10 +102,23 @@ def run(args: argparse.Namespace) -> int:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         print(f"{name}: {args.out / paths[0]}{more}")
     if lacks_pictures and size == "original":
-        print(f"colmap: put the original images into {args.out / 'images'} (or pass --images FOLDER, or --size input)")
+        places = sorted({str(args.out / _PICTURES.get(name, "images")) for name in with_pictures})
+        print(f"put the original images into {' and '.join(places)} (or pass --images FOLDER, or --size input)")
     elif lacks_pictures and args.size is None:
         print("all at the network's size: frames of a video have no image files (or pass --images FOLDER with them)")
     return 0
+
+
+def _check_images(images: Path, with_pictures: Sequence[str]) -> None:
+    """Refuse pictures that are not there, and tell of some that no format takes.
+
+    Raises:  UserError.
+    """
+    if not images.is_dir() and not images.is_file():
+        raise UserError(f"--images: {no_file(images)}; expected a folder of the original images, or the film")
+    if not with_pictures:
+        takers = ", ".join(name for name, place in WRITERS.items() if place.reads_pictures)
+        notice(f"--images {images} is not used; of the formats only {takers} take pictures")
 
 
 def _refine(prediction: Prediction, moving: NDArray[np.bool_] | None, args: argparse.Namespace) -> Prediction:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from page4d.cli.values import named_path, whole
+from page4d.cli.values import named_path, weights, whole
 from page4d.schema import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d export-model`."""
     add = parser.add_argument
-    add("weights", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
+    add("weights", type=weights, help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
     add(
         "--out", type=named_path, required=True, help="file to write: .onnx (needs page4d[onnx]) or .pt2 (torch.export)"
     )
@@ -29,9 +29,12 @@ def run(args: argparse.Namespace) -> int:
     """Load, trace and write; 0 when the file stands."""
     if args.out.exists() and not (args.overwrite and args.out.is_file()):
         raise UserError(f"{args.out} exists; choose another --out, or pass --overwrite to replace a file")
+    from page4d.cli.outfolder import check_place
     from page4d.model import PAGE4D
-    from page4d.model.exported import save_exported
+    from page4d.model.exported import check_target, save_exported
 
+    check_target(args.out)
+    check_place(args.out.parent, "the folder of --out")
     options = {} if args.mask is None else {"mask": args.mask}
     model = PAGE4D.from_pretrained(args.weights, **options)
     height, width = (side or model.config.img_size for side in (args.height, args.width))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from page4d.cli.frame_input import INPUTS, INPUTS_HELP
-from page4d.cli.values import device, named_path, whole
+from page4d.cli.values import device, named_path, weights, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d features`."""
     add = parser.add_argument
     add("--images", nargs="+", type=named_path, required=True, metavar=INPUTS, help=INPUTS_HELP)
-    add("--weights", default="tiny", help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
+    add(
+        "--weights",
+        type=weights,
+        default="tiny",
+        help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder",
+    )
     add(
         "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import frame_options
-from page4d.cli.outfolder import LISTING, check_out, remove_listed, write_listing
+from page4d.cli.outfolder import LISTING, check_out, remove_listed, resolved, write_listing
 from page4d.stored import FILM_FILE, FILM_FOLDER
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check_film_out(out: Path, overwrite: bool) -> None:
 
 def clear_finished(out: Path) -> None:
     """Remove the finished film that another takes the place of, and none of what a run that was cut off left."""
-    whole = out.resolve()
+    whole = resolved(out)
     if not begun(whole):
         remove_listed(whole)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from page4d.io.frames import FrameOptions
 
 INPUTS = "FILE|FOLDER|VIDEO"
+MAX_INPUT_PX = 16_384  # as in training; one frame of it is a million patches
 INPUTS_HELP = "images, a pattern of names, one video, or folders of images (several: the cameras of one scene)"
 
 
@@ -20,7 +21,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("inputs", nargs="+", type=named_path, metavar=INPUTS, help=INPUTS_HELP)
     add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
-    add("--input-size", type=whole(), metavar="PX",
+    add("--input-size", type=whole(1, MAX_INPUT_PX), metavar="PX",
         help="width (crop) or longer side of the pictures that the network sees, a multiple of its patch (default: "
         "that of its training, 518 for the released networks, 112 for the built-in ones)")  # fmt: skip
     add("--fps", type=rate, help="of a video, keep at most so many frames a second")

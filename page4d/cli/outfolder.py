@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from page4d.schema import UserError
 
 # Names what a result folder was written with, so that --overwrite never deletes what somebody put beside it.
 LISTING = ".page4d-files"
+# What every page of the viewer says after its styles, a few thousand bytes from its beginning.
+PAGE_MARK, PAGE_HEAD = b'<canvas id="view" aria-label="Interactive three-dimensional view of the scene.', 65_536
 
 
 def check_out(out: Path, overwrite: bool, marker: str) -> None:
@@ -24,7 +27,7 @@ def check_out(out: Path, overwrite: bool, marker: str) -> None:
              in it that `overwrite` does not cover: only a folder that holds `marker`, an earlier result, and no file
              besides those of that result is ever replaced.
     """
-    whole = out.resolve()
+    whole = resolved(out)
     if whole.exists() and not whole.is_dir():
         raise UserError(f"{out} is a file; --out names a folder to make")
     if Path.cwd().is_relative_to(whole):
@@ -45,15 +48,41 @@ def check_out(out: Path, overwrite: bool, marker: str) -> None:
         )
 
 
+def resolved(path: Path) -> Path:
+    """Where a name leads, behind all links.
+
+    Raises:  UserError for links that lead around to themselves.
+    """
+    whole = Path(os.path.realpath(path))
+    if any(place.is_symlink() for place in (whole, *whole.parents)):
+        raise UserError(f"{path} is, or lies behind, a link that leads around to itself; choose another place")
+    return whole
+
+
 def check_place(folder: Path, called: str) -> None:
     """Refuse a folder that is to be written into, before the work starts; `called` is the setting that names it.
 
     Raises:  UserError if it is a file or stands in one, or cannot be made or written into.
     """
-    whole = folder.resolve()
+    whole = resolved(folder)
     if whole.exists() and not whole.is_dir():
         raise UserError(f"{called} {folder} is a file; expected a folder to write into")
     _check_writable(folder, whole if whole.is_dir() else whole.parent)
+
+
+def check_page(page: Path) -> None:
+    """Refuse a place for the page of `page4d view` before the work starts: only an earlier page is ever replaced.
+
+    Raises:  UserError if the name is taken by another file, or its folder is not there or not writable.
+    """
+    if page.is_file():
+        with page.open("rb") as stream:
+            ours = PAGE_MARK in stream.read(PAGE_HEAD)
+        if not ours:
+            raise UserError(f"{page} is there and no page of `page4d view`, so it stays; name another with --html")
+    if not page.parent.is_dir():
+        raise UserError(f"cannot write {page}: {page.parent} is no folder; make it first, or choose another --html")
+    check_place(page.parent, "the folder of --html")
 
 
 def free_bytes(folder: Path) -> int:
@@ -67,7 +96,7 @@ def check_space(out: Path, needed_bytes: int) -> None:
 
     Raises:  UserError with both.
     """
-    free = free_bytes(out.resolve())
+    free = free_bytes(resolved(out))
     if free < needed_bytes:
         raise UserError(
             f"{out} takes about {needed_bytes / 1e6:.3g} MB and {free / 1e6:.3g} MB are free there; "
@@ -131,7 +160,7 @@ def whole_folder(out: Path, overwrite: bool, marker: str) -> Iterator[Path]:
 
     Raises:  UserError as `check_out`, or if the folder cannot be made.
     """
-    whole = out.resolve()
+    whole = resolved(out)
     try:
         whole.parent.mkdir(parents=True, exist_ok=True)
         sweep(whole.parent)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
 from page4d.cli.prediction_input import add_known_arguments, check_known, check_known_of, with_what_is_known
-from page4d.cli.values import device, keyframes, named_path, shard, share, whole
+from page4d.cli.values import device, keyframes, named_path, shard, share, weights, whole
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(parser)
     add(
         "--weights",
+        type=weights,
         default="tiny",
         help="tiny (built in, a small demonstration; the default), nomask, mask, vggt, owner/name[/file], a file, or "
         "the folder of a run or of save_pretrained",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,11 +29,11 @@ def run_each(args: argparse.Namespace) -> int:
 
 
 def _predict_each(args: argparse.Namespace) -> None:
-    from page4d.cli.outfolder import LISTING
+    from page4d.cli.outfolder import LISTING, resolved
     from page4d.cli.predict import check_words, load_network, predict_one
 
     check_words(args)
-    if args.out.exists() and not args.out.is_dir():
+    if resolved(args.out).exists() and not args.out.is_dir():
         raise UserError(f"{args.out} is a file; with --each, --out names the folder for the clips' folders")
     clips = of_this_process(list(zip(args.inputs, clip_folders(args.inputs, args.out), strict=True)), args.shard)
     _tell_whose_is_which(clips)
@@ -54,7 +55,8 @@ def _predict_each(args: argparse.Namespace) -> None:
             failed.append(str(source))
     print(f"{len(wanted) - len(failed)} of {len(wanted)} clips predicted")
     if failed:
-        raise UserError(f"{len(failed)} of {len(wanted)} clips failed: {', '.join(failed)}; the others are written")
+        others = "; the others are written" if len(failed) < len(wanted) else ""
+        raise UserError(f"{len(failed)} of {len(wanted)} clips failed: {', '.join(failed)}{others}")
 
 
 def _tell_failure(source: Path, error: Exception) -> None:
@@ -93,7 +95,7 @@ def _tell_whose_is_which(clips: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _stem(source: Path) -> str:
-    return source.resolve().stem or "clip"
+    return Path(os.path.realpath(source)).stem or "clip"
 
 
 def clip_folders(inputs: Sequence[Path], out: Path) -> list[Path]:

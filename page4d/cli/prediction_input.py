@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from page4d.cli.values import named_path, positive, share
+from page4d.places import no_file
 from page4d.schema import Prediction, UserError
 from page4d.stored import FILM_FILE, FILM_FOLDER, StoredPrediction
 
@@ -113,25 +115,30 @@ def check_known_of(frames: LoadedImages, args: argparse.Namespace) -> None:
     Raises:  UserError for counts, times or sizes that do not fit.
     """
     from page4d.io.trajectories import read_trajectory
-    from page4d.result.metric_scale import check_registered, paired_frames
+    from page4d.result.metric_scale import check_path, check_registered, paired_frames, seen_pixels
 
     if args.intrinsics:
         K = parse_intrinsics(args.intrinsics)
         if K.ndim == 3 and len(K) != len(frames):
             raise UserError(f"{args.intrinsics} holds {len(K)} matrices K for {len(frames)} frames; expected one each")
     if args.poses:
-        paired_frames(frames, read_trajectory(args.poses), least=2)
+        from page4d.known_poses import check_given
+
+        given = read_trajectory(args.poses)
+        check_given(given.positions[paired_frames(frames, given, least=2)[1]])
     kind, _, rest = (args.scale_from or "").partition(":")
     if kind == "trajectory":
-        paired_frames(frames, read_trajectory(rest))
+        given = read_trajectory(rest)
+        check_path(given.positions[paired_frames(frames, given)[1]])
     elif kind == "distance":
-        frame, _ = _distance_words(args.scale_from, rest)
+        frame, (x1, y1, x2, y2, _) = _distance_words(args.scale_from, rest)
         if not 0 <= frame < len(frames):
             raise UserError(f"--scale-from {args.scale_from}: there is no frame {frame}, only 0 to {len(frames) - 1}")
+        seen_pixels(frames, frames.names[frame], frame, ((x1, y1), (x2, y2)))
     elif kind == "depth":
         folder, per_metre = _sensor_folder(rest)
-        frame, path = next(iter(_sensor_files(folder, frames.names).items()))
-        check_registered(_read_sensor(path, per_metre), frames.original_hw[frame].tolist(), frame)
+        for frame, path in _sensor_files(folder, frames.names).items():
+            check_registered(_read_sensor(path, per_metre), frames.original_hw[frame].tolist(), frame)
 
 
 def with_what_is_known(prediction: Prediction, args: argparse.Namespace) -> Prediction:
@@ -187,7 +194,7 @@ def _slice(text: str | None) -> slice:
         words = [int(word) if word else None for word in text.split(":")]
     except ValueError as error:
         raise UserError(f"--frames {text!r}: expected A:B or A:B:N, whole numbers, for example 100:200") from error
-    if not 2 <= len(words) <= 3 or (len(words) == 3 and (words[2] or 1) < 1):
+    if not 2 <= len(words) <= 3 or (len(words) == 3 and words[2] is not None and words[2] < 1):
         raise UserError(f"--frames {text!r}: expected A:B or A:B:N with N of 1 or more, for example 100:200")
     return slice(*words)
 
@@ -217,6 +224,8 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
             raise UserError(
                 f"{text} holds no intrinsics: expected JSON with K, or frames with K each ({error!r})"
             ) from error
+    elif Path(text).exists():
+        raise UserError(f"--intrinsics: {no_file(Path(text))}; expected a JSON file, or numbers FX,FY,CX,CY")
     else:
         try:
             fx, fy, cx, cy = (float(word) for word in text.split(","))
@@ -258,6 +267,8 @@ def _distance_words(text: str, rest: str) -> tuple[int, tuple[float, ...]]:
         raise UserError(f"--scale-from {text!r}: expected distance:FRAME,X1,Y1,X2,Y2,METRES")
     if not frame.is_integer():
         raise UserError(f"--scale-from {text!r}: frame {frame:g} is not a whole number; frames count from 0")
+    if not all(map(math.isfinite, numbers)) or numbers[4] <= 0:
+        raise UserError(f"--scale-from {text!r}: expected finite pixels and a distance of more than 0 metres")
     return int(frame), tuple(numbers)
 
 

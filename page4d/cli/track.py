@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
-from page4d.cli.values import device, named_path, pixel, whole
+from page4d.cli.values import device, named_path, pixel, weights, whole
 from page4d.schema import UserError
 
 MARKER = "tracks.csv"
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d track`."""
     add = parser.add_argument
     add_frame_arguments(parser)
-    add("--weights", default="vggt", help=TRACK_WEIGHTS)
+    add("--weights", type=weights, default="vggt", help=TRACK_WEIGHTS)
     add(
         "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
     )
@@ -47,12 +47,13 @@ def run(args: argparse.Namespace) -> int:
     from page4d.io.safe_names import safe_stems
     from page4d.io.video import write_video
     from page4d.model import PAGE4D
-    from page4d.point_tracks import grid_points, track
+    from page4d.point_tracks import check_track_head, grid_points, track
     from page4d.viz.tracks import draw_tracks
 
     list_frames(args.inputs, frame_options(args))  # before weights are fetched
     device = resolve_device(args.device)
     model = PAGE4D.from_pretrained(args.weights, device=device).eval()
+    check_track_head(model)
     frames = load_frames(args.inputs, frame_options(args, model.config.img_size, model.config.patch_size))
     if not points:
         height, width = frames.original_hw[min(max(args.frame, 0), len(frames) - 1)]

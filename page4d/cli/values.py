@@ -37,6 +37,16 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
+def weights(text: str) -> str:
+    """The name of weights; nothing is none, and would be taken for the folder one is in.
+
+    Note:    what it names is found out later.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("an empty word names no weights; is a variable not set?")
+    return text
+
+
 def positive(text: str) -> float:
     """A finite number above 0, such as frames a second."""
     value = _float(text)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-points", type=whole(1, MANY_POINTS), default=200_000, help="points of one frame (default: %(default)s)")
     add(
         "--background-points",
-        type=whole(0, MANY_POINTS),
+        type=whole(1, MANY_POINTS),
         default=200_000,
         help="points of the still part (default: %(default)s)",
     )
@@ -32,19 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page; 0 when it stands."""
+    from page4d.cli.outfolder import check_page
     from page4d.cli.prediction_input import check_prediction, moving_of, read_prediction
 
     check_prediction(args)
+    source: Path = args.prediction
+    beside, name = (
+        (source / "viewer.html", source.absolute().name)
+        if source.is_dir()
+        else (source.with_suffix(".html"), source.stem)
+    )
+    target = args.html or beside
+    check_page(target)
     # torch comes with them, so they wait until there is something to show.
     from page4d.viz.viewer import write_viewer
     from page4d.viz.viewer_data import ViewerOptions, recorded_fps
 
     prediction = read_prediction(args)
-    source: Path = args.prediction
-    beside, name = (
-        (source / "viewer.html", source.name) if source.is_dir() else (source.with_suffix(".html"), source.stem)
-    )
-    target = args.html or beside
     fps = recorded_fps(prediction) if args.fps is None else args.fps
     options = ViewerOptions(
         max_points=args.max_points,

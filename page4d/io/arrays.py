@@ -12,6 +12,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from page4d.npz import check_npz
+from page4d.places import no_file
 from page4d.schema import UserError
 
 
@@ -21,7 +22,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     Raises:  UserError if the file is missing, damaged, holds Python objects, or is shorter than it says.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; expected a .npy array, check that the download is complete")
+        raise UserError(f"{no_file(path)}; expected a .npy array, check that the download is complete")
     try:
         # Mapped first: that fails if the file is shorter than its header claims.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -68,7 +69,7 @@ def holds_numbers(path: Path, key: str) -> bool:
 def _npz(path: Path) -> Iterator[NpzFile]:
     """An opened archive; whatever is wrong with it, also while it is read, is told with its path."""
     if not path.is_file():
-        raise UserError(f"{path} does not exist; expected an npz archive, check that the download is complete")
+        raise UserError(f"{no_file(path)}; expected an npz archive, check that the download is complete")
     try:
         check_npz(path)
         with np.load(path, allow_pickle=False) as stored:

@@ -95,6 +95,12 @@ def fitted_wh(width: int, height: int, mode: Mode, size: int, patch: int) -> tup
     Raises:  UserError if it is so long and thin that one side has no whole patch, or the other no end.
     """
     if mode == "square":
+        shown = min(width, height) * size / max(width, height)
+        if shown < 1:
+            raise UserError(
+                f"of an image of {width} x {height} px less than one line is seen at {size} x {size} px in mode "
+                "'square'; crop it to a less extreme shape first"
+            )
         return size, size
     # The parentheses are the public loader's: they decide which way a tie between two patch counts rounds.
     new_width, new_height = size, round(height * (size / width) / patch) * patch

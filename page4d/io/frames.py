@@ -150,6 +150,8 @@ def _masks(options: FrameOptions) -> dict[str, Path]:
     """Mask files of the folder by their stem."""
     if options.mask_folder is None:
         return {}
+    if not options.mask_folder.is_dir():
+        raise UserError(f"{options.mask_folder} is no folder; expected one with a picture for each frame")
     files = list_files(options.mask_folder, picture_suffixes())
     if not files:
         raise UserError(

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from page4d.io.text_rows import entries, words_of
+from page4d.places import no_file
 from page4d.schema import UserError
 
 _RUN = re.compile(r"(\d+)")
@@ -153,7 +154,7 @@ def read_times(path: Path, names: Sequence[str] | None = None) -> list[float]:
     Raises:  UserError naming the line for what is no time, or if the times do not go with the names.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; expected a text file with one time in seconds a line")
+        raise UserError(f"{no_file(path)}; expected a text file with one time in seconds a line")
     rows = []
     for number, line in entries(path, "surrogateescape"):
         place = f"{path}, line {number}"
@@ -166,7 +167,11 @@ def read_times(path: Path, names: Sequence[str] | None = None) -> list[float]:
         if names is not None and len(times) != len(names):
             raise UserError(f"{path} holds {len(times)} times for {len(names)} frames; expected one for each, in order")
         return times
-    of_name = {Path(label).name: time for time, label in rows if label is not None}
+    of_name: dict[str, float] = {}
+    for time, label in rows:
+        name = Path(label or "").name
+        if of_name.setdefault(name, time) != time:
+            raise UserError(f"{path} gives {name!r} two times, {of_name[name]!r} and {time!r}; leave one of the lines")
     missing = [name for name in names if Path(name).name not in of_name]
     if missing:
         raise UserError(f"{path} has no time for {missing[0]} and {len(missing) - 1} more; expected lines TIME NAME")

@@ -19,6 +19,7 @@ from page4d.geometry import invert, matrix_to_quaternion, quaternion_to_matrix, 
 from page4d.io.depth_formats import read_cam
 from page4d.io.names import by_number, list_files
 from page4d.io.text_rows import entries, words_of
+from page4d.places import no_file
 from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
@@ -76,7 +77,7 @@ def quaternions(world_from_camera: Array) -> NDArray[np.float64]:
 def _rows(path: Path, columns: tuple[int, ...], finite: bool = True, titled: bool = False) -> NDArray[np.float64]:
     """Numbers of a text file, comments, empty lines and a title left out; every row of the same allowed length."""
     if not path.is_file():
-        raise UserError(f"{path} does not exist; expected a text file with one pose a line")
+        raise UserError(f"{no_file(path)}; expected a text file with one pose a line")
     rows: list[list[float]] = []
     for number, line in entries(path):
         if titled and number == 1:

@@ -70,18 +70,26 @@ def _on_cpu(network: PAGE4D) -> PAGE4D:
     return twin
 
 
+def check_target(target: Path) -> None:
+    """Refuse the name of a file that no network can be written to, before one is loaded.
+
+    Raises:  UserError for another suffix, or a folder that is not there.
+    """
+    if target.suffix not in FORMATS:
+        raise UserError(f"{target} ends in {target.suffix!r}, expected {' or '.join(FORMATS)}")
+    if not target.parent.is_dir():
+        raise UserError(f"cannot write {target}: its folder does not exist; make it first")
+
+
 def save_exported(network: PAGE4D, path: os.PathLike[str] | str, height: int, width: int) -> list[str]:
     """Write the network as ONNX (.onnx) or torch.export program (.pt2), whole or not at all; returns its outputs.
 
     Note:    input `images` float32 (1, frames, 3, height, width); the file's metadata holds configuration and hash of
              the weights. ONNX beyond 2 GB has its weights beside it in a .data file, as the format demands.
-    Raises:  UserError for another suffix or a missing extra, and as `export_program`.
+    Raises:  UserError as `check_target` and `export_program`, or for a missing extra.
     """
     target = Path(path)
-    if target.suffix not in FORMATS:
-        raise UserError(f"{target} ends in {target.suffix!r}, expected {' or '.join(FORMATS)}")
-    if not target.parent.is_dir():
-        raise UserError(f"cannot write {target}: its folder does not exist; make it first")
+    check_target(target)
     if target.suffix == ".onnx":
         with extras_named("ONNX"):
             import onnxscript  # noqa: F401, only to name the extra before the minutes that tracing takes

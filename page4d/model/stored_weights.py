@@ -22,6 +22,7 @@ from torch import Tensor
 
 from page4d.io.weight_files import INDEX_SUFFIX, parts_of
 from page4d.model.config import PAGE4DConfig
+from page4d.places import no_file
 from page4d.schema import MALFORMED, UserError
 
 CONFIG_KEY = "page4d_config"  # in the metadata of our own safetensors files
@@ -63,7 +64,7 @@ def read_weights(path: Path) -> Stored:
 
 def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
-        raise UserError(f"{path} does not exist; give a .pt or .safetensors file")
+        raise UserError(f"{no_file(path)}; give a .pt or .safetensors file")
     with path.open("rb") as stream:
         head = stream.read(512)
     _refuse_foreign(path, head)

@@ -88,7 +88,7 @@ def usable_pixels(prediction: Prediction) -> NDArray[np.bool_]:
     Raises:  UserError if a depth, pose or intrinsic is not finite (zero is how a missing depth is written) or stands
              for no camera, or if no pixel is left.
     """
-    for name in ("depth", "cam_from_world", "K"):
+    for name in ("depth", "cam_from_world", "K", *(() if prediction.mask is None else ("mask",))):
         _check_finite(prediction, name)
     _check_possible(prediction)
     valid = (prediction.depth > 0) & shown_in_original(prediction)
@@ -115,7 +115,7 @@ def _check_finite(prediction: Prediction, name: str) -> None:
 def _check_possible(prediction: Prediction) -> None:
     """A file may hold what no network predicts: scaled cameras, no focal length, depth whose square is infinite."""
     wrong = no_rotations(prediction.cam_from_world[:, :, :3].astype(np.float64))
-    away = max(float(prediction.depth.max()), float(np.abs(prediction.cam_from_world[:, :, 3]).max()))
+    away = max(_reach_of_depth(prediction), float(np.abs(prediction.cam_from_world[:, :, 3]).max()))
     focal = prediction.K[:, [0, 1], [0, 1]]
     if wrong.any():
         frame = int(wrong.argmax())
@@ -126,7 +126,16 @@ def _check_possible(prediction: Prediction) -> None:
         raise UserError("a focal length is 0 px; expected positive ones: give --intrinsics")
     check_camera_matrices(prediction.K.astype(np.float64))
     if away > MAX_POSITION:
-        raise UserError(f"depth or cameras reach {away:g}; expected at most {MAX_POSITION:g}, in whatever unit")
+        raise UserError(f"points or cameras reach {away:g}; expected at most {MAX_POSITION:g}, in whatever unit")
+
+
+def _reach_of_depth(prediction: Prediction) -> float:
+    """How far points can lie from their cameras, sideways too: that of a corner at the largest depth."""
+    K, last = prediction.K.astype(np.float64), np.array(prediction.size_hw[::-1]) - 1
+    focal, centre = np.abs(K[:, [0, 1], [0, 1]]), K[:, :2, 2]
+    corner = np.maximum(np.abs(centre), np.abs(last - centre))
+    aside = corner / np.maximum(focal, np.finfo(np.float64).tiny)
+    return float(prediction.depth.max()) * max(1.0, float(aside.max()))
 
 
 def points_in_world(prediction: Prediction, frame: int, pixel: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
@@ -145,6 +154,18 @@ def _head_points(prediction: Prediction) -> NDArray[np.float32]:
     if prediction.points is None:
         raise UserError("this prediction has no point head output; use the points lifted from depth")
     return prediction.points
+
+
+def _known_points(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which points (S, H, W, 3) are finite.
+
+    Raises:  UserError if one lies farther than any scene.
+    """
+    known = np.isfinite(points)
+    reach = np.abs(points).max(initial=0, where=known)
+    if reach > MAX_POSITION:
+        raise UserError(f"the point head's points reach {reach:g}; expected at most {MAX_POSITION:g}, in whatever unit")
+    return np.asarray(known.all(-1))
 
 
 def confidence_rank(prediction: Prediction, valid: NDArray[np.bool_], source: str = "depth") -> NDArray[np.float32]:
@@ -237,7 +258,7 @@ def _kept_pixels(prediction: Prediction, options: CloudOptions) -> NDArray[np.bo
     keep, confidence = usable_pixels(prediction), _confidence(prediction, options.source)
     keep &= confidence >= _least_confidence(confidence[keep], options.drop)
     if options.source == "points":
-        keep &= np.isfinite(_head_points(prediction)).all(-1)
+        keep &= _known_points(_head_points(prediction))
     if not keep.any():
         raise UserError(f"no finite point is left after dropping the least confident {options.drop:.0%}; drop fewer")
     return keep

@@ -15,12 +15,15 @@ from page4d.io.trajectories import Trajectory
 from page4d.measured import is_measured
 from page4d.result.cloud import points_in_world, world_from_cam
 from page4d.result.original import depth_in_original
-from page4d.result.pixel_map import PixelMap
+from page4d.result.pixel_map import Boxed, PixelMap
 from page4d.schema import Prediction, UserError
 
 Pixel = tuple[float, float]
 # Of the median depth: some hundred roundings of float32, which is how a network and a file store cameras.
 STANDING_STILL = 1e-5
+# Either way: beyond it there is no scene, and float32, which depth is stored as, soon has no numbers.
+LARGEST_FACTOR = 1e9
+SAME_PLACE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,11 @@ class MetricScale:
     similarity: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        if not np.isfinite(self.factor) or self.factor <= 0:
-            raise UserError(f"the scale from {self.source} came out as {self.factor}; it must be positive and finite")
+        if not 1 / LARGEST_FACTOR <= self.factor <= LARGEST_FACTOR:
+            raise UserError(
+                f"the scale from {self.source} came out as {self.factor:g} m per scene unit; expected "
+                f"{1 / LARGEST_FACTOR:g} to {LARGEST_FACTOR:g}: are the measurements in metres?"
+            )
 
 
 def apply_scale(prediction: Prediction, scale: MetricScale) -> Prediction:
@@ -67,24 +73,33 @@ def scale_from_distance(prediction: Prediction, frame: int, a: Pixel, b: Pixel, 
         raise UserError(f"there is no frame {frame}; frames are 0 to {len(prediction) - 1}")
     if not metres > 0:
         raise UserError(f"the known distance is {metres} m; it must be positive")
-    picked = np.array([_input_pixel(prediction, frame, pixel) for pixel in (a, b)])
+    name = prediction.frame_names[frame]
+    picked = np.array(seen_pixels(prediction, name, frame, (a, b)))
+    for pixel, (column, row) in zip((a, b), picked, strict=True):
+        if prediction.depth[frame, row, column] <= 0:
+            raise UserError(f"pixel {pixel} of {name} has no depth; choose another one")
     first, second = points_in_world(prediction, frame, picked).astype(np.float64)
     length = float(np.linalg.norm(first - second))
-    if length == 0:
-        raise UserError(f"pixels {a} and {b} show the same point; choose two that are apart")
-    return MetricScale(metres / length, f"a distance of {metres:g} m in {prediction.frame_names[frame]}")
+    return MetricScale(metres / length, f"a distance of {metres:g} m in {name}")
 
 
-def _input_pixel(prediction: Prediction, frame: int, pixel: Pixel) -> tuple[int, int]:
-    """The input pixel (x, y) that shows an original pixel."""
-    x, y = PixelMap.of(prediction)[frame].to_input(np.array(pixel, np.float64)).tolist()
-    row, column = round(y), round(x)
-    height, width = prediction.size_hw
-    if not (0 <= row < height and 0 <= column < width):
-        raise UserError(f"pixel {pixel} of {prediction.frame_names[frame]} was not seen by the network (cropped away)")
-    if prediction.depth[frame, row, column] <= 0:
-        raise UserError(f"pixel {pixel} of {prediction.frame_names[frame]} has no depth; choose another one")
-    return column, row
+def seen_pixels(frames: Boxed, name: str, frame: int, pixels: tuple[Pixel, Pixel]) -> list[tuple[int, int]]:
+    """The input pixels (x, y) that show two pixels of an original, which is called `name`.
+
+    Raises:  UserError if the network does not see one of them, or sees both as one.
+    """
+    height, width = frames.size_hw
+    seen = []
+    for pixel in pixels:
+        x, y = PixelMap.of(frames)[frame].to_input(np.array(pixel, np.float64)).tolist()
+        if not (-0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5):
+            raise UserError(
+                f"pixel {pixel} of {name} was not seen by the network (outside the picture or cropped away)"
+            )
+        seen.append((min(round(x), width - 1), min(round(y), height - 1)))
+    if seen[0] == seen[1]:
+        raise UserError(f"pixels {pixels[0]} and {pixels[1]} show the same point; choose two that are apart")
+    return seen
 
 
 def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np.float32]]) -> MetricScale:
@@ -130,8 +145,9 @@ def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_ga
     """
     frames, poses = paired_frames(prediction, trajectory, max_gap_s)
     ours, theirs = world_from_cam(prediction)[frames, :, 3], trajectory.positions[poses]
+    check_path(theirs)
     spread = [np.linalg.norm(c - c.mean(0), axis=1) for c in (ours, theirs)]
-    if stands_still(prediction, ours) or spread[1].max() < 1e-9:
+    if stands_still(prediction, ours):
         raise UserError("a camera that stands still gives no scale; use a known distance or depth sensor frames")
     source = f"a trajectory of {len(ours)} paired poses"
     try:
@@ -141,6 +157,15 @@ def scale_from_trajectory(prediction: Prediction, trajectory: Trajectory, max_ga
     residual = float(np.sqrt(((fit.apply(torch.from_numpy(ours)).numpy() - theirs) ** 2).sum(1).mean()))
     placed = {"scale": float(fit.scale), "rotation": fit.rotation.tolist(), "translation": fit.translation.tolist()}
     return MetricScale(float(fit.scale), source, residual / float(np.sqrt((spread[1] ** 2).mean())), placed)
+
+
+def check_path(positions: NDArray[np.float64]) -> None:
+    """Refuse a given camera path (N, 3) that gives no scale.
+
+    Raises:  UserError if the camera stands still.
+    """
+    if np.linalg.norm(positions - positions.mean(0), axis=1).max() < SAME_PLACE:
+        raise UserError("the given camera stands still, which gives no scale; expected the poses of a moving one")
 
 
 def stands_still(prediction: Prediction, centres: NDArray[np.floating[Any]]) -> bool:

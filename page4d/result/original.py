@@ -16,6 +16,8 @@ from page4d.schema import Prediction, UserError
 Array = NDArray[np.floating[Any]]
 # Neighbours whose depths differ by more than this factor lie on two surfaces.
 _SAME_SURFACE = 1.1
+# Pixels: with others a ray through the picture leaves what float32 can say of a point.
+LEAST_FOCAL, MOST_OF_K = 1e-3, 1e9
 
 
 def check_intrinsics(K: NDArray[np.float64]) -> None:
@@ -28,6 +30,12 @@ def check_intrinsics(K: NDArray[np.float64]) -> None:
         raise UserError(f"intrinsics have shape {K.shape}, expected (3, 3) or one such matrix a frame")
     if not np.isfinite(K).all() or (K[..., [0, 1], [0, 1]] <= 0).any():
         raise UserError("known intrinsics: expected finite values and positive focal lengths fx, fy (in pixels)")
+    focal = K[..., [0, 1], [0, 1]]
+    if focal.min() < LEAST_FOCAL or np.abs(K).max() > MOST_OF_K:
+        raise UserError(
+            f"known intrinsics reach from {focal.min():g} to {np.abs(K).max():g}; expected focal lengths of "
+            f"{LEAST_FOCAL:g} or more, and nothing beyond {MOST_OF_K:g}, in pixels"
+        )
     check_camera_matrices(K)
 
 

@@ -68,7 +68,7 @@ def write_viewer(
 
     Raises:  UserError as `viewer_html`, or if the folder is missing or not writable.
     """
-    page = viewer_html(prediction, moving, options).encode()
+    page = viewer_html(prediction, moving, options).encode(errors="replace")  # a folder's name may hold no text
     with atomic_write(path) as stream:
         stream.write(page)
     return len(page)

@@ -117,12 +117,13 @@ def export_depth_exr(prediction: Prediction, folder: Path, options: ExportOption
     with extras_named("EXR (depth-npy holds the same numbers)"):
         import OpenEXR
     target = subfolder(folder, "depth_exr")
-    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
 
     def encode(i: int) -> bytes:
         # OpenEXR writes to a named file only; it is read back so that the final name appears whole.
         scratch = target / f".{i}.part.exr"
         try:
+            # A header for each: OpenEXR writes the size of the first picture into it.
+            header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
             channels = {"Z": np.ascontiguousarray(options.depth(prediction, i), np.float32)}
             OpenEXR.File(header, channels).write(str(scratch))
             return scratch.read_bytes()

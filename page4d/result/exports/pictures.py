@@ -13,7 +13,7 @@ from page4d.io.safe_names import stem_of
 from page4d.io.video import read_video
 from page4d.result.exports.names import file_names
 from page4d.result.exports.options import ExportOptions, subfolder
-from page4d.schema import Prediction, UserError, atomic_write
+from page4d.schema import Prediction, UserError, atomic_write, notice
 
 _FRAME_NUMBER = re.compile(r"_(\d+)$")
 
@@ -57,7 +57,9 @@ def _film_frames(prediction: Prediction, film: Path) -> Iterator[tuple[int, Imag
     found = [_FRAME_NUMBER.search(name) for name in prediction.frame_names]
     wanted = {int(number[1]): i for i, number in enumerate(found) if number is not None}
     if len(wanted) != len(prediction):
-        raise UserError(f"{film} is a film, but the frames are not named like frames of one; give a folder of images")
+        raise UserError(f"{film} is one file, but the frames are not named like a film's; give a folder of images")
+    if not all(name.startswith(f"{film.stem}_") for name in prediction.frame_names):
+        notice(f"the frames are named like {prediction.frame_names[0]}, the film {film.name}; is it the same film?")
     for frame in read_video(film):
         if frame.number in wanted:
             yield wanted.pop(frame.number), frame.image
