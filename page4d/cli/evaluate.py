@@ -140,10 +140,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _density(study: Study, model: PAGE4D, label: str, wanted: Density) -> int:
     from page4d.evaluate import density
+    from page4d.evaluate.harness import safe_name
     from page4d.evaluate.tables import markdown
 
     found = density.measure_density(study, model, label, wanted, _tell)
-    stem = study.out / "tables" / f"density-{study.benchmark.name}-{label}"
+    stem = study.out / "tables" / f"density-{study.scores_file(label).stem}-{safe_name(label)}"
     paths = density.write(found, stem)
     print(f"{markdown(density.density_table(found))}\n{', '.join(str(path) for path in paths)}")
     return _failures(list(found.values()))
