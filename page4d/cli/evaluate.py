@@ -236,13 +236,16 @@ def _table(out: Path, against: str | None) -> int:
     found = [read_scores(path) for path in sorted((out / "scores").glob("*/*.json"))]
     if not found:
         raise UserError(f"{out / 'scores'} holds no Scores; `page4d evaluate run` writes them")
+    labels = sorted({str(s.origin["label"]) for s in found})
+    if against is not None and against not in labels:
+        raise UserError(f"against={against}: no Scores are of a model of that label; there are {', '.join(labels)}")
+    differences = comparison_table(found, against)
     for task in dict.fromkeys(s.task for s in found):
         results = [s for s in found if s.task == task]
         table = scores_table(results, intervals=True)
         write_tables(table, out / "tables" / task)
         print(f"## {task}\n\n{markdown(table)}")
     write_tables(whole_table(found), out / "tables" / "all")
-    differences = comparison_table(found, against)
     if not differences.empty:
         write_tables(differences, out / "tables" / "differences")
         print(f"## differences\n\n{markdown(differences)}")
