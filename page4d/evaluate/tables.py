@@ -204,10 +204,14 @@ def markdown(table: pd.DataFrame, digits: int = 3) -> str:
     """A pipe table; numbers with a fixed count of digits, intervals folded."""
     table = folded(table, digits)
     cells = _cells(table, digits)
-    lines = [list(table.columns), *cells]
+    head, *rows = (_markdown_row(line) for line in (list(table.columns), *cells))
+    return "\n".join([head, _markdown_row(["---"] * len(table.columns)), *rows]) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
     # A bar within a cell, of a label for example, would begin another.
-    head, *rows = ("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return "\n".join([head, "| " + " | ".join(["---"] * len(table.columns)) + " |", *rows]) + "\n"
+    escaped = (str(cell).replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 def latex(table: pd.DataFrame, digits: int = 3) -> str:

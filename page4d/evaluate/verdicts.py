@@ -66,8 +66,11 @@ def beside_strongest(
     """
     if not isinstance(answers, Mapping):
         answers = {str(scores.origin["label"]): _by_sequence(scores, metric) for scores in answers}
-    known = {name: [value for value in found.values() if math.isfinite(value)] for name, found in answers.items()}
-    means = {name: float(np.mean(values)) for name, values in known.items() if values}
+    means = {}
+    for name, found in answers.items():
+        known = [value for value in found.values() if math.isfinite(value)]
+        if known:
+            means[name] = float(np.mean(known))
     if not means:
         raise UserError(f"none of the answers {', '.join(answers)} has {metric}; choose a score that one of them has")
     pick = min if METRICS[metric].better == "lower" else max
