@@ -126,6 +126,10 @@ def check_words(overrides: Sequence[str], config_name: str = "") -> None:
     for word in overrides:
         if "=" not in word and not word.startswith("~"):
             raise UserError(f"{word!r} is no setting; write key=value, for example experiment=smoke or trainer.seed=1")
+        key, equals, value = word.partition("=")
+        # An empty folder would be the one that the user is in.
+        if equals and not value.strip(" '\""):
+            raise UserError(f"{word!r} has no value; is a variable not set? {key}=null says none")
     if config_name:
         _refuse_hydras_own(overrides)
         _refuse_foreign(overrides, config_name)

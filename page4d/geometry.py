@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from page4d.given import as_real_tensor
+
 __all__ = [
     "POSE_ENCODING", "Similarity", "camera_centres", "closed_form_inverse_se3", "compose",
     "extri_intri_to_pose_encoding",
@@ -138,6 +140,7 @@ def resize_intrinsics(K: Tensor, scale_x: float, scale_y: float) -> Tensor:
 
     Source:  the public loaders use `c' = c s`, which is off by (1 - s) / 2 px.
     """
+    K = as_real_tensor(K)
     factor = K.new_tensor([scale_x, scale_y])
     resized = K.clone()
     resized[..., 0, :2] = K[..., 0, :2] * factor[0]
@@ -167,6 +170,7 @@ def matrix_to_quaternion(rotation: Tensor) -> Tensor:
 
     Note:    of the four equivalent formulas the best conditioned one is taken, so 180 degree turns are exact.
     """
+    rotation = as_real_tensor(rotation)
     xx, yy, zz = rotation.diagonal(dim1=-2, dim2=-1).unbind(-1)
     # Up to the factor 4 these are the products of the quaternion's components: squares, sums and differences.
     sx, sy = 1 + xx - yy - zz, 1 - xx + yy - zz
@@ -227,6 +231,7 @@ def pose_encoding_to_extri_intri(
     Raises:  ValueError for an encoding other than VGGT's "absT_quaR_FoV".
     """
     _check_encoding(pose_encoding_type)
+    pose_encoding = as_real_tensor(pose_encoding)
     rotation = quaternion_to_matrix(pose_encoding[..., 3:7])
     extrinsics = torch.cat((rotation, pose_encoding[..., :3, None]), -1)
     if not build_intrinsics:
@@ -269,6 +274,7 @@ def fit_similarity(
     Note:    solved in float64 whatever comes in: in float32 a straight line would pass for a plane.
     Source:  Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
     """
+    source, target = as_real_tensor(source), as_real_tensor(target)
     if source.shape != target.shape or source.shape[-1] != 3:
         raise ValueError(
             f"fit_similarity: got {tuple(source.shape)} and {tuple(target.shape)}, expected equal (*, N, 3)"
@@ -356,11 +362,13 @@ def closed_form_inverse_se3(
 
     Shapes:  R (N, 3, 3) and T (N, 3, 1), where given, take the place of the parts of `se3`.
     """
-    pose = torch.as_tensor(se3)
-    rotation = pose[:, :3, :3] if R is None else torch.as_tensor(R)
-    translation = pose[:, :3, 3:] if T is None else torch.as_tensor(T)
+    pose = as_real_tensor(se3)
+    if pose.ndim != 3 or tuple(pose.shape[1:]) not in ((3, 4), (4, 4)):
+        raise ValueError(f"se3 has shape {tuple(pose.shape)}, expected (N, 3, 4) or (N, 4, 4)")
+    rotation = pose[:, :3, :3] if R is None else as_real_tensor(R)
+    translation = pose[:, :3, 3:] if T is None else as_real_tensor(T)
     inverse = to_4x4(invert(torch.cat((rotation, translation), -1)))
-    return inverse if isinstance(se3, Tensor) else inverse.numpy()
+    return inverse if isinstance(se3, Tensor) else inverse.detach().cpu().numpy()
 
 
 def unproject_depth_map_to_point_map(
@@ -374,14 +382,12 @@ def unproject_depth_map_to_point_map(
     Raises:  ValueError if depth_map has other axes or the frame counts differ.
     """
     depth, extrinsics, intrinsics = (
-        torch.as_tensor(a).detach().cpu() for a in (depth_map, extrinsics_cam, intrinsics_cam)
+        as_real_tensor(a).detach().cpu() for a in (depth_map, extrinsics_cam, intrinsics_cam)
     )
     if depth.ndim == 4 and depth.shape[-1] == 1:
         depth = depth.squeeze(-1)
     if depth.ndim != 3:
-        raise ValueError(
-            f"depth_map has shape {tuple(torch.as_tensor(depth_map).shape)}, expected (S, H, W, 1) or (S, H, W)"
-        )
+        raise ValueError(f"depth_map has shape {tuple(depth_map.shape)}, expected (S, H, W, 1) or (S, H, W)")
     kind = torch.promote_types(torch.promote_types(depth.dtype, extrinsics.dtype), intrinsics.dtype)
     points: NDArray[Any] = world_points(depth.to(kind), intrinsics.to(kind), extrinsics.to(kind)).numpy()
     return points

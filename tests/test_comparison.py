@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,8 +159,29 @@ def test_the_command_writes_the_table_of_everything(tmp_path, capsys):
         path = tmp_path / "scores" / label / "videodepth-sintel-standard-scale.json"
         path.parent.mkdir(parents=True)
         scores(label, [0.2 * factor, 0.3 * factor, 0.4 * factor]).save(path)
+    assert main(["evaluate", "table", f"out={tmp_path}", "against=third"]) == 2
+    assert "no Scores are of a model of that label; there are first, second" in capsys.readouterr().err
     assert main(["evaluate", "table", f"out={tmp_path}", "against=first"]) == 0
     assert "better by 50 %, interval 50 to 50 %" in capsys.readouterr().out
     for name in ("all", "differences", "videodepth"):
         for suffix in (".md", ".csv", ".tex"):
             assert (tmp_path / "tables" / f"{name}{suffix}").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"origin": {}}, "it lacks label, source, date, hardware"),
+        ({"protocol": {}}, "it lacks the protocol's name"),
+        ({"protocol": None}, "is not a whole Scores file"),
+        ({"better": {"sharpness": "higher"}}, "has scores that this page4d does not know: sharpness"),
+    ],
+)
+def test_scores_that_no_table_can_show_are_refused(change, told, tmp_path, capsys):
+    path = tmp_path / "scores/a/videodepth-sintel-standard-scale.json"
+    path.parent.mkdir(parents=True)
+    replace(scores("a", [0.2, 0.3]), **change).save(path)
+    assert main(["evaluate", "table", f"out={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert str(path) in error

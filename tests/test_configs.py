@@ -222,6 +222,13 @@ def test_resume_takes_a_step_from_the_command_line(words: str) -> None:
     assert str(build(Settings, {"trainer": config["trainer"]}, "config").trainer.resume) == words.partition("=")[2]
 
 
+@pytest.mark.parametrize("word", ["paths.folder=", "start.weights=''", 'paths.root=" "'])
+def test_a_setting_without_a_value_is_not_the_folder_one_is_in(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["train"], ["check-data"], ["evaluate", "score"]):
+        assert main([*command, word]) == 2
+        assert "has no value; is a variable not set?" in capsys.readouterr().err
+
+
 def test_show_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list"]) == 0
     assert "tiny_finetune_mask" in capsys.readouterr().out.split()

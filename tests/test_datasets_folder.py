@@ -78,6 +78,11 @@ def test_what_a_recording_lacks_is_told_when_it_is_opened(tmp_path: Path) -> Non
     table.write_text("\n".join(table.read_text().splitlines()[:-2]))
     with pytest.warns(Notice, match=r"2 of 8 pictures have no row in .*poses\.txt and are left out"):
         Folder(tmp_path)
+    gone = tmp_path / "other/images/image_014.png"
+    gone.rename(tmp_path / "gone.png")
+    with pytest.warns(Notice, match=r"1 of 8 rows of .*other/poses\.txt have no picture and are left out"):
+        Folder(tmp_path)
+    (tmp_path / "gone.png").rename(gone)
     (tmp_path / "other/depth/image_012.png").unlink()
     with pytest.raises(UserError, match=r"other/images/image_012\.png has no depth map of its name"):
         Folder(tmp_path)

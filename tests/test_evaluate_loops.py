@@ -67,6 +67,8 @@ def test_a_sequence_out_of_memory_is_listed_and_the_rest_is_averaged(study, monk
     weights = np.array([s.weight for s in kept])
     mean = weights @ [s.values["abs_rel"] for s in kept] / weights.sum()
     assert scores.mean["abs_rel"] == pytest.approx(mean)
+    (study.predictions("m") / "scene_01.failed.json").write_text('{"err')
+    assert "not predicted, and scene_01.failed.json is damaged" in failures([study.score("m", model)])[0]
     monkeypatch.setattr(loop, "predict", run)
     assert outcomes(study, model)["scene_01"] == "done"  # a later run tries it again
     assert study.score("m", model).n == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from little_benchmarks import micro, small
 
@@ -65,6 +66,16 @@ def test_tables_come_as_markdown_csv_and_latex(study, tmp_path):
     assert float(paths[1].read_text().splitlines()[1].split(",")[-1]) == table["AUSE ↓"][0]
     with pytest.raises(UserError, match="one task"):
         scores_table([study.score("a_b"), replace(study.score("a_b"), task="pose")])
+
+
+def test_a_label_breaks_neither_the_tables_nor_their_names(tmp_path):
+    table = pd.DataFrame({"model": [r"a|b #1 $x^2$ ~{c}" + "\\"], "AbsRel": [0.5]})
+    head, rule, row = markdown(table).splitlines()
+    assert head.count("|") == rule.count("|") == row.replace(r"\|", "").count("|")
+    escaped = r"a|b \#1 \$x\textasciicircum{}2\$ \textasciitilde{}\{c\}\textbackslash{}"
+    assert latex(table).splitlines()[4] == f"{escaped} & 0.500 \\\\"
+    names = {path.name for label in ("net-0.1", "net-0.2") for path in write_tables(table, tmp_path / label)}
+    assert names == {f"net-0.{n}.{kind}" for n in (1, 2) for kind in ("md", "csv", "tex")}
 
 
 def test_quoted_rows_are_marked_and_complete():

@@ -52,6 +52,8 @@ def test_auc_by_hand() -> None:
     errors = PairErrors(torch.tensor([1.0, 0.0, 40.0]), torch.tensor([0.5, 2.0, 0.0]))
     assert errors.auc(4).item() == pytest.approx((3 / 4 + 2 / 4 + 0) / 3)
     assert errors.auc(1).item() == 0, "an error equal to the limit gains nothing"
+    counts, _ = np.histogram([1, 2, 40], bins=np.arange(3))
+    assert errors.auc_by_degrees(2).item() == pytest.approx(np.cumsum(counts / 3).mean()), "as the released script"
     assert errors.rotation_accuracy(1).item() == pytest.approx(2 / 3)
     assert errors.direction_accuracy(1).item() == pytest.approx(2 / 3)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from page4d.evaluate.statistics import Effect, average_of, effect, interval, interval_of_means, table_of
+from page4d.evaluate.statistics import Effect, average_of, difference, effect, interval, interval_of_means, table_of
 from page4d.schema import UserError
 
 
@@ -77,3 +77,35 @@ def test_a_table_has_the_numbers_that_every_row_has() -> None:
     table = table_of(rows)
     assert list(table) == ["x"]
     assert table["x"].tolist() == [1, 3, 5]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sequence_that_only_one_of_two_has_is_no_change() -> None:
+    ours, other = {"abs_rel": np.array([np.nan, 0.1, 0.1])}, {"abs_rel": np.array([0.9, 0.1, 0.1])}
+    assert effect(ours, other, "abs_rel").change == 0
+    assert difference(other, ours, "abs_rel") == (0, 0, 0)
+    apart = effect({"abs_rel": np.array([np.nan, 0.1])}, {"abs_rel": np.array([0.2, np.nan])}, "abs_rel")
+    assert apart.verdict == "undecided"
+    assert str(apart).startswith("undecided: no sequence has both scores")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_sequences_have_no_interval_and_decide_nothing(count: int) -> None:
+    ours, other = {"abs_rel": np.full(count, 0.1)}, {"abs_rel": np.full(count, 0.2)}
+    assert np.isnan(interval(ours, "abs_rel")).all()
+    assert np.isnan(interval({"abs_rel": np.array([0.1, np.nan])}, "abs_rel")).all()
+    assert np.isnan(difference(ours, other, "abs_rel")[1:]).all()
+    assert np.isnan(interval_of_means(np.ones((count, 3)))).all()
+    found = effect(ours, other, "abs_rel")
+    assert found.verdict == "undecided"
+    if count:
+        assert str(found) == "undecided: 50 % better, no interval, for fewer than two sequences have both scores"
+
+
+def test_a_score_that_is_not_there_is_named() -> None:
+    table = {"abs_rel": np.ones(3)}
+    with pytest.raises(UserError, match="'sharpness' is no score"):
+        effect(table, table, "sharpness")
+    with pytest.raises(UserError, match="'rotation' is not in the table, which has abs_rel"):
+        interval(table, "rotation")

@@ -19,6 +19,7 @@ from page4d.schema import UserError
 from page4d.train import checkpoints, record
 from page4d.train.publish import changes_text
 from page4d.train.record import read_scalars
+from page4d.train.results import finished_run
 
 MODEL = replace(MICRO, mask_hold_start=2, mask_hold_end=5)
 CHOSEN = settings(aid=True, save_every=2, validate_every=3)
@@ -142,6 +143,17 @@ def test_settings_that_change_on_the_way_are_recorded(tmp_path: Path) -> None:
     back = resumed(0.25, max_steps=6, resume="2")["resumed"]
     assert [(e["step"], e["changed"]) for e in back] == [(2, {"optim.rate": [1.0, 0.25]})]
     assert changes_text({"resumed": run["resumed"]}) == " At step 2 optim.rate went from 1.0 to 0.5."
+
+
+@pytest.mark.parametrize("text", ['{"config": {', "[]", "\x00\x00"])
+def test_a_damaged_account_of_a_run_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(UserError, match=r"run\.json is damaged .*; move it away"):
+        record.resumptions(tmp_path, 2, {})
+    with pytest.raises(UserError, match=r"run\.json is damaged"):
+        finished_run(tmp_path)
+    (tmp_path / "scalars.jsonl").write_bytes(b'{"step": 1}\n[]\n\xff\x00\n{"step": 2}\n{"st')
+    assert read_scalars(tmp_path) == [{"step": 1}, {"step": 2}]
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from page4d.evaluate.verdicts import (
     standing_text,
 )
 from page4d.model import PAGE4D
-from page4d.schema import Scores, SequenceScore
+from page4d.schema import Scores, SequenceScore, UserError
 
 EXAMS = sorted((ROOT / "book" / "results" / "builtin").glob("*.json"))
 CLIP = ClipScores(abs_rel=0.2, abs_rel_constant=0.4, rotation_deg=2.0, rotation_deg_still=2.02, direction_deg=60.0)
@@ -82,6 +82,20 @@ def test_the_strongest_answer_is_the_one_to_beat() -> None:
 )
 def test_a_mask_is_held_against_chance(areas: list[float], told: str) -> None:
     assert marks_text(areas).startswith(told)
+
+
+def test_a_mask_that_too_few_clips_can_judge_is_not_judged() -> None:
+    assert marks_text([0.9, np.nan]).startswith("whether it tells what moves is not known: 1 of 2 clips")
+    assert marks_text([]).startswith("whether it tells what moves is not known: 0 of 0 clips")
+    assert "(2 clips, " in marks_text([0.9, np.nan, 0.9])
+
+
+def test_answers_without_the_score_are_not_the_strongest() -> None:
+    ours = scores_of({"a": 0.2, "b": 0.2})
+    answers = {"silent": {"a": float("nan"), "b": float("nan")}, "flat": {"a": 0.4, "b": 0.4}}
+    assert beside_strongest(ours, answers, "abs_rel")[0] == "flat"
+    with pytest.raises(UserError, match="none of the answers silent has abs_rel"):
+        beside_strongest(ours, {"silent": answers["silent"]}, "abs_rel")
 
 
 @pytest.fixture(scope="module")

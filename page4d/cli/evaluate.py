@@ -140,10 +140,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _density(study: Study, model: PAGE4D, label: str, wanted: Density) -> int:
     from page4d.evaluate import density
+    from page4d.evaluate.harness import safe_name
     from page4d.evaluate.tables import markdown
 
     found = density.measure_density(study, model, label, wanted, _tell)
-    stem = study.out / "tables" / f"density-{study.benchmark.name}-{label}"
+    stem = study.out / "tables" / f"density-{study.scores_file(label).stem}-{safe_name(label)}"
     paths = density.write(found, stem)
     print(f"{markdown(density.density_table(found))}\n{', '.join(str(path) for path in paths)}")
     return _failures(list(found.values()))
@@ -235,13 +236,16 @@ def _table(out: Path, against: str | None) -> int:
     found = [read_scores(path) for path in sorted((out / "scores").glob("*/*.json"))]
     if not found:
         raise UserError(f"{out / 'scores'} holds no Scores; `page4d evaluate run` writes them")
+    labels = sorted({str(s.origin["label"]) for s in found})
+    if against is not None and against not in labels:
+        raise UserError(f"against={against}: no Scores are of a model of that label; there are {', '.join(labels)}")
+    differences = comparison_table(found, against)
     for task in dict.fromkeys(s.task for s in found):
         results = [s for s in found if s.task == task]
         table = scores_table(results, intervals=True)
         write_tables(table, out / "tables" / task)
         print(f"## {task}\n\n{markdown(table)}")
     write_tables(whole_table(found), out / "tables" / "all")
-    differences = comparison_table(found, against)
     if not differences.empty:
         write_tables(differences, out / "tables" / "differences")
         print(f"## differences\n\n{markdown(differences)}")

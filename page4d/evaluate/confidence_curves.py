@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.given import as_real
+
 Array = NDArray[np.floating[Any]]
 STEPS = 100
 
@@ -45,6 +47,7 @@ def sparsification(error: Array, confidence: Array, steps: int = STEPS) -> Spars
     Raises:  ValueError for unequal or empty shapes, values that are not finite, or errors that are all 0.
     Source:  Ilg et al. (2018), section 4.1.
     """
+    error, confidence = as_real(error), as_real(confidence)
     if error.shape != confidence.shape or error.ndim != 1 or len(error) == 0:
         raise ValueError(f"errors {error.shape}, confidence {confidence.shape}: expected two equal (N,) with N >= 1")
     if not (np.isfinite(error).all() and np.isfinite(confidence).all()):

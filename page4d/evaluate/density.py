@@ -69,7 +69,7 @@ def write(found: Mapping[tuple[int, int], Scores], stem: Path) -> list[Path]:
     panels[METRICS[metric].title] = curves(found, lambda s: (s.mean[metric], *interval_of(s, metric)))
     panels["seconds"] = curves(found, lambda s: (cost_of(s)["seconds"],) * 3)
     panels["peak memory (GiB)"] = curves(found, lambda s: (cost_of(s)["GiB"],) * 3)
-    picture = stem.with_suffix(".png")
+    picture = stem.with_name(f"{stem.name}.png")
     with atomic_write(picture) as stream:
         density_panels(panels).savefig(stream, format="png", dpi=150)
     return [*paths, picture]

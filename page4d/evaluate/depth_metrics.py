@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.evaluate.alignment import ALIGNMENTS, Fit, chunks
+from page4d.given import as_mask, as_real
 
 Array = NDArray[np.floating[Any]]
 FLOOR = 1e-5  # predictions at or below zero count as this in ratios and logarithms (E17)
@@ -62,13 +63,15 @@ def depth_errors(pred: Array, gt: Array, options: DepthOptions, mask: NDArray[np
     Raises:  ValueError if the shapes differ.
     Source:  the released `depth_evaluation`; `mask` restricts the errors but not the alignment, as there.
     """
+    pred, gt = as_real(pred), as_real(gt)
     valid = valid_pixels(pred, gt, options)
     p, g = pred[valid], gt[valid]
     if len(p) == 0:
         return no_errors()
     p, fit = align_depth(p, g, options)
     if mask is not None:
-        p, g = p[mask[valid]], g[mask[valid]]
+        counted = as_mask(mask, "depth_errors")[valid]
+        p, g = p[counted], g[counted]
     return _errors(_sums(p, g), len(g), fit)
 
 
@@ -108,7 +111,7 @@ def align_depth(pred: Array, gt: Array, options: DepthOptions) -> tuple[Array, F
 
     Shapes:  pred, gt (N,), of the valid pixels alone -> (N,) and the fit.
     """
-    pred = _before_fit(pred, options)
+    pred, gt = _before_fit(pred, options), as_real(gt)
     target = 1.0 / (gt + 1e-8) if options.disparity else gt
     fit = ALIGNMENTS[options.alignment](pred, target)
     return _clip(apply_fit(pred, fit, options), options.post_clip), fit
@@ -116,6 +119,7 @@ def align_depth(pred: Array, gt: Array, options: DepthOptions) -> tuple[Array, F
 
 def apply_fit(pred: Array, fit: Fit, options: DepthOptions) -> Array:
     """The fit on any predictions, without clips; disparities come back as depths, non-positive ones as 0."""
+    pred = as_real(pred)
     # The multiplication stays in the prediction's own precision: half the memory, and rounding of 1e-7 relative.
     moved = pred if fit == Fit(1.0, 0.0) else pred * pred.dtype.type(fit.scale) + pred.dtype.type(fit.shift)
     if options.disparity:
@@ -135,6 +139,7 @@ def error_map(pred: Array, gt: Array, fit: Fit, options: DepthOptions) -> Array:
 
     Note:    from the unclipped prediction, as in the released scripts, so it can exceed what `depth_errors` counts.
     """
+    pred, gt = as_real(pred), as_real(gt)
     valid = valid_pixels(pred, gt, options)
     errors = np.zeros(gt.shape)
     errors[valid] = np.abs(apply_fit(pred, fit, options)[valid] - gt[valid]) / gt[valid]
@@ -143,7 +148,7 @@ def error_map(pred: Array, gt: Array, fit: Fit, options: DepthOptions) -> Array:
 
 def _before_fit(pred: Array, options: DepthOptions) -> Array:
     """Predictions as the fit sees them."""
-    pred = _clip(pred, options.pre_clip)
+    pred = _clip(as_real(pred), options.pre_clip)
     # The released fit of videos alone takes what is not positive for nothing.
     return np.where(pred < FLOOR, 0, pred) if options.alignment == "lad2_video" else pred
 

@@ -275,9 +275,17 @@ def score_clip(prediction: Prediction, clip: Clip) -> ClipScores:
 
 
 def mean_scores(found: Sequence[ClipScores]) -> ClipScores:
-    """Mean of each number over clips; clips with a standing camera do not count for the direction."""
+    """Mean of each number over clips; clips with a standing camera do not count for the direction.
+
+    Raises:  UserError without a clip.
+    """
+    if not found:
+        raise UserError("no clips to average; give the scores of one or more")
     rows = np.array([astuple(scores) for scores in found])
-    return ClipScores(*np.nanmean(rows, axis=0).tolist())
+    known = np.isfinite(rows)
+    # A direction that no clip has stays NaN.
+    total, count = np.where(known, rows, 0).sum(0), np.where(known.any(0), known.sum(0), np.nan)
+    return ClipScores(*(total / count).tolist())
 
 
 def held_out_clips(model: PAGE4D, clips: int = 8, frames: int = 4, split: str = "dynamic-test") -> list[ClipScores]:

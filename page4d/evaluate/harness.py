@@ -75,7 +75,7 @@ class Study:
         key = ""
         if self.benchmark.dataset == "synthetic" and self.root is None:
             key = "-" + SyntheticSettings(**(self.benchmark.settings or {})).key()
-        parent, name = self.out / "predictions" / _safe(label), self.benchmark.name
+        parent, name = self.out / "predictions" / safe_name(label), self.benchmark.name
         earlier = parent / f"{former_name(name)}{key}" / inputs
         return earlier if earlier.is_dir() else parent / f"{name}{key}" / inputs
 
@@ -83,7 +83,7 @@ class Study:
         """Where the Scores of a model go."""
         chosen = self.rules.chosen(self.task.choices).values()
         parts = [self.benchmark.name, self.protocol.name, *(value.replace("&", "_and_") for value in chosen)]
-        return self.out / "scores" / _safe(label) / f"{_safe('-'.join(parts))}.json"
+        return self.out / "scores" / safe_name(label) / f"{safe_name('-'.join(parts))}.json"
 
     def check(self, model: PAGE4D | None = None) -> None:
         """Refuse what could not be scored once it is predicted; without a model, as far as the benchmark tells.
@@ -140,5 +140,6 @@ class Study:
         return self.score(label, model)
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """A label as a file or folder may be called."""
     return "".join(c if c.isalnum() or c in "-_.+=" else "_" for c in name)

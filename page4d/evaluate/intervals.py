@@ -34,6 +34,4 @@ def shared_sequences(ours: Scores, other: Scores) -> list[str]:
 
 def interval_of(scores: Scores, metric: str) -> tuple[float, float]:
     """95 % bootstrap interval of a mean over its sequences; NaN for fewer than two, of which nothing can be drawn."""
-    if scores.n < 2:
-        return np.nan, np.nan
     return interval(sequence_table(scores), metric)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from page4d.given import as_mask
 from page4d.result.motion import iou
 
 Masks = NDArray[np.bool_]
@@ -51,13 +52,14 @@ def mask_scores(predicted: Masks, true: Masks, skip_ends: bool = False) -> MaskS
     Raises:  ValueError if the shapes differ or no frame is left.
     Source:  Perazzi et al. (2016), section 5.
     """
+    predicted, true = as_mask(predicted, "mask_scores"), as_mask(true, "mask_scores")
     if predicted.shape != true.shape or predicted.ndim != 3:
         raise ValueError(f"masks of shapes {predicted.shape} and {true.shape}: expected two equal (S, H, W)")
     if skip_ends:
         predicted, true = predicted[1:-1], true[1:-1]
     if len(true) == 0:
         raise ValueError("no frame to score: expected at least one, or three where the ends are skipped")
-    pairs = list(zip(predicted.astype(bool), true.astype(bool), strict=True))
+    pairs = list(zip(predicted, true, strict=True))
     region = np.array([iou(ours, theirs) for ours, theirs in pairs])
     boundary = np.array([boundary_accuracy(ours, theirs) for ours, theirs in pairs])
     return MaskScores(region, boundary)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from page4d.schema import Scores
+from page4d.metrics import METRICS
+from page4d.schema import MALFORMED, Scores, UserError
 
 OPTIONS_ONCE = {"dyncheck_camera": "dycheck_camera", "alignment": "solver"}
 
@@ -48,7 +49,18 @@ def current_word(word: str) -> str:
 def read_scores(path: Path) -> Scores:
     """A Scores file, whatever its benchmark was called when it was written.
 
-    Raises:  UserError if the file is damaged.
+    Raises:  UserError if the file is damaged, lacks what tables show, or has scores that this version does not know.
     """
     scores = Scores.load(path)
-    return replace(scores, benchmark=current_name(scores.benchmark), protocol=current_options(scores.protocol))
+    try:
+        lacking = [name for name in ("label", "source", "date", "hardware") if name not in scores.origin]
+        lacking += [] if "name" in scores.protocol else ["the protocol's name"]
+        unknown = sorted(scores.better.keys() - METRICS.keys())
+        current = replace(scores, benchmark=current_name(scores.benchmark), protocol=current_options(scores.protocol))
+    except MALFORMED as error:
+        raise UserError(f"{path} is not a whole Scores file ({error}); score again") from error
+    if lacking:
+        raise UserError(f"{path} is not a whole Scores file (it lacks {', '.join(lacking)}); score again")
+    if unknown:
+        raise UserError(f"{path} has scores that this page4d does not know: {', '.join(unknown)}; score again")
+    return current

@@ -66,7 +66,9 @@ class PairErrors:
 
     def auc_by_degrees(self, limit_deg: int) -> Tensor:
         """`auc` as the released script of VGGT sums it: errors are rounded down to whole degrees before, (*)."""
-        worse = torch.maximum(self.rotation_deg, self.direction_deg).floor()
+        exact = torch.maximum(self.rotation_deg, self.direction_deg)
+        # The last bin of its histogram holds its upper end, too.
+        worse = torch.where(exact == limit_deg, exact - 1, exact.floor())
         gained = (1 - worse / limit_deg).clamp(min=0)
         return _mean_where(gained, self.has_direction)
 

@@ -79,7 +79,9 @@ class Origin:
             inputs = None if origin.inputs is None else current_options(origin.inputs)
             return replace(origin, benchmark=current_name(origin.benchmark), inputs=inputs)
         except FileNotFoundError as error:
-            raise UserError(f"{folder} holds no predictions; `page4d evaluate predict` writes them") from error
+            raise UserError(
+                f"{folder} holds no predictions; `page4d evaluate predict` or `convert` writes them"
+            ) from error
         except MALFORMED as error:
             raise UserError(f"{folder / FOLDER_FILE} is damaged ({error}); predict into an empty folder") from error
 

@@ -16,7 +16,7 @@ from page4d.evaluate.predictions import Origin, same_maker
 from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import Task, task_of
-from page4d.schema import Prediction, Scores, SequenceScore, UserError
+from page4d.schema import MALFORMED, Prediction, Scores, SequenceScore, UserError
 from page4d.version import code_revision
 
 
@@ -111,8 +111,7 @@ def _score_or_reason(
 ) -> tuple[SequenceScore, dict[str, Any]]:
     path, failed = folder / f"{sequence.name}.npz", folder / f"{sequence.name}.failed.json"
     if not path.exists():
-        error = json.loads(failed.read_text(encoding="utf-8"))["error"] if failed.exists() else "not predicted"
-        return SequenceScore(sequence.name, error=error), {}
+        return SequenceScore(sequence.name, error=_told_failure(failed)), {}
     prediction = Prediction.load(path)
     if not same_maker(prediction.meta, origin):
         raise UserError(f"{path} was made by another network than the folder says; predict again into an empty folder")
@@ -127,6 +126,16 @@ def _score_or_reason(
         return replace(score, notes=score.notes | _cost(prediction)), prediction.meta
     except (UnscorableError, NoFitError) as error:
         return SequenceScore(sequence.name, error=str(error)), prediction.meta
+
+
+def _told_failure(path: Path) -> str:
+    """Why a sequence has no prediction, as far as its `.failed.json` says."""
+    if not path.exists():
+        return "not predicted"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
+    except MALFORMED:
+        return f"not predicted, and {path.name} is damaged"
 
 
 def _cost(prediction: Prediction) -> dict[str, float]:

@@ -73,18 +73,26 @@ def bootstrap(statistic: Callable[[Picks], Values], n: int, seed: int = 0) -> tu
     Source:  Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
     """
     picks = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
-    low, high = np.nanquantile(statistic(picks), (0.025, 0.975))
+    found = statistic(picks)
+    if np.isnan(found).all():
+        return math.nan, math.nan
+    low, high = np.nanquantile(found, (0.025, 0.975))
     return float(low), float(high)
 
 
 def interval(table: Table, metric: str) -> tuple[float, float]:
-    """95 % bootstrap interval over sequences of `average_of`."""
+    """95 % bootstrap interval over sequences of `average_of`; NaN for fewer than two, of which nothing can be drawn."""
+    if _having([table], metric).sum() < 2:
+        return math.nan, math.nan
     return bootstrap(lambda picks: _averages(table, metric, picks), _count(table))
 
 
 def interval_of_means(rows: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """95 % bootstrap interval of each column's mean: rows (N, L) -> lower and upper bounds (L,)."""
+    """95 % bootstrap interval of each column's mean: rows (N, L) -> bounds (L,), NaN for fewer than two rows."""
     values = np.asarray(rows, np.float64)
+    if len(values) < 2:
+        nothing = np.full(values.shape[1:], np.nan)
+        return nothing, nothing.copy()
     picks = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.quantile(values[picks].mean(1), (0.025, 0.975), axis=0)
     return low, high
@@ -93,14 +101,16 @@ def interval_of_means(rows: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float
 def difference(ours: Table, other: Table, metric: str) -> tuple[float, float, float]:
     """Change of a metric from `other` to `ours` on the same sequences: value and 95 % interval, paired.
 
+    Note:    sequences in which only one of them has the metric do not count; the interval of fewer than two is NaN.
     Raises:  UserError if the two evaluations have different numbers of sequences.
     """
-    n = _paired_count(ours, other)
+    ours, other, having = _paired(ours, other, metric)
 
     def change(picks: Picks) -> Values:
         return _averages(ours, metric, picks) - _averages(other, metric, picks)
 
-    return float(change(_everything(ours))[0]), *bootstrap(change, n)
+    value = float(change(_everything(ours))[0])
+    return value, *(bootstrap(change, _count(ours)) if having > 1 else (math.nan, math.nan))
 
 
 @dataclass(frozen=True)
@@ -114,10 +124,10 @@ class Effect:
 
     @property
     def verdict(self) -> Literal["better", "worse", "none", "undecided"]:
-        """none: smaller than what counts; undecided: large, but the interval holds zero."""
+        """none: smaller than what counts; undecided: large, but the interval holds zero, or there is none."""
         if abs(self.change) < self.smallest:
             return "none"
-        if self.low <= 0 <= self.high:
+        if not (self.low > 0 or self.high < 0):
             return "undecided"
         return "better" if self.change > 0 else "worse"
 
@@ -127,7 +137,11 @@ class Effect:
             # An end that is rounded to 0 would read as if the interval held 0.
             least = f"{low:.0f}" if round(low) else f"{low:.1g}"
             return f"{self.verdict} by {abs(100 * self.change):.0f} %, interval {least} to {high:.0f} %"
-        between = f"interval {_told(self.low)} to {_told(self.high)}"
+        if math.isnan(self.change):
+            return "undecided: no sequence has both scores, or the one to take a share of is 0"
+        between = "no interval, for fewer than two sequences have both scores"
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            between = f"interval {_told(self.low)} to {_told(self.high)}"
         if self.verdict == "none":
             return f"no difference seen (below {100 * self.smallest:.0f} %), {between}"
         return f"undecided: {_told(self.change)}, {between}"
@@ -144,9 +158,12 @@ def _told(change: float) -> str:
 def effect(ours: Table, other: Table, metric: str, smallest: float = SMALLEST_EFFECT) -> Effect:
     """How much better `ours` is than `other` in a metric, as a share of the other's, paired over sequences.
 
-    Raises:  UserError if the two evaluations have different numbers of sequences.
+    Note:    sequences in which only one of them has the metric do not count; the interval of fewer than two is NaN.
+    Raises:  UserError if the two evaluations have different numbers of sequences, or nobody knows which way is better.
     """
-    n = _paired_count(ours, other)
+    if metric not in METRICS:
+        raise UserError(f"{metric!r} is no score, so which way is better is not known; there are {', '.join(METRICS)}")
+    ours, other, having = _paired(ours, other, metric)
     sign = -1 if METRICS[metric].better == "lower" else 1
 
     def gain(picks: Picks) -> Values:
@@ -155,7 +172,7 @@ def effect(ours: Table, other: Table, metric: str, smallest: float = SMALLEST_EF
         share_of = np.where(before == 0, np.nan, before)
         return np.asarray(sign * (_averages(ours, metric, picks) - before) / share_of)
 
-    low, high = bootstrap(gain, n)
+    low, high = bootstrap(gain, _count(ours)) if having > 1 else (math.nan, math.nan)
     return Effect(float(gain(_everything(ours))[0]), low, high, smallest)
 
 
@@ -163,11 +180,33 @@ def _count(table: Table) -> int:
     return len(next(iter(table.values())))
 
 
-def _paired_count(ours: Table, other: Table) -> int:
+def _columns_of(metric: str) -> tuple[str, ...]:
+    """The columns that a metric is made of."""
+    parts = RATIOS.get(metric, (metric,))
+    return tuple(AGAIN.get(part, part) for part in parts)
+
+
+def _having(tables: Sequence[Table], metric: str) -> NDArray[np.bool_]:
+    """Which sequences have a metric in all of the tables."""
+    names = _columns_of(metric)
+    missing = [name for table in tables for name in names if name not in table]
+    if missing:
+        raise UserError(f"{missing[0]!r} is not in the table, which has {', '.join(tables[0])}")
+    finite = [np.isfinite(table[name]) for table in tables for name in names]
+    return np.asarray(np.all(finite, axis=0))
+
+
+def _paired(ours: Table, other: Table, metric: str) -> tuple[Table, Table, int]:
+    """Both tables with the metric where both have it, NaN elsewhere, and how many sequences that are."""
     n, m = _count(ours), _count(other)
     if n != m:
         raise UserError(f"cannot pair {n} sequences with {m}; evaluate both on the same ones")
-    return n
+    both = _having([ours, other], metric)
+
+    def cut(table: Table) -> Table:
+        return {**table, **{name: np.where(both, table[name], np.nan) for name in _columns_of(metric)}}
+
+    return cut(ours), cut(other), int(both.sum())
 
 
 def _everything(table: Table) -> Picks:

@@ -27,7 +27,8 @@ LOW, HIGH = " low", " high"
 """What the columns of an interval add to the name of their score's."""
 ARROWS = {"lower": "↓", "higher": "↑"}
 LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "&": r"\&",
-         "_": r"\_", "%": r"\%"}  # fmt: skip
+         "_": r"\_", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+         "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -203,8 +204,14 @@ def markdown(table: pd.DataFrame, digits: int = 3) -> str:
     """A pipe table; numbers with a fixed count of digits, intervals folded."""
     table = folded(table, digits)
     cells = _cells(table, digits)
-    lines = [list(table.columns), ["---"] * len(table.columns), *cells]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    head, *rows = (_markdown_row(line) for line in (list(table.columns), *cells))
+    return "\n".join([head, _markdown_row(["---"] * len(table.columns)), *rows]) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    # A bar within a cell, of a label for example, would begin another.
+    escaped = (str(cell).replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 def latex(table: pd.DataFrame, digits: int = 3) -> str:
@@ -242,7 +249,9 @@ def write_tables(table: pd.DataFrame, stem: Path) -> list[Path]:
     """Write `stem.md`, `stem.csv` (full precision) and `stem.tex`."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     texts = {".md": markdown(table), ".csv": table.to_csv(index=False), ".tex": latex(table)}
-    for suffix, text in texts.items():
-        with atomic_write(stem.with_suffix(suffix), "w") as stream:
+    # Added, not put in place of what stands behind a point: net-0.1 and net-0.2 are two.
+    paths = [stem.with_name(stem.name + suffix) for suffix in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        with atomic_write(path, "w") as stream:
             stream.write(text)
-    return [stem.with_suffix(suffix) for suffix in texts]
+    return paths

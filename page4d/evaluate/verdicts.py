@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from page4d.evaluate.statistics import SMALLEST_EFFECT, Effect, average_of, effe
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import weights_sha256
-from page4d.schema import Scores
+from page4d.schema import Scores, UserError
 from page4d.shipped import stored_results
 
 KNOWING_NOTHING = {"abs_rel": "constant", "relative_rotation": "still"}
@@ -65,8 +66,15 @@ def beside_strongest(
     """
     if not isinstance(answers, Mapping):
         answers = {str(scores.origin["label"]): _by_sequence(scores, metric) for scores in answers}
+    means = {}
+    for name, found in answers.items():
+        known = [value for value in found.values() if math.isfinite(value)]
+        if known:
+            means[name] = float(np.mean(known))
+    if not means:
+        raise UserError(f"none of the answers {', '.join(answers)} has {metric}; choose a score that one of them has")
     pick = min if METRICS[metric].better == "lower" else max
-    who = pick(answers, key=lambda name: float(np.mean(list(answers[name].values()))))
+    who = pick(means, key=lambda name: means[name])
     values = answers[who]
     shared = [name for name in _by_sequence(ours, metric) if name in values]
     other = np.array([values[name] for name in shared])
@@ -75,7 +83,7 @@ def beside_strongest(
 
 def _values(scores: Scores, names: Sequence[str], metric: str) -> NDArray[np.float64]:
     of = _by_sequence(scores, metric)
-    return np.array([of[name] for name in names])
+    return np.array([of.get(name, np.nan) for name in names], np.float64)
 
 
 def _by_sequence(scores: Scores, metric: str) -> dict[str, float]:
@@ -85,15 +93,19 @@ def _by_sequence(scores: Scores, metric: str) -> dict[str, float]:
 def marks_text(areas: ArrayLike, what: str = "pixel") -> str:
     """Whether a mask tells what moves from what stands still: clips' AUCs, their mean and its interval beside chance.
 
-    Note:    NaN stands for a clip in which nothing moves, or everything.
+    Note:    NaN stands for a clip in which nothing moves, or everything; it does not count.
     """
-    table = {"mask_auc": np.asarray(areas, np.float64)}
+    given = np.asarray(areas, np.float64).reshape(-1)
+    table = {"mask_auc": given[np.isfinite(given)]}
+    number = len(table["mask_auc"])
+    if number < 2:
+        return f"whether it tells what moves is not known: {number} of {len(given)} clips can say so, and it takes two"
     mean, (low, high) = average_of(table, "mask_auc"), interval(table, "mask_auc")
     if low <= BY_CHANCE_AUC <= high or abs(mean - BY_CHANCE_AUC) < SMALLEST_EFFECT:
         told = "it does not tell what moves"
     else:
         told = "it marks what moves" if mean > BY_CHANCE_AUC else "it marks what stands still"
-    clips = f"{len(table['mask_auc'])} clips, interval {low:.2f} to {high:.2f}"
+    clips = f"{number} clips, interval {low:.2f} to {high:.2f}"
     return f"{told}: right in {mean:.2f} of all pairs of a moving and a still {what}, where chance is 0.50 ({clips})"
 
 

@@ -22,6 +22,7 @@ from page4d.geometry import (
     world_points,
 )
 from page4d.measured import is_measured
+from page4d.result.cloud import check_moving
 from page4d.result.pixel_map import HALF_PIXEL
 from page4d.result.reconstruction import Lens, Shown, reconstruction
 from page4d.result.sightings import Sightings, followed
@@ -103,8 +104,9 @@ def refined(
         import pycolmap  # noqa: F401, asked for before the work begins
     if len(prediction) < 2:
         raise UserError("one frame says nothing of its camera; expected at least two frames of one scene to refine")
-    seen = followed(prediction.images, None if moving is None else ~moving) if sightings is None else sightings
-    seen = seen.kept(_with_depth(prediction, seen))
+    if sightings is None:
+        sightings = followed(prediction.images, ~check_moving(prediction, moving))
+    seen = sightings.kept(_with_depth(prediction, sightings))
     for medians in ROUNDS:
         _check_enough(prediction, seen)
         problem = _Problem.of(prediction, seen, camera)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import invert, transform, unproject_pixels
+from page4d.given import as_mask
 from page4d.io.trajectories import MAX_POSITION, no_rotations
 from page4d.result.original import check_camera_matrices
 from page4d.result.pixel_map import PixelMap
@@ -205,11 +206,12 @@ def check_moving(prediction: Prediction, moving: NDArray[np.bool_] | None) -> ND
     """The moving mask as bool (S, H, W), all still where there is none."""
     if moving is None:
         return np.zeros(prediction.depth.shape, np.bool_)
+    moving = as_mask(moving, "the moving mask")
     if moving.shape != prediction.depth.shape:
         raise UserError(
             f"the moving mask has shape {moving.shape}, expected {prediction.depth.shape}, one value per pixel"
         )
-    return moving.astype(np.bool_)
+    return moving
 
 
 def cloud_of(

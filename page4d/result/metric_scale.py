@@ -69,8 +69,7 @@ def scale_from_distance(prediction: Prediction, frame: int, a: Pixel, b: Pixel, 
     Units:   a, b as (x, y) in pixels of the original image; metres between the two points in space.
     Raises:  UserError for a frame or pixel that does not exist, has no depth, or two equal points.
     """
-    if not 0 <= frame < len(prediction):
-        raise UserError(f"there is no frame {frame}; frames are 0 to {len(prediction) - 1}")
+    _check_frame(prediction, frame)
     if not metres > 0:
         raise UserError(f"the known distance is {metres} m; it must be positive")
     name = prediction.frame_names[frame]
@@ -81,6 +80,11 @@ def scale_from_distance(prediction: Prediction, frame: int, a: Pixel, b: Pixel, 
     first, second = points_in_world(prediction, frame, picked).astype(np.float64)
     length = float(np.linalg.norm(first - second))
     return MetricScale(metres / length, f"a distance of {metres:g} m in {name}")
+
+
+def _check_frame(prediction: Prediction, frame: int) -> None:
+    if frame not in range(len(prediction)):
+        raise UserError(f"there is no frame {frame!r}; frames are 0 to {len(prediction) - 1}")
 
 
 def seen_pixels(frames: Boxed, name: str, frame: int, pixels: tuple[Pixel, Pixel]) -> list[tuple[int, int]]:
@@ -107,10 +111,15 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
 
     Shapes:  frame index -> (h0, w0) at the original size.
     Units:   metres, z; 0 or not finite where the sensor measured nothing.
-    Raises:  UserError if sizes differ or there are fewer than 100 common pixels.
+    Raises:  UserError for a frame that does not exist, whole numbers, other sizes or fewer than 100 common pixels.
     """
     ratios = []
     for frame, sensor in measured_m.items():
+        _check_frame(prediction, frame)
+        if sensor.dtype.kind != "f":
+            raise UserError(
+                f"the sensor's depth of frame {frame} is {sensor.dtype}; divide its steps so that it is metres"
+            )
         predicted = depth_in_original(prediction, frame)
         check_registered(sensor, predicted.shape, frame)
         both = (predicted > 0) & is_measured(sensor)

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from page4d.geometry import compose, invert, pixel_grid, project, to_4x4, transform, unproject
+from page4d.given import as_mask
 from page4d.measured import is_measured
 from page4d.result.guided import guided_means
 from page4d.schema import Prediction, UserError
@@ -302,6 +303,7 @@ def clean_mask(mask: NDArray[np.bool_], smallest_share: float) -> NDArray[np.boo
 
 def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     """Intersection over union of two masks, DAVIS' J; 1 where both are empty, because nothing was there to find."""
+    first, second = as_mask(first, "iou"), as_mask(second, "iou")
     if first.shape != second.shape:
         raise ValueError(f"iou: masks {first.shape} and {second.shape} differ in shape")
     union = int((first | second).sum())
@@ -314,6 +316,7 @@ def moving_auc(values: NDArray[np.floating[Any]], moving: NDArray[np.bool_]) -> 
     Shapes:  values and moving of one shape.
     Source:  the Mann-Whitney statistic, equal to the area under the ROC curve (Hanley & McNeil, 1982).
     """
+    moving = as_mask(moving, "moving_auc")
     if values.shape != moving.shape:
         raise ValueError(f"moving_auc: values {values.shape} and moving {moving.shape} differ in shape")
     positive, negative = values[moving].astype(np.float64), np.sort(values[~moving].astype(np.float64))
@@ -326,6 +329,7 @@ def moving_auc(values: NDArray[np.floating[Any]], moving: NDArray[np.bool_]) -> 
 
 def patches_moving(moving: NDArray[np.bool_], rows: int, columns: int, share: float = 0.5) -> NDArray[np.bool_]:
     """Which patches (S, h, w) are moving: more than `share` of their pixels of the mask (S, H, W) are."""
+    moving = as_mask(moving, "patches_moving")
     s, h, w = moving.shape
     if h % rows or w % columns:
         raise ValueError(f"patches_moving: a mask of {h} x {w} px does not split into {rows} x {columns} patches")

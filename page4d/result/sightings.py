@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from page4d.given import as_mask
+
 CORNERS = 500  # a frame's points; new ones are sought where fewer are left
 SPACING = 0.02  # of the diagonal between two of them
 QUALITY = 0.001  # of the best corner's strength
@@ -63,7 +65,9 @@ def followed(images: NDArray[np.uint8], still: NDArray[np.bool_] | None = None) 
     Source:  Shi and Tomasi (1994), corners; Lucas and Kanade (1981) in Bouguet's pyramids, as OpenCV has them.
     """
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-    usable = np.ones(images.shape[:3], bool) if still is None else still
+    usable = np.ones(images.shape[:3], bool) if still is None else as_mask(still, "still")
+    if usable.shape != images.shape[:3]:
+        raise ValueError(f"still has shape {usable.shape}, expected {images.shape[:3]}, one value per pixel")
     at, number = np.empty((0, 2), np.float32), np.empty(0, np.int64)
     found, begun = [], 0
     for i, picture in enumerate(grey):

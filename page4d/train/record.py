@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm.std import tqdm
 
-from page4d.schema import atomic_write
+from page4d.schema import MALFORMED, UserError, atomic_write
 from page4d.version import code_revision
 
 if TYPE_CHECKING:
@@ -96,16 +96,18 @@ def _board(folder: Path, purge_step: int) -> Any:
 
 
 def read_scalars(run_folder: Path) -> list[dict[str, Any]]:
-    """The records of a run, oldest first. A last line cut short by a kill is left out."""
+    """The records of a run, oldest first. A last line cut short by a kill, and any other damaged one, is left out."""
     path = Path(run_folder) / SCALARS
     if not path.is_file():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except json.JSONDecodeError:
             continue
+        if isinstance(record, dict):
+            records.append(record)
     return records
 
 
@@ -113,6 +115,23 @@ def write_run_file(run_folder: Path, values: Mapping[str, Any]) -> None:
     """Write run.json: what the run is and how it ended."""
     with atomic_write(Path(run_folder) / "run.json", "w") as stream:
         json.dump(values, stream, indent=1)
+
+
+def read_run_file(run_folder: Path) -> dict[str, Any]:
+    """What run.json says.
+
+    Raises:  UserError if it is damaged.
+    """
+    path = Path(run_folder) / "run.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError(f"it is a {type(values).__name__}, expected an object")
+        return values
+    except MALFORMED as error:
+        raise UserError(
+            f"{path} is damaged ({error}); move it away, and the run goes on without what it told of earlier starts"
+        ) from error
 
 
 def resumptions(run_folder: Path, step: int, config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -123,7 +142,7 @@ def resumptions(run_folder: Path, step: int, config: Mapping[str, Any]) -> list[
     path = Path(run_folder) / "run.json"
     if step == 0 or not path.is_file():
         return []
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_run_file(run_folder)
     old, new = _flat(before.get("config", {})), _flat(config)
     entries = before.get("resumed", [])
     for undone in reversed([entry for entry in entries if entry["step"] >= step]):

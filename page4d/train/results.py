@@ -12,18 +12,18 @@ import numpy as np
 
 from page4d.evaluate.exam_results import FORMAT, round_stored
 from page4d.schema import UserError, atomic_write
-from page4d.train.record import read_scalars
+from page4d.train.record import read_run_file, read_scalars
 
 
 def finished_run(run_folder: Path | str) -> dict[str, Any]:
     """run.json of a run that ended.
 
-    Raises:  UserError if the folder holds none.
+    Raises:  UserError if the folder holds none, or its run.json is damaged.
     """
     about = Path(run_folder) / "run.json"
-    if not about.is_file() or "ended" not in (values := json.loads(about.read_text(encoding="utf-8"))):
+    if not about.is_file() or "ended" not in (values := read_run_file(Path(run_folder))):
         raise UserError(f"{run_folder} holds no finished run; train to the end first")
-    return dict(values)
+    return values
 
 
 def _shortened(record: dict[str, Any]) -> dict[str, Any]:

@@ -95,12 +95,14 @@ class Recording:
     """One sequence: its pictures, depth maps and poses by frame number; masks are looked up by name.
 
     Shapes:  poses world from camera (4, 4) each.
+    Note:    rows_alone are the numbers of poses.txt that no picture has; of times there may be more than pictures.
     """
 
     folder: Path
     images: dict[int, Path]
     depths: dict[int, Path]
     poses: dict[int, NDArray[np.float64]]
+    rows_alone: int
     masks: dict[str, dict[str, Path]]
 
     @classmethod
@@ -128,10 +130,11 @@ class Recording:
         depths |= {number: named[path.stem] for number, path in images.items() if path.stem in named}
         posed = {number: poses[row_of[number]] for number in images if number in row_of}
         masks = {kind: _by_stem(list_files(folder / kind, picture_suffixes())) for kind in ("moving", "masks")}
-        return cls(folder, images, depths, posed, masks)
+        rows_alone = 0 if times is not None else len(rows) - len(posed)
+        return cls(folder, images, depths, posed, rows_alone, masks)
 
     def check(self, with_depth: bool) -> None:
-        """Tell of pictures that are left out, and look for every depth map now rather than in the middle of a training.
+        """Tell of pictures and poses that are left out; look for every depth map now, not in the middle of a training.
 
         Raises:  UserError for a frame without depth map where they are wanted.
         """
@@ -139,6 +142,9 @@ class Recording:
         if left:
             table = self.folder / "poses.txt"
             notice(f"{left} of {len(self.images)} pictures have no row in {table} and are left out")
+        if self.rows_alone:
+            rows = len(self.poses) + self.rows_alone
+            notice(f"{self.rows_alone} of {rows} rows of {self.folder / 'poses.txt'} have no picture and are left out")
         for number in sorted(self.poses) if with_depth else ():
             self.depth_of(number)
 

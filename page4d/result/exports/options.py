@@ -84,7 +84,7 @@ class ExportOptions:
         """One moving mask at the chosen size."""
         if self.moving is None:
             raise UserError("there is no moving mask to write; choose one with --moving geometric or --moving model")
-        mask = self.moving[frame]
+        mask = check_moving(prediction, self.moving)[frame]
         return mask_in_original(prediction, mask, frame) if self.size == "original" else mask
 
 
