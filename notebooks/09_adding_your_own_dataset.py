@@ -284,11 +284,12 @@ Code(inspect.getsource(Folder), language="python")
 # 1. Read frames by **number**, never by position in a sorted list: a file that is missing then leaves a gap, and
 #    shifts nothing.
 # 2. Turn everything into `Frame`: z-depth in metres with 0 for holes, camera from world, OpenCV axes, K in pixels.
-# 3. Add the class to `DATASETS` in `page4d/data/datasets/__init__.py`, a file `conf/data/<name>.yaml` and a root in
-#    `conf/paths/default.yaml`.
+# 3. Add the class to `DATASETS` in `page4d/data/datasets/__init__.py`, and a file `conf/data/<name>.yaml` whose root is
+#    `${paths.data}/<name>`.
 # 4. Write a *writer* of the layout in `tests/writers/`, from the data set's documentation and not from your loader, and a
 #    test that a synthetic scene comes back to within the format's rounding. This finds the errors that a look at
-#    pictures does not: `tests/test_datasets_folder.py` is the example.
+#    pictures does not: `tests/test_datasets_folder.py` is the example. A row of `_all` in `tests/test_datasets_common.py`
+#    holds the loader to what all others read.
 # 5. Run `page4d check-data data=<name>` on the real files.
 #
 # Data sets with tracks override `_tracks`, those with flow `_flow`; `page4d/data/datasets/kubric.py` and `sintel.py` show

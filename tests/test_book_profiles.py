@@ -29,7 +29,7 @@ def test_the_gpu_profile_says_of_every_chapter_what_it_gets_or_why_nothing() -> 
     profile = read_profile(ROOT, "gpu", CHAPTERS)
     names = {chapter.name for chapter in CHAPTERS}
     given = {name for name, values in profile.parameters.items() if values}
-    assert given | profile.reasons.keys() == names
+    assert given | profile.reasons.keys() == names, "book/profiles/gpu.yaml has an entry for every chapter"
     assert given & profile.reasons.keys() == set()
     assert profile.made_by("01_quickstart") == "gpu"
     assert profile.made_by("21_the_world") == "ci", "its figures are those of the small run"

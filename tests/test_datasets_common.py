@@ -143,7 +143,7 @@ def test_all_loaders_give_the_same_world(tmp_path: Path) -> None:
     clip = symmetric()
     clip = replace(clip, depth=clip.depth.clamp(max=11.9))
     cases = _all(clip)
-    assert cases.keys() == DATASETS.keys()
+    assert cases.keys() == DATASETS.keys(), "every loader has a writer in tests/writers and a row of _all"
     truth = world_points(clip.depth, clip.K, clip.cam_from_world)[[1, 6]]
     here = torch.eye(3, 4).expand(FRAMES, 3, 4)
     reach = float(world_points(torch.ones_like(clip.depth), clip.K, here).norm(dim=-1).max())

@@ -38,6 +38,12 @@ def test_rows_and_codes_belong_together():
     assert sorted(rows.keys() - places.keys()) == [], "a row that nothing names"
 
 
+def test_every_row_is_named_where_the_package_does_otherwise():
+    """So that a search for a code ends at the lines that correct it, not at a test or a page."""
+    nowhere = [code for code, files in named().items() if not any(f.startswith(("page4d/", "conf/")) for f in files)]
+    assert sorted(nowhere) == [], "name the code in a comment where page4d/ or conf/ differs from the public code"
+
+
 def test_every_row_says_what_both_do():
     for _, code, public, ours, _ in ROW.findall(PAGE.read_text(encoding="utf-8")):
         assert len(public.split()) > 3, code

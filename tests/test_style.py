@@ -174,6 +174,7 @@ def test_pair_is_in_sync_and_without_outputs(source: Path) -> None:
     pair = json.loads(committed(source.with_suffix(".ipynb")))
     outputs = [cell for cell in pair["cells"] if cell.get("outputs") or cell.get("execution_count")]
     assert outputs == [], "run: jupytext --sync and clear the outputs"
+    assert "kernelspec" in pair["metadata"], f"begin {source.name} with the header of another chapter"
     text = jupytext.writes(jupytext.reads(json.dumps(pair), "ipynb"), "py:percent")
     assert _body(text) == _body(committed(source)), f"run: jupytext --sync {source.name}"
 

@@ -9,7 +9,7 @@ import torch
 from page4d.evaluate.exact_scores import ExactTruth, score
 from page4d.evaluate.exam import truth_of
 from page4d.evaluate.pose_auc import relative_poses
-from page4d.evaluate.yardsticks import YARDSTICK_TITLES, classical_pairs, guesses, row_profile, two_view_pose
+from page4d.evaluate.yardsticks import GUESSES, YARDSTICK_TITLES, classical_pairs, guesses, row_profile, two_view_pose
 from page4d.world import Batch, render_batch, split_config, split_seeds
 
 
@@ -25,10 +25,18 @@ def test_guesses_know_nothing_of_the_clip(batch: Batch) -> None:
     other = ExactTruth(
         truth.cam_from_world.flip(0), 1 + truth.depth.flip(0), truth.valid.flip(0), torch.ones_like(truth.valid)
     )
-    for (name, ours), theirs in zip(guesses(truth).items(), guesses(other).values(), strict=True):
-        assert name in YARDSTICK_TITLES
+    for ours, theirs in zip(guesses(truth).values(), guesses(other).values(), strict=True):
         for one, two in ((ours.depth, theirs.depth), (ours.cam_from_world, theirs.cam_from_world)):
             assert (one is None and two is None) or torch.equal(one, two)
+
+
+def test_a_guess_speaks_of_what_its_row_says_and_has_a_title(batch: Batch) -> None:
+    answers = guesses(truth_of(batch))
+    assert answers.keys() == GUESSES.keys()
+    for name, guess in GUESSES.items():
+        said = {"depth": answers[name].depth is not None, "cameras": answers[name].cam_from_world is not None}
+        assert [about for about, given in said.items() if given] == [guess.about], name
+        assert YARDSTICK_TITLES[name] == guess.title
 
 
 def test_scores_of_guesses(batch: Batch) -> None:

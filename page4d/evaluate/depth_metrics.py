@@ -1,4 +1,4 @@
-"""Depth errors: masks, clips, alignment and the eight numbers of the depth benchmarks.
+"""Depth errors: masks, clips, alignment and the numbers of the depth benchmarks.
 
 The order of steps and the formulas are those of the released scripts, so the public protocol equals them to the
 digit; the standard protocol differs in which alignment it names.
@@ -6,8 +6,9 @@ digit; the standard protocol differs in which alignment it names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,6 @@ from page4d.given import as_mask, as_real
 
 Array = NDArray[np.floating[Any]]
 FLOOR = 1e-5  # predictions at or below zero count as this in ratios and logarithms (E17)
-# The released tables have a share of pixels with a ratio below 1 besides, which is 0 (E19).
-DEPTH_METRICS = ("abs_rel", "sq_rel", "rmse", "log_rmse", "delta_1", "delta_2", "delta_3")
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,25 @@ class DepthOptions:
 
 @dataclass(frozen=True)
 class DepthErrors:
-    """Errors over the valid pixels of one item; lengths in the ground truth's unit, zero where nothing is valid."""
+    """Errors over the valid pixels of one item; lengths in the ground truth's unit, zero where nothing is valid.
 
-    abs_rel: float
-    sq_rel: float
-    rmse: float
-    log_rmse: float
-    delta_1: float
-    delta_2: float
-    delta_3: float
-    valid_pixels: int
+    Note:    a new error is a field here, in the order of `_sums`, its sum there, and its row in `page4d/metrics.py`.
+    """
+
+    # The released tables have a share of pixels with a ratio below 1 besides, which is 0 (E19).
+    abs_rel: float = 0.0
+    sq_rel: float = 0.0
+    rmse: float = 0.0
+    log_rmse: float = 0.0
+    delta_1: float = 0.0
+    delta_2: float = 0.0
+    delta_3: float = 0.0
+    valid_pixels: int = 0
     fit: Fit | None = None
+
+
+DEPTH_METRICS = tuple(f.name for f in fields(DepthErrors) if f.name not in ("valid_pixels", "fit"))
+_ROOTS = ("rmse", "log_rmse")  # the root of a mean; every other error is a mean
 
 
 def depth_errors(pred: Array, gt: Array, options: DepthOptions, mask: NDArray[np.bool_] | None = None) -> DepthErrors:
@@ -95,7 +102,7 @@ def sequence_errors(
 
 def no_errors() -> DepthErrors:
     """Zeros of weight zero: what the released scripts give an item without a valid pixel."""
-    return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0)
+    return DepthErrors()
 
 
 def valid_pixels(pred: Array, gt: Array, options: DepthOptions) -> NDArray[np.bool_]:
@@ -158,7 +165,7 @@ def _clip(values: Array, bounds: tuple[float | None, float | None]) -> Array:
 
 
 def _sums(pred: Array, gt: Array) -> NDArray[np.float64]:
-    """What the errors are made of, summed over pixels: one pass in float64 pieces."""
+    """What each error is the mean of, summed over pixels in the order of the fields: one pass in float64 pieces."""
     sums = np.zeros(len(DEPTH_METRICS))
     for p, g in chunks(pred, gt):
         error = p - g
@@ -166,17 +173,18 @@ def _sums(pred: Array, gt: Array) -> NDArray[np.float64]:
         ratio = np.maximum(p, FLOOR) / g
         log = np.log(ratio)
         worst = np.maximum(ratio, 1 / ratio)
-        sums[:4] += (np.abs(relative).sum(), relative @ error, error @ error, log @ log)
-        sums[4:] += [np.count_nonzero(worst < 1.25**power) for power in (1, 2, 3)]
+        below = [np.count_nonzero(worst < 1.25**power) for power in (1, 2, 3)]
+        sums += (np.abs(relative).sum(), relative @ error, error @ error, log @ log, *below)
     return sums
 
 
 def _errors(sums: NDArray[np.float64], n: int, fit: Fit) -> DepthErrors:
     if n == 0:
-        return DepthErrors(0, 0, 0, 0, 0, 0, 0, 0, fit)
-    means = sums / n
-    means[2:4] = np.sqrt(means[2:4])
-    return DepthErrors(**dict(zip(DEPTH_METRICS, means.tolist(), strict=True)), valid_pixels=n, fit=fit)
+        return DepthErrors(fit=fit)
+    means = dict(zip(DEPTH_METRICS, (sums / n).tolist(), strict=True))
+    for name in _ROOTS:
+        means[name] = math.sqrt(means[name])
+    return DepthErrors(**means, valid_pixels=n, fit=fit)
 
 
 def weighted_mean(items: Sequence[DepthErrors]) -> DepthErrors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from page4d.evaluate.benchmark import Benchmark
-from page4d.evaluate.exact_scores import ExactAnswer, ExactTruth
+from page4d.evaluate.exact_scores import ExactTruth
 from page4d.evaluate.harness import Study
 from page4d.evaluate.pose_auc import relative_poses
 from page4d.evaluate.predictions import Origin, prediction_of
@@ -23,27 +23,13 @@ from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.scoring import weighted_means
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import RELPOSE
-from page4d.evaluate.yardsticks import (
-    YARDSTICK_TITLES,
-    classical_pairs,
-    constant_depth,
-    random_centres,
-    standing_still,
-    straight_line,
-    usual_rows,
-)
+from page4d.evaluate.yardsticks import GUESSES, YARDSTICK_TITLES, Guess, classical_pairs
 from page4d.io.pictures import open_rgb
 from page4d.schema import Prediction, Scores, SequenceScore, UserError
 from page4d.version import code_revision
+from page4d.world import WORLD_VERSION
 
-Guess = Callable[[ExactTruth], ExactAnswer]
 PairsSaid = Callable[[EvalSequence, list[int]], Tensor]
-DEPTHS: Mapping[str, Guess] = {"constant": constant_depth, "rows": usual_rows}
-CAMERAS: Mapping[str, Guess] = {
-    "still": standing_still,
-    "line": straight_line,
-    "random": random_centres,
-}
 ANGLES = {"relative_rotation": "rotation_deg", "direction": "direction_deg"}
 """A score of camera pairs, and the note of a sequence that has it."""
 DEPTH_TASKS = ("monodepth", "videodepth", "points")
@@ -59,24 +45,25 @@ def depth_yardsticks(study: Study) -> list[Scores]:
     """
     if study.benchmark.task not in DEPTH_TASKS:
         raise UserError(f"{study.benchmark.name} is no benchmark of {', '.join(DEPTH_TASKS)}; cameras: pair_scores")
-    return [_depth_scores(study, YARDSTICK_TITLES[name], answer) for name, answer in DEPTHS.items()]
+    return [_depth_scores(study, guess) for guess in GUESSES.values() if guess.about == "depth"]
 
 
-def _depth_scores(study: Study, title: str, answer: Guess) -> Scores:
-    benchmark, folder = study.benchmark, study.predictions(title)
+def _depth_scores(study: Study, guess: Guess) -> Scores:
+    benchmark, title = study.benchmark, guess.title
+    folder = study.predictions(title)
     Origin(benchmark.name, benchmark.version, title, "yardstick", "none", "none", None).save(folder)
     for sequence in study.sequences():
         path = folder / f"{sequence.name}.npz"
         if not path.exists():
-            guess = _guessed(sequence, answer)
-            guess.meta.update(config_sha256="none", weights_sha256="none", label=title, device_name="any computer")
-            guess.save(path)
+            prediction = _guessed(sequence, guess)
+            prediction.meta.update(config_sha256="none", weights_sha256="none", label=title, device_name="any computer")
+            prediction.save(path)
     return study.score(title)
 
 
-def _guessed(sequence: EvalSequence, answer: Guess) -> Prediction:
+def _guessed(sequence: EvalSequence, guess: Guess) -> Prediction:
     frames, (height, width) = len(sequence.images), sequence.read_depth(sequence.depths[0]).shape
-    said = answer(_shape_of(frames, height, width)).depth
+    said = guess.answer(_shape_of(frames, height, width), WORLD_VERSION).depth
     assert said is not None
     K = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1]], np.float32)
     poses = np.tile(np.eye(4), (frames, 1, 1))
@@ -102,8 +89,8 @@ def pair_scores(study: Study, labels: Sequence[str] = (), *, twice: bool = False
     rules = replace(study.rules, benchmark=replace(study.benchmark, task="relpose"))
     sequences = study.sequences()
     found = [_scores_of(rules, label, sequences, partial(_predicted, study.predictions(label))) for label in labels]
-    for name, answer in CAMERAS.items():
-        found.append(_scores_of(rules, YARDSTICK_TITLES[name], sequences, partial(_guess, answer)))
+    of_cameras = [guess for guess in GUESSES.values() if guess.about == "cameras"]
+    found += [_scores_of(rules, guess.title, sequences, partial(_guessed_pairs, guess)) for guess in of_cameras]
     looks = {"classical": sequences} | ({"classical_twice": _at_twice(study).sequences()} if twice else {})
     for name, seen in looks.items():
         if all(one.read_camera is not None for one in seen):
@@ -154,8 +141,8 @@ def _predicted(folder: Path, sequence: EvalSequence, frames: list[int]) -> Tenso
     return relative_poses(torch.from_numpy(prediction.cam_from_world[frames].astype(np.float64)))
 
 
-def _guess(answer: Guess, sequence: EvalSequence, frames: list[int]) -> Tensor:
-    said = answer(_shape_of(len(frames))).cam_from_world
+def _guessed_pairs(guess: Guess, sequence: EvalSequence, frames: list[int]) -> Tensor:
+    said = guess.answer(_shape_of(len(frames)), WORLD_VERSION).cam_from_world
     assert said is not None
     return relative_poses(said[0])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,31 +23,6 @@ INLIER_PX = 0.12
 """How far an inlier may lie from its epipolar line. Of 0.06, 0.12, 0.25, 0.5 and 1 px the best at 112 and 224 px."""
 MATCHES = 1000
 FEWEST_MATCHES = 8
-
-
-YARDSTICK_TITLES = {
-    "constant": "one constant depth",
-    "rows": "usual depth of each row",
-    "still": "still camera",
-    "line": "straight line",
-    "random": "random centres",
-    "classical": "classical two-view",
-    "classical_twice": "classical at twice the size",
-}
-
-
-def guesses(truth: ExactTruth, world: int = WORLD_VERSION) -> dict[str, ExactAnswer]:
-    """The yardsticks that do not look at the pictures; of the truth they read no more than its shape.
-
-    Note:    `world` is the version of the synthetic world whose training split says what depth a row usually has.
-    """
-    return {
-        "constant": constant_depth(truth),
-        "rows": usual_rows(truth, world),
-        "still": standing_still(truth),
-        "line": straight_line(truth),
-        "random": random_centres(truth),
-    }
 
 
 def constant_depth(truth: ExactTruth) -> ExactAnswer:
@@ -161,3 +137,34 @@ def two_view_pose(
 def _on_unit_plane(pixels: Array, K: Array) -> NDArray[np.float64]:
     homogeneous = np.concatenate((pixels, np.ones((len(pixels), 1))), 1)
     return np.ascontiguousarray((homogeneous @ np.linalg.inv(K).T)[:, :2])
+
+
+class Guess(NamedTuple):
+    """A yardstick that does not look at the pictures: its title, what it speaks of, and the answer itself.
+
+    Note:    `answer(truth, world)` reads no more of the truth than its shape; `world` is the version of the synthetic
+             world whose training split says what is usual.
+    """
+
+    title: str
+    about: Literal["depth", "cameras"]
+    answer: Callable[[ExactTruth, int], ExactAnswer]
+
+
+GUESSES: dict[str, Guess] = {}
+"""Every yardstick that does not look at the pictures; a new one is a function above and a row here."""
+
+GUESSES["constant"] = Guess("one constant depth", "depth", lambda truth, _: constant_depth(truth))
+GUESSES["rows"] = Guess("usual depth of each row", "depth", usual_rows)
+GUESSES["still"] = Guess("still camera", "cameras", lambda truth, _: standing_still(truth))
+GUESSES["line"] = Guess("straight line", "cameras", lambda truth, _: straight_line(truth))
+GUESSES["random"] = Guess("random centres", "cameras", lambda truth, _: random_centres(truth))
+
+_OF_PICTURES = {"classical": "classical two-view", "classical_twice": "classical at twice the size"}
+YARDSTICK_TITLES = {name: guess.title for name, guess in GUESSES.items()} | _OF_PICTURES
+"""What every yardstick is called, those of the pictures included."""
+
+
+def guesses(truth: ExactTruth, world: int = WORLD_VERSION) -> dict[str, ExactAnswer]:
+    """The answers of all `GUESSES`."""
+    return {name: guess.answer(truth, world) for name, guess in GUESSES.items()}

@@ -215,6 +215,7 @@ class Trainer:
         try:
             return self.iteration(batches)
         except RuntimeError as error:
+            # Every failure ends the run (T16); one that can be helped says how.
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.batch_shape, self.settings) from error
@@ -229,17 +230,21 @@ class Trainer:
         self.trainee.model.aggregator.mask_step = self.mask_step
         self.optimizer.zero_grad(set_to_none=True)
         sums = TermSums(self.terms, trainer.accumulate)
+        # Parts are whole batches, whose mean steps: an odd number of sequences loses none (T18).
         for part in range(trainer.accumulate):
             last = part == trainer.accumulate - 1
             with nullcontext() if last else self.accelerator.no_sync(self.module):
                 self._micro_batch(next(batches), sums, position.iteration * trainer.accumulate + part)
+        # What is clipped is the gradient that steps: nothing divides it again on the way (T2).
         norms = {f"grad_norm/{name}": norm for name, norm in self._clip().items()}
         means, fine, stop = sums.agree(self.accelerator, norms, self.terminated)
         self.terminated = self.terminated or stop
         position.iteration += 1
         if not fine:
+            # The iteration is left out as a whole; the public loop steps with what it has (T6).
             self._skip(means)
             return None
+        # The only step of an iteration; the public loop takes another before clipping (T1).
         self.optimizer.step()
         position.step += 1
         position.skipped = 0

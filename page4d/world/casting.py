@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,21 +27,29 @@ CASTS = 3
 ENOUGH = 0.8
 
 
+class _Kind(NamedTuple):
+    """What makes a thing for a speed, and how often it turns up against the rest in rooms and outdoors."""
+
+    make: Callable[[Draw, float], Body]
+    indoors: float
+    outdoors: float
+
+
+# What rolls, slides or drives. A row more, or another weight, changes what all seeds draw, so WORLD_VERSION goes up.
+_RIGID: dict[str, _Kind] = {}
+_RIGID["ball"] = _Kind(lambda draw, _: things.ball(draw), 1.2, 1.0)
+_RIGID["crate"] = _Kind(lambda draw, _: things.crate(draw), 0.7, 0.6)
+_RIGID["cart"] = _Kind(lambda draw, _: things.cart(draw), 1.0, 0.0)
+_RIGID["barrel"] = _Kind(lambda draw, _: things.barrel(draw, lying=True), 0.6, 0.0)
+_RIGID["car"] = _Kind(things.car, 0.0, 2.2)
+_RIGID["wheel"] = _Kind(lambda draw, _: things.wheel(draw), 0.0, 0.5)
+
+
 def _rigid(draw: Draw, outdoor: bool, speed: float) -> Body:
     """Something that rolls, slides or drives."""
-    kinds, weights = ("ball", "crate", "cart", "barrel"), (1.2, 0.7, 1.0, 0.6)
-    if outdoor:
-        kinds, weights = ("ball", "crate", "car", "wheel"), (1.0, 0.6, 2.2, 0.5)
-    kind = draw.choice(kinds, weights)
-    if kind == "car":
-        return things.car(draw, speed)
-    if kind == "barrel":
-        return things.barrel(draw, lying=True)
-    if kind == "crate":
-        return things.crate(draw)
-    if kind == "cart":
-        return things.cart(draw)
-    return things.wheel(draw) if kind == "wheel" else things.ball(draw)
+    kinds = tuple(_RIGID.values())
+    weights = [kind.outdoors if outdoor else kind.indoors for kind in kinds]
+    return draw.choice(kinds, weights).make(draw, speed)
 
 
 def _mover(draw: Draw, place: Place, hangs: bool, speed: float) -> Body:

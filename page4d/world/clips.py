@@ -159,7 +159,8 @@ def query_tracks(
 
 
 # Weights and results name these splits with WORLD_VERSION: a change of a split, or of what its seeds draw, needs a
-# new version. The order gives the seeds, so new splits come last.
+# new version. The order gives the seeds, so new splits come last, and there is room for eight (SEEDS_PER_SPLIT). What
+# needs no seeds of its own is a split with other settings: split_config("dynamic-test", environment="room").
 _DYNAMIC = WorldConfig()
 _STATIC = replace(_DYNAMIC, moving_bodies=(0, 0), moving_share=0.0, camera_speed=(0.2, 2.0), tripod_chance=0.0)
 _HARD = replace(
