@@ -53,11 +53,13 @@ seeds = " or ".join(map(str, counts))
 
 # %% tags=["remove-input"]
 quantities = {"depth": "abs_rel", "rotation": "relative_rotation"}
+# What an arm is compared with trained the same blocks, without a mask.
+neighbours = {"mask": reference, "true_mask": reference, "true_mask_all_pairs": "all"}
 found = {
-    (arm, what): effect(over_seeds(by_arm[arm]), over_seeds(by_arm[reference]), score)
-    for arm in ("mask", "true_mask")
+    (arm, what): effect(over_seeds(by_arm[arm]), over_seeds(by_arm[beside]), score)
+    for arm, beside in neighbours.items()
     for what, score in quantities.items()
-    if {arm, reference} <= by_arm.keys()
+    if {arm, beside} <= by_arm.keys()
 }
 verdicts = {e.verdict for (arm, _), e in found.items() if arm == "mask"}
 word = "not decided"
@@ -92,6 +94,11 @@ if found:
         f"In small networks on synthetic scenes, **{word}**. With the paper's fading mask, beside the same training "
         f"without it: {said('mask')}. With the true motion in the mask's place: {said('true_mask')}. "
         f"(Means over {seeds} seeds.)"
+    )
+if said("true_mask_all_pairs"):
+    text += (
+        " Where everything trains and the true motion is hidden on all rows of all pairs, beside the same training "
+        f"without that: {said('true_mask_all_pairs')}."
     )
 by = [100 - 100 * e.change for (*_, cut), e in leaks.items() if cut == "special_masked"]
 if by:
@@ -259,8 +266,8 @@ for document in documents.values():
 order = ["pretrained", "all", "middle", "mask", "mask_kept", "mask_taught"]
 order += ["true_mask", "true_mask_all_rows", "true_mask_all_pairs"]
 arms = [arm for arm in order if arm in labels]
-# What an arm is compared with trained the same blocks, without a mask.
-neighbour = dict.fromkeys(arms, reference) | {"true_mask_all_pairs": "all"}
+# The arm in all pairs is compared with "all", which trains all blocks as it does.
+neighbour = dict.fromkeys(arms, reference) | neighbours
 others = [arm for arm in arms if arm != reference and neighbour[arm] in labels]
 
 # %%
@@ -394,8 +401,9 @@ pd.DataFrame(words) if others else print("not run: no verdict")
 # Three arms are told the truth: true motion stands in the mask's place from the first step of training to the exam. No mask
 # can know more, so what the first two gain over *middle pairs* bounds what any mask in these two pairs could give this
 # network, and the share of it that a learned mask gains is how much of it was learned. The third, on all rows of all pairs,
-# beside *everything*, bounds what a mask on attention over frames could give in any pair. The last column says how well each
-# learned mask tells what moves; 0.5 is chance, and the arms with the true mask do not train theirs.
+# beside *everything*, bounds what a mask on attention over frames could give in any pair. (It also tells the network which
+# patches move, by what is left to attend to: a gain is no proof that hiding them is what helps.) The last column says how
+# well each learned mask tells what moves; 0.5 is chance, and the arms with the true mask do not train theirs.
 #
 # Four cases are possible, and each says something else. Truth helps and the learned mask does too: the method works. Truth
 # helps and the learned mask does not: the idea is right, and the mask has not been found. Neither helps: there was nothing to
@@ -411,7 +419,9 @@ for split, found in averaged.items():
         told = effect(found[arm], found[neighbour[arm]], "relative_rotation")
         auc = average_of(found[arm], "mask_auc") if "mask_auc" in found[arm] else np.nan
         bound[labels[arm], split] = {
+            "depth": str(effect(found[arm], found[neighbour[arm]], "abs_rel")),
             "rotation": str(told),
+            "direction": str(effect(found[arm], found[neighbour[arm]], "direction")),
             "AUC of the mask": f"{auc:.2f}" if np.isfinite(auc) else "no mask left",
         }
 pd.DataFrame(bound).T if bound else print("not run")
