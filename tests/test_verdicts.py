@@ -212,8 +212,8 @@ HARMS, UNSURE = Effect(-0.10, -0.13, -0.07), Effect(0.05, -0.02, 0.12)
     [
         (HELPS, Effect(0.05, 0.03, 0.08), "the method works here. Of what a mask could give, 50 % was learned"),
         (HELPS, NOTHING, "the mask was not found. Of what a mask could give, 4 % was learned"),
-        (NOTHING, NOTHING, "there was nothing for a mask to give. By that interval a mask gives at most 2 %;"),
-        (HARMS, NOTHING, "there was nothing for a mask to give. By that interval a mask gives at most 0 %;"),
+        (NOTHING, NOTHING, "there was nothing for such a mask to give. By that interval a mask gives at most 2 %;"),
+        (HARMS, NOTHING, "there was nothing for such a mask to give. By that interval a mask gives at most 0 %;"),
         (NOTHING, HELPS, "something other than its name says"),
         (UNSURE, NOTHING, "stays open. By that interval a mask gives at most 12 %;"),
     ],

@@ -127,7 +127,7 @@ def share_learned_text(perfect: Effect, learned: Effect) -> str:
     elif perfect.verdict == "undecided":
         case = "which case this is stays open"
     else:
-        case = "there was nothing for a mask to give"
+        case = "there was nothing for such a mask to give"
     at_most = max(0.0, 100 * perfect.high)
     return f"{told}: {case}. By that interval a mask gives at most {at_most:.0f} %; a share learned is not defined."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from page4d.viz.grids import PANELS_APART_IN, panel_grid
 Curve = NDArray[np.float64]
 FEW = 8
 """Values of a curve up to which each is marked: a line through one value cannot be seen."""
+NAME_WIDTH = 30  # letters
 
 
 def schedule_figure(steps: ArrayLike, rates: Mapping[str, ArrayLike], alpha: ArrayLike) -> Figure:
@@ -128,19 +130,21 @@ def estimates_figure(panels: Mapping[str, Mapping[str, tuple[float, float, float
     arms = list(next(iter(panels.values())))
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    size = (2.4 + 2.4 * columns, rows * (0.9 + 0.3 * len(arms)))
+    size = (2.4 + 2.4 * columns, rows * (0.9 + 0.36 * len(arms)))
     # The words below the upper panels would touch the frames of the lower ones.
     apart = ConstrainedLayoutEngine(h_pad=PANELS_APART_IN)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, sharey=True, layout=apart)
     for unused in axes.flat[len(panels) :]:
         unused.set_visible(False)
     for axis, (quantity, values) in zip(axes.flat, panels.items(), strict=False):
-        axis.locator_params(axis="x", nbins=4)
+        axis.locator_params(axis="x", nbins=3)
         for row, arm in enumerate(arms):
             value, low, high = values[arm]
             axis.plot([low, high], [row, row], color="black", linewidth=1)
             axis.plot(value, row, "o", color="black", markersize=5)
-        axis.set(xlabel=quantity, yticks=range(len(arms)), yticklabels=arms, ylim=(len(arms) - 0.5, -0.5))
+        # Long names on two lines, or they leave the panels no room.
+        names = [textwrap.fill(arm, NAME_WIDTH) for arm in arms]
+        axis.set(xlabel=quantity, yticks=range(len(arms)), yticklabels=names, ylim=(len(arms) - 0.5, -0.5))
         if zero:
             axis.axvline(0, color="grey", linewidth=0.8, linestyle="--")
     return figure
