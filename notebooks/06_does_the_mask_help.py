@@ -370,7 +370,7 @@ pd.DataFrame(narrower).T if narrower else print("not run")
 # The last column says how many times as many sequences an unpaired comparison of these two arms would need for an interval of
 # the same width. Now the differences themselves.
 
-# %% mystnb={"figure": {"caption": "Change against the arm that trains the same blocks without a mask, paired by sequence, with 95 % intervals. Left of 0 is better.", "name": "fig-study-difference"}}
+# %% mystnb={"figure": {"caption": "Change against middle pairs without a mask, and of the arm in all pairs against everything, paired by sequence, with 95 % intervals. Left of 0 is better.", "name": "fig-study-difference"}}
 changes = {}
 for split, found in averaged.items():
     for title, name in quantities.items():
