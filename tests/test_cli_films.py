@@ -112,7 +112,7 @@ def test_a_film_that_was_cut_off_is_gone_on_with(
     film_file.write_text(film_file.read_text().replace('"finished": true', '"finished": false'))
     (torn / ".page4d-files").unlink()
     assert main(["export", str(torn), "--format", "tum", "--out", str(tmp_path / "early")]) == 0
-    assert "is not finished: 4 frames are there" in capsys.readouterr().err
+    assert "is not finished: it has 4 frames" in capsys.readouterr().err
     assert predict(video, "--out", torn, "--window", "5", "--overlap", "1") == 2
     assert "film begun with windows {'frames': 4, 'overlap': 1}" in capsys.readouterr().err
     masks = tmp_path / "masks"

@@ -9,6 +9,7 @@ from pathlib import Path
 from page4d.check import pictures
 from page4d.check.measure import Measurements, measure
 from page4d.check.verdict import LEVELS, Diagnosis, Finding, Level, diagnose, judge, verdict
+from page4d.counted import counted
 from page4d.data.mixing import Ingredient, Sequences, choose_tracks
 from page4d.data.sampling import Window, WindowRule, generator
 from page4d.data.transforms import Framing, image_hw
@@ -106,7 +107,7 @@ def _size(clip: Clip, settings: CheckSettings) -> tuple[int, int]:
 def describe(dataset: Sequences) -> str:
     """How many sequences and frames there are."""
     counts = [len(dataset.frame_numbers(name)) for name in dataset.sequences]
-    return f"{len(counts)} sequence{'' if len(counts) == 1 else 's'}, {sum(counts):,} frames"
+    return f"{counted(len(counts), 'sequence')}, {sum(counts):,} frames"
 
 
 def inspect(name: str, one: Ingredient, folder: Path, settings: CheckSettings | None = None) -> DatasetReport:

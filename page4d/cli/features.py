@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from page4d.cli.frame_input import INPUTS, INPUTS_HELP
 from page4d.cli.values import device, named_path, weights, whole
+from page4d.counted import counted
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -77,9 +78,8 @@ def run(args: argparse.Namespace) -> int:
             **model_provenance(model, device),
         }
         (folder / MARKER).write_text(json.dumps(record, indent=1, default=str), encoding="utf-8")
-    print(
-        f"{args.out}: {len(written)} pictures, {len(names)} frames x {maps.depth} layers x frame and global attention"
-    )
+    pictures, of_frames = counted(len(written), "picture"), counted(len(names), "frame")
+    print(f"{args.out}: {pictures}, {of_frames} x {maps.depth} layers x frame and global attention")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import frame_options
 from page4d.cli.outfolder import LISTING, check_out, remove_listed, resolved, write_listing
+from page4d.counted import counted
 from page4d.stored import FILM_FILE, FILM_FOLDER
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def run_film(args: argparse.Namespace, network: PAGE4D | None) -> int:
     film = _predict_windows(args, load_network(args) if network is None else network, windows)
     points = write_film_outputs(film, args)
     height, width = film[:1].size_hw
-    print(f"{args.out}: {len(film)} frames of {height} x {width} px in {len(film.files)} parts, {points} points")
+    frames, parts = counted(len(film), "frame"), counted(len(film.files), "part")
+    print(f"{args.out}: {frames} of {height} x {width} px in {parts}, {points} points")
     if windows.loops:
         print(_loops_said(film))
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from page4d.cli.frame_input import add_frame_arguments, frame_options
 from page4d.cli.prediction_input import add_known_arguments, check_known, check_known_of, with_what_is_known
 from page4d.cli.values import device, keyframes, named_path, shard, share, weights, whole
+from page4d.counted import counted
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def predict_one(args: argparse.Namespace, network: PAGE4D | None = None) -> int:
         points = write_outputs(prediction, folder, cloud, moving)
     s, height, width = prediction.depth.shape
     mask = "without moving mask" if moving is None else f"{moving.mean():.0%} of the pixels moving"
-    print(f"{args.out}: {s} {'frame' if s == 1 else 'frames'} of {height} x {width} px, {mask}, {points} points")
+    print(f"{args.out}: {counted(s, 'frame')} of {height} x {width} px, {mask}, {points} points")
     if args.weights in builtin_names():
         print(f"{args.weights} is a small network for demonstration; --weights nomask takes the released PAGE-4D")
     return 0
@@ -176,7 +177,7 @@ def _predict(args: argparse.Namespace, network: PAGE4D | None) -> tuple[Predicti
     one = ForwardPass.of(model, len(frames), frames.size_hw, products_dtype(model, device, args.precision))
     print(memory_needed(one, device), flush=True)
     # The hooks of a progress bar would cut compiled blocks into pieces.
-    said = f"{len(frames)} frames on {device}"
+    said = f"{counted(len(frames), 'frame')} on {device}"
     with nullcontext() if args.compile else block_progress(model, said, 1):
         prediction = predict(model, frames, precision=args.precision)
     meta = prediction.meta | asked(args)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from page4d.cli.values import named_path, positive, share
+from page4d.counted import counted
 from page4d.places import no_file
 from page4d.schema import Prediction, UserError
 from page4d.stored import FILM_FILE, FILM_FOLDER, StoredPrediction
@@ -168,7 +169,7 @@ def _stored_frames(path: Path, frames: str | None) -> Prediction:
     path = stored_path(path)
     stored = StoredPrediction.open(path)
     if not stored.finished:
-        print(f"{path} is not finished: {len(stored)} frames are there", file=sys.stderr)
+        print(f"{path} is not finished: it has {counted(len(stored), 'frame')}", file=sys.stderr)
     if frames is None and path.is_dir() and stored.bytes >= LONG_FILM_BYTES:
         takes = LOADING * stored.bytes / 1e9
         print(f"all {len(stored)} frames of {path} take about {takes:.1f} GB; --frames A:B reads fewer", flush=True)

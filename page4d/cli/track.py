@@ -6,6 +6,7 @@ import argparse
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
 from page4d.cli.values import device, named_path, pixel, weights, whole
+from page4d.counted import counted
 from page4d.schema import UserError
 
 MARKER = "tracks.csv"
@@ -68,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
         for name, picture in zip(names, drawn, strict=True):
             Image.fromarray(picture).save(folder / name)
     seen = float((tracks.visible >= 0.5).mean())
+    followed, through = counted(len(points), "point"), counted(len(frames), "frame")
     print(
-        f"{args.out}: {len(points)} points in {len(frames)} frames, visible in {seen:.0%} of them; "
+        f"{args.out}: {followed} in {through}, visible in {seen:.0%} of them; "
         "tracks.csv, tracks.mp4 and a picture of each frame"
     )
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from page4d.cli.prediction_input import add_prediction_arguments
 from page4d.cli.values import named_path, rate, whole
+from page4d.counted import counted
 
 MANY_POINTS = 20_000_000  # a page of 300 MB; no browser shows more
 
@@ -61,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
     moving = moving_of(prediction, args.moving)
     size = write_viewer(target, prediction, moving, options)
     share = "no moving mask" if moving is None else f"{moving.mean():.1%} of the pixels moving"
-    print(
-        f"{target}: {len(prediction)} frames, {share}, {size / 1e6:.1f} MB; open it in any browser, no internet needed"
-    )
+    frames = counted(len(prediction), "frame")
+    print(f"{target}: {frames}, {share}, {size / 1e6:.1f} MB; open it in any browser, no internet needed")
     return 0

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from page4d.counted import counted
 from page4d.io.fitting import CUT_TOLD, RELEASED_PATCH, RELEASED_SIZE, FittedImage, Mode, check_fit, fit_image
 from page4d.io.names import list_files, time_stamps_s
 from page4d.io.pictures import ImageSource, Page, Picture, header_of, open_picture, open_rgb
@@ -171,7 +172,7 @@ class _Told:
 def named(names: Sequence[str]) -> str:
     """How many pictures, and what the first of them are called."""
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names)} {'picture' if len(names) == 1 else 'pictures'} ({shown})"
+    return f"{counted(len(names), 'picture')} ({shown})"
 
 
 def left_out_by(path: Path, picture_hw: tuple[int, int] | None = None) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from typing import Self
 
 import torch
 
+from page4d.counted import counted
 from page4d.model.config import PAGE4DConfig
 from page4d.model.heads import heads_of, pairs_read
 from page4d.model.heads.head import INFERENCE_CHUNK
@@ -64,7 +65,7 @@ class ForwardPass:
         return self.frames * (NUM_SPECIAL + rows * columns)
 
     def __str__(self) -> str:
-        frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+        frames = counted(self.frames, "frame")
         return f"{frames} of {self.height} x {self.width} px"
 
 

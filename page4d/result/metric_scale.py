@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from page4d.counted import counted
 from page4d.geometry import fit_similarity
 from page4d.io.trajectories import Trajectory
 from page4d.measured import is_measured
@@ -129,7 +130,7 @@ def scale_from_depth(prediction: Prediction, measured_m: Mapping[int, NDArray[np
         raise UserError(f"sensor and prediction share {len(joined)} pixels with depth; at least 100 are needed")
     factor = float(np.median(joined))
     spread = float(np.median(np.abs(joined / factor - 1)))
-    frames = "1 frame" if len(measured_m) == 1 else f"{len(measured_m)} frames"
+    frames = counted(len(measured_m), "frame")
     return MetricScale(factor, f"a depth sensor ({frames})", spread)
 
 
