@@ -235,8 +235,10 @@ Markdown(text)
 # Let $p$ be predicted and $g$ true depth, $s$ the scale, $R_i$ the rotation of frame $i$ relative to the first one and
 # $\hat R_i$ the predicted one. With $\angle(\cdot)$ the angle of a rotation,
 #
-# $$ \text{AbsRel} = \operatorname{mean} \frac{|s\,p - g|}{g}, \qquad
-#    \text{rotation ratio} = \frac{\operatorname{mean}\, \angle(\hat R_i R_i^\top)}{\operatorname{mean}\, \angle(R_i)} . $$
+# $$ \begin{aligned}
+#    \text{AbsRel} &= \operatorname{mean} \frac{|s\,p - g|}{g}, \\
+#    \text{rotation ratio} &= \frac{\operatorname{mean}\, \angle(\hat R_i R_i^\top)}{\operatorname{mean}\, \angle(R_i)} .
+#    \end{aligned} $$
 #
 # Depth: AbsRel after one median scale per clip. Rotation: mean angle to the true rotation relative to the first frame, as a
 # ratio to what a camera that never moves would score, so that 1 is knowing nothing. No trajectory error after an alignment
