@@ -114,13 +114,10 @@ def rendering(config: Mapping[str, Any], device: torch.device) -> dict[str, floa
 
 def pilot_trainer(config: Mapping[str, Any], args: argparse.Namespace, clips: int, reuse: int) -> Trainer:
     """A trainer of a stage that keeps nothing."""
-    values = copy.deepcopy(dict(config))
-    values["start"] |= {"weights": None, "fresh": [], "layer_scale": 0.1}
-    values["data"] |= {"batch_size": clips, "val": {}}
+    values = begun_anew(config, args, args.precision, clips, args.graphs)
+    values["data"]["val"] = {}
     values["paths"]["run"] = tempfile.mkdtemp()
-    on_gpu = args.device == "auto" and torch.cuda.is_available()
-    values["trainer"] |= {"precision": args.precision, "device": args.device, "threads": args.threads, "reuse": reuse}
-    values["trainer"] |= {"workers": args.workers, "cuda_graphs": args.graphs and on_gpu}
+    values["trainer"] |= {"workers": args.workers, "reuse": reuse}
     trainer = trainer_from(values)
     trainer.module.train()
     return trainer
@@ -164,9 +161,18 @@ def training(
     config: Mapping[str, Any], args: argparse.Namespace, precision: str, clips: int, graphs: bool
 ) -> dict[str, Any]:
     """A step of a stage in its parts."""
+    values = begun_anew(config, args, precision, clips, graphs)
+    values["trainer"]["workers"] = 0
+    return measure(values, steps=12)
+
+
+def begun_anew(
+    config: Mapping[str, Any], args: argparse.Namespace, precision: str, clips: int, graphs: bool
+) -> dict[str, Any]:
+    """The configuration of a stage that begins with random weights, on clips of one length."""
     values = copy.deepcopy(dict(config))
     values["start"] |= {"weights": None, "fresh": [], "layer_scale": 0.1}
-    values["trainer"] |= {"precision": precision, "device": args.device, "workers": 0, "threads": args.threads}
+    values["trainer"] |= {"precision": precision, "device": args.device, "threads": args.threads}
     values["trainer"]["cuda_graphs"] = graphs and args.device == "auto" and torch.cuda.is_available()
     values["data"] |= {"batch_size": clips, "frames": None}
-    return measure(values, steps=12)
+    return values

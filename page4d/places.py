@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def no_file(path: Path) -> str:
     if path.exists():
         return f"{path} is a pipe or device, which cannot be read twice: copy its content into a file"
     return f"{path} does not exist"
+
+
+def free_bytes(folder: Path) -> int:
+    """Space left where a folder is, or is to be made."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(existing).free
 
 
 def umask() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 
 from page4d.book.chapters import Chapter
 from page4d.io.weight_files import RELEASED, find_weights
-from page4d.places import no_file
+from page4d.places import free_bytes, no_file
 from page4d.schema import UserError
 from page4d.settings import did_you_mean
 
@@ -159,15 +158,9 @@ def plan_text(
         lines += [f"          - {lack}" for lack in lacks]
         ready &= not lacks
     cards = ", ".join(f"{size:.0f} GB" for size in memory_gb) or "none"
-    free = shutil.disk_usage(_standing(out)).free / 1e9
+    free = free_bytes(Path(os.path.realpath(out))) / 1e9
     lines += ["", f"GPUs: {cards}; estimated {minutes:.0f} min on one; {free:.0f} GB free for {out}"]
     return "\n".join(lines), ready
-
-
-def _standing(folder: Path) -> Path:
-    """The nearest folder above that is there."""
-    whole = Path(os.path.realpath(folder))
-    return next(place for place in (whole, *whole.parents) if place.exists())
 
 
 def gpu_memory_gb() -> list[float]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MARKER = "export.json"
-_PICTURES = {"nerfstudio": "nerfstudio/images"}  # of COLMAP's models they lie in images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         print(f"{name}: {args.out / paths[0]}{more}")
     if lacks_pictures and size == "original":
-        places = sorted({str(args.out / _PICTURES.get(name, "images")) for name in with_pictures})
+        places = sorted({str(args.out / WRITERS[name].pictures) for name in with_pictures})
         print(f"put the original images into {' and '.join(places)} (or pass --images FOLDER, or --size input)")
     elif lacks_pictures and args.size is None:
         print("all at the network's size: frames of a video have no image files (or pass --images FOLDER with them)")

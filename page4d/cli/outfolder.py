@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from page4d.leftovers import ASIDE, SUFFIX, part_prefix, sweep
-from page4d.places import umask
+from page4d.places import free_bytes, umask
 from page4d.schema import UserError
 
 # Names what a result folder was written with, so that --overwrite never deletes what somebody put beside it.
@@ -83,12 +83,6 @@ def check_page(page: Path) -> None:
     if not page.parent.is_dir():
         raise UserError(f"cannot write {page}: {page.parent} is no folder; make it first, or choose another --html")
     check_place(page.parent, "the folder of --html")
-
-
-def free_bytes(folder: Path) -> int:
-    """Space left where a folder is, or is to be made."""
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    return shutil.disk_usage(existing).free
 
 
 def check_space(out: Path, needed_bytes: int) -> None:

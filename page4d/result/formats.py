@@ -8,15 +8,20 @@ from typing import NamedTuple
 class WriterPlace(NamedTuple):
     """Where the writer of a format stands, in `page4d.result.exports`, and what the format is in a few words.
 
-    Note:    `axes` are the receiving tool's, which its writer follows; `reads_pictures` marks formats whose files point
-             to the pictures, which therefore have to lie beside them at the size that the cameras have.
+    Note:    `axes` are the receiving tool's, which its writer follows; `pictures` is the folder that a format's files
+             point into: there the pictures have to lie, at the size that the cameras have.
     """
 
     module: str
     function: str
     about: str
     axes: str
-    reads_pictures: bool = False
+    pictures: str = ""
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether the files of this format point to pictures."""
+        return bool(self.pictures)
 
 
 _COLMAP_AXES = "camera from world, quaternion w x y z; the first pixel's centre is (0.5, 0.5)"
@@ -40,21 +45,21 @@ WRITERS = {
         "write_text",
         "COLMAP text model (Gaussian splatting, NeRF tools)",
         axes=_COLMAP_AXES,
-        reads_pictures=True,
+        pictures="images",
     ),
     "colmap-bin": WriterPlace(
         "colmap",
         "write_binary",
         "COLMAP binary model",
         axes=_COLMAP_AXES,
-        reads_pictures=True,
+        pictures="images",
     ),
     "nerfstudio": WriterPlace(
         "nerfstudio",
         "write",
         "transforms.json with points, masks and pictures (nerfstudio)",
         axes="world from camera, cameras look along their -z with y up; the first pixel's centre is (0.5, 0.5)",
-        reads_pictures=True,
+        pictures="nerfstudio/images",
     ),
     "tum": WriterPlace(
         "frames",
