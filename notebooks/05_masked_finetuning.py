@@ -349,6 +349,45 @@ for name, title in names.items():
 # alignment is shown: with four cameras the alignment takes so much away that a straight line is hard to beat
 # ([Camera pose](12_camera_pose.ipynb) measures it).
 #
+# ## Short of scenes, or short of steps?
+#
+# A network that has learned its clips by heart does better on them than on others; only more scenes help it. One that
+# knows both equally well has learned a rule and not yet learned it well: it lacks steps, or parameters. Here that is easy to
+# ask, because a batch is a function of its number: {numref}`tab-seen` draws the last batches of the longest stage on moving scenes
+# once more, and as many that no stage drew.
+
+# %% mystnb={"figure": {"caption": "The built-in network on clips of its own training, and on others drawn in the same way: means with 95 % intervals over clips, rotation and direction as in its card.", "name": "tab-seen"}}
+import json
+
+from page4d.evaluate import exam_table
+
+measured = json.loads((stored_results("speed") / "seen.json").read_text())[
+    "page4d-tiny"
+]
+titles = {"seen": "clips it trained on", "unseen": "other clips"}
+columns = {
+    title: exam_table(measured[name]).set_index("").iloc[:, 0]
+    for name, title in titles.items()
+}
+pd.DataFrame(columns)
+
+# %% tags=["remove-input"]
+better = []
+for name, title in {**names, "dynamic-val/abs_rel": "AbsRel"}.items():
+    ends = [measured[kind]["interval"][name.split("/")[1]] for kind in titles]
+    if ends[0][1] < ends[1][0]:
+        better.append(title)
+counts = [f"{measured[kind]['n']:,} {title}" for kind, title in titles.items()]
+print(f"{', '.join(counts)} ({measured['hardware']}, {measured['date']}):", end=" ")
+print(
+    f"better on the first in {', '.join(better) or 'no score'} by intervals that do not overlap."
+)
+
+# %% [markdown]
+# It has learned nothing by heart: what it lacks is steps or parameters, and no number of further scenes would give it those.
+# That is the comfortable side of a synthetic world, in which the next scene is always a new one.
+
+# %% [markdown]
 # ## More frames
 #
 # Clips of training have eight frames at most. {numref}`fig-frames` says what the same networks do with two to 32, from
