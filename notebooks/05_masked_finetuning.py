@@ -359,24 +359,24 @@ for name, title in names.items():
 # %% mystnb={"figure": {"caption": "The built-in network on clips of its own training, and on others drawn in the same way: means with 95 % intervals over clips, rotation and direction as in its card.", "name": "tab-seen"}}
 import json
 
-from page4d.evaluate import exam_table
-
 measured = json.loads((stored_results("speed") / "seen.json").read_text())[
     "page4d-tiny"
 ]
 titles = {"seen": "clips it trained on", "unseen": "other clips"}
-columns = {
-    title: exam_table(measured[name]).set_index("").iloc[:, 0]
-    for name, title in titles.items()
-}
+scores = {name.split("/")[1]: title for name, title in names.items()}
+columns = {}
+for kind, title in titles.items():
+    part = measured[kind]
+    ends = {score: part["interval"][score] for score in scores}
+    columns[title] = {
+        scores[score]: f"{part['mean'][score]:.3f} ({low:.3f} to {high:.3f})"
+        for score, (low, high) in ends.items()
+    }
 pd.DataFrame(columns)
 
 # %% tags=["remove-input"]
-better = []
-for name, title in {**names, "dynamic-val/abs_rel": "AbsRel"}.items():
-    ends = [measured[kind]["interval"][name.split("/")[1]] for kind in titles]
-    if ends[0][1] < ends[1][0]:
-        better.append(title)
+seen, unseen = (measured[kind]["interval"] for kind in titles)
+better = [scores[score] for score in scores if seen[score][1] < unseen[score][0]]
 counts = [f"{measured[kind]['n']:,} {title}" for kind, title in titles.items()]
 print(f"{', '.join(counts)} ({measured['hardware']}, {measured['date']}):", end=" ")
 print(
