@@ -94,12 +94,16 @@ def transform(pose: Tensor, points: Tensor) -> Tensor:
     return points @ pose[..., :3, :3].mT + pose[..., None, :3, 3]
 
 
+def _check_pose(pose: Tensor) -> None:
+    if pose.shape[-2:] not in ((3, 4), (4, 4)):
+        raise ValueError(f"pose has shape {tuple(pose.shape)}, expected (*, 3, 4) or (*, 4, 4)")
+
+
 def to_4x4(pose: Tensor) -> Tensor:
     """Append the row 0 0 0 1 to (*, 3, 4); a (*, 4, 4) passes through."""
+    _check_pose(pose)
     if pose.shape[-2:] == (4, 4):
         return pose
-    if pose.shape[-2:] != (3, 4):
-        raise ValueError(f"pose has shape {tuple(pose.shape)}, expected (*, 3, 4) or (*, 4, 4)")
     # Made on the pose's device: numbers brought from the host would make a GPU wait.
     zeros = pose.new_zeros(*pose.shape[:-2], 1, 3)
     one = pose.new_ones(*pose.shape[:-2], 1, 1)
@@ -108,7 +112,11 @@ def to_4x4(pose: Tensor) -> Tensor:
 
 
 def invert(pose: Tensor) -> Tensor:
-    """Inverse of a rigid transform, `[R^T | -R^T t]`: (*, 3 or 4, 4) -> (*, 3, 4)."""
+    """Inverse of a rigid transform, `[R^T | -R^T t]`: (*, 3 or 4, 4) -> (*, 3, 4).
+
+    Raises:  ValueError for another shape, such as a rotation alone.
+    """
+    _check_pose(pose)
     rotation = pose[..., :3, :3].mT
     return torch.cat((rotation, -rotation @ pose[..., :3, 3:]), -1)
 

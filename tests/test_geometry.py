@@ -152,6 +152,8 @@ def test_relative_to_first_keeps_relative_motion() -> None:
 def test_poses_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \(\*, 3, 4\)"):
         g.to_4x4(torch.eye(3))
+    with pytest.raises(ValueError, match=r"expected \(\*, 3, 4\)"):
+        g.invert(torch.eye(3))
 
 
 @pytest.mark.parametrize("rows", [3, 4])
