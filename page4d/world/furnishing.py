@@ -37,20 +37,21 @@ _OUTDOORS: dict[Callable[[Draw], Body], float] = {
     things.crate: 0.8,
     things.ball: 0.3,
 }
+# What moves in other scenes and stands here: a car only where there is no roof.
+_AT_REST: dict[str, Callable[[Draw], Body]] = {
+    "person": lambda draw: figures.person(draw, 0.0),
+    "car": lambda draw: things.car(draw, 0.0),
+    "barrel": lambda draw: things.barrel(draw, lying=draw.chance(0.3)),
+    "dog": lambda draw: figures.dog(draw, 0.0),
+}
 
 
 def _clutter(draw: Draw, outdoor: bool) -> Body:
     """Something that stands."""
-    extra = ("person", "car", "barrel", "dog") if outdoor else ("person", "barrel", "dog")
+    extra = [kind for kind in _AT_REST if outdoor or kind != "car"]
     kind = draw.choice(("thing", *extra), (6.0, *(0.7 for _ in extra)))
-    if kind == "person":
-        return figures.person(draw, 0.0)
-    if kind == "dog":
-        return figures.dog(draw, 0.0)
-    if kind == "car":
-        return things.car(draw, 0.0)
-    if kind == "barrel":
-        return things.barrel(draw, lying=draw.chance(0.3))
+    if kind in _AT_REST:
+        return _AT_REST[kind](draw)
     makers = _OUTDOORS if outdoor else _INDOORS
     return draw.choice(tuple(makers), tuple(makers.values()))(draw)
 
