@@ -78,6 +78,12 @@ def test_a_label_breaks_neither_the_tables_nor_their_names(tmp_path):
     assert names == {f"net-0.{n}.{kind}" for n in (1, 2) for kind in ("md", "csv", "tex")}
 
 
+def test_labels_that_would_share_a_folder_are_refused(study: Study):
+    plant(study, "a/b", Planted())
+    with pytest.raises(UserError, match="belongs to label 'a/b', and 'a_b' has the same folder; choose another"):
+        study.score("a_b")
+
+
 def test_quoted_rows_are_marked_and_complete():
     assert {row.task for row in quoted_rows()} == {
         "videodepth",

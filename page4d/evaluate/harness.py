@@ -9,7 +9,7 @@ from pathlib import Path
 from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.layouts import list_sequences
 from page4d.evaluate.old_names import former_name
-from page4d.evaluate.predictions import Origin, origin_of, predict_benchmark, share_of_this_process
+from page4d.evaluate.predictions import FOLDER_FILE, Origin, origin_of, predict_benchmark, share_of_this_process
 from page4d.evaluate.protocol import STANDARD, Protocol
 from page4d.evaluate.rules import Align, Followed, Icp, MovingOf, Rules
 from page4d.evaluate.scoring import score_benchmark
@@ -70,14 +70,20 @@ class Study:
         return synthetic_root(SyntheticSettings(**(self.benchmark.settings or {})), self.out / "data")
 
     def predictions(self, label: str) -> Path:
-        """Where predictions lie: one folder for each model, benchmark and kind of input."""
+        """Where predictions lie: one folder for each model, benchmark and kind of input.
+
+        Raises:  UserError if they are of another label, which differs in signs that no folder's name may hold.
+        """
         inputs = "-".join(str(v) for v in self.protocol.input_key(self.benchmark.task).values())
         key = ""
         if self.benchmark.dataset == "synthetic" and self.root is None:
             key = "-" + SyntheticSettings(**(self.benchmark.settings or {})).key()
         parent, name = self.out / "predictions" / safe_name(label), self.benchmark.name
         earlier = parent / f"{former_name(name)}{key}" / inputs
-        return earlier if earlier.is_dir() else parent / f"{name}{key}" / inputs
+        folder = earlier if earlier.is_dir() else parent / f"{name}{key}" / inputs
+        if (folder / FOLDER_FILE).is_file() and (other := Origin.load(folder).label) != label:
+            raise UserError(f"{folder} belongs to label {other!r}, and {label!r} has the same folder; choose another")
+        return folder
 
     def scores_file(self, label: str) -> Path:
         """Where the Scores of a model go."""
