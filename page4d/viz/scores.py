@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from page4d.metrics import METRICS
@@ -103,17 +102,13 @@ def density_panels(panels: Mapping[str, Sequence[Curve]]) -> Figure:
 
 def trajectory_panels(pairs: Mapping[str, tuple[Positions, Positions]], unit: str = "m", columns: int = 3) -> Figure:
     """True (dashed) and aligned predicted positions (N, 3), in the two axes where the truth moves most."""
-    rows = -(-len(pairs) // columns)
     # Equal axes get their last ticks when they are drawn, after the layout: wider labels need air.
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-    figure, axes = plt.subplots(rows, columns, figsize=(3 * columns, 3 * rows), squeeze=False, layout=layout)
-    for axis in axes.flat[len(pairs) :]:
-        axis.set_visible(False)
-    for axis, (name, (truth, predicted)) in zip(axes.flat, pairs.items(), strict=False):
+    figure, axes = panel_grid(len(pairs), (3, 3), columns, beside_in=0.12)
+    for axis, (name, (truth, predicted)) in zip(axes, pairs.items(), strict=True):
         across, up = np.argsort(truth.var(0))[::-1][:2]
         axis.plot(truth[:, across], truth[:, up], "k--", marker=".", linewidth=1, label="truth")
         axis.plot(predicted[:, across], predicted[:, up], marker=".", color="tab:blue", label="predicted")
         axis.set(xlabel=f"{'xyz'[across]} ({unit})", ylabel=f"{'xyz'[up]} ({unit})", title=name)
         axis.set_aspect("equal", adjustable="datalim")
-    axes.flat[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8)
     return figure
