@@ -26,11 +26,12 @@ from sphinx.util.inspect import signature, stringify_signature
 from page4d.book.chapters import (
     ChapterError,
     Execution,
+    RunPlan,
     assign_parameters,
     execute,
-    execution_key,
     find_chapters,
     places_named,
+    plan_run,
     read_chapter,
     reusable,
     toc_entries,
@@ -141,7 +142,7 @@ def test_a_chapter_that_names_a_place_on_this_machine_does_not_become_a_page(tmp
     project = write_project(tmp_path / "project", naming)
     (chapter,) = find_chapters(project)
     with pytest.raises(ChapterError, match=r"outputs name places on this machine(.|\n)*page4d/__init__\.py"):
-        execute(chapter, {}, "key", tmp_path)
+        execute(RunPlan(chapter, {}, {}, "key"), tmp_path)
 
 
 def test_every_chapter_checks_its_parameters_before_anything_else() -> None:
@@ -225,18 +226,18 @@ def record(chapter: str, key: str) -> Execution:
 
 def test_an_execution_is_reused_only_while_nothing_changed(project: Path) -> None:
     (chapter,) = find_chapters(project)
-    key = execution_key(chapter, {}, project)
+    plan = plan_run(chapter, {}, project)
     folder = project / "executed"
     folder.mkdir()
-    assert reusable(chapter, key, folder) is None
+    assert reusable(plan, folder) is None
     (folder / "01_small.ipynb").write_text("{}")
-    (folder / "01_small.json").write_text(json.dumps(vars(record("01_small", key))))
-    assert reusable(chapter, key, folder) == record("01_small", key)
-    assert execution_key(chapter, {"count": 3}, project) != key
+    (folder / "01_small.json").write_text(json.dumps(vars(record("01_small", plan.key))))
+    assert reusable(plan, folder) == record("01_small", plan.key)
+    assert plan_run(chapter, {"count": 3}, project).key != plan.key
     chapter.path.write_text(CHAPTER + "\n")
-    changed = execution_key(chapter, {}, project)
-    assert changed != key
-    assert reusable(chapter, changed, folder) is None
+    changed = plan_run(chapter, {}, project)
+    assert changed.key != plan.key
+    assert reusable(changed, folder) is None
 
 
 def test_the_contents_keep_only_what_was_executed() -> None:

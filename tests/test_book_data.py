@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from book_project import shipped_chapters, write_project
 
-from page4d.book.chapters import Execution, execution_key, find_chapters
-from page4d.book.provenance import data_hashes, shipped_hashes
+from page4d.book.chapters import Execution, find_chapters, plan_run
+from page4d.book.provenance import shipped_hashes
 from page4d.book.site import status_page
 
 
@@ -19,18 +19,19 @@ def test_an_execution_is_not_reused_for_other_data(tmp_path: Path) -> None:
     mine.mkdir()
     (mine / "a.jpg").write_bytes(b"first")
     named = {"images": str(mine), "out": str(project), "weights": "tiny", "frames": 4}
-    before, key = data_hashes(named), execution_key(chapter, named, project)
-    assert list(before) == ["images"]
+    before = plan_run(chapter, named, project)
+    assert list(before.data) == ["images"]
     (mine / "a.jpg").write_bytes(b"other")
-    assert data_hashes(named) != before
-    assert execution_key(chapter, named, project) != key
+    after = plan_run(chapter, named, project)
+    assert after.data != before.data
+    assert after.key != before.key
 
 
 def test_an_execution_of_one_profile_is_not_reused_for_another(tmp_path: Path) -> None:
     project = write_project(tmp_path)
     (chapter,) = find_chapters(project)
-    assert execution_key(chapter, {}, project, "gpu") != execution_key(chapter, {}, project)
-    assert execution_key(chapter, {}, project, "ci") == execution_key(chapter, {}, project)
+    assert plan_run(chapter, {}, project, "gpu").key != plan_run(chapter, {}, project).key
+    assert plan_run(chapter, {}, project, "ci").key == plan_run(chapter, {}, project).key
 
 
 def test_what_comes_with_the_package_has_its_hash() -> None:

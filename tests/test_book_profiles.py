@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from book_project import CHAPTER, ROOT, shipped_chapters, write_project
 
-from page4d.book.chapters import ChapterError, Execution, find_chapters
+from page4d.book.chapters import ChapterError, Execution, RunPlan, find_chapters
 from page4d.book.profiles import Needs, Profile, missing, plan_text, read_paths, read_profile
-from page4d.book.runs import LONG, RunPlan, execute_all, longest_first, stages
+from page4d.book.runs import LONG, execute_all, longest_first, stages
 from page4d.cli import main
 from page4d.schema import UserError
 
@@ -132,7 +132,7 @@ def test_a_dry_run_does_no_work(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_what_takes_long_starts_first() -> None:
-    plans = [RunPlan(chapter, {}, "key") for chapter in CHAPTERS]
+    plans = [RunPlan(chapter, {}, {}, "key") for chapter in CHAPTERS]
     names = [plan.chapter.name for plan in longest_first(plans)]
     assert tuple(names[: len(LONG)]) == LONG
     assert names[len(LONG) :] == [c.name for c in CHAPTERS if c.name not in LONG]
@@ -143,8 +143,8 @@ def small_plans(project: Path, second: str = CHAPTER) -> list[RunPlan]:
     path = first.path.with_name("02_other.py")
     path.write_text(second)
     return [
-        RunPlan(first, {"count": 3}, "a", "mine"),
-        RunPlan(replace(first, name="02_other", path=path), {}, "b", "mine"),
+        RunPlan(first, {"count": 3}, {}, "a", "mine"),
+        RunPlan(replace(first, name="02_other", path=path), {}, {}, "b", "mine"),
     ]
 
 

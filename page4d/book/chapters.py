@@ -171,28 +171,44 @@ def _convert(name: str, text: str, default: Any) -> Any:
     return value
 
 
-def execution_key(chapter: Chapter, parameters: Mapping[str, Any], root: Path, profile: str = "ci") -> str:
-    """A hash of what decides a chapter's output and its words: source, parameters, profile, data, package, results."""
-    on_disk = data_hashes({**chapter.parameters, **parameters})
-    named = {**parameters, "profile of the book": profile, "data on disk": on_disk}
+@dataclass(frozen=True)
+class RunPlan:
+    """A chapter that has to run, with what it is given, hashes of what that names on disk, and the key of its record.
+
+    Note:    the key is a hash of what decides a chapter's output and its words: source, parameters, profile, data,
+             package, results.
+    """
+
+    chapter: Chapter
+    parameters: Mapping[str, Any]
+    data: Mapping[str, str]
+    key: str
+    profile: str = "ci"
+
+
+def plan_run(chapter: Chapter, parameters: Mapping[str, Any], root: Path, profile: str = "ci") -> RunPlan:
+    """What running a chapter of the checkout at `root` with these parameters takes, all of it looked up now."""
+    data = data_hashes({**chapter.parameters, **parameters})
+    named = {**parameters, "profile of the book": profile, "data on disk": data}
     digest = hashlib.sha256(json.dumps(named, sort_keys=True, default=repr).encode())
     shipped = [root / folder for folder in ("conf", "book/results", "benchmarks/results")]
     files = [p for folder in (Path(__file__).parent.parent, *shipped) for p in sorted(folder.rglob("*")) if p.is_file()]
     for path in [chapter.path, *(p for p in files if "__pycache__" not in p.parts)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    return RunPlan(chapter, parameters, data, digest.hexdigest(), profile)
 
 
-def reusable(chapter: Chapter, key: str, folder: Path) -> Execution | None:
+def reusable(plan: RunPlan, folder: Path) -> Execution | None:
     """The record of an earlier execution in `folder` with the same key, if its notebook is still there."""
-    record = folder / f"{chapter.name}.json"
-    if not record.is_file() or not (folder / f"{chapter.name}.ipynb").is_file():
+    name = plan.chapter.name
+    record = folder / f"{name}.json"
+    if not record.is_file() or not (folder / f"{name}.ipynb").is_file():
         return None
     execution = Execution(**json.loads(record.read_text(encoding="utf-8")))
-    return execution if execution.key == key else None
+    return execution if execution.key == plan.key else None
 
 
-def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: Path, profile: str = "ci") -> Execution:
+def execute(plan: RunPlan, folder: Path) -> Execution:
     """Run a chapter; write `<name>.ipynb` with outputs and `<name>.json` with its record into `folder`.
 
     Paths in parameters are relative to the current working folder, as on any command line.
@@ -205,17 +221,18 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
+    chapter = plan.chapter
     failed, done = folder / f"{chapter.name}.failed.ipynb", folder / f"{chapter.name}.ipynb"
     notebook = jupytext.read(chapter.path)
-    used = {**chapter.parameters, **parameters}
-    data, shipped = data_hashes(used), shipped_hashes(_code(notebook.cells), used)
+    used = {**chapter.parameters, **plan.parameters}
+    shipped = shipped_hashes(_code(notebook.cells), used)
     start = time.monotonic()
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
         executed = papermill.execute_notebook(
             notebook,
             str(failed),
-            dict(parameters),
+            dict(plan.parameters),
             kernel_name=KERNEL,
             language="python",
             cwd=str(Path.cwd()),
@@ -232,7 +249,8 @@ def execute(chapter: Chapter, parameters: Mapping[str, Any], key: str, folder: P
     seconds = round(time.monotonic() - start, 1)
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     title, machine = _title(notebook.cells), machine_words()
-    execution = Execution(chapter.name, title, seconds, finished, used, key, profile, data, shipped, machine)
+    made = (plan.key, plan.profile, dict(plan.data), shipped)
+    execution = Execution(chapter.name, title, seconds, finished, used, *made, machine)
     with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
         json.dump(asdict(execution), stream, indent=1)
     return execution

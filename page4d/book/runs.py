@@ -5,28 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from page4d.book.chapters import Chapter, Execution, execute
+from page4d.book.chapters import Chapter, Execution, RunPlan, execute
 from page4d.book.provenance import WRITTEN
 
 # Measured: started last, they would leave the other processes idle at the end.
 LONG = ("14_what_the_protocol_is_worth", "12_camera_pose", "11_video_depth", "05_masked_finetuning")
 # A chapter takes up to about 1.5 GB, and most run on one core at a time for much of their seconds.
 AT_MOST = 2
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """A chapter that has to run, with what it is given and the key that its record gets."""
-
-    chapter: Chapter
-    parameters: Mapping[str, Any]
-    key: str
-    profile: str = "ci"
 
 
 def default_jobs(gpus: Sequence[int] = ()) -> int:
@@ -43,20 +32,24 @@ def execute_all(
     Raises:  ChapterError of the first chapter that fails; those not yet begun do not begin.
     """
     if min(jobs, len(plans)) <= 1 and not gpus:
-        return {plan.chapter.name: _told(_run(plan, folder), number, plans, told) for number, plan in _counted(plans)}
+        return {
+            plan.chapter.name: _told(execute(plan, folder), number, plans, told)
+            for number, plan in enumerate(plans, start=1)
+        }
     context = multiprocessing.get_context("spawn")
     places = context.Queue()
     for number in range(jobs):
         places.put(gpus[number % len(gpus)] if gpus else None)
     found: dict[str, Execution] = {}
     with ProcessPoolExecutor(jobs, context, _settle, (places, _threads(jobs))) as pool:
-        futures = [pool.submit(_run, plan, folder) for plan in longest_first(plans)]
+        futures = [pool.submit(execute, plan, folder) for plan in longest_first(plans)]
         try:
             for number, future in enumerate(as_completed(futures), start=1):
                 execution = _told(future.result(), number, plans, told)
                 found[execution.chapter] = execution
         finally:
-            _cancel(futures)
+            for future in futures:
+                future.cancel()
     return found
 
 
@@ -82,22 +75,9 @@ def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
     return sorted(plans, key=lambda plan: LONG.index(plan.chapter.name) if plan.chapter.name in LONG else len(LONG))
 
 
-def _counted(plans: Sequence[RunPlan]) -> enumerate[RunPlan]:
-    return enumerate(plans, start=1)
-
-
-def _run(plan: RunPlan, folder: Path) -> Execution:
-    return execute(plan.chapter, plan.parameters, plan.key, folder, plan.profile)
-
-
 def _told(execution: Execution, number: int, plans: Sequence[RunPlan], told: Callable[[str], None]) -> Execution:
     told(f"[{number}/{len(plans)}] {execution.chapter}, {execution.seconds:.0f} s")
     return execution
-
-
-def _cancel(futures: Sequence[Future[Execution]]) -> None:
-    for future in futures:
-        future.cancel()
 
 
 def _threads(jobs: int) -> int:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from page4d.cli.values import named_path, whole
 
 if TYPE_CHECKING:
-    from page4d.book.chapters import Chapter, Execution
+    from page4d.book.chapters import Chapter, Execution, RunPlan
     from page4d.book.profiles import Profile
-    from page4d.book.runs import RunPlan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,16 +116,14 @@ def _plans(
     executed: Path,
 ) -> tuple[list[RunPlan], dict[str, Execution]]:
     """What has to run, and what ran before and is kept."""
-    from page4d.book.chapters import execution_key, reusable
-    from page4d.book.runs import RunPlan
+    from page4d.book.chapters import plan_run, reusable
 
     plans, kept = [], {}
     for chapter in chapters:
-        made_by = profile.made_by(chapter.name)
-        key = execution_key(chapter, parameters[chapter.name], args.root, made_by)
-        execution = reusable(chapter, key, executed) if args.reuse else None
+        plan = plan_run(chapter, parameters[chapter.name], args.root, profile.made_by(chapter.name))
+        execution = reusable(plan, executed) if args.reuse else None
         if execution is None:
-            plans.append(RunPlan(chapter, parameters[chapter.name], key, made_by))
+            plans.append(plan)
         else:
             _say(f"{chapter.name} (reused)")
             kept[chapter.name] = execution
