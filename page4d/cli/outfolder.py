@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
 from page4d.leftovers import ASIDE, SUFFIX, part_prefix, sweep
@@ -16,8 +17,8 @@ from page4d.schema import UserError
 
 # Names what a result folder was written with, so that --overwrite never deletes what somebody put beside it.
 LISTING = ".page4d-files"
-# What every page of the viewer says after its styles, a few thousand bytes from its beginning.
-PAGE_MARK, PAGE_HEAD = b'<canvas id="view" aria-label="Interactive three-dimensional view of the scene.', 65_536
+# Of a page of the viewer; its canvas stands after its styles, a few thousand bytes from the beginning.
+PAGE_HEAD = 65_536
 
 
 def check_out(out: Path, overwrite: bool, marker: str) -> None:
@@ -77,12 +78,18 @@ def check_page(page: Path) -> None:
     """
     if page.is_file():
         with page.open("rb") as stream:
-            ours = PAGE_MARK in stream.read(PAGE_HEAD)
+            ours = _canvas() in stream.read(PAGE_HEAD)
         if not ours:
             raise UserError(f"{page} is there and no page of `page4d view`, so it stays; name another with --html")
     if not page.parent.is_dir():
         raise UserError(f"cannot write {page}: {page.parent} is no folder; make it first, or choose another --html")
     check_place(page.parent, "the folder of --html")
+
+
+def _canvas() -> bytes:
+    """How the canvas of every page of the viewer begins, up to the first full stop of what it says of itself."""
+    page = (resources.files("page4d") / "viz" / "viewer_assets" / "viewer.html").read_bytes()
+    return page[page.index(b"<canvas") :].partition(b".")[0]
 
 
 def check_space(out: Path, needed_bytes: int) -> None:
