@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import shutil
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from page4d.cli.features import load_chosen
 from page4d.features import camera_attention, feature_maps
 from page4d.model import PAGE4D
 from page4d.result.motion import moving_auc, patches_moving
-from page4d.schema import UserError
+from page4d.schema import Notice, UserError
 from page4d.viz.feature_maps import feature_figure, layer_slider, map_picture, normalize_map, write_feature_pictures
 
 GOLDEN = Path(__file__).parent / "golden" / "visualization.npz"
@@ -162,3 +165,15 @@ def test_layer_slider_in_a_browser(tmp_path: Path) -> None:
             assert page.locator(".slider-label").first.text_content() == f"block pair {layer}"
         browser.close()
     assert problems == []
+
+
+def test_features_have_the_options_that_notices_name(model: PAGE4D, tmp_path: Path) -> None:
+    pages = [Image.new("RGB", (48, 64), (shade, 0, 0)) for shade in (0, 100, 200)]
+    pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
+    read = {"images": [tmp_path / "pages.tiff"], "initial_num": None, "gap": None, "num_frames": None}
+    with pytest.warns(Notice) as told:
+        assert len(load_chosen(argparse.Namespace(**read, mode="crop", pages="first", bits=None), model)) == 1
+    options = {word for notice in told for word in re.findall(r"--[a-z]+ \w+", str(notice.message))}
+    assert options == {"--mode pad", "--pages all"}
+    frames = load_chosen(argparse.Namespace(**read, mode="pad", pages="all", bits=None), model)
+    assert len(frames) == 3

@@ -179,13 +179,16 @@ def test_features_command(model: PAGE4D, pictures: list[Path], tmp_path: Path) -
     assert Image.open(out / "rgb_00216_global_feature_3.png").size == (12 * 8, 12 * 6)
 
 
+USUAL = {"mode": "crop", "pages": "first", "bits": None}
+
+
 def test_features_of_a_video(model: PAGE4D, tmp_path: Path) -> None:
     from page4d.cli.features import load_chosen
 
     video = tmp_path / "clip.mp4"
     shades = np.arange(12, dtype=np.uint8)[:, None, None, None] * 20
     write_video(video, np.broadcast_to(shades, (12, 48, 64, 3)).copy(), 10)
-    args = argparse.Namespace(images=[video], initial_num=2, gap=3, num_frames=None)
+    args = argparse.Namespace(images=[video], initial_num=2, gap=3, num_frames=None, **USUAL)
     frames = load_chosen(args, model)
     assert frames.names == ("clip_000002", "clip_000005", "clip_000008", "clip_000011")
     np.testing.assert_allclose(frames.images.mean((1, 2, 3)) * 255, [40, 100, 160, 220], atol=3)
@@ -206,7 +209,8 @@ def test_features_of_a_long_video_decode_no_more_than_needed(
 
     monkeypatch.setattr(video, "read_video", endless)
     (tmp_path / "clip.mp4").touch()
-    args = argparse.Namespace(images=[tmp_path / "clip.mp4"], initial_num=2, gap=3, num_frames=None)
+    film = [tmp_path / "clip.mp4"]
+    args = argparse.Namespace(images=film, initial_num=2, gap=3, num_frames=None, **USUAL)
     assert load_chosen(args, model).names[-1] == "clip_000011"
     assert decoded == list(range(12))
 

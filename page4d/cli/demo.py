@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from page4d.cli.values import device, weights, whole
+from page4d.cli.values import DEVICE_HELP, WEIGHTS_HELP, device, weights, whole
 from page4d.extras import extras_named
 from page4d.schema import UserError
 
@@ -22,13 +22,8 @@ KEEP_S = 3600  # uploads and results are deleted when they are older, looked for
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d demo`."""
     add = parser.add_argument
-    add(
-        "--weights",
-        type=weights,
-        default="tiny",
-        help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder",
-    )
-    add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--weights", type=weights, default="tiny", help=WEIGHTS_HELP)
+    add("--device", type=device, default=None, help=DEVICE_HELP)
     add("--host", default="127.0.0.1", help="address to listen on; the default is reachable from this machine only")
     add("--port", type=whole(1, 65_535), default=7860, help="port to listen on (default: %(default)s)")
     add("--max-upload-mb", type=whole(), default=200, help="size limit of one upload (default: %(default)s)")
@@ -46,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     check_address(args.host, args.port)
     settings = DemoSettings(args.host, args.port, args.max_upload_mb, max_frames=args.max_frames, queue_size=args.queue)
     device = resolve_device(args.device)
-    model = PAGE4D.from_pretrained(args.weights, device=device).eval()
+    model = PAGE4D.from_pretrained(args.weights, device=device)
     if settings.open_to_others:
         print(f"page4d demo: listening on {settings.host}: everyone who reaches this machine can upload to it")
     with tempfile.TemporaryDirectory(prefix="page4d-demo-") as root:

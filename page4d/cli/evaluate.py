@@ -113,11 +113,10 @@ def run(args: argparse.Namespace) -> int:
         return _convert(study, label, args)
     if args.action == "queries":
         return _queries(study)
-    if chosen.foreign is not None:
-        if args.action not in ("run", "score"):
-            raise UserError(f"weights={chosen.weights} stands for converted predictions; run or score them")
-        return _show([study.score_folder(args.predictions or study.predictions(label), label)])
-    if args.action == "score" and (args.predictions is not None or chosen.label is not None):
+    if chosen.foreign is not None and args.action not in ("run", "score"):
+        raise UserError(f"weights={chosen.weights} stands for converted predictions; run or score them")
+    named = args.predictions is not None or chosen.label is not None
+    if chosen.foreign is not None or (args.action == "score" and named):
         # A label names predictions as they are; the name of weights promises that these weights made them.
         return _show([study.score_folder(args.predictions or study.predictions(label), label)])
     device = resolve_device(chosen.device or None)
@@ -208,8 +207,7 @@ def _model(chosen: EvaluationSettings, device: torch.device) -> PAGE4D:
     from page4d.model import PAGE4D
 
     # Weights fit exactly or this fails; the released launchers go on with whatever did load (E13).
-    options = {} if chosen.mask is None else {"mask": chosen.mask}
-    return PAGE4D.from_pretrained(chosen.weights, device=device, **options)
+    return PAGE4D.from_pretrained(chosen.weights, device=device, mask=chosen.mask)
 
 
 def _convert(study: Study, label: str, args: argparse.Namespace) -> int:

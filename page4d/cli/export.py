@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from page4d.cli.prediction_input import add_prediction_arguments
-from page4d.cli.values import named_path, whole
+from page4d.cli.values import OUT_HELP, named_path, whole
 from page4d.places import no_file
 from page4d.result.formats import WRITERS
 from page4d.schema import Prediction, UserError, notice
@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prediction_arguments(parser)
     add = parser.add_argument
     add("--format", nargs="+", required=True, choices=WRITERS, metavar="FORMAT", help=", ".join(WRITERS))
-    add(
-        "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
-    )
+    add("--out", type=named_path, required=True, help=OUT_HELP)
     add("--overwrite", action="store_true", help="replace an earlier export in --out")
     add(
         "--size",

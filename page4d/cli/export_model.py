@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from page4d.cli.values import named_path, weights, whole
+from page4d.cli.values import WEIGHTS_HELP, named_path, weights, whole
 from page4d.schema import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d export-model`."""
     add = parser.add_argument
-    add("weights", type=weights, help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder")
+    add("weights", type=weights, help=WEIGHTS_HELP)
     add(
         "--out", type=named_path, required=True, help="file to write: .onnx (needs page4d[onnx]) or .pt2 (torch.export)"
     )
@@ -35,8 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_target(args.out)
     check_place(args.out.parent, "the folder of --out")
-    options = {} if args.mask is None else {"mask": args.mask}
-    model = PAGE4D.from_pretrained(args.weights, **options)
+    model = PAGE4D.from_pretrained(args.weights, mask=args.mask)
     height, width = (side or model.config.img_size for side in (args.height, args.width))
     patch = model.config.patch_size
     if height % patch or width % patch:

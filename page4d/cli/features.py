@@ -7,12 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.frame_input import INPUTS, INPUTS_HELP
-from page4d.cli.values import device, named_path, weights, whole
+from page4d.cli.frame_input import INPUTS, INPUTS_HELP, add_reading_arguments
+from page4d.cli.values import DEVICE_HELP, OUT_HELP, WEIGHTS_HELP, device, named_path, weights, whole
 from page4d.counted import counted
 from page4d.schema import UserError
 
 if TYPE_CHECKING:
+    from page4d.io.frames import FrameOptions
     from page4d.io.images import LoadedImages
     from page4d.model import PAGE4D
 
@@ -24,17 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `page4d features`."""
     add = parser.add_argument
     add("--images", nargs="+", type=named_path, required=True, metavar=INPUTS, help=INPUTS_HELP)
-    add(
-        "--weights",
-        type=weights,
-        default="tiny",
-        help="tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder",
-    )
-    add(
-        "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
-    )
+    add_reading_arguments(parser)
+    add("--weights", type=weights, default="tiny", help=WEIGHTS_HELP)
+    add("--out", type=named_path, required=True, help=OUT_HELP)
     add("--overwrite", action="store_true", help="replace earlier feature maps in --out")
-    add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--device", type=device, default=None, help=DEVICE_HELP)
     add("--mask", action=argparse.BooleanOptionalAction, default=None, help="run with or without the mask")
     add("--initial-num", "--initial_num", type=whole(0), help="number of the first frame in a folder or video")
     add("--gap", type=whole(), help="take every so many-th frame from there (default: 1)")
@@ -63,8 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     chosen_files(args)  # a typing mistake must not cost the download of weights
     device = resolve_device(args.device)
-    options = {} if args.mask is None else {"mask": args.mask}
-    model = PAGE4D.from_pretrained(args.weights, device=device, **options).eval()
+    model = PAGE4D.from_pretrained(args.weights, device=device, mask=args.mask)
     frames = load_chosen(args, model)
     with products_in(products_dtype(model, device), device.type):
         maps = feature_maps(model, frames.images)
@@ -86,16 +80,22 @@ def run(args: argparse.Namespace) -> int:
 def load_chosen(args: argparse.Namespace, model: PAGE4D) -> LoadedImages:
     """The frames that `--initial-num`, `--gap` and `--num-frames` choose, at the network's size."""
     from page4d.io.frames import FrameOptions, load_frames
-    from page4d.io.images import load_images
     from page4d.io.inputs import is_film
 
-    size, patch = model.config.img_size, model.config.patch_size
+    # A feature map has a value for every patch, so nothing is left out where a picture is transparent.
+    options = FrameOptions(
+        mode=args.mode,
+        size=model.config.img_size,
+        patch=model.config.patch_size,
+        max_frames=_count(args),
+        pages=args.pages,
+        bits=args.bits,
+        alpha=False,
+    )
     files = chosen_files(args)
-    if not is_film(files[0]):
-        return load_images(files, "crop", size, patch)
-    if args.initial_num is None and args.gap is None:
-        return load_frames(files, FrameOptions("crop", size, patch, None, args.num_frames))
-    return _frames_of_video(args, size, patch)
+    if is_film(files[0]) and not (args.initial_num is None and args.gap is None):
+        return _frames_of_video(files[0], args, options)
+    return load_frames(files, options)
 
 
 def chosen_files(args: argparse.Namespace) -> list[Path]:
@@ -105,13 +105,12 @@ def chosen_files(args: argparse.Namespace) -> list[Path]:
     """
     from page4d.io.inputs import find_inputs, is_film
 
-    gap = 1 if args.gap is None else args.gap
     files = [Path(str(source)) for source in find_inputs(args.images)]
     if is_film(files[0]):
         return files
     if args.initial_num is None and args.gap is None:
         return files[: args.num_frames]
-    return numbered(files, args.initial_num, gap, _count(args))
+    return numbered(files, args.initial_num, args.gap or 1, _count(args))
 
 
 def _count(args: argparse.Namespace) -> int | None:
@@ -120,18 +119,17 @@ def _count(args: argparse.Namespace) -> int | None:
     return DEFAULT_FRAMES if count is None and args.initial_num is not None else count
 
 
-def _frames_of_video(args: argparse.Namespace, size: int, patch: int) -> LoadedImages:
+def _frames_of_video(path: Path, args: argparse.Namespace, options: FrameOptions) -> LoadedImages:
     """Frame `--initial-num` and every gap-th after it; decoding ends with the last one, each is fitted at once."""
     from page4d.io.fitting import fit_image
     from page4d.io.images import collate
     from page4d.io.video import read_video
 
-    path = chosen_files(args)[0]
     first, gap = args.initial_num or 0, args.gap or 1
     wanted = (f for f in read_video(path) if f.number >= first and (f.number - first) % gap == 0)
     fitted, names, times = [], [], []
-    for frame in islice(wanted, _count(args)):
-        fitted.append(fit_image(frame.image, "crop", size, patch))
+    for frame in islice(wanted, options.max_frames):
+        fitted.append(fit_image(frame.image, options.mode, options.size, options.patch))
         names.append(f"{path.stem}_{frame.number:06d}")
         times.append(frame.time_s)
     if not fitted:

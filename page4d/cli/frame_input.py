@@ -20,7 +20,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     """The inputs, and the options that say which frames are taken and how they are read."""
     add = parser.add_argument
     add("inputs", nargs="+", type=named_path, metavar=INPUTS, help=INPUTS_HELP)
-    add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
+    add_reading_arguments(parser)
     add("--input-size", type=whole(1, MAX_INPUT_PX), metavar="PX",
         help="width (crop) or longer side of the pictures that the network sees, a multiple of its patch (default: "
         "that of its training, 518 for the released networks, 112 for the built-in ones)")  # fmt: skip
@@ -39,13 +39,19 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="times of the frames: one in seconds a line, or a time and a name",
     )
-    add("--pages", choices=("first", "all"), default="first",
-        help="of files with several pages or frames (TIFF, GIF) take one or all (default: first)")  # fmt: skip
-    add("--bits", type=whole(8, 16), metavar="N", help="range of 16-bit pixels (default: 12 if they are that dark)")
     add("--alpha", action=argparse.BooleanOptionalAction, default=True,
         help="leave transparent pixels out of points and scale (default: yes)")  # fmt: skip
     add("--mask-folder", type=named_path, metavar="FOLDER",
         help="a picture for each frame, named as the frame is; black is left out of points and scale")  # fmt: skip
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a picture becomes a frame, which notices about pictures name."""
+    add = parser.add_argument
+    add("--mode", choices=("crop", "pad", "square"), default="crop", help="how images are fitted (default: crop)")
+    add("--pages", choices=("first", "all"), default="first",
+        help="of files with several pages or frames (TIFF, GIF) take one or all (default: first)")  # fmt: skip
+    add("--bits", type=whole(8, 16), metavar="N", help="range of 16-bit pixels (default: 12 if they are that dark)")
 
 
 def frame_options(args: argparse.Namespace, size: int | None = None, patch: int | None = None) -> FrameOptions:

@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
-from page4d.cli.prediction_input import add_known_arguments, check_known, check_known_of, with_what_is_known
-from page4d.cli.values import device, keyframes, named_path, shard, share, weights, whole
+from page4d.cli.prediction_input import (
+    MOVING_CHOICES,
+    PREDICTION_FILE,
+    add_known_arguments,
+    check_known,
+    check_known_of,
+    with_what_is_known,
+)
+from page4d.cli.values import DROP_HELP, OUT_HELP, device, keyframes, named_path, shard, share, weights, whole
 from page4d.counted import counted
 from page4d.schema import UserError
 
@@ -21,7 +28,6 @@ if TYPE_CHECKING:
     from page4d.schema import Prediction
     from page4d.windows import Windows
 
-PREDICTION_FILE = "prediction.npz"
 LEAST_BYTES = 1_000_000
 # Of a pixel, packed: depth, confidence and point of each head, its colour, and its place in the depth map's file.
 PIXEL_BYTES = 16
@@ -43,9 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tiny (built in, a small demonstration; the default), nomask, mask, vggt, owner/name[/file], a file, or "
         "the folder of a run or of save_pretrained",
     )
-    add(
-        "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
-    )
+    add("--out", type=named_path, required=True, help=OUT_HELP)
     add("--each", action="store_true", help="each input is a clip of its own and gets a folder of its own in --out")
     add("--shard", type=shard, metavar="I/N", help="with --each: take the I-th of N parts of the clips")
     add("--overwrite", action="store_true", help="replace an earlier prediction in --out")
@@ -82,13 +86,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--moving",
-        choices=("auto", "geometric", "model", "none"),
+        choices=MOVING_CHOICES,
         default="auto",
         help="where the moving masks come from (default: auto, the geometric ones, which every network gives)",
     )
     add_known_arguments(parser)
     add("--max-points", type=whole(), default=1_000_000, help="points in points.ply (default: %(default)s)")
-    add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
+    add("--drop", type=share, default=0.1, help=DROP_HELP)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -135,9 +139,8 @@ def load_network(args: argparse.Namespace) -> PAGE4D:
     from page4d.model.precision import native_precision
 
     device = resolve_device(args.device)
-    options = {} if args.mask is None else {"mask": args.mask}
     precision = args.precision or native_precision(device)
-    model = PAGE4D.from_pretrained(args.weights, device=device, precision=precision, **options)
+    model = PAGE4D.from_pretrained(args.weights, device=device, precision=precision, mask=args.mask)
     if args.moving == "model" and model.aggregator.alpha == 0:
         raise UserError(f"{args.weights} runs without a mask, so --moving model has none to write; take geometric")
     model.aggregator.fewer_keys = args.fewer_keys

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from page4d.cli.values import named_path, positive, share
+from page4d.cli.values import DROP_HELP, named_path, positive, share
 from page4d.counted import counted
 from page4d.places import no_file
 from page4d.schema import Prediction, UserError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from page4d.io.images import LoadedImages
     from page4d.result.metric_scale import MetricScale
 
+PREDICTION_FILE = "prediction.npz"  # of a clip, in the folder that `page4d predict` makes
 SENSOR_SUFFIXES = (".png", ".pgm", ".npy")
 LONG_FILM_BYTES = 1_000_000_000  # of a film in parts, from which on reading all of it is worth a warning
 LOADING = 2  # times the parts, which are all in memory while they are put together
@@ -39,7 +40,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where the moving mask comes from (default: %(default)s)",
     )
-    add("--drop", type=share, default=0.1, help="share of least confident points left out (default: %(default)s)")
+    add("--drop", type=share, default=0.1, help=DROP_HELP)
     add("--frames", metavar="A:B[:N]", help="only frames A up to B, or every N-th; of a long film only these are read")
     # A rule of colour and confidence marked up to 3.5 % of the pixels of clips without any sky, so none is offered.
     add(
@@ -178,13 +179,14 @@ def _stored_frames(path: Path, frames: str | None) -> Prediction:
 
 def stored_path(path: Path) -> Path:
     """Where a prediction lies that is named by its file, its film or the folder of its run."""
-    if path.is_dir() and (path / "prediction.npz").is_file():
-        return path / "prediction.npz"
-    if path.is_dir() and (path / FILM_FOLDER).is_dir():
-        return path / FILM_FOLDER
-    if path.is_dir() and not (path / FILM_FILE).is_file():
-        return path / "prediction.npz"  # whose absence is told with the usual words
-    return path
+    if not path.is_dir():
+        return path
+    clip, film = path / PREDICTION_FILE, path / FILM_FOLDER
+    if clip.is_file():
+        return clip
+    if film.is_dir():
+        return film
+    return path if (path / FILM_FILE).is_file() else clip  # whose absence is told with the usual words
 
 
 def _slice(text: str | None) -> slice:
@@ -246,26 +248,32 @@ def check_scale_words(text: str) -> None:
 
     Raises:  UserError.
     """
-    kind, _, rest = text.partition(":")
-    if kind == "trajectory" and rest:
+    kind, rest = _scale_kind(text)
+    if kind == "trajectory":
         from page4d.io.trajectories import read_trajectory
 
         read_trajectory(rest)
-    elif kind == "depth" and rest:
+    elif kind == "depth":
         _sensor_folder(rest)
-    elif kind == "distance":
-        _distance_words(text, rest)
     else:
-        raise UserError(f"--scale-from {text!r}: start it with distance:, depth: or trajectory:")
+        _distance_words(text, rest)
+
+
+def _scale_kind(text: str) -> tuple[str, str]:
+    """What the scale is taken from, and what follows: a distance may follow in vain, which is told with its numbers."""
+    kind, _, rest = text.partition(":")
+    if kind == "distance" or (kind in ("depth", "trajectory") and rest):
+        return kind, rest
+    raise UserError(f"--scale-from {text!r}: start it with distance:, depth: or trajectory:")
 
 
 def _distance_words(text: str, rest: str) -> tuple[int, tuple[float, ...]]:
     try:
         frame, *numbers = (float(word) for word in rest.split(","))
+        if len(numbers) != 5:
+            raise ValueError("not six numbers")
     except ValueError as error:
         raise UserError(f"--scale-from {text!r}: expected distance:FRAME,X1,Y1,X2,Y2,METRES") from error
-    if len(numbers) != 5:
-        raise UserError(f"--scale-from {text!r}: expected distance:FRAME,X1,Y1,X2,Y2,METRES")
     if not frame.is_integer():
         raise UserError(f"--scale-from {text!r}: frame {frame:g} is not a whole number; frames count from 0")
     if not all(map(math.isfinite, numbers)) or numbers[4] <= 0:
@@ -277,17 +285,15 @@ def find_scale(prediction: Prediction, text: str) -> MetricScale:
     """The scale that `--scale-from` asks for."""
     from page4d.result.metric_scale import scale_from_distance, scale_from_trajectory
 
-    kind, _, rest = text.partition(":")
+    kind, rest = _scale_kind(text)
     if kind == "distance":
         frame, (x1, y1, x2, y2, metres) = _distance_words(text, rest)
         return scale_from_distance(prediction, frame, (x1, y1), (x2, y2), metres)
-    if kind == "depth" and rest:
+    if kind == "depth":
         return _scale_from_depth_folder(prediction, rest)
-    if kind == "trajectory" and rest:
-        from page4d.io.trajectories import read_trajectory
+    from page4d.io.trajectories import read_trajectory
 
-        return scale_from_trajectory(prediction, read_trajectory(rest))
-    raise UserError(f"--scale-from {text!r}: start it with distance:, depth: or trajectory:")
+    return scale_from_trajectory(prediction, read_trajectory(rest))
 
 
 def _scale_from_depth_folder(prediction: Prediction, text: str) -> MetricScale:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from page4d.cli.frame_input import add_frame_arguments, frame_options
-from page4d.cli.values import device, named_path, pixel, weights, whole
+from page4d.cli.values import DEVICE_HELP, OUT_HELP, device, named_path, pixel, weights, whole
 from page4d.counted import counted
 from page4d.schema import UserError
 
@@ -23,14 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_frame_arguments(parser)
     add("--weights", type=weights, default="vggt", help=TRACK_WEIGHTS)
-    add(
-        "--out", type=named_path, required=True, help="folder to make; it appears only when everything in it is written"
-    )
+    add("--out", type=named_path, required=True, help=OUT_HELP)
     add("--overwrite", action="store_true", help="replace earlier tracks in --out")
     add("--points", nargs="+", type=pixel, metavar="X,Y", help="points in pixels of the original image")
     add("--grid", type=whole(1, MAX_GRID), metavar="N", help="an N x N grid of points instead")
     add("--frame", type=whole(0), default=0, help="frame in which the points are picked (default: %(default)s)")
-    add("--device", type=device, default=None, help="cpu, cuda or mps (default: cuda where there is one, else cpu)")
+    add("--device", type=device, default=None, help=DEVICE_HELP)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     list_frames(args.inputs, frame_options(args))  # before weights are fetched
     device = resolve_device(args.device)
-    model = PAGE4D.from_pretrained(args.weights, device=device).eval()
+    model = PAGE4D.from_pretrained(args.weights, device=device)
     check_track_head(model)
     frames = load_frames(args.inputs, frame_options(args, model.config.img_size, model.config.patch_size))
     if not points:

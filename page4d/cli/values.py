@@ -10,6 +10,11 @@ from pathlib import Path
 from page4d.settings import DEVICES
 
 MANY = 10**9  # a count beyond it is a slip of the keyboard
+# What several commands say of the same option.
+WEIGHTS_HELP = "tiny, nomask, mask, vggt, owner/name[/file], a file or a run's folder"
+DEVICE_HELP = "cpu, cuda or mps (default: cuda where there is one, else cpu)"
+OUT_HELP = "folder to make; it appears only when everything in it is written"
+DROP_HELP = "share of least confident points left out (default: %(default)s)"
 
 
 def whole(low: int = 1, high: int = MANY) -> Callable[[str], int]:
