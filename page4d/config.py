@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,33 @@ def check_words(overrides: Sequence[str], config_name: str = "") -> None:
     if config_name:
         _refuse_hydras_own(overrides)
         _refuse_foreign(overrides, config_name)
+
+
+@contextmanager
+def experiments_named(overrides: Sequence[str]) -> Iterator[None]:
+    """A refused setting that nobody typed is told with the experiment that makes it and the choice it does not go with.
+
+    Note:    `data=folder` beside an experiment leaves the changes that the experiment's file makes to its own data.
+    """
+    try:
+        yield
+    except UserError as error:
+        key, _, why = str(error).partition(" ")
+        chosen = [word for word in overrides if word.startswith(f"{key.partition('.')[0]}=")]
+        for word in overrides:
+            if chosen and word.startswith("experiment=") and key in _set_by(word.partition("=")[2]):
+                raise UserError(f"{word} sets {key}, which does not go with {chosen[-1]}: it {why}") from error
+        raise
+
+
+def _set_by(experiment: str) -> Iterator[str]:
+    """Every dotted key that the file of an experiment, or one that it builds on, gives a value."""
+    path = conf_folder() / "experiment" / f"{experiment}.yaml"
+    stored: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    for entry in stored.pop("defaults", []):
+        if isinstance(entry, str):
+            yield from _set_by(entry)
+    yield from keys_of(stored)
 
 
 def _refuse_foreign(overrides: Sequence[str], config_name: str) -> None:

@@ -268,3 +268,12 @@ def test_a_notice_is_one_line_once(capsys: pytest.CaptureFixture[str]) -> None:
             for text in ("a.heic is left out", "a.heic is left out", "b.heic is left out"):
                 notice(text)
         assert capsys.readouterr().err == "page4d: note: a.heic is left out\npage4d: note: b.heic is left out\n"
+
+
+def test_a_setting_that_an_experiment_makes_is_told_with_the_words_that_were_typed(capsys):
+    wrong = "data.val.dynamic-val.batch_size, which does not go with data=folder: it is not a setting"
+    for experiment in ("smoke", "tiny_pretrain"):
+        assert main(["train", f"experiment={experiment}", "data=folder"]) == 2
+        assert f"experiment={experiment} sets {wrong}" in capsys.readouterr().err
+    assert main(["check-data", "experiment=tiny_pretrain", "data=folder"]) == 2
+    assert "experiment=tiny_pretrain sets data.device, which" in capsys.readouterr().err

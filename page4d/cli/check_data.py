@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check every dataset of the configuration; 1 if one of them is wrong."""
     from page4d.cli.outfolder import check_out, whole_folder
-    from page4d.config import check_words
+    from page4d.config import check_words, experiments_named
     from page4d.train.words import check_run_words
 
     # What costs nothing is told before torch is imported.
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from page4d.check.entries import ingredients_from
 
     settings = CheckSettings(args.clips, args.frames, args.width, args.show, seed=args.seed)
-    ingredients = ingredients_from(data)
+    with experiments_named(args.overrides):
+        ingredients = ingredients_from(data)
     with whole_folder(args.out, args.overwrite, MARKER) as folder:
         bar = tqdm(ingredients.items(), desc="checking", unit="dataset", disable=None, file=sys.stderr, leave=False)
         reports = [inspect(name, one, folder, settings) for name, one in bar]

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         print(yaml.safe_dump(config, sort_keys=False), end="")
         return 0
     _check_run_folder(config["paths"]["run"])
-    return _train(config).exit_code
+    return _train(config, args.overrides).exit_code
 
 
 def _check_run_folder(name: str) -> None:
@@ -82,10 +82,12 @@ def _publish(run_folder: str, name: str) -> int:
     return 0
 
 
-def _train(config: dict[str, Any]) -> Outcome:
+def _train(config: dict[str, Any], words: Sequence[str]) -> Outcome:
+    from page4d.config import experiments_named
     from page4d.train.setup import trainer_from
 
-    trainer = trainer_from(config)
+    with experiments_named(words):
+        trainer = trainer_from(config)
     main = trainer.accelerator.is_main_process
     if main:
         about = trainer.describe()
@@ -131,5 +133,5 @@ def _arm(study: StudyConfig, name: str, variant: Variant, seed: int) -> tuple[in
     data = [f"data.first={seed * 10_000_000}"]
     words: Sequence[str] = (f"experiment={variant.experiment}", *variant.overrides, *study.train, *place, *data)
     config = compose_run(words)
-    outcome = _train(config)
+    outcome = _train(config, words)
     return outcome.exit_code, str(config["paths"]["run"])
