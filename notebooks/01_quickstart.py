@@ -280,13 +280,10 @@ for name, p in {"forwards": prediction, "backwards": backwards}.items():
 # **2.** Does it help to show more frames? Compare the depth error of four clips at 2, 4 and 8 frames.
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-longer = {n: mean_scores(held_out_clips(model, clips=4, frames=n)) for n in (2, 4, 8)}
-titles = {"abs_rel": "error of depth", "abs_rel_constant": "the same of one value"}
-titles |= {"rotation_deg": "rotation error, degrees"}
-titles |= {"rotation_deg_still": "the same of a still camera"}
-titles |= {"direction_deg": "direction of motion, degrees off"}
-scored = pd.DataFrame({f"{n} frames": vars(scores) for n, scores in longer.items()})
-scored.rename(titles).map("{:.3g}".format)
+from page4d.evaluate import clip_table, held_out_scores
+
+longer = {f"{n} frames": held_out_scores(model, clips=4, frames=n) for n in (2, 4, 8)}
+clip_table(longer)
 # A longer clip also turns and travels further: read each error beside the answer without eyes on the same clips.
 
 # %% [markdown]

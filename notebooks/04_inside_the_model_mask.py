@@ -341,19 +341,14 @@ Markdown(text) if views.truth else None
 # them.
 
 # %%
-from page4d.evaluate import held_out_clips, mean_scores
+from page4d.evaluate import clip_table, held_out_clips, mean_scores
 
 found = {}
 for name, step in {"with mask": 0, "switched off": config.mask_hold_end}.items():
     aggregator.mask_step = step
     found[name] = held_out_clips(model, clips, frames)
 aggregator.mask_step = 0
-titles = {"abs_rel": "error of depth", "abs_rel_constant": "the same of one value"}
-titles |= {"rotation_deg": "rotation error, degrees"}
-titles |= {"rotation_deg_still": "the same of a still camera"}
-titles |= {"direction_deg": "direction of motion, degrees off"}
-means = {name: vars(mean_scores(scores)) for name, scores in found.items()}
-pd.DataFrame(means).rename(titles).map("{:.3g}".format)
+clip_table({name: mean_scores(scores) for name, scores in found.items()})
 
 # %% tags=["remove-input"]
 from page4d.evaluate import clip_effects

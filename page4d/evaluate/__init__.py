@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from page4d.evaluate.study_results import guesses_on as guesses_on, trainings_text as trainings_text
     from page4d.evaluate.tables import (
         beside_quoted as beside_quoted,
+        clip_table as clip_table,
         failures as failures,
         measured_on as measured_on,
         printed as printed,

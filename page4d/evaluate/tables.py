@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ import yaml
 from page4d.evaluate.intervals import interval_of
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
+
+if TYPE_CHECKING:
+    from page4d.evaluate.exact_scores import ClipScores
 
 CHOICES = ("align", "moving", "icp", "followed")
 """Settings beyond the protocol that tables tell apart."""
@@ -25,6 +28,13 @@ COSTS: dict[str, tuple[str, Callable[..., Any]]] = {
 }
 LOW, HIGH = " low", " high"
 """What the columns of an interval add to the name of their score's."""
+CLIP_TITLES = {
+    "abs_rel": "error of depth",
+    "abs_rel_constant": "the same of one value",
+    "rotation_deg": "rotation error, degrees",
+    "rotation_deg_still": "the same of a still camera",
+    "direction_deg": "direction of motion, degrees off",
+}
 ARROWS = {"lower": "↓", "higher": "↑"}
 LATEX = {"δ": r"$\delta$", "<": "$<$", "²": "$^2$", "³": "$^3$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "&": r"\&",
          "_": r"\_", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
@@ -152,6 +162,12 @@ def measured_on(results: Sequence[Scores]) -> str:
     dates = sorted({str(s.origin["date"]) for s in results})
     hardware = sorted({str(s.origin["hardware"]) for s in results} - {""})
     return f"measured {' and '.join(dates)} on {', '.join(hardware) or 'unknown hardware'}"
+
+
+def clip_table(answers: Mapping[str, ClipScores]) -> pd.DataFrame:
+    """A row for each error of clips, a column for each answer, as a page shows them: three digits that count."""
+    columns = {name: vars(scores) for name, scores in answers.items()}
+    return pd.DataFrame(columns).rename(CLIP_TITLES).map("{:.3g}".format)
 
 
 def beside_quoted(results: Sequence[Scores], rows: Sequence[Quoted]) -> pd.DataFrame:
