@@ -15,7 +15,7 @@ from page4d.cli import main
 from page4d.evaluate.comparison import compare, comparison_table, whole_table
 from page4d.evaluate.cost import with_cost
 from page4d.evaluate.harness import Study
-from page4d.evaluate.intervals import interval_of, sequence_table
+from page4d.evaluate.statistics import interval_of, sequence_table
 from page4d.evaluate.tables import cost_of, latex, markdown, quoted_rows, scores_table, write_tables
 from page4d.schema import Scores, SequenceScore, UserError
 

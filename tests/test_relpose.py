@@ -15,7 +15,7 @@ from writers.scene import room
 
 from page4d.evaluate import open_benchmark
 from page4d.evaluate.harness import Study
-from page4d.evaluate.image_sets import drawn_frames
+from page4d.evaluate.layouts import drawn_frames
 from page4d.evaluate.planted import Planted, plant
 from page4d.evaluate.pose_auc import pair_errors, relative_poses
 from page4d.evaluate.protocol import PUBLIC, STANDARD, with_options

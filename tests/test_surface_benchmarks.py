@@ -52,10 +52,10 @@ def test_values_are_those_of_the_measures_on_the_clouds(study):
     scores = made.score("noisy")
     (sequence,) = made.sequences()
     prediction = Prediction.load(made.predictions("noisy") / "scene_00.npz")
-    from page4d.evaluate.points import corresponding_points
-    from page4d.evaluate.surfaces_scoring import aligned_clouds
+    from page4d.evaluate.points import aligned_clouds, corresponding_points
 
-    found = surface_errors(*aligned_clouds(corresponding_points(sequence, prediction, made.rules)))
+    aligned, _ = aligned_clouds(corresponding_points(sequence, prediction, made.rules))
+    found = surface_errors(aligned.predicted, aligned.true)
     assert scores.mean["accuracy_mean"] == pytest.approx(found.accuracy_mean)
     assert scores.mean["completeness_median"] == pytest.approx(found.completeness_median)
     assert scores.mean["normals_mean"] == pytest.approx(found.normals_mean)
@@ -123,6 +123,8 @@ def test_pairs_in_reach_on_one_line_end_one_sequence_alone(study, monkeypatch):
     (sequence,) = study.sequences()
     prediction = Prediction.load(study.predictions("exact") / "scene_00.npz")
     line = np.linspace(0, 1, 50)[:, None] * [[1.0, 2.0, 3.0]]
-    monkeypatch.setattr(surfaces_scoring, "aligned_clouds", lambda pairs: (line, line + 0.001))
+    monkeypatch.setattr(
+        surfaces_scoring, "aligned_clouds", lambda pairs: (replace(pairs, predicted=line, true=line + 0.001), 1.0)
+    )
     with pytest.raises(UnscorableError, match="on one line"):
         score_surfaces(sequence, prediction, study.rules)

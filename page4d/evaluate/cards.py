@@ -11,7 +11,7 @@ import pandas as pd
 
 from page4d.evaluate.exam_results import SHOWN, clips_with, outcomes, parts
 from page4d.evaluate.real_pictures import ON_REAL
-from page4d.evaluate.tables import markdown
+from page4d.evaluate.tables import markdown, with_interval
 from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.schema import UserError, atomic_write
@@ -72,8 +72,7 @@ def lengths_table(document: Mapping[str, Any]) -> pd.DataFrame:
 def _with_interval(part: Mapping[str, Any], score: str) -> str:
     if score not in part["mean"]:
         return "-"
-    low, high = part["interval"][score]
-    return f"{part['mean'][score]:.3f} ({low:.3f} to {high:.3f})"
+    return with_interval(part["mean"][score], *part["interval"][score])
 
 
 def exam_section(document: Mapping[str, Any]) -> str:

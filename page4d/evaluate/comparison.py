@@ -8,8 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from page4d.evaluate.intervals import interval_of, sequence_table, shared_sequences
-from page4d.evaluate.statistics import Table, average_of, difference, effect
+from page4d.evaluate.statistics import (
+    Table,
+    average_of,
+    difference,
+    effect,
+    interval_of,
+    sequence_table,
+    shared_sequences,
+)
 from page4d.evaluate.tables import Quoted, chosen_words, cost_of, measured_on, model_name, quoted_rows
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError
@@ -73,7 +80,8 @@ def _measured(scores: Scores, metric: str) -> dict[str, Any]:
 
 
 def _published(results: Sequence[Scores]) -> Iterable[dict[str, Any]]:
-    for task, dataset in dict.fromkeys(_subject(scores) for scores in results):
+    for name in dict.fromkeys(scores.benchmark for scores in results):
+        task, _, dataset = name.partition("-")
         for row in quoted_rows(task, dataset):
             for metric, value in row.values.items():
                 yield _quoted(row, metric, value)
@@ -86,14 +94,8 @@ def _quoted(row: Quoted, metric: str, value: float) -> dict[str, Any]:
 
 
 def _label(scores: Scores) -> dict[str, Any]:
-    settings = ", ".join(chosen_words(scores).values())
-    label = {"benchmark": f"{scores.benchmark} v{scores.version}", "model": model_name(scores)}
-    return label | {"protocol": scores.protocol["name"], "settings": settings}
-
-
-def _subject(scores: Scores) -> tuple[str, str]:
-    task, _, dataset = scores.benchmark.partition("-")
-    return task, dataset
+    benchmark, protocol, settings = _kind(scores)
+    return {"benchmark": benchmark, "model": model_name(scores), "protocol": protocol, "settings": settings}
 
 
 def _kind(scores: Scores) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from page4d.evaluate.density_settings import Density
 from page4d.evaluate.harness import Report, Study
-from page4d.evaluate.intervals import interval_of
+from page4d.evaluate.statistics import interval_of
 from page4d.evaluate.tables import cost_of, write_tables
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D

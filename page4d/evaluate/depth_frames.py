@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from page4d.evaluate.registration import compared_depth, place_in, stretch_over
+from page4d.evaluate.registration import place_in, stretch_over, world_z
 from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence, MotionTruth, pair_frames
 from page4d.schema import Prediction, UserError
@@ -36,8 +36,9 @@ def compared_frames(sequence: EvalSequence, prediction: Prediction, rules: Rules
     """The frames of a sequence as a protocol compares them, before any alignment."""
     protocol = rules.protocol
     # Each frame of a monocular prediction is a world of its own, so only a video has another z than its cameras'.
-    source = protocol.depth_source if rules.benchmark.task == "videodepth" else "own_camera"
-    depth = compared_depth(prediction, source)
+    depth: Array = prediction.depth
+    if rules.benchmark.task == "videodepth" and protocol.depth_source == "world_z":
+        depth = world_z(prediction.depth, prediction.K, prediction.cam_from_world)
     if not np.isfinite(depth).all():
         raise UnscorableError(f"{int((~np.isfinite(depth)).sum())} predicted depths are not finite")
     frames = []

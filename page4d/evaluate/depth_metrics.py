@@ -41,7 +41,9 @@ class DepthOptions:
 
 @dataclass(frozen=True)
 class DepthErrors:
-    """Errors over the valid pixels of one item; lengths in the ground truth's unit, zero where nothing is valid.
+    """Errors over the valid pixels of one item; lengths in the ground truth's unit.
+
+    An item without a valid pixel has zeros of weight zero, as the released scripts give it.
 
     Note:    a new error is a field here, in the order of `_sums`, its sum there, and its row in `page4d/metrics.py`.
     """
@@ -74,7 +76,7 @@ def depth_errors(pred: Array, gt: Array, options: DepthOptions, mask: NDArray[np
     valid = valid_pixels(pred, gt, options)
     p, g = pred[valid], gt[valid]
     if len(p) == 0:
-        return no_errors()
+        return DepthErrors()
     p, fit = align_depth(p, g, options)
     if mask is not None:
         counted = as_mask(mask, "depth_errors")[valid]
@@ -92,17 +94,12 @@ def sequence_errors(
     """
     counts = [len(gt) for gt in gts]
     if sum(counts) == 0:
-        return no_errors(), [no_errors() for _ in gts]
+        return DepthErrors(), [DepthErrors() for _ in gts]
     pred, fit = align_depth(np.concatenate(preds), np.concatenate(gts), options)
     ends = np.cumsum(counts)
     sums = [_sums(pred[end - n : end], gt) for end, n, gt in zip(ends, counts, gts, strict=True)]
     total = np.sum(sums, axis=0)
     return _errors(total, sum(counts), fit), [_errors(s, n, fit) for s, n in zip(sums, counts, strict=True)]
-
-
-def no_errors() -> DepthErrors:
-    """Zeros of weight zero: what the released scripts give an item without a valid pixel."""
-    return DepthErrors()
 
 
 def valid_pixels(pred: Array, gt: Array, options: DepthOptions) -> NDArray[np.bool_]:

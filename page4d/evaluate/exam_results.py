@@ -142,8 +142,7 @@ def _ahead(split: str, part: Mapping[str, Any]) -> AimOutcome:
 
 def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Averages of the scores over clips, and the ratios to a still camera's; what is defined nowhere is left out."""
-    table = table_of(rows)
-    return averages(table, [name for name in table if name != "moving_share"])
+    return _means(table_of(rows))
 
 
 def write_result(
@@ -193,8 +192,12 @@ def _scores_of(rows: Rows, with_clips: bool, only: Sequence[str] | None = None) 
     return part
 
 
+def _means(table: Table) -> dict[str, float]:
+    return averages(table, [name for name in table if name != "moving_share"])
+
+
 def _averaged(table: Table) -> dict[str, Any]:
-    mean = averages(table, [name for name in table if name != "moving_share"])
+    mean = _means(table)
     return {"mean": mean, "interval": {name: interval(table, name) for name in mean}}
 
 

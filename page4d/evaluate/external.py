@@ -125,9 +125,13 @@ def _depth(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:
     if folder is None:
         return np.ones((len(sequence.images), 1, 1), np.float32)
     maps = [_map(folder / sequence.name / f"{p.stem}.npy") for p in sequence.images]
-    shapes = {m.shape for m in maps}
+    return _stacked(maps, f"{sequence.name}: depth maps")
+
+
+def _stacked(maps: Sequence[NDArray[Any]], called: str) -> NDArray[Any]:
+    shapes = {one.shape for one in maps}
     if len(shapes) != 1:
-        raise UserError(f"{sequence.name}: depth maps of {len(shapes)} sizes {sorted(shapes)}; expected one size")
+        raise UserError(f"{called} of {len(shapes)} sizes {sorted(shapes)}; expected one size")
     return np.stack(maps)
 
 
@@ -167,10 +171,7 @@ def _masks(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32] |
     if folder is None:
         return None
     drawn = [read_mask(folder / sequence.name / f"{path.stem}.png") for path in sequence.images]
-    shapes = {mask.shape for mask in drawn}
-    if len(shapes) != 1:
-        raise UserError(f"{sequence.name}: masks of {len(shapes)} sizes {sorted(shapes)}; expected one size")
-    return mask_of(np.stack(drawn))
+    return mask_of(_stacked(drawn, f"{sequence.name}: masks"))
 
 
 def _intrinsics(sequence: EvalSequence, folder: Path | None) -> NDArray[np.float32]:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from page4d.data.datasets import ClipSelection
 from page4d.data.datasets.co3d import CO3D, CO3DOptions
@@ -33,9 +32,7 @@ def co3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalS
     dataset = CO3D(root, selection, CO3DOptions(subset=CO3D_SUBSET))
     of_category = Counter(name.split("/")[0] for name in dataset.sequences)
     for name in dataset.sequences:
-        images = dataset.image_files(name)
-        stamps = tuple(float(number) for number in images)
-        sequence = EvalSequence(name.replace("/", "_"), tuple(images.values()), stamps)
+        sequence = EvalSequence.of_stamped(name.replace("/", "_"), dataset.image_files(name))
         weight = 1.0 / of_category[name.split("/")[0]]
         yield replace(sequence, read_trajectory=partial(_co3d_cameras, dataset, name), weight_in_category=weight)
 
@@ -59,9 +56,3 @@ def _microseconds(image: Path) -> float:
     if not image.stem.isdigit():
         raise UserError(f"{image} is not named by its time stamp in microseconds, such as 52553000.jpg; rename it")
     return float(image.stem)
-
-
-def drawn_frames(name: str, count: int, frames: int, seed: int) -> NDArray[np.int64]:
-    """Which `frames` of `count` images are taken, in their order; the same whatever other sequences are there."""
-    generator = np.random.default_rng([seed, *name.encode()])
-    return np.sort(generator.choice(count, frames, replace=False))

@@ -61,9 +61,7 @@ def _ending(folder: Path, ending: str) -> dict[int, Path]:
 
 def _measured(name: str, images: Mapping[int, Path], depths: Mapping[int, Path]) -> EvalSequence:
     """A sequence of files by number whose depth is in millimetres."""
-    stamps, depth_stamps = tuple(map(float, images)), tuple(map(float, depths))
-    sequence = EvalSequence(name, tuple(images.values()), stamps, tuple(depths.values()), depth_stamps)
-    return replace(sequence, read_depth=read_millimetres)
+    return replace(EvalSequence.of_stamped(name, images, depths), read_depth=read_millimetres)
 
 
 def _seven_scenes_camera(image: Path) -> Camera:

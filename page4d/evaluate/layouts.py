@@ -6,7 +6,7 @@ Layouts are those that CUT3R, MonST3R and the released scripts share, so folders
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from page4d.data.datasets.formats import read_png16
 from page4d.data.datasets.sintel import SintelFiles
 from page4d.data.prepared_folders import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
-from page4d.evaluate.image_sets import co3d, drawn_frames, realestate10k
+from page4d.evaluate.image_sets import co3d, realestate10k
 from page4d.evaluate.indoor_scenes import nrgbd, seven_scenes
 from page4d.evaluate.motion_truth import davis_motion, exact_motion, sintel_motion
 from page4d.evaluate.protocol import OPTIONS, Protocol
@@ -39,7 +39,6 @@ from page4d.io.trajectories import (
 )
 from page4d.schema import UserError
 
-Stamped = Mapping[int, Path] | Mapping[float, Path]
 NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
 
 
@@ -95,6 +94,12 @@ def _drawn(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
     return replace(sequence, images=images, image_stamps=tuple(sequence.image_stamps[i] for i in chosen))
 
 
+def drawn_frames(name: str, count: int, frames: int, seed: int) -> NDArray[np.int64]:
+    """Which `frames` of `count` images are taken, in their order; the same whatever other sequences are there."""
+    generator = np.random.default_rng([seed, *name.encode()])
+    return np.sort(generator.choice(count, frames, replace=False))
+
+
 def _pictures(folder: Path) -> tuple[Path, ...]:
     return tuple(list_files(folder, picture_suffixes()))
 
@@ -125,16 +130,10 @@ def sintel(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eva
     files = SintelFiles(root)
     for shot in files.shots():
         trajectory, camera = partial(_sintel_trajectory, files, shot), partial(_sintel_camera, files, shot)
-        sequence = _of_stamped(shot, files.of(shot, "images"), files.of(shot, "depth"))
+        sequence = EvalSequence.of_stamped(shot, files.of(shot, "images"), files.of(shot, "depth"))
         motion = None if files.folder("flow") is None else partial(sintel_motion, files, shot)
         known = replace(sequence, read_trajectory=trajectory, read_camera=camera, read_motion=motion)
         yield replace(known, read_depth=read_dpt)
-
-
-def _of_stamped(name: str, images: Stamped, depths: Stamped) -> EvalSequence:
-    """A sequence of files by their frame number or time stamp."""
-    image_stamps, depth_stamps = tuple(map(float, images)), tuple(map(float, depths))
-    return EvalSequence(name, tuple(images.values()), image_stamps, tuple(depths.values()), depth_stamps)
 
 
 def _sintel_cameras(files: SintelFiles, shot: str) -> Path:
@@ -155,7 +154,7 @@ def _sintel_camera(files: SintelFiles, shot: str, image: Path) -> Camera:
 
 def _from_prepared(prepared: PreparedSequence, name: str) -> EvalSequence:
     return replace(
-        _of_stamped(name, prepared.images, prepared.depths),
+        EvalSequence.of_stamped(name, prepared.images, prepared.depths),
         read_depth=partial(_read_units, units_per_m=BONN_UNITS_PER_M),
         read_trajectory=prepared.read_trajectory,
         tolerance_s=prepared.tolerance_s,
@@ -183,7 +182,7 @@ def dycheck(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Ev
     """`<scene>/{rgb/1x,depth/1x,camera}/0_00000.{png,npy,json}`: camera 0 moves, the others are for validation."""
     mixed = benchmark.task == "pose" and protocol.dycheck_camera == "all"
     for name, files in list_scenes(root).items():
-        sequence = _of_stamped(name, files.images(), files.depths())
+        sequence = EvalSequence.of_stamped(name, files.images(), files.depths())
         if mixed:
             # The released script lists every camera's images by name, and the truth of camera 0 only.
             images = tuple(files.pictures())

@@ -71,12 +71,7 @@ def moving_by_flow(
     points = transform(to_4x4(second_from_first), unproject(seen, K).reshape(-1, 3))
     landed, z = project(points, next_K)
     still_flow = landed.reshape(height, width, 2) - pixel_grid(height, width, seen)
-    misfit = _length(torch.from_numpy(np.float64(flow)) - still_flow)
+    misfit: Tensor = (torch.from_numpy(np.float64(flow)) - still_flow).norm(dim=-1)
     known = (seen > 0) & (z.reshape(height, width) > 0)
     moving = known & (misfit > misfit_px)
     return MotionTruth(moving.numpy(), known.numpy())
-
-
-def _length(vectors: Tensor) -> Tensor:
-    length: Tensor = vectors.norm(dim=-1)
-    return length

@@ -6,7 +6,7 @@ published ones: a Sim(3) on pixels that both sides know, then nearest-neighbour 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,18 @@ POINT_METRICS = (
     "accuracy_mean", "accuracy_median", "completeness_mean", "completeness_median", "overall_mean", "overall_median",
 )  # fmt: skip
 MAX_POINTS = 200_000  # of a sequence, drawn with a fixed seed, so that the two search trees stay small
+
+
+@dataclass(frozen=True)
+class CorrespondingPoints:
+    """Predicted and true points of the same pixels of a sequence.
+
+    Shapes:  predicted, true (N, 3); motion (N,): 1 moves, 0 stands still, -1 nobody knows.
+    """
+
+    predicted: NDArray[np.float64]
+    true: NDArray[np.float64]
+    motion: NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -55,29 +67,33 @@ class PointErrors:
         return 0.5 * (self.accuracy_median + self.completeness_median)
 
 
-def point_errors(pred: Array, gt: Array, motion: NDArray[np.int8] | None = None) -> PointErrors:
+def point_errors(pairs: CorrespondingPoints) -> PointErrors:
     """Align predicted points to true ones of the same pixels and measure both clouds.
 
-    Shapes:  pred, gt (N, 3): the n-th rows are one pixel; motion (N,): 1 moves, 0 stands still, -1 nobody knows.
-    Raises:  UserError if fewer than three points are given or they lie on a line.
+    Raises:  UnscorableError as `aligned_clouds`.
     """
-    if pred.shape != gt.shape or len(pred) < 3:
-        raise UserError(f"{pred.shape} predicted and {gt.shape} true points; expected equally many, at least three")
-    if len(pred) > MAX_POINTS:
-        chosen = np.random.default_rng(0).choice(len(pred), MAX_POINTS, replace=False)
-        pred, gt = pred[chosen], gt[chosen]
-        motion = None if motion is None else motion[chosen]
-    source, target = torch.from_numpy(np.float64(pred)), torch.from_numpy(np.float64(gt))
-    try:
-        fit = fit_similarity(source, target)
-    except ValueError as error:
-        raise UserError(f"the point maps cannot be aligned: {error}") from error
-    moved = fit.apply(source).numpy()
-    accuracy, completeness = _nearest(moved, gt), _nearest(gt, moved)
+    aligned, scale = aligned_clouds(pairs)
+    accuracy, completeness = _nearest(aligned.predicted, aligned.true), _nearest(aligned.true, aligned.predicted)
     means = float(accuracy.mean()), float(completeness.mean())
     medians = float(np.median(accuracy)), float(np.median(completeness))
-    still, moving = (_mean_where(accuracy, motion, kind) for kind in (0, 1))
-    return PointErrors(means[0], medians[0], means[1], medians[1], len(pred), float(fit.scale), still, moving)
+    still, moving = (_mean_where(accuracy, aligned.motion, kind) for kind in (0, 1))
+    return PointErrors(means[0], medians[0], means[1], medians[1], len(accuracy), scale, still, moving)
+
+
+def aligned_clouds(pairs: CorrespondingPoints) -> tuple[CorrespondingPoints, float]:
+    """Both clouds thinned to MAX_POINTS, the predicted one moved onto the true one by one similarity; and its scale.
+
+    Raises:  UnscorableError for fewer than three points, or points on one line.
+    """
+    if len(pairs.true) > MAX_POINTS:
+        chosen = np.random.default_rng(0).choice(len(pairs.true), MAX_POINTS, replace=False)
+        pairs = CorrespondingPoints(pairs.predicted[chosen], pairs.true[chosen], pairs.motion[chosen])
+    source = torch.from_numpy(pairs.predicted)
+    try:
+        fit = fit_similarity(source, torch.from_numpy(pairs.true))
+    except ValueError as error:
+        raise UnscorableError(f"the point maps cannot be aligned: {error}") from error
+    return replace(pairs, predicted=fit.apply(source).numpy()), float(fit.scale)
 
 
 def _nearest(points: Array, others: Array) -> NDArray[np.float64]:
@@ -88,8 +104,8 @@ def _nearest(points: Array, others: Array) -> NDArray[np.float64]:
     return np.asarray(distance)
 
 
-def _mean_where(distance: NDArray[np.float64], motion: NDArray[np.int8] | None, kind: int) -> float | None:
-    if motion is None or not (motion == kind).any():
+def _mean_where(distance: NDArray[np.float64], motion: NDArray[np.int8], kind: int) -> float | None:
+    if not (motion == kind).any():
         return None
     return float(distance[motion == kind].mean())
 
@@ -149,18 +165,6 @@ def true_motion(
     return np.where(known, moving, -1).astype(np.int8)
 
 
-@dataclass(frozen=True)
-class CorrespondingPoints:
-    """Predicted and true points of the same pixels of a sequence.
-
-    Shapes:  predicted, true (N, 3); motion (N,), see `true_motion`.
-    """
-
-    predicted: NDArray[np.float64]
-    true: NDArray[np.float64]
-    motion: NDArray[np.int8]
-
-
 def corresponding_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> CorrespondingPoints:
     """All pixels of all frames that have a measured depth.
 
@@ -181,11 +185,7 @@ def corresponding_points(sequence: EvalSequence, prediction: Prediction, rules: 
 def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """Accuracy and completeness of the whole sequence's points."""
     rules.without_public("point maps have no public script")
-    pairs = corresponding_points(sequence, prediction, rules)
-    try:
-        errors = point_errors(pairs.predicted, pairs.true, pairs.motion)
-    except UserError as error:
-        raise UnscorableError(str(error)) from error
+    errors = point_errors(corresponding_points(sequence, prediction, rules))
     values = {name: float(getattr(errors, name)) for name in POINT_METRICS}
     parts = {"accuracy_still": errors.accuracy_still, "accuracy_moving": errors.accuracy_moving}
     values |= {name: value for name, value in parts.items() if value is not None}

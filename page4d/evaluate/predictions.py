@@ -31,10 +31,9 @@ from page4d.io.pictures import open_rgb
 from page4d.launched import process
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
-from page4d.npz import check_npz
 from page4d.point_tracks import track
 from page4d.result.pixel_map import PixelMap
-from page4d.schema import MALFORMED, OPTIONAL, Prediction, UserError, atomic_write, concatenated
+from page4d.schema import MALFORMED, OPTIONAL, Prediction, UserError, atomic_write, concatenated, read_header
 
 FOLDER_FILE = "folder.json"
 Outcome = Literal["done", "there", "failed"]
@@ -106,14 +105,12 @@ def origin_of(model: PAGE4D, label: str, benchmark: Benchmark, protocol: Protoco
     )
 
 
-def stored_meta(path: Path) -> dict[str, Any]:
-    """The meta of a Prediction file, without reading its arrays; {} if the file is damaged."""
+def is_predicted(path: Path, origin: Origin) -> bool:
+    """Whether a file holds a whole Prediction by this maker; its arrays are not read."""
     try:
-        check_npz(path)
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(json.loads(str(stored["header"]))["meta"])
-    except Exception:  # numpy and zipfile raise a dozen kinds for a damaged archive
-        return {}
+        return path.exists() and same_maker(read_header(path)["meta"], origin)
+    except UserError:
+        return False
 
 
 def share_of_this_process(sequences: Sequence[EvalSequence]) -> Sequence[EvalSequence]:
@@ -132,7 +129,7 @@ def predict_benchmark(
     origin.save(folder)
     for sequence in sequences:
         path, failed = folder / f"{sequence.name}.npz", folder / f"{sequence.name}.failed.json"
-        if path.exists() and same_maker(stored_meta(path), origin):
+        if is_predicted(path, origin):
             yield sequence.name, "there"
             continue
         try:
@@ -141,7 +138,8 @@ def predict_benchmark(
                 # Before the prediction, whose file says that the sequence is done.
                 save_tracks(model, sequence, origin, path)
         except UserError as error:
-            if not ran_out_of_memory(error):
+            # Only this sequence may suffer from too little memory; whatever else is wrong is wrong with all.
+            if not is_out_of_memory(error.__cause__):
                 raise
             with atomic_write(failed, "w") as stream:
                 json.dump({"error": str(error)}, stream)
@@ -154,11 +152,6 @@ def predict_benchmark(
 
 def same_maker(meta: dict[str, Any], origin: Origin) -> bool:
     return all(meta.get(key) == getattr(origin, key) for key in ("config_sha256", "weights_sha256"))
-
-
-def ran_out_of_memory(error: UserError) -> bool:
-    """Whether inference failed for lack of memory, which only this sequence may suffer."""
-    return is_out_of_memory(error.__cause__)
 
 
 def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: Task) -> Prediction:
@@ -178,7 +171,7 @@ def run_sequence(model: PAGE4D, sequence: EvalSequence, origin: Origin, task: Ta
 
 def _predict(model: PAGE4D, frames: LoadedImages, task: Task) -> Prediction:
     if task.frame_by_frame:
-        return _join_singles([predict(model, _one(frames, i)) for i in range(len(frames))])
+        return _join_singles([predict(model, frames[i : i + 1]) for i in range(len(frames))])
     return predict(model, frames)
 
 
@@ -209,10 +202,6 @@ def _portrait(sequence: EvalSequence) -> bool:
         raise UserError(f"{sequence.name} has no images; complete the folder")
     first = open_rgb(sequence.images[0])
     return first.height > first.width
-
-
-def _one(frames: LoadedImages, i: int) -> LoadedImages:
-    return frames[i : i + 1]
 
 
 def _join_singles(singles: Sequence[Prediction]) -> Prediction:

@@ -1,4 +1,4 @@
-"""From the pixels of the network's input to the pixels of the ground truth, and which depth is compared at all."""
+"""From the pixels of the network's input to those of the ground truth, and from z in a camera to z in the world."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from page4d.io.trajectories import rigid_inverse
 from page4d.result.pixel_map import PixelMap
-from page4d.schema import Prediction
 
 Array = NDArray[np.floating[Any]]
 
@@ -31,13 +30,6 @@ def world_z(depth: Array, K: Array, cam_from_world: Array) -> NDArray[np.float64
         ray_z = across * (u - cx) / fx + down * (v - cy) / fy + ahead
         result[i] = ray_z * depth[i] + origin
     return result
-
-
-def compared_depth(prediction: Prediction, source: str) -> Array:
-    """The depth stack that a protocol compares: `own_camera` or `world_z`."""
-    if source == "own_camera":
-        return prediction.depth
-    return world_z(prediction.depth, prediction.K, prediction.cam_from_world)
 
 
 def stretch_over(depth: Array, gt_hw: tuple[int, int], interpolation: int = cv2.INTER_CUBIC) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from page4d.io.trajectories import Trajectory
 from page4d.schema import UserError
 
 DepthMap = NDArray[np.float32] | NDArray[np.float64]
+Stamped = Mapping[int, Path] | Mapping[float, Path]
 Camera = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -67,6 +68,13 @@ class EvalSequence:
     tolerance_s: float = 0.0
     gaps_known: bool = False
     weight_in_category: float = 1.0
+
+    @classmethod
+    def of_stamped(cls, name: str, images: Stamped, depths: Stamped | None = None) -> EvalSequence:
+        """A sequence of files by their frame number or time stamp."""
+        maps = depths or {}
+        image_stamps, depth_stamps = tuple(map(float, images)), tuple(map(float, maps))
+        return cls(name, tuple(images.values()), image_stamps, tuple(maps.values()), depth_stamps)
 
     def first(self, count: int | None) -> EvalSequence:
         """The first `count` images; the truth stays as it is."""

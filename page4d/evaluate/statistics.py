@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.metrics import METRICS
-from page4d.schema import UserError
+from page4d.schema import Scores, UserError
 
 RESAMPLES = 2000
 SMALLEST_EFFECT = 0.02
@@ -234,3 +234,30 @@ def _averages(table: Table, metric: str, picks: Picks) -> Values:
     total = weights.sum(1)
     # A resample may hold none of the sequences in which the metric is defined: 0 / 0 is then NaN, on purpose.
     return np.asarray(np.nansum(weights * drawn, 1) / np.where(total == 0, np.nan, total))
+
+
+def sequence_table(scores: Scores, names: Sequence[str] | None = None) -> Table:
+    """The scores of the sequences as columns, with the weights of their mean.
+
+    Note:    `names` chooses sequences and their order; without it all that were scored. What a sequence does not have
+             is NaN.
+    """
+    scored = {q.name: q for q in scores.sequences if q.error is None}
+    chosen = [scored[name] for name in (scored if names is None else names)]
+    table = {WEIGHT: np.array([q.weight for q in chosen], np.float64)}
+    for metric in scores.mean:
+        table[metric] = np.array([q.values.get(metric, np.nan) for q in chosen], np.float64)
+        if any(metric in q.weights for q in chosen):
+            table[weight_of(metric)] = np.array([q.weights.get(metric, 0) for q in chosen], np.float64)
+    return table
+
+
+def shared_sequences(ours: Scores, other: Scores) -> list[str]:
+    """The sequences that two evaluations can be compared on: what failed in either is left out of both."""
+    names = {q.name for q in other.sequences if q.error is None}
+    return [q.name for q in ours.sequences if q.error is None and q.name in names]
+
+
+def interval_of(scores: Scores, metric: str) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean over its sequences; NaN for fewer than two, of which nothing can be drawn."""
+    return interval(sequence_table(scores), metric)

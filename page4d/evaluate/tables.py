@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from page4d.evaluate.intervals import interval_of
+from page4d.evaluate.statistics import interval_of
 from page4d.metrics import METRICS
 from page4d.schema import Scores, UserError, atomic_write
 
@@ -207,12 +207,13 @@ def folded(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     for name in table.columns:
         if {f"{name}{LOW}", f"{name}{HIGH}"} <= set(table.columns):
             lows, highs = whole.pop(f"{name}{LOW}"), whole.pop(f"{name}{HIGH}")
-            whole[name] = [_with_interval(*three, digits) for three in zip(table[name], lows, highs, strict=True)]
+            whole[name] = [with_interval(*three, digits) for three in zip(table[name], lows, highs, strict=True)]
     return whole
 
 
-def _with_interval(value: float, low: float, high: float, digits: int) -> str:
-    (shown,) = _row([float(value)], digits)
+def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    """`0.12 (0.10 to 0.15)`, or the value alone where it has no interval."""
+    shown = _cell(float(value), digits)
     return shown if pd.isna(low) else f"{shown} ({low:.{digits}f} to {high:.{digits}f})"
 
 
@@ -245,16 +246,13 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
-    return [_row(values, digits) for values in table.itertuples(index=False)]
+    return [[_cell(value, digits) for value in row] for row in table.itertuples(index=False)]
 
 
-def _row(values: Iterable[Any], digits: int) -> list[str]:
-    def cell(value: Any) -> str:
-        if isinstance(value, float):
-            return "-" if pd.isna(value) else f"{value:.{digits}f}"
-        return str(value)
-
-    return [cell(value) for value in values]
+def _cell(value: Any, digits: int) -> str:
+    if isinstance(value, float):
+        return "-" if pd.isna(value) else f"{value:.{digits}f}"
+    return str(value)
 
 
 def _latex(text: str) -> str:

@@ -62,11 +62,8 @@ def kubric(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[Eva
 
 def dynamic_replica(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """The release's own layout, split test, left camera."""
-    selection, options = (
-        ClipSelection(split="test", min_frames=benchmark.min_frames),
-        DynamicReplicaOptions(camera="left"),
-    )
-    return _of(DynamicReplica(root, selection, options))
+    selection = ClipSelection(split="test", min_frames=benchmark.min_frames)
+    return _of(DynamicReplica(root, selection, DynamicReplicaOptions(camera="left")))
 
 
 def spring(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
@@ -113,9 +110,8 @@ def tapvid3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[E
     for path in sorted(root.glob("*.npz")):
         images = by_number(list_files(root / "frames" / path.stem, picture_suffixes()))
         if images:
-            stamps = tuple(float(number) for number in images)
             tracks = partial(read_tapvid3d, path)
-            yield EvalSequence(path.stem, tuple(images.values()), stamps, read_tracks=tracks)
+            yield replace(EvalSequence.of_stamped(path.stem, images), read_tracks=tracks)
 
 
 def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:

@@ -119,14 +119,19 @@ def in_camera(points: Points, cam_from_world: Points) -> Points:
     return np.asarray(points @ cam_from_world[:3, :3].T + cam_from_world[:3, 3])
 
 
+def _beside(folder: Path | None, sequence: EvalSequence, missing: str) -> Path:
+    path = None if folder is None else tracks_file(folder, sequence.name)
+    if path is None or not path.is_file():
+        raise UserError(f"{sequence.name}: no {missing}")
+    return path
+
+
 def stored_tracks(folder: Path | None, sequence: EvalSequence, truth: TrackTruth) -> tuple[Points, NDArray[np.bool_]]:
     """Input pixels (S, N, 2) and visibility (S, N) that the track head left beside the prediction.
 
     Raises:  UserError if there are none, or of other points.
     """
-    path = None if folder is None else tracks_file(folder, sequence.name)
-    if path is None or not path.is_file():
-        raise UserError(f"{sequence.name}: no 2-D tracks beside the prediction; take weights with a track head (vggt)")
+    path = _beside(folder, sequence, "2-D tracks beside the prediction; take weights with a track head (vggt)")
     xy, visible = read_npz(path, "xy", "visible")
     if xy.shape != (*truth.seen.shape, 2) or visible.shape != truth.seen.shape:
         raise UserError(f"{path} holds tracks {xy.shape}, expected {(*truth.seen.shape, 2)}; predict again")
@@ -140,9 +145,7 @@ def foreign_tracks(
 
     Raises:  UserError if there are none, or of other points than were asked for.
     """
-    path = None if folder is None else tracks_file(folder, sequence.name)
-    if path is None or not path.is_file():
-        raise UserError(f"{sequence.name}: no converted tracks; `page4d evaluate convert --tracks FOLDER` brings them")
+    path = _beside(folder, sequence, "converted tracks; `page4d evaluate convert --tracks FOLDER` brings them")
     return read_foreign_tracks(path, truth.seen.shape)
 
 

@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from page4d.evaluate.exact_scores import ClipScores
 from page4d.evaluate.exam_results import comparisons, read_result
-from page4d.evaluate.intervals import shared_sequences
-from page4d.evaluate.statistics import SMALLEST_EFFECT, Effect, average_of, effect, interval
+from page4d.evaluate.statistics import SMALLEST_EFFECT, Effect, average_of, effect, interval, shared_sequences
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import weights_sha256
