@@ -1,12 +1,17 @@
-"""Where a file of a name is written: behind links, and never in the place of what is no file."""
+"""Where a file of a name is written, behind links and never in the place of what is no file, and what is read whole."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
+
+# Of a picture or table that is read whole, and of text: the largest tables are CO3D's, 300 MB a category.
+MOST_BYTES, MOST_TEXT = 1 << 30, 1 << 28
 
 
 def place_to_write(path: Path) -> Path:
@@ -31,6 +36,35 @@ def no_file(path: Path) -> str:
     if path.exists():
         return f"{path} is a pipe or device, which cannot be read twice: copy its content into a file"
     return f"{path} does not exist"
+
+
+def bytes_of(path: Path, most: int = MOST_BYTES) -> bytes:
+    """All bytes of a plain file.
+
+    Raises:  OSError for what is no file, such as a pipe, whose end may never come, and for more than `most` bytes.
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, no_file(path), str(path))
+    if about.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {about.st_size:,} bytes, expected at most {most:,}", str(path))
+    return path.read_bytes()
+
+
+def json_of(path: Path) -> Any:
+    """What a JSON file says, in any of Unicode's codings.
+
+    Raises:  OSError as `bytes_of`; ValueError or RecursionError for what is no JSON, or gives one name twice.
+    """
+    return json.loads(bytes_of(path, MOST_TEXT), object_pairs_hook=_unique)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it says {next(name for name in names if names.count(name) > 1)!r} twice")
+    return values
 
 
 def free_bytes(folder: Path) -> int:

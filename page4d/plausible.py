@@ -1,13 +1,17 @@
-"""What a stored Prediction can say at all: an edited or damaged file is refused before anything is made of it."""
+"""What a stored Prediction or Scores file can say at all: an edited or damaged one is refused before it is used."""
 
 from __future__ import annotations
 
+import math
+import typing
 from collections.abc import Mapping
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 # The largest picture that is read has half of these pixels.
 MOST_PIXELS = 1 << 29
 LEAST_BOX, LARGEST_BOX = 1e-3, 1e7
@@ -43,3 +47,29 @@ def check_meta(meta: Mapping[str, Any]) -> None:
         raise ValueError(f"the scale in its meta is {scale!r}, expected a positive factor with unit and source")
     if not isinstance(joins, list):
         raise ValueError(f"the joins in its meta are {joins!r}, expected a list")
+
+
+def check_types(made: T) -> T:
+    """A dataclass that was made from JSON, whose fields hold what their types say: numbers are finite ones.
+
+    Raises:  TypeError naming the field.
+    """
+    for name, hint in typing.get_type_hints(type(made)).items():
+        if not _fits(value := getattr(made, name), hint):
+            raise TypeError(f"{name} is {value!r:.60}, expected {getattr(hint, '__name__', hint)}")
+    return made
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    kind, inside = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if kind in (typing.Union, UnionType):
+        return any(_fits(value, each) for each in inside)
+    if kind is dict:
+        return isinstance(value, dict) and all(_fits(each, inside[1]) for each in value.values())
+    if kind is tuple:
+        return isinstance(value, tuple) and all(_fits(each, inside[0]) for each in value)
+    if isinstance(value, bool) and hint is not bool:
+        return False
+    return isinstance(value, int | float) and math.isfinite(value) if hint is float else isinstance(value, hint)

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from page4d.leftovers import SUFFIX, part_prefix, sweep
 from page4d.measured import is_measured
 from page4d.npz import check_npz
-from page4d.places import no_file, place_to_write, umask
-from page4d.plausible import check_arrays, check_meta
+from page4d.places import json_of, no_file, place_to_write, umask
+from page4d.plausible import check_arrays, check_meta, check_types
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -376,14 +376,14 @@ class Scores:
         """
         path = Path(path)
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = json_of(path)
             version = stored.pop("format")
             if version != SCORES_FORMAT:
                 raise UserError(f"{path} has Scores format {version}, this page4d reads {SCORES_FORMAT}; score again")
             stored.pop("n")
             stored.pop("of")
             sequences = tuple(_sequence_score(s) for s in stored.pop("sequences"))
-            return cls(sequences=sequences, **stored)
+            return check_types(cls(sequences=sequences, **stored))
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; `page4d evaluate score` writes it") from error
         except UserError:
@@ -394,4 +394,4 @@ class Scores:
 
 def _sequence_score(stored: dict[str, Any]) -> SequenceScore:
     items = {name: tuple(values) for name, values in stored.pop("items").items()}
-    return SequenceScore(item_names=tuple(stored.pop("item_names")), items=items, **stored)
+    return check_types(SequenceScore(item_names=tuple(stored.pop("item_names")), items=items, **stored))

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from page4d.moves import Move
+from page4d.places import json_of
 from page4d.plausible import check_meta
 from page4d.schema import MALFORMED, Prediction, UserError, atomic_write, concatenated, read_header
 
@@ -188,7 +189,7 @@ def read_film_file(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} is not a film's folder, it has no {FILM_FILE}; `page4d predict --window` makes one")
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = json_of(path)
         version, meta, finished = stored["format"], dict(stored["meta"]), bool(stored["finished"])
         moves = [Move.of(move) for move in stored.get("moves", [])]
         frames = None if stored.get("frames") is None else int(stored["frames"])

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from page4d.book.provenance import data_hashes, machine_words, shipped_hashes
+from page4d.places import MOST_TEXT, bytes_of
 from page4d.schema import MALFORMED, UserError, atomic_write
 from page4d.settings import did_you_mean
 
@@ -80,8 +81,8 @@ def find_chapters(root: Path, wanted: Sequence[str] = ()) -> list[Chapter]:
     if not toc_path.is_file() or not folder.is_dir():
         raise UserError(f"{root} has no book/_toc.yml and notebooks/; run `page4d book` in a checkout of the project")
     try:
-        files = [entry["file"] for entry in toc_entries(yaml.safe_load(toc_path.read_bytes()))]
-    except (yaml.YAMLError, *MALFORMED) as error:
+        files = [entry["file"] for entry in toc_entries(yaml.safe_load(bytes_of(toc_path, MOST_TEXT)))]
+    except (OSError, yaml.YAMLError, *MALFORMED) as error:
         raise UserError(
             f"{toc_path} is no table of contents of a Jupyter Book: {' '.join(str(error).split())}"
         ) from error
@@ -109,12 +110,16 @@ def _is_called(chapter: str, name: str) -> bool:
 def read_chapter(path: Path) -> Chapter:
     """Read a percent script's parameters without executing it.
 
-    Raises:  UserError unless exactly one cell is tagged `parameters` and it assigns only literals to names.
+    Raises:  UserError for what is no percent script, and unless exactly one cell is tagged `parameters` and it assigns
+             only literals to names.
     """
     import jupytext
 
-    notebook = jupytext.read(path)
-    cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    try:
+        notebook = jupytext.reads(bytes_of(path, MOST_TEXT).decode("utf-8-sig"), "py")
+        cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    except (OSError, *MALFORMED) as error:
+        raise UserError(f"{path} is no chapter that jupytext can read: {error}") from error
     if len(cells) != 1:
         raise UserError(f"{path} has {len(cells)} cells tagged parameters; a chapter has exactly one")
     parameters: dict[str, Any] = {}

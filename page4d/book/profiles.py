@@ -13,7 +13,7 @@ import yaml
 
 from page4d.book.chapters import Chapter
 from page4d.io.weight_files import RELEASED, find_weights
-from page4d.places import free_bytes, no_file
+from page4d.places import MOST_TEXT, bytes_of, free_bytes, no_file
 from page4d.schema import UserError
 from page4d.settings import did_you_mean
 
@@ -109,7 +109,7 @@ def read_paths(file: Path | None) -> dict[str, str]:
     if not file.is_file():
         raise UserError(f"cannot read the paths: {no_file(file)}; expected a YAML file")
     try:
-        content = yaml.safe_load(file.read_bytes())  # YAML finds out the coding itself
+        content = yaml.safe_load(bytes_of(file, MOST_TEXT))  # YAML finds out the coding itself
     except (OSError, yaml.YAMLError, RecursionError) as error:
         raise UserError(f"cannot read the paths in {file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from page4d.cli.values import DROP_HELP, named_path, positive, share
 from page4d.counted import counted
-from page4d.places import no_file
+from page4d.places import json_of, no_file
 from page4d.schema import Prediction, UserError
 from page4d.stored import FILM_FILE, FILM_FOLDER, StoredPrediction
 
@@ -219,13 +218,13 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
 
     if Path(text).is_file():
         try:
-            stored = json.loads(Path(text).read_bytes())
+            stored = json_of(Path(text))
             if not isinstance(stored, list):
                 stored = stored["K"] if "K" in stored else [frame["K"] for frame in stored["frames"]]
             K = np.asarray(stored, np.float64)
         except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
             raise UserError(
-                f"{text} holds no intrinsics: expected JSON with K, or frames with K each ({error!r})"
+                f"{text} holds no intrinsics: expected JSON with K, or frames with K each ({error})"
             ) from error
     elif Path(text).exists():
         raise UserError(f"--intrinsics: {no_file(Path(text))}; expected a JSON file, or numbers FX,FY,CX,CY")
@@ -239,7 +238,10 @@ def parse_intrinsics(text: str) -> NDArray[np.float64]:
         K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     from page4d.result.original import check_intrinsics  # with torch, which words that are no numbers need not wait for
 
-    check_intrinsics(K)
+    try:
+        check_intrinsics(K)
+    except UserError as error:
+        raise UserError(f"--intrinsics {text}: {error}") from error
     return K
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from page4d.places import json_of
+from page4d.plausible import check_types
 from page4d.schema import MALFORMED, UserError, atomic_write
 
 MANIFEST_FORMAT = 1
@@ -55,14 +57,14 @@ class Manifest:
         Raises:  UserError if the file is missing, no manifest, or of another format version.
         """
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = json_of(path)
             version = stored.pop("format")
             known = version == MANIFEST_FORMAT
-            frames = tuple(FrameRow(**row) for row in stored.pop("frames")) if known else ()
-            manifest = cls(frames=frames, **stored) if known else None
+            frames = tuple(check_types(FrameRow(**row)) for row in stored.pop("frames")) if known else ()
+            manifest = check_types(cls(frames=frames, **stored)) if known else None
         except FileNotFoundError as error:
             raise UserError(f"{path} does not exist; `page4d prepare` writes it") from error
-        except MALFORMED as error:
+        except (OSError, *MALFORMED) as error:
             raise UserError(f"{path} is not a manifest ({error}); run `page4d prepare` again") from error
         if manifest is None:
             raise UserError(f"{path} has manifest format {version}, this page4d reads {MANIFEST_FORMAT}; prepare again")

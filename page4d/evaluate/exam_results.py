@@ -17,6 +17,7 @@ from page4d.evaluate.yardsticks import YARDSTICK_TITLES
 from page4d.metrics import METRICS
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
+from page4d.places import json_of
 from page4d.schema import MALFORMED, UserError, atomic_write
 from page4d.version import provenance
 
@@ -231,7 +232,7 @@ def read_result(path: Path | str) -> dict[str, Any]:
     Raises:  UserError if the file is missing, damaged or of another format.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json_of(Path(path))
     except (OSError, *MALFORMED) as error:
         raise UserError(f"cannot read the result {path}: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.datasets.dycheck import DyCheckFiles, list_scenes
 from page4d.data.datasets.dycheck import read_depth as read_dycheck_depth
-from page4d.data.datasets.formats import read_png16
+from page4d.data.datasets.formats import annotating, read_png16
 from page4d.data.datasets.sintel import SintelFiles
 from page4d.data.prepared_folders import PreparedSequence, list_prepared
 from page4d.evaluate.benchmark import Benchmark
@@ -51,7 +52,8 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{benchmark.name}: {root} is no folder; expected {benchmark.download}")
-    found = {s.name: s for s in LAYOUTS[benchmark.dataset](root, benchmark, protocol)}
+    with annotating(root):
+        found = {s.name: _told(s) for s in LAYOUTS[benchmark.dataset](root, benchmark, protocol)}
     wanted = _wanted(benchmark, protocol, found)
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
@@ -59,6 +61,16 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
         raise UserError(f"{benchmark.name}: {root} does not hold {what}; expected {benchmark.download}")
     cap = protocol.max_frames if benchmark.task == "videodepth" else None
     return [_drawn(_strided(found[name], benchmark), benchmark).first(cap) for name in wanted]
+
+
+def _told(sequence: EvalSequence) -> EvalSequence:
+    """The sequence with readers that say whose files they cannot use."""
+
+    def telling(read: Callable[..., Any] | None) -> Any:
+        return None if read is None else annotating(sequence.name)(read)
+
+    readers = ("read_depth", "read_trajectory", "read_camera", "read_motion", "read_tracks")
+    return replace(sequence, **{name: telling(getattr(sequence, name)) for name in readers})
 
 
 def _wanted(benchmark: Benchmark, protocol: Protocol, found: Iterable[str]) -> list[str]:

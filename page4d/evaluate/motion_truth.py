@@ -48,7 +48,10 @@ def sintel_motion(files: SintelFiles, shot: str, image: Path) -> MotionTruth | N
     K, pose = read_cam(cameras[number])
     next_K, next_pose = read_cam(cameras[number + 1])
     first, second = (K, pose), (next_K, next_pose)
-    return moving_by_flow(read_dpt(depths[number]), read_flo(flows[number]), first, second)
+    depth, flow = read_dpt(depths[number]), read_flo(flows[number])
+    if depth.shape != flow.shape[:2]:
+        raise UserError(f"{flows[number]} has flow of {flow.shape[:2]} pixels, its depth map has {depth.shape}")
+    return moving_by_flow(depth, flow, first, second)
 
 
 def moving_by_flow(
@@ -62,7 +65,7 @@ def moving_by_flow(
 
     Shapes:  depth (H, W), flow (H, W, 2) to the second frame; a camera is K (3, 3) and cam_from_world (3 or 4, 4).
     Note:    what moves along its own epipolar line as a still point at its depth would is not seen, and nothing is
-             known where depth is 0 or the still point would lie behind the second camera.
+             known where depth is 0, the flow is not finite or the still point would lie behind the second camera.
     """
     seen = torch.from_numpy(np.float64(depth))
     K, pose, next_K, next_pose = (torch.from_numpy(np.float64(matrix)) for matrix in (*first, *second))
@@ -72,6 +75,6 @@ def moving_by_flow(
     landed, z = project(points, next_K)
     still_flow = landed.reshape(height, width, 2) - pixel_grid(height, width, seen)
     misfit: Tensor = (torch.from_numpy(np.float64(flow)) - still_flow).norm(dim=-1)
-    known = (seen > 0) & (z.reshape(height, width) > 0)
+    known = (seen > 0) & (z.reshape(height, width) > 0) & misfit.isfinite()
     moving = known & (misfit > misfit_px)
     return MotionTruth(moving.numpy(), known.numpy())

@@ -31,6 +31,8 @@ from page4d.io.pictures import open_rgb
 from page4d.launched import process
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
+from page4d.places import json_of
+from page4d.plausible import check_types
 from page4d.point_tracks import track
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import MALFORMED, OPTIONAL, Prediction, UserError, atomic_write, concatenated, read_header
@@ -74,14 +76,14 @@ class Origin:
         Raises:  UserError if it is missing or damaged.
         """
         try:
-            origin = cls(**json.loads((folder / FOLDER_FILE).read_text(encoding="utf-8")))
+            origin = check_types(cls(**json_of(folder / FOLDER_FILE)))
             inputs = None if origin.inputs is None else current_options(origin.inputs)
             return replace(origin, benchmark=current_name(origin.benchmark), inputs=inputs)
         except FileNotFoundError as error:
             raise UserError(
                 f"{folder} holds no predictions; `page4d evaluate predict` or `convert` writes them"
             ) from error
-        except MALFORMED as error:
+        except (OSError, *MALFORMED) as error:
             raise UserError(f"{folder / FOLDER_FILE} is damaged ({error}); predict into an empty folder") from error
 
     def check(self, other: Origin, folder: Path) -> None:

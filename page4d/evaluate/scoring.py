@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from page4d.evaluate.predictions import Origin, same_maker
 from page4d.evaluate.rules import Rules, UnscorableError
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import Task, task_of
+from page4d.places import json_of
 from page4d.schema import MALFORMED, Prediction, Scores, SequenceScore, UserError
 from page4d.version import code_revision
 
@@ -133,8 +133,8 @@ def _told_failure(path: Path) -> str:
     if not path.exists():
         return "not predicted"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["error"])
-    except MALFORMED:
+        return str(json_of(path)["error"])
+    except (OSError, *MALFORMED):
         return f"not predicted, and {path.name} is damaged"
 
 

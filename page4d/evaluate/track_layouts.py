@@ -30,7 +30,8 @@ from page4d.io.arrays import npz_names, read_npz
 from page4d.io.depth_formats import read_cam, read_dpt
 from page4d.io.names import by_number, list_files
 from page4d.io.suffixes import picture_suffixes
-from page4d.io.trajectories import rigid_inverse
+from page4d.io.trajectories import check_rigid, rigid_inverse
+from page4d.result.original import check_intrinsics
 from page4d.schema import Clip, UserError
 
 Rendered = PointOdyssey | Kubric | DynamicReplica | Spring
@@ -117,7 +118,7 @@ def tapvid3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[E
 def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:
     """Tracks of a TAPVid-3D file: points in each frame's camera, one lens for all, cameras where they move.
 
-    Raises:  UserError for arrays of other shapes.
+    Raises:  UserError for arrays of other shapes, a lens that is none and cameras that are not rigid.
     """
     points, seen, lens = read_npz(path, "tracks_XYZ", "visibility", "fx_fy_cx_cy")
     frames = len(points)
@@ -125,6 +126,7 @@ def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:
         raise UserError(f"{path} holds tracks_XYZ {points.shape}, visibility {seen.shape}; expected (T, N, 3), (T, N)")
     fx, fy, cx, cy = lens.astype(np.float64)
     K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    check_intrinsics(K)
     truth = through_cameras(points.astype(np.float64), seen.astype(bool), K, _cameras(path, frames))
     return select_frames(truth, numbers)
 
@@ -135,6 +137,7 @@ def _cameras(path: Path, frames: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     (cameras,) = read_npz(path, "extrinsics_w2c")
     if cameras.shape != (frames, 4, 4):
         raise UserError(f"{path} holds extrinsics_w2c {cameras.shape}, expected {(frames, 4, 4)}")
+    check_rigid(cameras, path)
     return cameras.astype(np.float64)
 
 

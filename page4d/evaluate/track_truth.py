@@ -119,7 +119,12 @@ def through_cameras(
     z = np.where(first[:, 2:] > 0, first[:, 2:], np.nan)
     xy = (first @ K.T)[:, :2] / z
     known = np.isfinite(xy).all(1)
-    return TrackTruth(world, seen & known, np.where(known[:, None], xy, 0), cam_from_world[0].astype(np.float64))
+    return TrackTruth(
+        world,
+        seen & known & np.isfinite(world).all(-1),
+        np.where(known[:, None], xy, 0),
+        cam_from_world[0].astype(np.float64),
+    )
 
 
 def select_frames(truth: TrackTruth, frames: Sequence[int]) -> TrackTruth:

@@ -25,7 +25,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         raise UserError(f"{no_file(path)}; expected a .npy array, check that the download is complete")
     try:
         # Mapped first: that fails if the file is shorter than its header claims.
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        return _real(np.array(np.load(path, mmap_mode="r", allow_pickle=False)))
     except Exception as error:  # numpy's parser of headers raises what it likes
         raise UserError(f"{path} is not a whole .npy file ({error}); write or download it again") from error
 
@@ -48,7 +48,7 @@ def read_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
         missing = [key for key in keys if key not in stored.files]
         if missing:
             raise UserError(f"{path} holds {sorted(stored.files)}, but not {', '.join(missing)}")
-        return [stored[key] for key in keys or stored.files]
+        return [_real(stored[key]) for key in keys or stored.files]
 
 
 def holds_numbers(path: Path, key: str) -> bool:
@@ -63,6 +63,13 @@ def holds_numbers(path: Path, key: str) -> bool:
             return bool(stored[key].dtype != object)
         except ValueError:  # numpy's word for an array that only a pickle could bring back
             return False
+
+
+def _real(array: NDArray[Any]) -> NDArray[Any]:
+    """An array as it is, unless it holds what would lose its half or its meaning as a real number."""
+    if array.dtype.kind in "cmMV":
+        raise ValueError(f"it holds an array of {array.dtype}, expected real numbers")
+    return array
 
 
 @contextmanager

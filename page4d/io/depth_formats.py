@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.io.arrays import read_npy
+from page4d.places import bytes_of
 from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
@@ -24,7 +25,7 @@ KITTI_UNITS_PER_M = 256.0
 def _tagged_bytes(path: Path | str, kind: str) -> bytes:
     """A file's bytes after its leading float32 tag, which all three Sintel formats share."""
     try:
-        data = Path(path).read_bytes()
+        data = bytes_of(Path(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; expected a {kind} file") from error
     if len(data) < 4:
@@ -80,12 +81,14 @@ def write_flo(path: Path | str, flow: Array) -> None:
 def read_cam(path: Path | str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Read a Sintel `.cam`: K (3, 3) and cam_from_world (3, 4), OpenCV axes.
 
-    Raises:  UserError for a wrong tag or length.
+    Raises:  UserError for a wrong tag or length, values that are not finite, or focal lengths that are not positive.
     """
     data = _tagged_bytes(path, ".cam")
     if len(data) != 21 * 8:
         raise UserError(f"{path} has {len(data) + 4} bytes, expected 172 (a tag and 21 doubles); download it again")
     values = np.frombuffer(data, "<f8").astype(np.float64)
+    if not np.isfinite(values).all() or min(values[0], values[4]) <= 0:
+        raise UserError(f"{path} holds no camera: expected finite values and positive focal lengths; download it again")
     return values[:9].reshape(3, 3), values[9:].reshape(3, 4)
 
 

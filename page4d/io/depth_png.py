@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from page4d.io.png import decode_grey16, open_checked
 from page4d.measured import is_measured
+from page4d.places import bytes_of
 from page4d.schema import MALFORMED, UserError, atomic_write
 
 SCALE_KEY = "depth_scale"
@@ -66,7 +67,7 @@ def read_depth_png(path: os.PathLike[str] | str, scale: float | None = None) -> 
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = bytes_of(path)
         if scale is not None and (fast := decode_grey16(data, str(path))) is not None:
             return np.divide(fast, scale, dtype=np.float32)
         with open_checked(data, str(path)) as image:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from page4d.places import MOST_TEXT, bytes_of
 from page4d.schema import UserError
 
 # What Windows' own editors and PowerShell's `>` write; without a mark it is UTF-8.
@@ -15,8 +16,14 @@ _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d)")
 
 
 def text_lines(path: Path, errors: str = "replace") -> list[str]:
-    """The lines of a text file, whatever ends them and whichever mark it begins with."""
-    data = path.read_bytes()
+    """The lines of a text file, whatever ends them and whichever mark it begins with.
+
+    Raises:  UserError for what is no plain file, cannot be read or is larger than any table.
+    """
+    try:
+        data = bytes_of(path, MOST_TEXT)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; expected a text file") from error
     coding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     return data.decode(coding, errors).splitlines()
 

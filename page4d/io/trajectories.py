@@ -5,7 +5,6 @@ Every reader returns camera-to-world 4x4 matrices in the file's own unit, which 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from page4d.geometry import invert, matrix_to_quaternion, quaternion_to_matrix, 
 from page4d.io.depth_formats import read_cam
 from page4d.io.names import by_number, list_files
 from page4d.io.text_rows import entries, words_of
-from page4d.places import no_file
-from page4d.schema import UserError, atomic_write
+from page4d.places import json_of, no_file
+from page4d.schema import MALFORMED, UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
 # How far columns of a rotation may be from length 1 and right angles: files hold as few as three digits.
@@ -283,7 +282,7 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
     if not path.is_file():
         raise UserError(f"{path} is missing (DyCheck camera); check that the download was extracted completely")
     try:
-        data = json.loads(path.read_bytes())  # bytes, for they tell their own coding
+        data = json_of(path)
         rotation, centre = np.array(data["orientation"], np.float64), np.array(data["position"], np.float64)
         focal, point = float(data["focal_length"]), np.array(data["principal_point"], np.float64) - 0.5
         pose = np.eye(4)
@@ -292,16 +291,7 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
         K = np.array([[focal, skew, point[0]], [0, focal * aspect, point[1]], [0, 0, 1.0]])
         size = None if data.get("image_size") is None else (int(data["image_size"][0]), int(data["image_size"][1]))
         bent = bool(np.any(data.get("radial_distortion", 0)) or np.any(data.get("tangential_distortion", 0)))
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        OverflowError,
-        AttributeError,
-        RecursionError,
-    ) as error:
+    except (OSError, *MALFORMED) as error:
         kind = f"{type(error).__name__}: {error}"
         raise UserError(
             f"{path} is not a DyCheck camera ({kind}); expected orientation, position, focal_length"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from page4d.io.names import checked_name, checked_relative
+from page4d.places import json_of
 from page4d.schema import MALFORMED, UserError
 
 BUILTIN_FOLDER = Path(__file__).parent.parent / "model" / "builtin"
@@ -23,7 +23,6 @@ INDEX_FILES = ("model.safetensors" + INDEX_SUFFIX, "pytorch_model.bin" + INDEX_S
 ONE_FILE = ("best.safetensors", "best.pt", "model.safetensors", "model.pt", "pytorch_model.bin")
 RUN_FILES = (*ONE_FILE, *INDEX_FILES)
 HUB_FILES = ("model.safetensors", "model.pt", INDEX_FILES[0])
-MAX_INDEX_BYTES = 50_000_000
 LARGEST_FILE = 100_000_000_000  # bytes; no weights of this kind come near it
 SAFE_NAME = r"[0-9A-Za-z][0-9A-Za-z._-]*"  # what a commit or an ETag may be, since folders and files are named so
 
@@ -132,12 +131,10 @@ def parts_of(index: Path) -> dict[str, str]:
     Raises:  UserError for an index that is damaged or names a place elsewhere.
     """
     try:
-        if index.stat().st_size > MAX_INDEX_BYTES:
-            raise ValueError(f"it has {index.stat().st_size} bytes")
-        stored = json.loads(index.read_bytes())["weight_map"]
+        stored = json_of(index)["weight_map"]
         if not isinstance(stored, Mapping) or not stored:
             raise ValueError("weight_map is no table of names")
-    except MALFORMED as error:
+    except (OSError, *MALFORMED) as error:
         raise UserError(f"{index} is no index of weights in several files, it lacks a weight_map: {error}") from error
     return {str(name): checked_name(str(file), str(index)) for name, file in stored.items()}
 

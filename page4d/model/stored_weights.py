@@ -22,7 +22,7 @@ from torch import Tensor
 
 from page4d.io.weight_files import INDEX_SUFFIX, parts_of
 from page4d.model.config import PAGE4DConfig
-from page4d.places import no_file
+from page4d.places import json_of, no_file
 from page4d.schema import MALFORMED, UserError
 
 CONFIG_KEY = "page4d_config"  # in the metadata of our own safetensors files
@@ -54,9 +54,9 @@ def read_weights(path: Path) -> Stored:
     said = metadata.pop(CONFIG_KEY, None)
     beside = path.with_name(CONFIG_FILE)
     if said is not None:
-        config = _read_config(path, said.encode())
+        config = _read_config(path, said)
     elif path.name.split(".")[0] in ("model", "pytorch_model") and beside.is_file():
-        config = _read_config(beside, beside.read_bytes())
+        config = _read_config(beside)
     else:
         config = None
     return Stored(plain_names(tensors, path), config, metadata)
@@ -65,8 +65,11 @@ def read_weights(path: Path) -> Stored:
 def _read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.is_file():
         raise UserError(f"{no_file(path)}; give a .pt or .safetensors file")
-    with path.open("rb") as stream:
-        head = stream.read(512)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(512)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check its permissions") from error
     _refuse_foreign(path, head)
     return _read_safetensors(path) if _is_safetensors(path, head) else (_read_torch(path), {})
 
@@ -109,13 +112,14 @@ def _common_prefix(names: Iterable[str]) -> str | None:
     return None
 
 
-def _read_config(path: Path, text: bytes) -> PAGE4DConfig:
+def _read_config(path: Path, text: str | None = None) -> PAGE4DConfig:
+    """What a file says of its network, or what a text says that was found in it."""
     try:
-        values = json.loads(text)
+        values = json_of(path) if text is None else json.loads(text)
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}, expected an object")
         return PAGE4DConfig.from_dict(values)
-    except MALFORMED as error:
+    except (OSError, *MALFORMED) as error:
         raise UserError(f"{path} carries a configuration that this page4d cannot read: {error}") from error
 
 

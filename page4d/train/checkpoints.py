@@ -22,6 +22,7 @@ from torch.torch_version import TorchVersion
 
 from page4d.io.checksums import sha256_of
 from page4d.io.names import checked_name
+from page4d.places import json_of
 from page4d.schema import MALFORMED, UserError, atomic_write
 
 FORMAT = 1
@@ -92,10 +93,10 @@ class Checkpoints:
         if not path.is_file():
             return CheckpointList()
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = json_of(path)
             known = stored["format"] == FORMAT
             entries = tuple(map(_entry, stored["entries"])) if known else ()
-        except MALFORMED as error:
+        except (OSError, *MALFORMED) as error:
             raise UserError(f"{path} is damaged ({error}); restore it, or start a new run folder") from error
         if not known:
             raise UserError(f"{path} has format {stored['format']}, this page4d reads {FORMAT}")

@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm.std import tqdm
 
+from page4d.io.text_rows import text_lines
+from page4d.places import json_of
 from page4d.schema import MALFORMED, UserError, atomic_write
 from page4d.version import code_revision
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
 
 SCALARS, PROJECT = "scalars.jsonl", "page4d"
+MOVE_AWAY = "move it away, and the run goes on without what it told of earlier starts"
 
 
 class Record:
@@ -43,7 +46,7 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / SCALARS
         before = read_scalars(self.folder) if resumed_iteration else []
-        kept = [json.dumps(record) + "\n" for record in before if record["iteration"] <= resumed_iteration]
+        kept = [json.dumps(record) + "\n" for record in before if record.get("iteration", 0) <= resumed_iteration]
         self.path.write_text("".join(kept), encoding="utf-8")
         self.stream = self.path.open("a", encoding="utf-8")
         self.board = _board(self.folder / "tensorboard", resumed_iteration) if tensorboard else None
@@ -101,12 +104,12 @@ def read_scalars(run_folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     records = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text_lines(path):
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict) and isinstance(record.get("iteration", 0), int):
             records.append(record)
     return records
 
@@ -124,14 +127,12 @@ def read_run_file(run_folder: Path) -> dict[str, Any]:
     """
     path = Path(run_folder) / "run.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json_of(path)
         if not isinstance(values, dict):
             raise TypeError(f"it is a {type(values).__name__}, expected an object")
         return values
-    except MALFORMED as error:
-        raise UserError(
-            f"{path} is damaged ({error}); move it away, and the run goes on without what it told of earlier starts"
-        ) from error
+    except (OSError, *MALFORMED) as error:
+        raise UserError(f"{path} is damaged ({error}); {MOVE_AWAY}") from error
 
 
 def resumptions(run_folder: Path, step: int, config: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -142,11 +143,13 @@ def resumptions(run_folder: Path, step: int, config: Mapping[str, Any]) -> list[
     path = Path(run_folder) / "run.json"
     if step == 0 or not path.is_file():
         return []
-    before = read_run_file(run_folder)
-    old, new = _flat(before.get("config", {})), _flat(config)
-    entries = before.get("resumed", [])
-    for undone in reversed([entry for entry in entries if entry["step"] >= step]):
-        old |= {key: was for key, (was, _) in undone["changed"].items()}
+    before, new = read_run_file(run_folder), _flat(config)
+    try:
+        old, entries = _flat(before.get("config", {})), before.get("resumed", [])
+        for undone in reversed([entry for entry in entries if entry["step"] >= step]):
+            old |= {key: was for key, (was, _) in undone["changed"].items()}
+    except MALFORMED as error:
+        raise UserError(f"{path} is damaged ({error!r}); {MOVE_AWAY}") from error
     differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     changed = {key: [old.get(key), new.get(key)] for key in differing}
     earlier = [entry for entry in entries if entry["step"] < step]

@@ -22,8 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from page4d.data.datasets.formats import annotating
 from page4d.data.depth_filter import percentile_filter
 from page4d.data.transforms import float_images
+from page4d.io.trajectories import check_rigid
 from page4d.measured import is_measured
 from page4d.schema import Clip, UserError
 from page4d.settings import check_values
@@ -152,7 +154,8 @@ class SceneDataset(ABC, Generic[Options]):
         self.split = self._known_split(self.selection.split)
         if not self.root.is_dir():
             raise self._missing(self.root)
-        self._numbers = self._narrow(self._scan())
+        with annotating(self.root):
+            self._numbers = self._narrow(self._scan())
 
     @abstractmethod
     def _scan(self) -> dict[str, list[int]]:
@@ -208,8 +211,9 @@ class SceneDataset(ABC, Generic[Options]):
         """
         self._check_numbers(sequence, frames)
         distinct = list(dict.fromkeys(frames))
-        decoded = self._frames(sequence, distinct)
-        depth = {number: self._depth(frame) for number, frame in decoded.items()}
+        with annotating(f"{self.name}/{sequence} below {self.root}"):
+            decoded = self._frames(sequence, distinct)
+            depth = {number: self._depth(frame) for number, frame in decoded.items()}
         self._check_sizes(sequence, decoded, depth)
         chosen = [decoded[number] for number in frames]
         return self._assemble(sequence, frames, chosen, [depth[number] for number in frames])
@@ -295,6 +299,7 @@ class SceneDataset(ABC, Generic[Options]):
                     )
             if not np.isfinite(frame.cam_from_world).all() or not np.isfinite(frame.K).all():
                 raise UserError(f"{place}: the camera has values that are not finite")
+            check_rigid(frame.cam_from_world[None], place)
 
     @property
     def folder(self) -> Path:

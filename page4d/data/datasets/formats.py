@@ -26,6 +26,7 @@ from page4d.extras import extras_named
 from page4d.io.pictures import open_header
 from page4d.io.png import decode_grey16, decode_rgb, open_checked
 from page4d.io.text_rows import text_lines, words_of
+from page4d.places import bytes_of
 from page4d.schema import MALFORMED, UserError
 
 # Errors of zlib, struct and HDF5 come through as they are, and PIL stumbles over numbers of damaged headers.
@@ -53,14 +54,15 @@ def reading(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def annotating(path: Path) -> Iterator[None]:
-    """Turn whatever is wrong with an entry of an annotation file into a UserError that names the file."""
+def annotating(place: Path | str) -> Iterator[None]:
+    """Turn whatever is wrong with what files say into a UserError that names the file, or the place they describe."""
     try:
         yield
     except UserError:
         raise
     except MALFORMED as error:
-        raise UserError(f"{path}: an entry has no usable {error}; download the annotations again") from error
+        what = f"has no usable {error}" if isinstance(error, LookupError) else f"cannot be used ({error})"
+        raise UserError(f"{place}: an entry {what}; download the annotations again") from error
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def read_picture(path: Path) -> MaskedPicture:
     Raises:  UserError also for 16-bit and float pixels: such a file may be a depth map.
     """
     with reading(path, "colour image"):
-        data = path.read_bytes()
+        data = bytes_of(path)
         pixels = decode_rgb(data, str(path))
         if pixels is not None:
             return MaskedPicture(pixels)
@@ -111,7 +113,7 @@ def read_png16(path: Path) -> NDArray[np.uint16]:
     Raises:  UserError also for an 8-bit or colour PNG: such a file is a picture of a depth map, not the depth map.
     """
     with reading(path, "16-bit PNG"):
-        data = path.read_bytes()
+        data = bytes_of(path)
         pixels = decode_grey16(data, str(path))
         if pixels is not None:
             return pixels
@@ -129,7 +131,7 @@ def read_pgm16(path: Path) -> NDArray[np.uint16]:
     Raises:  UserError for any other kind of file, one of 8 bits, or one that is cut short.
     """
     with reading(path, "16-bit PGM"):
-        data = path.read_bytes()
+        data = bytes_of(path)
         header = re.match(rb"P5(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)\s", data)
         if header is None or int(header[3]) < 256:
             raise UserError(f"{path} is no binary PGM of 16 bits; it is no depth map")
@@ -149,7 +151,7 @@ def _opened(path: Path) -> Image.Image:
     Raises:  UserError if the header claims more pixels than the file can hold.
     """
     # Of bytes at hand, for PIL asks a file for as much as a chunk claims, and that much memory is then taken.
-    data = path.read_bytes()
+    data = bytes_of(path)
     size = len(data)
     image = open_header(io.BytesIO(data), str(path), size)
     if image.width * image.height > MOST_PACKED * size:
@@ -213,7 +215,7 @@ def read_json(path: Path) -> Any:
     """A JSON file, gunzipped if its name ends in gz."""
     with reading(path, "JSON"):
         if not path.name.endswith("gz"):
-            return json.loads(path.read_bytes())
+            return json.loads(bytes_of(path))
         with gzip.open(path) as stream:
             data = stream.read(MAX_TEXT_BYTES + 1)
         if len(data) > MAX_TEXT_BYTES:
