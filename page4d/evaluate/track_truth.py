@@ -119,9 +119,10 @@ def through_cameras(
     z = np.where(first[:, 2:] > 0, first[:, 2:], np.nan)
     xy = (first @ K.T)[:, :2] / z
     known = np.isfinite(xy).all(1)
+    there = seen & known & np.isfinite(world).all(-1)
     return TrackTruth(
         world,
-        seen & known & np.isfinite(world).all(-1),
+        there,
         np.where(known[:, None], xy, 0),
         cam_from_world[0].astype(np.float64),
     )
