@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +23,7 @@ from page4d.train import publish
 from page4d.train.batch import stack
 from page4d.train.graphs import can_record
 from page4d.train.loop import Trainer
+from page4d.train.record import Record, read_scalars
 from page4d.train.settings import AidConfig
 from page4d.train.snapshot import BEST
 
@@ -125,3 +128,14 @@ def test_a_card_says_of_the_mask_what_the_weights_do(hold: tuple[int, int], word
     shape = {"mask_hold_start": hold[0], "mask_hold_end": hold[1], "img_size": 8, "patch_size": 4}
     run = {"config": {"model": shape | {"embed_dim": 8, "depth": 1}, "trainer": {"max_steps": 4}}, "parameters": 1}
     assert f"The mask is {word} when" in publish._what_it_is(run)[0]
+
+
+def test_a_second_run_in_one_folder_is_told(tmp_path: Path) -> None:
+    words = ["-c", f"from pathlib import Path; from page4d.train.record import Record; Record(Path({str(tmp_path)!r}))"]
+    first = Record(tmp_path, tensorboard=False)
+    first.scalars("train", 1, 1, {"loss": 0.5})
+    second = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    assert "another process trains in" in second.stderr
+    assert len(read_scalars(tmp_path)) == 1
+    first.close()
+    assert subprocess.run([sys.executable, *words]).returncode == 0

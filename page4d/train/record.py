@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import platform
 import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ MOVE_AWAY = "move it away, and the run goes on without what it told of earlier s
 class Record:
     """The log of one run folder, written by the first process only.
 
+    Raises:  UserError if another process writes there.
     Note:    scalars.jsonl (one object a record: phase, step, iteration, values), tensorboard/, images/. Records after
              the step that a run resumes from are removed, so that nothing stands twice. `trackers` are loggers of
              accelerate, which get the same numbers and pictures; they keep what a resumed run sends twice.
@@ -44,6 +47,7 @@ class Record:
     ) -> None:
         self.folder = Path(run_folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.held = _held(self.folder)
         self.path = self.folder / SCALARS
         before = read_scalars(self.folder) if resumed_iteration else []
         kept = [json.dumps(record) + "\n" for record in before if record.get("iteration", 0) <= resumed_iteration]
@@ -77,10 +81,28 @@ class Record:
     def close(self) -> None:
         """Flush everything."""
         self.stream.close()
+        self.held.close()
         if self.board is not None:
             self.board.close()
         for tracker in self.trackers:
             tracker.finish()
+
+
+def _held(folder: Path) -> IO[bytes]:
+    """What keeps a second run out of a folder until it is closed, or its process has ended in any way."""
+    lock = (folder / ".held").open("ab")
+    if os.name != "nt":
+        import fcntl
+
+        try:
+            # Of this process alone: its workers may outlive it, and a run that goes on must not wait for them.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):  # others come from file systems that have no locks
+                raise UserError(
+                    f"another process trains in {folder}; end it first, or choose another paths.run"
+                ) from None
+    return lock
 
 
 def open_trackers(accelerator: Accelerator, config: Mapping[str, Any]) -> list[GeneralTracker]:
