@@ -222,3 +222,22 @@ def test_what_a_whole_camera_says_still_counts(tmp_path: Path) -> None:
     assert torch.equal(
         torch.from_numpy(read_dycheck_camera(tmp_path / "a.json").K[:2, 2]), torch.tensor([9.5, 9.5]).double()
     )
+
+
+@pytest.mark.parametrize("kind", ["sparse", "meta"])
+def test_weights_whose_numbers_are_not_all_there(tmp_path: Path, kind: str) -> None:
+    whole = torch.eye(3)
+    packed = whole.to_sparse() if kind == "sparse" else whole.to("meta")
+    torch.save({"aggregator.a": whole, "aggregator.b": packed}, tmp_path / "a.pt")
+    with pytest.raises(UserError, match=r"a\.pt"):
+        read_weights(tmp_path / "a.pt")
+
+
+def test_a_lens_of_a_data_set_that_is_none(tmp_path: Path) -> None:
+    spring.write(tmp_path, {"0001": symmetric()})
+    path = tmp_path / "train" / "0001" / "cam_data" / "intrinsics.txt"
+    rows = np.loadtxt(path)
+    rows[1, 1] = -rows[1, 1]
+    np.savetxt(path, rows)
+    with pytest.raises(UserError, match="spring/0001 frame 2: known intrinsics"):
+        dataset_class("spring")(tmp_path).load("0001", [1, 2])

@@ -151,10 +151,15 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     wrapped = f"bare or under the key {' or '.join(map(repr, WRAPPERS))}"
     if not isinstance(state, Mapping) or not state:
         raise UserError(f"{path} holds a {type(state).__name__}, expected a state dict, {wrapped}")
-    foreign = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
+    foreign = [str(name) for name, value in state.items() if not _is_plain(value)]
     if foreign:
-        raise UserError(f"{path} is not a state dict, {wrapped}: {some_names(foreign)} are not tensors")
+        raise UserError(f"{path} is not a state dict, {wrapped}: {some_names(foreign)} are not tensors, or packed ones")
     return {str(name): value for name, value in state.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a tensor whose numbers are all there, which a sparse, quantized or empty (meta) one is not."""
+    return isinstance(value, Tensor) and value.layout is torch.strided and not (value.is_quantized or value.is_meta)
 
 
 def _is_safetensors(path: Path, head: bytes) -> bool:

@@ -27,6 +27,7 @@ from page4d.data.depth_filter import percentile_filter
 from page4d.data.transforms import float_images
 from page4d.io.trajectories import check_rigid
 from page4d.measured import is_measured
+from page4d.result.original import check_intrinsics
 from page4d.schema import Clip, UserError
 from page4d.settings import check_values
 
@@ -297,9 +298,13 @@ class SceneDataset(ABC, Generic[Options]):
                         f"{place}: a map is {part.shape[1]} x {part.shape[0]}, expected {width} x {height} as the "
                         "first image; the files do not belong together"
                     )
-            if not np.isfinite(frame.cam_from_world).all() or not np.isfinite(frame.K).all():
+            if not np.isfinite(frame.cam_from_world).all():
                 raise UserError(f"{place}: the camera has values that are not finite")
             check_rigid(frame.cam_from_world[None], place)
+            try:
+                check_intrinsics(frame.K)
+            except UserError as error:
+                raise UserError(f"{place}: {error}") from error
 
     @property
     def folder(self) -> Path:
