@@ -241,3 +241,25 @@ def test_a_lens_of_a_data_set_that_is_none(tmp_path: Path) -> None:
     np.savetxt(path, rows)
     with pytest.raises(UserError, match="spring/0001 frame 2: known intrinsics"):
         dataset_class("spring")(tmp_path).load("0001", [1, 2])
+
+
+def test_true_depth_that_is_no_number_is_no_measurement(tmp_path: Path) -> None:
+    WRITERS["nyu"](tmp_path, {"one": symmetric()})
+    depth = np.load(tmp_path / "nyu_depths" / "00000.npy")
+    depth[0, :3] = np.inf, np.nan, -1
+    np.save(tmp_path / "nyu_depths" / "00000.npy", depth)
+    sequence = list_sequences(tmp_path, open_benchmark("monodepth-nyu"), STANDARD)[0]
+    read = sequence.read_depth(sequence.depths[0])
+    assert read.dtype == depth.dtype
+    np.testing.assert_array_equal(read[0, :3], 0)
+    np.testing.assert_array_equal(read[1:], depth[1:])
+
+
+def test_rows_of_a_file_that_was_cut_off_by_a_crash(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"1 0 0 0 0 0 0 1\n" + bytes(100_000))
+    with pytest.raises(UserError, match=r"a\.txt, line 2 holds bytes that are 0"):
+        read_trajectory(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes(b"1 0 0 0 0 0 0 " + b"x" * 100_000)
+    with pytest.raises(UserError, match="expected numbers only") as told:
+        read_trajectory(tmp_path / "a.txt")
+    assert len(str(told.value)) < 500

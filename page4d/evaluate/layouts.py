@@ -25,7 +25,7 @@ from page4d.evaluate.image_sets import co3d, realestate10k
 from page4d.evaluate.indoor_scenes import nrgbd, seven_scenes
 from page4d.evaluate.motion_truth import davis_motion, exact_motion, sintel_motion
 from page4d.evaluate.protocol import OPTIONS, Protocol
-from page4d.evaluate.sequence import Camera, EvalSequence
+from page4d.evaluate.sequence import Camera, DepthMap, EvalSequence
 from page4d.evaluate.track_layouts import dynamic_replica, kubric, pointodyssey, spring, synthetic_tracks, tapvid3d
 from page4d.io.depth_formats import BONN_UNITS_PER_M, KITTI_UNITS_PER_M, read_cam, read_dpt
 from page4d.io.names import frame_number, list_files
@@ -38,6 +38,7 @@ from page4d.io.trajectories import (
     read_sintel_cameras,
     rigid_inverse,
 )
+from page4d.measured import is_measured
 from page4d.schema import UserError
 
 NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
@@ -64,13 +65,18 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
 
 
 def _told(sequence: EvalSequence) -> EvalSequence:
-    """The sequence with readers that say whose files they cannot use."""
+    """The sequence with readers that say whose files they cannot use, and depth that is 0 where it is no number."""
+
+    def measured(path: Path) -> DepthMap:
+        depth = sequence.read_depth(path)
+        return np.where(is_measured(depth), depth, depth.dtype.type(0))
 
     def telling(read: Callable[..., Any] | None) -> Any:
         return None if read is None else annotating(sequence.name)(read)
 
-    readers = ("read_depth", "read_trajectory", "read_camera", "read_motion", "read_tracks")
-    return replace(sequence, **{name: telling(getattr(sequence, name)) for name in readers})
+    readers = ("read_trajectory", "read_camera", "read_motion", "read_tracks")
+    told = {name: telling(getattr(sequence, name)) for name in readers}
+    return replace(sequence, read_depth=telling(measured), **told)
 
 
 def _wanted(benchmark: Benchmark, protocol: Protocol, found: Iterable[str]) -> list[str]:

@@ -38,8 +38,11 @@ def entries(path: Path, errors: str = "replace") -> Iterator[tuple[int, str]]:
 def words_of(line: str, place: str) -> list[str]:
     """The words of a line; blanks, tabs and commas stand between them.
 
-    Raises:  UserError that starts with `place` where the commas are those of numbers such as 0,5.
+    Raises:  UserError that starts with `place` where the commas are those of numbers such as 0,5, and for bytes that
+             are 0, which no text has.
     """
+    if "\0" in line:
+        raise UserError(f"{place} holds bytes that are 0; is the file damaged, or text of another coding?")
     text = line.strip()
     commas = text.count(",")
     apart = len(text.split()) > 1 or ";" in text

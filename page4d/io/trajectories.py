@@ -85,7 +85,7 @@ def _rows(path: Path, columns: tuple[int, ...], finite: bool = True, titled: boo
         try:
             values = [float(word) for word in words]
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}; expected numbers only") from error
+            raise UserError(f"{path}, line {number}: {error!s:.120}; expected numbers only") from error
         uneven = len(values) not in columns or (rows and len(values) != len(rows[0]))
         if uneven or (finite and not np.isfinite(values).all()):
             wanted = " or ".join(str(c) for c in columns)

@@ -238,7 +238,7 @@ def read_table(path: Path, columns: int) -> NDArray[np.float64]:
         try:
             rows.append([float(word) for word in words])
         except ValueError as error:
-            raise UserError(f"{path}, line {count}: {error}") from error
+            raise UserError(f"{path}, line {count}: {error!s:.120}") from error
         if len(words) != columns:
             raise UserError(f"{path}, line {count}: {len(words)} numbers, expected {columns}")
     if not rows:
