@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from page4d.data.datasets.formats import annotating
 from page4d.evaluate.harness import Study
 from page4d.evaluate.predictions import Origin, mask_of, prediction_of
 from page4d.evaluate.protocol import STANDARD
@@ -51,7 +52,8 @@ def plant(study: Study, label: str, errors: Planted) -> Path:
     Origin(benchmark.name, benchmark.version, label, "planted", "planted", digest, None).save(folder)
     for number, sequence in enumerate(study.sequences()):
         rng = np.random.default_rng((errors.seed, number))
-        prediction = _plant_errors(sequence, errors, rng)
+        with annotating(sequence.name):
+            prediction = _plant_errors(sequence, errors, rng)
         prediction.meta.update(config_sha256="planted", weights_sha256=digest, label=label)
         prediction.save(folder / f"{sequence.name}.npz")
     return folder
