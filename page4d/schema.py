@@ -360,11 +360,14 @@ class Scores:
     def save(self, path: Path | str) -> None:
         """Write JSON, whole or not at all; numbers that are not finite are refused.
 
-        Raises:  ValueError for NaN or infinity: a mean must not hide them.
+        Raises:  UserError for NaN or infinity: a mean must not hide them.
         """
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"n": self.n, "of": self.of}
         values["sequences"] = [vars(s) for s in self.sequences]
-        text = json.dumps({"format": SCORES_FORMAT} | values, indent=1, allow_nan=False)
+        try:
+            text = json.dumps({"format": SCORES_FORMAT} | values, indent=1, allow_nan=False)
+        except ValueError as error:
+            raise UserError(f"{path}: a score is not finite ({error}); is its truth damaged?") from error
         with atomic_write(path, "w") as stream:
             stream.write(text + "\n")
 
@@ -380,8 +383,7 @@ class Scores:
             version = stored.pop("format")
             if version != SCORES_FORMAT:
                 raise UserError(f"{path} has Scores format {version}, this page4d reads {SCORES_FORMAT}; score again")
-            stored.pop("n")
-            stored.pop("of")
+            del stored["n"], stored["of"]
             sequences = tuple(_sequence_score(s) for s in stored.pop("sequences"))
             return check_types(cls(sequences=sequences, **stored))
         except OSError as error:

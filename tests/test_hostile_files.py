@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_arrays_that_are_no_real_numbers(tmp_path: Path, kind: Any) -> None:
         read_npz(tmp_path / "a.npz", "K")
 
 
-@pytest.mark.parametrize(("place", "value"), [(0, 0.0), (4, -50.0), (2, np.nan), (11, np.inf)])
+@pytest.mark.parametrize(("place", "value"), [(0, 0.0), (4, -50.0), (2, np.nan), (11, np.inf), (9, 1e300)])
 def test_a_camera_file_that_holds_no_camera(tmp_path: Path, place: int, value: float) -> None:
     write_cam(tmp_path / "a.cam", np.diag([50.0, 50, 1]), np.eye(4))
     data = bytearray((tmp_path / "a.cam").read_bytes())
@@ -263,3 +264,20 @@ def test_rows_of_a_file_that_was_cut_off_by_a_crash(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected numbers only") as told:
         read_trajectory(tmp_path / "a.txt")
     assert len(str(told.value)) < 500
+
+
+def test_scores_that_are_not_finite_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(SCORES))
+    scores = Scores.load(tmp_path / "a.json")
+    with pytest.raises(UserError, match=r"b\.json: a score is not finite"):
+        replace(scores, mean={"x": float("inf")}).save(tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_parts_of_files_are_told_with_where_they_stand(tmp_path: Path) -> None:
+    kubric.write(tmp_path, {"a": symmetric()}, True)
+    stored = json.loads((tmp_path / "a" / "metadata.json").read_text())
+    stored["camera"] = {name: stored["camera"][name] for name in ("positions", "quaternions")}
+    (tmp_path / "a" / "metadata.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"kubric/a below .* a Kubric camera has neither"):
+        dataset_class("kubric")(tmp_path).load("a", [0])

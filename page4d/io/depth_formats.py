@@ -18,6 +18,7 @@ from page4d.schema import UserError, atomic_write
 
 Array = NDArray[np.floating[Any]]
 SINTEL_TAG = 202021.25
+LARGEST = 1e12  # of a camera's values, in any unit; NaN is not below it
 BONN_UNITS_PER_M = 5000.0  # also TUM RGB-D
 KITTI_UNITS_PER_M = 256.0
 
@@ -81,14 +82,14 @@ def write_flo(path: Path | str, flow: Array) -> None:
 def read_cam(path: Path | str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Read a Sintel `.cam`: K (3, 3) and cam_from_world (3, 4), OpenCV axes.
 
-    Raises:  UserError for a wrong tag or length, values that are not finite, or focal lengths that are not positive.
+    Raises:  UserError for a wrong tag or length, values that no camera has, or focal lengths that are not positive.
     """
     data = _tagged_bytes(path, ".cam")
     if len(data) != 21 * 8:
         raise UserError(f"{path} has {len(data) + 4} bytes, expected 172 (a tag and 21 doubles); download it again")
     values = np.frombuffer(data, "<f8").astype(np.float64)
-    if not np.isfinite(values).all() or min(values[0], values[4]) <= 0:
-        raise UserError(f"{path} holds no camera: expected finite values and positive focal lengths; download it again")
+    if not (np.abs(values) < LARGEST).all() or min(values[0], values[4]) <= 0:
+        raise UserError(f"{path} holds no camera: expected numbers and positive focal lengths; download it again")
     return values[:9].reshape(3, 3), values[9:].reshape(3, 4)
 
 

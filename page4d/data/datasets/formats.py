@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import struct
 import zlib
@@ -58,8 +59,10 @@ def annotating(place: Path | str) -> Iterator[None]:
     """Turn whatever is wrong with what files say into a UserError that names the file, or the place they describe."""
     try:
         yield
-    except UserError:
-        raise
+    except UserError as error:
+        if os.sep in str(error):
+            raise
+        raise UserError(f"{place}: {error}") from error  # of a part of a file, which does not know where it stands
     except MALFORMED as error:
         what = f"has no usable {error}" if isinstance(error, LookupError) else f"cannot be used ({error})"
         raise UserError(f"{place}: an entry {what}; download the annotations again") from error
