@@ -48,3 +48,12 @@ def code_of(words: list[str]) -> int | str | None:
         return main(words)
     except SystemExit as left:
         return left.code
+
+
+def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def work(_: list[str]) -> int:
+        raise MemoryError("Unable to allocate 3.00 TiB")
+
+    monkeypatch.setattr("page4d.cli._dispatch", work)
+    assert main([]) == 2
+    assert "page4d: error: memory does not suffice (Unable to allocate 3.00 TiB); take" in capsys.readouterr().err

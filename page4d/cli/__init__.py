@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno is None:
             raise
         return _fail(_of_system(error))
+    except MemoryError as error:
+        return _fail(f"memory does not suffice ({str(error) or 'none is left'}); take fewer frames or smaller pictures")
     except KeyboardInterrupt:
         print("page4d: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
