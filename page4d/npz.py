@@ -24,10 +24,13 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[Any, bool, Any]]] = 
 def check_npz(path: os.PathLike[str] | str) -> None:
     """Read the headers of all arrays of an npz, and none of their data.
 
-    Raises:  ValueError for an array that is larger than its part of the file can hold, and what zipfile raises.
+    Raises:  ValueError for an array that is larger than its part of the file can hold or stands there twice, and what
+             zipfile raises.
     """
     size = Path(path).stat().st_size
     with zipfile.ZipFile(path) as archive:
+        if len(set(archive.namelist())) < len(archive.namelist()):
+            raise ValueError("it holds two arrays of one name")
         for part in archive.infolist():
             with archive.open(part) as stream:
                 claimed = _claimed_bytes(stream)

@@ -298,7 +298,7 @@ def _explain_damage(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # zipfile, zlib and numpy's parser of headers raise a dozen kinds
-        reason = "it holds Python objects" if "pickle" in str(error) else error
+        reason = "it holds Python objects" if "pickle" in str(error) else str(error)[:200]
         raise UserError(
             f"{path} is not a whole Prediction file ({reason}); write it again with `page4d predict`"
         ) from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import struct
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from test_fuzz_io import CAMERA, SCORES
-from writers import kubric, spring
+from writers import kubric, pointodyssey, spring
 from writers.benchmarks import WRITERS
 from writers.scene import symmetric, tracked
 
@@ -28,6 +30,7 @@ from page4d.evaluate import open_benchmark
 from page4d.evaluate.exam_results import read_result
 from page4d.evaluate.layouts import list_sequences
 from page4d.evaluate.motion_truth import moving_by_flow
+from page4d.evaluate.old_names import read_scores
 from page4d.evaluate.predictions import Origin
 from page4d.evaluate.protocol import STANDARD
 from page4d.io.arrays import read_npy, read_npz
@@ -137,6 +140,15 @@ def test_an_array_that_is_nearly_nothing_in_its_file(tmp_path: Path, monkeypatch
     monkeypatch.setattr("page4d.npz.MODEST_BYTES", 1_000_000)
     with pytest.raises(UserError, match="claims 2,000,000 bytes"):
         read_npz(tmp_path / "a.npz", "seen")
+
+
+def test_an_archive_with_two_arrays_of_one_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", K=np.eye(3))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("K.npy", archive.read("K.npy"))
+    with pytest.raises(UserError, match="two arrays of one name"):
+        read_npz(tmp_path / "a.npz", "K")
 
 
 @pytest.mark.parametrize("kind", ["complex64", "M8[s]", "m8[s]", [("x", "f4")]])
@@ -281,3 +293,20 @@ def test_parts_of_files_are_told_with_where_they_stand(tmp_path: Path) -> None:
     (tmp_path / "a" / "metadata.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match=r"kubric/a below .* a Kubric camera has neither"):
         dataset_class("kubric")(tmp_path).load("a", [0])
+
+
+@pytest.mark.parametrize("value", [np.zeros((0, 0, 2)), np.full((8, 4, 2), b"x")])
+def test_tracks_of_a_data_set_that_cannot_be_used(tmp_path: Path, value: Any) -> None:
+    pointodyssey.write(tmp_path, {"a": tracked().clip})
+    (path,) = tmp_path.rglob("anno.npz")
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    np.savez(path, **arrays | {"trajs_2d": value})
+    with pytest.raises(UserError, match="pointodyssey/a"):
+        dataset_class("pointodyssey")(tmp_path).load("a", [0, 1])
+
+
+def test_a_protocol_without_a_name_is_no_scores_file(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(SCORES | {"protocol": {"name": ["standard"]}}))
+    with pytest.raises(UserError, match=r"it lacks .*the protocol's name"):
+        read_scores(tmp_path / "a.json")

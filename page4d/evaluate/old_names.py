@@ -53,8 +53,9 @@ def read_scores(path: Path) -> Scores:
     """
     scores = Scores.load(path)
     try:
-        lacking = [name for name in ("label", "source", "date", "hardware") if name not in scores.origin]
-        lacking += [] if "name" in scores.protocol else ["the protocol's name"]
+        told = ("label", "source", "date", "hardware")
+        lacking = [name for name in told if not isinstance(scores.origin.get(name), str)]
+        lacking += [] if isinstance(scores.protocol.get("name"), str) else ["the protocol's name"]
         unknown = sorted(scores.better.keys() - METRICS.keys())
         current = replace(scores, benchmark=current_name(scores.benchmark), protocol=current_options(scores.protocol))
     except MALFORMED as error:

@@ -27,7 +27,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         # Mapped first: that fails if the file is shorter than its header claims.
         return _real(np.array(np.load(path, mmap_mode="r", allow_pickle=False)))
     except Exception as error:  # numpy's parser of headers raises what it likes
-        raise UserError(f"{path} is not a whole .npy file ({error}); write or download it again") from error
+        raise UserError(f"{path} is not a whole .npy file ({error!s:.200}); write or download it again") from error
 
 
 def npz_names(path: Path) -> list[str]:
@@ -84,4 +84,4 @@ def _npz(path: Path) -> Iterator[NpzFile]:
     except UserError:
         raise
     except Exception as error:  # a damaged zip raises errors of zipfile and zlib, a damaged header those of numpy
-        raise UserError(f"{path} is not a whole npz archive ({error}); write or download it again") from error
+        raise UserError(f"{path} is not a whole npz archive ({error!s:.200}); write or download it again") from error

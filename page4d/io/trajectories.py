@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from page4d.geometry import invert, matrix_to_quaternion, quaternion_to_matrix, to_4x4
-from page4d.io.depth_formats import read_cam
+from page4d.io.depth_formats import LARGEST, read_cam
 from page4d.io.names import by_number, list_files
 from page4d.io.text_rows import entries, words_of
 from page4d.places import json_of, no_file
@@ -289,6 +289,8 @@ def read_dycheck_camera(path: Path | str) -> DyCheckCamera:
         pose[:3, :3], pose[:3, 3] = rotation.reshape(3, 3).T, centre.reshape(3)
         skew, aspect = float(data.get("skew", 0.0)), float(data.get("pixel_aspect_ratio", 1.0))
         K = np.array([[focal, skew, point[0]], [0, focal * aspect, point[1]], [0, 0, 1.0]])
+        if not (np.abs(K) < LARGEST).all() or min(K[0, 0], K[1, 1]) <= 0:
+            raise ValueError(f"its K is {K.tolist()}")
         size = None if data.get("image_size") is None else (int(data["image_size"][0]), int(data["image_size"][1]))
         bent = bool(np.any(data.get("radial_distortion", 0)) or np.any(data.get("tangential_distortion", 0)))
     except (OSError, *MALFORMED) as error:

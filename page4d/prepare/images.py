@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.io.limits import check_png_claim
+from page4d.places import bytes_of
 from page4d.schema import UserError
 
 
 def _decode(path: Path, place: str) -> NDArray[np.generic]:
     if not path.is_file():
         raise UserError(f"{place}: {path} does not exist; the download is not complete")
-    stored = path.read_bytes()
+    try:
+        stored = bytes_of(path)
+    except OSError as error:
+        raise UserError(f"{place}: cannot read {path}: {error.strerror}") from error
     check_png_claim(stored, f"{place}: {path}")
     data = np.frombuffer(stored, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None

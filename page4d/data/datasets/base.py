@@ -215,9 +215,9 @@ class SceneDataset(ABC, Generic[Options]):
         with annotating(f"{self.name}/{sequence} below {self.root}"):
             decoded = self._frames(sequence, distinct)
             depth = {number: self._depth(frame) for number, frame in decoded.items()}
-        self._check_sizes(sequence, decoded, depth)
-        chosen = [decoded[number] for number in frames]
-        return self._assemble(sequence, frames, chosen, [depth[number] for number in frames])
+            self._check_sizes(sequence, decoded, depth)
+            chosen = [decoded[number] for number in frames]
+            return self._assemble(sequence, frames, chosen, [depth[number] for number in frames])
 
     def _known_split(self, asked: str | None) -> str:
         split = self.splits[0] if asked is None else self.split_aliases.get(asked, asked)

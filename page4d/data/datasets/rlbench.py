@@ -36,6 +36,7 @@ from page4d.data.datasets.base import Download, Frame, SceneDataset
 from page4d.data.datasets.formats import read_json, read_labels, read_rgb, reading
 from page4d.io.arrays import read_npz
 from page4d.io.names import by_number
+from page4d.places import bytes_of
 from page4d.schema import MALFORMED, UserError
 
 CAMERAS = ("front", "overhead", "left_shoulder", "right_shoulder", "wrist")
@@ -79,7 +80,7 @@ def read_demo(path: Path) -> list[dict[str, Any]]:
     Raises:  UserError if the file is damaged or asks for anything but observations and arrays.
     """
     with reading(path, "RLBench demonstration"):
-        data = path.read_bytes()
+        data = bytes_of(path)
     try:
         demo = _DemoUnpickler(io.BytesIO(data)).load()
         observations = demo if isinstance(demo, list) else demo._observations
