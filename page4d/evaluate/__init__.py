@@ -43,7 +43,11 @@ if TYPE_CHECKING:
         study_of as study_of,
     )
     from page4d.evaluate.planted import Planted as Planted, plant as plant
-    from page4d.evaluate.points import predicted_points as predicted_points, true_points as true_points
+    from page4d.evaluate.points import (
+        corresponding_points as corresponding_points,
+        predicted_points as predicted_points,
+        true_points as true_points,
+    )
     from page4d.evaluate.pose import pose_errors as pose_errors
     from page4d.evaluate.protocol import (
         OPTIONS as OPTIONS,
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     )
     from page4d.evaluate.real_pictures import stereo_pair as stereo_pair
     from page4d.evaluate.rules import Rules as Rules
+    from page4d.evaluate.sequence import true_cameras as true_cameras
     from page4d.evaluate.statistics import (
         Effect as Effect,
         average_of as average_of,

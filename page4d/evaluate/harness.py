@@ -61,6 +61,11 @@ class Study:
         """The benchmark's sequences under the protocol; renders the synthetic ones that are not there yet."""
         return list_sequences(self.folder(), self.benchmark, self.protocol)
 
+    def scored(self, scores: Scores) -> list[EvalSequence]:
+        """Those of its sequences that these scores have a value of; one may be left out for want of memory."""
+        done = {one.name for one in scores.sequences if one.error is None}
+        return [sequence for sequence in self.sequences() if sequence.name in done]
+
     def folder(self) -> Path:
         """The data set's folder; renders the synthetic one."""
         if self.root is not None:

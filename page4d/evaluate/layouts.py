@@ -61,7 +61,18 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
         what = f"sequences {', '.join(missing[:5])}" if missing else "any sequence"
         raise UserError(f"{benchmark.name}: {root} does not hold {what}; expected {benchmark.download}")
     cap = protocol.max_frames if benchmark.task == "videodepth" else None
-    return [_drawn(_strided(found[name], benchmark), benchmark).first(cap) for name in wanted]
+    return [_measured(_drawn(_strided(found[name], benchmark), benchmark)).first(cap) for name in wanted]
+
+
+def _measured(sequence: EvalSequence) -> EvalSequence:
+    """Its depth with 0 wherever a file says by NaN, infinity or a negative number that nothing was measured."""
+    read = sequence.read_depth
+
+    def read_measured(path: Path) -> DepthMap:
+        depth = read(path)
+        return np.where(is_measured(depth), depth, depth.dtype.type(0))
+
+    return replace(sequence, read_depth=read_measured)
 
 
 def _told(sequence: EvalSequence) -> EvalSequence:
@@ -123,18 +134,19 @@ def _pictures(folder: Path) -> tuple[Path, ...]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return sorted(p for p in parent.iterdir() if p.is_dir()) if parent.is_dir() else []
+    found = sorted(parent.iterdir()) if parent.is_dir() else []
+    return [path for path in found if path.is_dir() and path.name[0] != "."]
 
 
-def _numbers(paths: Iterable[Path], number: Callable[[str], float] = frame_number) -> tuple[float, ...]:
-    return tuple(float(number(p.name)) for p in paths)
+def _numbers(paths: Iterable[Path], number: Callable[[Path], float] = frame_number) -> tuple[float, ...]:
+    return tuple(float(number(path)) for path in paths)
 
 
-def longest_number(name: str) -> int:
+def longest_number(name: Path | str) -> int:
     """The longest run of digits: KITTI's frame in `2011_09_26_drive_0002_sync_image_0000000005_image_02.png`."""
     runs = re.findall(r"\d+", Path(name).stem)
     if not runs:
-        raise UserError(f"{name} has no frame number in its name")
+        raise UserError(f"{name} has no frame number in its name; expected one, or no other pictures in this folder")
     return int(max(reversed(runs), key=len))
 
 

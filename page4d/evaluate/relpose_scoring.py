@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from page4d.evaluate.pose_auc import LIMITS_DEG, PairErrors, pair_errors, relative_poses
-from page4d.evaluate.protocol import STANDARD, Protocol
+from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.rules import Rules, UnscorableError
-from page4d.evaluate.sequence import EvalSequence, pair_frames
+from page4d.evaluate.sequence import EvalSequence, true_cameras
 from page4d.io.trajectories import rigid_inverse
-from page4d.schema import Prediction, SequenceScore, UserError
+from page4d.schema import Prediction, SequenceScore
 
 RELPOSE_METRICS = tuple(f"{name}_{limit}" for name in ("rra", "rta", "auc") for limit in LIMITS_DEG)
 STANDING_STILL = 1e-3
@@ -60,12 +60,5 @@ def set_errors(ours: Tensor, true: Tensor, protocol: Protocol) -> PairErrors:
 
 def known_cameras(sequence: EvalSequence) -> tuple[list[int], Tensor]:
     """The images that have a true pose, by number, and their true cameras from world (S, 4, 4)."""
-    if sequence.read_trajectory is None:
-        raise UserError(f"{sequence.name} has no ground-truth cameras; this benchmark cannot score poses")
-    stored = sequence.read_trajectory()
-    known = stored.known
-    # A set of images has no order, so pairing by position has no meaning here under any protocol.
-    pairs = pair_frames(sequence, stored.stamps.tolist(), STANDARD, "pose")
-    chosen = [(i, j) for i, j in pairs if known[j]]
-    true = rigid_inverse(stored.world_from_camera[[j for _, j in chosen]])
-    return [i for i, _ in chosen], torch.from_numpy(true)
+    frames, truth = true_cameras(sequence)
+    return frames, torch.from_numpy(rigid_inverse(truth.world_from_camera))

@@ -109,9 +109,9 @@ def _provenance(origin: Origin, metas: Iterable[dict[str, Any]]) -> dict[str, An
 def _score_or_reason(
     sequence: EvalSequence, folder: Path, origin: Origin, rules: Rules
 ) -> tuple[SequenceScore, dict[str, Any]]:
-    path, failed = folder / f"{sequence.name}.npz", folder / f"{sequence.name}.failed.json"
+    path = folder / f"{sequence.name}.npz"
     if not path.exists():
-        return SequenceScore(sequence.name, error=_told_failure(failed)), {}
+        return SequenceScore(sequence.name, error=why_not_predicted(path)), {}
     prediction = Prediction.load(path)
     if not same_maker(prediction.meta, origin):
         raise UserError(f"{path} was made by another network than the folder says; predict again into an empty folder")
@@ -128,14 +128,15 @@ def _score_or_reason(
         return SequenceScore(sequence.name, error=str(error)), prediction.meta
 
 
-def _told_failure(path: Path) -> str:
-    """Why a sequence has no prediction, as far as its `.failed.json` says."""
-    if not path.exists():
+def why_not_predicted(path: Path) -> str:
+    """Why there is no prediction at this path, as far as the `.failed.json` beside it says."""
+    failed = path.with_name(f"{path.stem}.failed.json")
+    if not failed.exists():
         return "not predicted"
     try:
-        return str(json_of(path)["error"])
+        return str(json_of(failed)["error"])
     except (OSError, *MALFORMED):
-        return f"not predicted, and {path.name} is damaged"
+        return f"not predicted, and {failed.name} is damaged"
 
 
 def _cost(prediction: Prediction) -> dict[str, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from page4d.data.association import associate
-from page4d.evaluate.protocol import Protocol
+from page4d.evaluate.protocol import STANDARD, Protocol
 from page4d.evaluate.track_truth import TrackTruth
 from page4d.io.arrays import read_npy
 from page4d.io.trajectories import Trajectory
@@ -108,3 +108,22 @@ def _by_stamp(stamps: Sequence[float], truth: Sequence[float], tolerance_s: floa
         return associate(stamps, truth, tolerance_s)
     where = {stamp: j for j, stamp in enumerate(truth)}
     return [(i, where[stamp]) for i, stamp in enumerate(stamps) if stamp in where]
+
+
+def true_cameras(sequence: EvalSequence) -> tuple[list[int], Trajectory]:
+    """The images of a sequence that have a true pose, by number, and the pose of each.
+
+    Note:    files of poses may hold more than those: of frames that were not drawn, and rows that are not finite.
+    Raises:  UserError if the sequence has no poses, or none for an image that should have one.
+    """
+    if sequence.read_trajectory is None:
+        raise UserError(f"{sequence.name} has no ground-truth cameras; this benchmark cannot score poses")
+    stored = sequence.read_trajectory()
+    # Only the released pose scripts pair by position, and a set of images has no order.
+    pairs = pair_frames(sequence, stored.stamps.tolist(), STANDARD, "pose")
+    frames, rows = [], []
+    for i, j in pairs:
+        if stored.known[j]:
+            frames.append(i)
+            rows.append(j)
+    return frames, stored.select(rows)

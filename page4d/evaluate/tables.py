@@ -124,16 +124,15 @@ def scores_table(
     """One row for each Scores of one task; `n` says how many sequences the mean holds, out of how many.
 
     Note:    frames and seconds are means over sequences of what went into the network and how long it took, GiB is the
-             largest peak memory. `intervals` adds to each score the 95 % bootstrap interval over its sequences, as
-             `NAME low` and `NAME high`, which `markdown` and `latex` print as one cell.
+             largest peak memory. A length has a column for each unit, metres and the film's own. `intervals` adds to
+             each score the 95 % bootstrap interval over its sequences, as `NAME low` and `NAME high`, which `markdown`
+             and `latex` print as one cell.
     Raises:  UserError if the Scores are of different tasks.
     """
     if len({s.task for s in results}) != 1:
         raise UserError(f"a table holds one task; got {sorted({s.task for s in results})}")
     names = list(metrics or dict.fromkeys(name for scores in results for name in scores.better))
-    titles: dict[str, str] = {}
-    for scores in reversed(results):
-        titles |= {name: heading(name, scores) for name in names if metrics or name in scores.better}
+    titles = {name: _headings(name, results) for name in names}
     rows = []
     for s in results:
         row: dict[str, Any] = {
@@ -143,12 +142,21 @@ def scores_table(
         }
         row |= chosen_words(s) | {"n": f"{s.n}/{s.of}"} | cost_of(s)
         for name in names:
-            row[titles[name]] = s.mean.get(name, float("nan"))
-            if intervals:
-                low, high = interval_of(s, name) if name in s.mean else (float("nan"),) * 2
-                row |= {f"{titles[name]}{LOW}": low, f"{titles[name]}{HIGH}": high}
+            own = heading(name, s) if heading(name, s) in titles[name] else titles[name][0]
+            for title in titles[name]:
+                has = name in s.mean and title == own
+                row[title] = s.mean[name] if has else float("nan")
+                if intervals:
+                    low, high = interval_of(s, name) if has else (float("nan"),) * 2
+                    row |= {f"{title}{LOW}": low, f"{title}{HIGH}": high}
         rows.append(row)
     return _counted(pd.DataFrame(rows))
+
+
+def _headings(metric: str, results: Sequence[Scores]) -> list[str]:
+    """The headings of a score, one for each unit that it has in these results."""
+    having = [scores for scores in results if metric in scores.better]
+    return list(dict.fromkeys(heading(metric, scores) for scores in having or results))
 
 
 def _counted(table: pd.DataFrame) -> pd.DataFrame:
@@ -174,11 +182,11 @@ def beside_quoted(results: Sequence[Scores], rows: Sequence[Quoted]) -> pd.DataF
     """Our rows and the published ones in one table; the last column says which is which."""
     printed = {name for row in rows for name in row.values}
     names = [name for name in results[0].better if name in printed]
-    dataset = results[0].benchmark.split("-", 1)[1]
     ours = []
     for scores in results:
+        _, dataset = scores.benchmark.split("-", 1)
         row = {"dataset": dataset, "method": scores.origin["label"], "protocol": scores.protocol["name"]}
-        row |= {METRICS[name].heading: scores.mean[name] for name in names}
+        row |= {METRICS[name].heading: scores.mean.get(name) for name in names}
         ours.append(row | {"status": f"{measured_on([scores])}, n = {scores.n}/{scores.of}"})
     published = quoted_table(rows).assign(protocol="as published")
     return pd.concat([pd.DataFrame(ours), published])[list(ours[0])]

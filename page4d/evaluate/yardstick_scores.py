@@ -20,7 +20,7 @@ from page4d.evaluate.pose_auc import relative_poses
 from page4d.evaluate.predictions import Origin, prediction_of
 from page4d.evaluate.relpose_scoring import known_cameras, score_pairs
 from page4d.evaluate.rules import Rules, UnscorableError
-from page4d.evaluate.scoring import weighted_means
+from page4d.evaluate.scoring import weighted_means, why_not_predicted
 from page4d.evaluate.sequence import EvalSequence
 from page4d.evaluate.tasks import RELPOSE
 from page4d.evaluate.yardsticks import GUESSES, YARDSTICK_TITLES, Guess, classical_pairs
@@ -32,6 +32,7 @@ from page4d.world import WORLD_VERSION
 PairsSaid = Callable[[EvalSequence, list[int]], Tensor]
 ANGLES = {"relative_rotation": "rotation_deg", "direction": "direction_deg"}
 """A score of camera pairs, and the note of a sequence that has it."""
+LONGEST_SIDE_PX = 518  # what the released networks see
 DEPTH_TASKS = ("monodepth", "videodepth", "points")
 
 
@@ -63,9 +64,12 @@ def _depth_scores(study: Study, guess: Guess) -> Scores:
 
 def _guessed(sequence: EvalSequence, guess: Guess) -> Prediction:
     frames, (height, width) = len(sequence.images), sequence.read_depth(sequence.depths[0]).shape
-    said = guess.answer(_shape_of(frames, height, width), WORLD_VERSION).depth
+    # A guess has no details: more pixels than a network gives would only fill disks.
+    shrunk = min(1.0, LONGEST_SIDE_PX / max(height, width))
+    rows, columns = round(height * shrunk), round(width * shrunk)
+    said = guess.answer(_shape_of(frames, rows, columns), WORLD_VERSION).depth
     assert said is not None
-    K = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1]], np.float32)
+    K = np.array([[columns, 0, (columns - 1) / 2], [0, columns, (rows - 1) / 2], [0, 0, 1]], np.float32)
     poses = np.tile(np.eye(4), (frames, 1, 1))
     return prediction_of(sequence, said[0].numpy(), poses, np.tile(K, (frames, 1, 1)), (height, width))
 
@@ -137,7 +141,10 @@ def _scores_of(rules: Rules, label: str, sequences: Sequence[EvalSequence], says
 
 
 def _predicted(folder: Path, sequence: EvalSequence, frames: list[int]) -> Tensor:
-    prediction = Prediction.load(folder / f"{sequence.name}.npz")
+    path = folder / f"{sequence.name}.npz"
+    if not path.exists():
+        raise UnscorableError(why_not_predicted(path))
+    prediction = Prediction.load(path)
     return relative_poses(torch.from_numpy(prediction.cam_from_world[frames].astype(np.float64)))
 
 
