@@ -220,8 +220,8 @@ legend = axis.legend()
 #
 # One scale serves all frames, so a drift of scale shows as error that differs from frame to frame, as in the lower half
 # of {numref}`fig-video-flicker`. {numref}`fig-video-time` is the same plot for the networks. The first frame has a special
-# place in VGGT, because it is the world; whether it is easier is for the curve to say. With clips as short as here a
-# drift has little time to grow. On 110 frames of Bonn this is the plot to look at before any mean.
+# place in VGGT, because it is the world; whether it is easier is for the curve to say. In the clips of the
+# small run a drift has little time to grow. On 110 frames of Bonn this is the plot to look at before any mean.
 
 # %% mystnb={"figure": {"caption": "AbsRel of the n-th frame under one scale for the whole sequence: mean over sequences and their middle half.", "name": "fig-video-time"}}
 from page4d.viz import error_over_time
@@ -234,8 +234,8 @@ curves = error_over_time([s for s in results if s.protocol["align"] == "scale"])
 # The released scripts differ in most choices. The one that is hardest to see is what they call depth: the $z$ of each
 # pixel in the *first* camera's frame instead of its own (E1). A wall two metres ahead of a camera that has walked one
 # metre forward has a depth of 2 there and of 3 in their files, and if the camera turned round, a negative one. The ground
-# truth has 2. They also leave a sequence of Sintel out of this table and not of the others (E3), and the benchmark of
-# this page does the same: compare `n` in the column `status`. And they take the first 120 frames only (E4), which
+# truth has 2. They also leave a sequence of Sintel out of this table and not of the others (E3); the synthetic
+# benchmark does so too, as `n` in the column `status` shows there. And they take the first 120 frames only (E4), which
 # matters for DyCheck. [What the protocol is worth](14_what_the_protocol_is_worth.ipynb) takes the choices one by one.
 
 # %%

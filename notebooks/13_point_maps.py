@@ -207,20 +207,13 @@ print("\n".join(failures(results)) or "no sequence failed")
 
 # %%
 import torch
-from page4d.evaluate import predicted_points, true_points
+from page4d.evaluate import corresponding_points
 from page4d.geometry import fit_similarity
 
-sequence, label = study.sequences()[0], weights.split(",")[-1]
+sequence, label = study.scored(results[-1])[0], names[-1]
 prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
-points, found, true = predicted_points(prediction), [], []
-for i, (image, depth) in enumerate(zip(sequence.images, sequence.depths, strict=True)):
-    gt, seen = true_points(sequence, image, depth, prediction, i)
-    found.append(points[i][seen])
-    true.append(gt[seen])
-found, true = (
-    torch.from_numpy(np.concatenate(found)),
-    torch.from_numpy(np.concatenate(true)),
-)
+pairs = corresponding_points(sequence, prediction, study.rules)
+found, true = (torch.from_numpy(x) for x in (pairs.predicted, pairs.true))
 
 # %%
 moved, surface = fit_similarity(found, true).apply(found).numpy(), true.numpy()
@@ -255,14 +248,14 @@ legend = axis.legend()
 # stand beside the nearest one.
 
 # %%
-height, width = points.shape[1:3]
+from dataclasses import replace
+
+frames, height, width = prediction.depth.shape
 v, u = np.mgrid[:height, :width]
 flat = np.stack((u - width / 2, v - height / 2, np.full(u.shape, width)), -1) / width
-sheet = []
-for i, (image, depth) in enumerate(zip(sequence.images, sequence.depths, strict=True)):
-    _, seen = true_points(sequence, image, depth, prediction, i)
-    sheet.append(flat[seen])
-sheet = torch.from_numpy(np.concatenate(sheet))
+flattened = replace(prediction, points=np.stack([flat] * frames))
+sheet = corresponding_points(sequence, flattened, study.rules).predicted
+sheet = torch.from_numpy(sheet)
 cardboard = fit_similarity(sheet, true).apply(sheet).numpy()
 
 # %%

@@ -188,10 +188,11 @@ Markdown(text)
 from page4d.evaluate import beside_quoted, quoted_table
 
 
-def beside(task, **where):
-    """The paper's rows of a task, and ours if there are any."""
-    ours = [scores for scores in measured if scores.task == task]
-    rows = quoted_rows(task, **where)
+def beside(task, align=""):
+    """The paper's rows of a task under one alignment, and ours if there are any."""
+    asked = [s for s in measured if s.task == task]
+    ours = [s for s in asked if s.protocol.get("align", "") == align]
+    rows = [row for row in quoted_rows(task) if row.align == align]
     table = beside_quoted(ours, rows) if ours else quoted_table(rows)
     return table.reset_index(drop=True).round(3)
 
@@ -203,8 +204,7 @@ beside("videodepth", align="scale")
 # released fit of it does not converge, E15):
 
 # %%
-shifted = [row for row in quoted_rows("videodepth") if row.align == "scale&shift"]
-quoted_table(shifted).reset_index(drop=True).round(3)
+beside("videodepth", align="scale&shift")
 
 # %% [markdown]
 # Depth from single images:

@@ -77,8 +77,9 @@ results = []
 for name in weights.split(","):
     model = page4d.PAGE4D.from_pretrained(name, device=device)
     study.predict(model, name)
-    results.append(replace(study, moving="geometric").score(name, model))
-    results.append(replace(study, moving="model").score(name, model))
+    # Weights that run without a mask have the geometric one alone.
+    ways = ("geometric", "model") if model.aggregator.alpha else ("geometric",)
+    results += [replace(study, moving=way).score(name, model) for way in ways]
 
 # %% [markdown]
 # ## What they look like
@@ -89,7 +90,7 @@ for name in weights.split(","):
 import numpy as np
 from page4d.result import model_score, moving_mask
 
-sequence, label = study.sequences()[0], weights.split(",")[-1]
+sequence, label = study.scored(results[-1])[0], weights.split(",")[-1]
 prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
 middle = len(prediction) // 2
 truth = sequence.read_motion(sequence.images[middle]).moving
@@ -175,11 +176,11 @@ def answers(shape):
 import pandas as pd
 
 rows = []
-for sequence in study.sequences():
-    truths = np.stack(true_masks(sequence))
+for one in study.scored(results[-1]):
+    truths = np.stack(true_masks(one))
     for name, answer in answers(truths[0].shape).items():
         found = mask_scores(np.broadcast_to(answer, truths.shape), truths)
-        rows.append((name, sequence.name, found.region_mean, found.boundary_mean))
+        rows.append((name, one.name, found.region_mean, found.boundary_mean))
 floors = pd.DataFrame(rows, columns=["mask", "sequence", "J mean", "F mean"])
 floors.groupby("mask", sort=False)[["J mean", "F mean"]].mean().round(3)
 
@@ -187,11 +188,11 @@ floors.groupby("mask", sort=False)[["J mean", "F mean"]].mean().round(3)
 from IPython.display import Markdown
 from page4d.evaluate import beside_strongest
 
-ways = ("geometric", "model") * len(weights.split(","))
 told = []
 for measure, key in {"J mean": "region_mean", "F mean": "boundary_mean"}.items():
     table = floors.pivot(index="mask", columns="sequence", values=measure)
-    for way, scores in zip(ways, results, strict=True):
+    for scores in results:
+        way = scores.protocol["moving"]
         strongest, beside = beside_strongest(scores, table.T.to_dict(), key)
         found = f"{measure} {scores.mean[key]:.2f}"
         best = f"beside *{strongest}* ({table.mean(axis=1)[strongest]:.2f})"

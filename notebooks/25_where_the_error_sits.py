@@ -66,20 +66,24 @@ for name in weights.split(","):
 
 # %%
 import numpy as np
-from page4d.evaluate import compared_frames
+from page4d.evaluate import compared_frames, depth_options, valid_pixels
 
-sequence, label = study.sequences()[0], weights.split(",")[-1]
+sequence, label = study.scored(results[-1])[0], weights.split(",")[-1]
 prediction = page4d.Prediction.load(study.predictions(label) / f"{sequence.name}.npz")
 frames = compared_frames(sequence, prediction, study.rules)
-scale = next(
-    scores.sequences[0].notes["scale"]
-    for scores in results
-    if scores.origin["label"] == label
-)
+noted = {one.name: one.notes for one in results[-1].sequences}
+scale = noted[sequence.name]["scale"]
+options = depth_options(study.rules)
+
+
+def counted(one):
+    """The pixels of a frame that are scored: measured, and not beyond the limit of the benchmark."""
+    return valid_pixels(one.pred, one.gt, options)
+
 
 # %%
 frame = frames[len(frames) // 2]
-known = frame.gt > 0
+known = counted(frame)
 error = np.abs(scale * frame.pred - frame.gt) / np.where(known, frame.gt, 1)
 
 # %% mystnb={"figure": {"caption": "One frame: the picture, the relative error of its depth (bright is wrong, cut at 0.5, grey is unknown), the logarithm of its confidence (bright is sure), and what truly moves.", "name": "fig-error-map"}}
@@ -93,7 +97,7 @@ shown = {
 if frame.motion is not None:
     shown["moves"] = (frame.motion.moving, "gray", 1)
 figure, axes = plt.subplots(1, 1 + len(shown), figsize=(9, 2.6), layout="constrained")
-axes[0].imshow(prediction.images[len(frames) // 2])
+axes[0].imshow(prediction.images[prediction.frame_names.index(frame.name)])
 axes[0].set_title("frame")
 for axis, (name, (values, colours, most)) in zip(axes[1:], shown.items(), strict=True):
     axis.imshow(values, cmap=colours, vmin=0, vmax=most)
@@ -127,7 +131,8 @@ for axis in axes:
 from page4d.evaluate import depth_yardsticks, printed
 
 yardsticks = depth_yardsticks(study)
-columns = ("abs_rel", "abs_rel_still", "abs_rel_moving", "ause")
+split = ("abs_rel_still", "abs_rel_moving")
+columns = ("abs_rel", *split, "ause")
 shown = scores_table(results + yardsticks, columns)
 printed(shown.drop(columns=["benchmark", "protocol"]))
 
@@ -136,7 +141,8 @@ from IPython.display import Markdown
 from page4d.evaluate import beside_strongest
 
 told, ratios = [], {}
-for scores in results + yardsticks:
+divided = [s for s in results + yardsticks if set(split) <= s.mean.keys()]
+for scores in divided:
     moving, still = scores.mean["abs_rel_moving"], scores.mean["abs_rel_still"]
     ratios[scores.origin["label"]] = moving / still
     line = f"- {scores.origin['label']}: the error on what moves is {moving / still:.2f} times that on what stands still"
@@ -144,9 +150,14 @@ for scores in results + yardsticks:
         who, found = beside_strongest(scores, yardsticks, f"abs_rel_{part}")
         line += f"; {part} pixels beside *{who}*: {found}"
     told.append(line)
-least = min(ratios[scores.origin["label"]] for scores in yardsticks)
-beyond = [name for name in weights.split(",") if ratios[name] > least]
-if beyond:
+
+# %% tags=["remove-input"]
+least = min((ratios[s.origin["label"]] for s in divided[len(results) :]), default=0)
+beyond = [name for name in weights.split(",") if ratios.get(name, 0) > least]
+if not divided:
+    name = study.benchmark.name
+    told.append(f"`{name}` does not tell moving pixels from still ones: no ratio here.")
+elif beyond:
     told.append(f"\nAbove the smaller ratio of the last two: {', '.join(beyond)}.")
 else:
     told.append("\nNo network has a ratio above the smaller of the last two.")
@@ -186,7 +197,7 @@ from page4d.evaluate import sparsification
 
 errors, trust = [], []
 for one in frames:
-    seen = one.gt > 0
+    seen = counted(one)
     wrong = np.abs(scale * one.pred[seen] - one.gt[seen])
     errors.append(wrong / one.gt[seen])
     trust.append(one.confidence[seen])
@@ -223,7 +234,7 @@ import itertools
 
 import pandas as pd
 
-gt = np.concatenate([f.gt[f.gt > 0] for f in frames])
+gt = np.concatenate([f.gt[counted(f)] for f in frames])
 wrong = np.concatenate(errors)
 ends = np.quantile(gt, [0, 0.25, 0.5, 0.75, 1])
 bands = {}
@@ -424,7 +435,7 @@ if frame.motion is not None:
 # network's own confidence?
 
 # %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
-nearness = np.concatenate([-f.pred[f.gt > 0] for f in frames])
+nearness = np.concatenate([-f.pred[counted(f)] for f in frames])
 plain = sparsification(np.concatenate(errors), nearness)
 print(f"AUSE by nearness {plain.ause:.2f}, by confidence {curve.ause:.2f}")
 # A rule without learning is the baseline that a learned confidence has to beat.

@@ -98,6 +98,79 @@ def test_the_page_of_reproduction_runs_without_any_data(tmp_path: Path) -> None:
     assert "quoted, unchecked" in said
 
 
+class Uses(ast.NodeVisitor):
+    """What a cell does with names, in order; functions and comprehensions keep theirs to themselves."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def visit_For(self, node: ast.For) -> None:
+        self.visit(node.iter)
+        targets = [part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)]
+        self.events += [("looped", name) for name in targets]
+        for statement in node.body:
+            self.visit(statement)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.visit(node.value)
+        for target in node.targets:
+            self.visit(target)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self.events.append(("read" if isinstance(node.ctx, ast.Load) else "made", node.id))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self.events.append(("made", node.name))
+        self.apart(node)
+
+    def apart(self, node: ast.AST) -> None:
+        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+        own = {part.id for part in names if isinstance(part.ctx, ast.Store)}
+        own |= {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
+        self.events += [("read", part.id) for part in names if part.id not in own]
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_Lambda = apart
+
+
+def taken_over(cells: list[str]) -> list[str]:
+    """Names that one cell makes, the loop of another takes for its own, and a later one reads."""
+    made: set[str] = set()
+    looped: dict[str, int] = {}
+    found = []
+    for number, cell in enumerate(cells):
+        uses = Uses()
+        uses.visit(ast.parse(cell))
+        for kind, name in uses.events:
+            if kind == "made":
+                made.add(name)
+                looped.pop(name, None)
+            elif kind == "looped" and name in made:
+                looped[name] = number
+            elif kind == "read" and looped.get(name, number) != number:
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_loop_takes_over_what_a_later_cell_reads(name: str) -> None:
+    cells = jupytext.read(ROOT / "notebooks" / f"{name}.py").cells
+    assert taken_over([cell.source for cell in cells if cell.cell_type == "code"]) == []
+
+
+def test_a_name_that_a_loop_takes_over_is_found() -> None:
+    assert taken_over(["one = first()", "for one in all: print(one)", "print(one)"]) == ["one"]
+    assert taken_over(["one = first()", "for one in all: print(one)", "one = 3", "print(one)"]) == []
+    assert taken_over(["one = first()", "[one for one in all]", "print(one)"]) == []
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapters_look_into_predictions_that_could_be_scored(name: str) -> None:
+    """A sequence may have found no memory: the first of a benchmark need not be there."""
+    cells = jupytext.read(ROOT / "notebooks" / f"{name}.py").cells
+    loading = [cell.source for cell in cells if cell.cell_type == "code" and "Prediction.load(" in cell.source]
+    assert [source for source in loading if ".sequences()[0]" in source] == []
+
+
 PLACES = ("Path", "PurePath", "open", "load", "read_csv", "read_json", "imread", "glob", "chdir", "mkdir", "rmtree")
 
 
