@@ -162,7 +162,8 @@ from page4d.prepare import tum
 options = tum.TUMPlanOptions(frames=frames, stride=stride, allow_fewer=True)
 plan = tum.plan_tum(sequence, work / "tum", options)
 print(
-    f"{len(plan.manifest.frames)} frames, {len(plan.files)} files; {', '.join(plan.notes) or 'nothing is missing'}"
+    f"{len(plan.manifest.frames)} of {frames} frames asked for, {len(plan.files)} files;",
+    ", ".join(plan.notes) or "every frame has its depth map",
 )
 
 # %% mystnb={"figure": {"caption": "How far the chosen pose and the chosen depth map are from each colour image, in milliseconds. A gap is a frame without depth.", "name": "fig-prepare-offsets"}}

@@ -206,6 +206,10 @@ def _explain(error: Exception, overrides: Sequence[str], config_name: str) -> st
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if known and override not in groups and not override.startswith("+") and key not in known:
+            if "data.loader" in known and re.match(r"data\.(shapes|look)\.", key):
+                return f"{key!r} has no value of its own with a single data set; set it as +{override}"
+            if "data.loader" in known and key == "data.batch_size":
+                return f"{key!r} is a setting of the synthetic world; with files it is +data.shapes.images_per_batch"
             return f"{key!r} is not a setting; near: {near(key, known)}"
     return f"{first} (in {' '.join(overrides) or config_name})"
 

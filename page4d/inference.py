@@ -30,6 +30,7 @@ from page4d.model.precision import (
     matrices,
     named_device,
     native_dtype,
+    present_device,
     products_in,
     tf32_convolutions,
 )
@@ -147,14 +148,7 @@ def resolve_device(name: torch.device | str | None = None) -> torch.device:
     device = named_device(name)
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"{device} is not a device to compute on; give cpu, cuda, cuda:1, ... or mps")
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise UserError("no CUDA device can be used here (driver, or a CPU-only torch); take device cpu")
-        if device.index is not None and device.index >= torch.cuda.device_count():
-            raise UserError(f"{device} does not exist, this machine has {torch.cuda.device_count()} CUDA devices")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("mps needs a Mac with Apple silicon; take device cpu")
-    return device
+    return present_device(device)
 
 
 def device_for(model: PAGE4D, name: torch.device | str | None) -> torch.device:

@@ -15,6 +15,8 @@ from writers.benchmarks import WRITERS
 from writers.scene import room, tracked
 
 from page4d.book.profiles import read_profile
+from page4d.data.configured import settings_of
+from page4d.data.datasets import ClipSelection, Sintel
 from page4d.evaluate import (
     beside_quoted,
     depth_yardsticks,
@@ -28,7 +30,8 @@ from page4d.evaluate.harness import Study
 from page4d.evaluate.layouts import list_sequences
 from page4d.evaluate.planted import Planted, plant
 from page4d.evaluate.protocol import STANDARD, one_at_a_time
-from page4d.schema import Scores, UserError
+from page4d.schema import Notice, Scores, UserError
+from page4d.train.setup import compose_run
 
 
 def layout(dataset: str, root: Path, frames: int = 4) -> Path:
@@ -66,6 +69,45 @@ def test_hidden_folders_are_no_sequences_and_a_stray_picture_is_named_with_its_f
     shutil.copy(next(pictures.iterdir()), pictures / "preview.png")
     with pytest.raises(UserError, match=r"image_gathered/one/preview\.png has no frame number"):
         list_sequences(root, benchmark, STANDARD)
+
+
+def test_a_folder_that_is_not_whole_says_what_can_be_done(tmp_path: Path) -> None:
+    sintel = layout("sintel", tmp_path / "sintel")
+    benchmark = replace(open_benchmark("videodepth-sintel"), sequences=("one", "two"))
+    with pytest.raises(UserError, match=r"not hold sequences two.*benchmark\.sequences=\[one\]"):
+        list_sequences(sintel, benchmark, STANDARD)
+    with pytest.raises(UserError, match=r"no usable sequence two .*There is one; .* data\.sequences"):
+        Sintel(sintel, ClipSelection(sequences=("one", "two")))
+    clips = layout("realestate10k", tmp_path / "re10k")
+    with pytest.warns(Notice, match="one has 4 images, fewer than the 10 to draw"):
+        list_sequences(clips, open_benchmark("relpose-realestate10k"), STANDARD)
+    (clips / "test" / "two.txt").write_text((clips / "test" / "one.txt").read_text())
+    with pytest.warns(Notice, match="1 of 2 clips of .* have no pictures in frames and are left out"):
+        list_sequences(clips, open_benchmark("relpose-realestate10k"), STANDARD)
+    scenes = layout("7scenes", tmp_path / "7scenes")
+    with pytest.warns(Notice, match=r"seq-09 is not there, though TestSplit\.txt names it"):
+        list_sequences(scenes, open_benchmark("surfaces-7scenes-sparse"), STANDARD)
+
+
+def test_a_scene_of_one_frame_is_told_and_the_others_are_scored(tmp_path: Path) -> None:
+    root = tmp_path / "davis"
+    root.mkdir()
+    WRITERS["davis"](root, {"short": tracked(frames=3).clip, "long": tracked(4, frames=3).clip})
+    for path in sorted((root / "JPEGImages" / "480p" / "short").iterdir())[1:]:
+        path.unlink()
+    study = Study(replace(open_benchmark("mask-davis-2016"), sequences=("long", "short")), out=tmp_path, root=root)
+    scores = study.run(micro(), "m")
+    assert (scores.n, scores.of) == (1, 2)
+    assert "between two or more" in str(scores.sequences[1].error)
+
+
+def test_words_that_a_single_data_set_takes_otherwise_are_told() -> None:
+    with pytest.raises(UserError, match=r"set it as \+data\.shapes\.frames=\[2,4\]"):
+        compose_run(["data=folder", "paths.folder=x", "data.shapes.frames=[2,4]"])
+    with pytest.raises(UserError, match=r"with files it is \+data\.shapes\.images_per_batch"):
+        compose_run(["data=folder", "paths.folder=x", "data.batch_size=4"])
+    with pytest.raises(UserError, match=r"batch_size is not a setting.*one of data=synthetic"):
+        settings_of({"loader": "folder", "root": "x", "batch_size": 4})
 
 
 def test_true_cameras_are_those_of_the_images_that_were_drawn(tmp_path: Path) -> None:

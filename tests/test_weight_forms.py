@@ -194,6 +194,9 @@ def test_a_renamed_file_is_known_by_its_content(tmp_path: Path) -> None:
 def test_a_word_that_is_no_device_is_named() -> None:
     with pytest.raises(UserError, match="'gpu' is not a device; give cpu, cuda"):
         PAGE4D.from_pretrained("tiny", device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match=r"no CUDA device can be used here .*; take device cpu"):
+            PAGE4D.from_pretrained("tiny", device="cuda")
 
 
 def test_numbers_of_numpy_make_a_configuration() -> None:

@@ -79,6 +79,7 @@ class MixSettings:
 
 _OF_A_DATASET = tuple(f.name for f in fields(DatasetSettings))
 _OF_A_MIX = tuple(f.name for f in fields(MixSettings))
+_OF_THE_WORLD = ("batch_size", "world", "curriculum", "first", "clips", "device", "mix")
 # Read by whoever trains or checks, not here.
 _ELSEWHERE = ("kind", "val")
 
@@ -97,7 +98,9 @@ def _part(values: Mapping[str, Any], names: tuple[str, ...], where: str) -> dict
     allowed = [*_OF_A_DATASET, "kind"] if of_one else [*_OF_A_DATASET, "datasets", *_OF_A_MIX, *_ELSEWHERE]
     for key in values:
         if key not in allowed:
-            raise UserError(f"{where}.{key} is not a setting; near keys: {near(str(key), allowed)}")
+            of_world = ". It is one of data=synthetic; leave out an experiment that was made for that"
+            hint = of_world if key in _OF_THE_WORLD else ""
+            raise UserError(f"{where}.{key} is not a setting; near keys: {near(str(key), allowed)}{hint}")
     return {key: value for key, value in _given(values).items() if key in names}
 
 

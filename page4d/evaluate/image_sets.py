@@ -18,7 +18,7 @@ from page4d.evaluate.sequence import EvalSequence
 from page4d.io.names import list_files
 from page4d.io.suffixes import picture_suffixes
 from page4d.io.trajectories import Trajectory, read_realestate, rigid_inverse
-from page4d.schema import UserError
+from page4d.schema import UserError, notice
 
 CO3D_SUBSET = "fewview_dev"
 
@@ -45,11 +45,17 @@ def _co3d_cameras(dataset: CO3D, name: str) -> Trajectory:
 
 def realestate10k(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`test/<clip>.txt` as released, and `frames/<clip>/<time stamp in microseconds>.{jpg,png}` made by the user."""
-    for cameras in sorted((root / "test").glob("*.txt")):
+    clips = sorted((root / "test").glob("*.txt"))
+    without = 0
+    for cameras in clips:
         images = list_files(root / "frames" / cameras.stem, picture_suffixes())
         if images:
             stamps = tuple(_microseconds(path) for path in images)
             yield EvalSequence(cameras.stem, tuple(images), stamps, read_trajectory=partial(read_realestate, cameras))
+        else:
+            without += 1
+    if without:
+        notice(f"{without} of {len(clips)} clips of {root / 'test'} have no pictures in frames and are left out")
 
 
 def _microseconds(image: Path) -> float:

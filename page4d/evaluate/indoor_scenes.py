@@ -18,7 +18,7 @@ from page4d.evaluate.sequence import Camera, EvalSequence
 from page4d.io.names import by_number, frame_number, list_files
 from page4d.io.text_rows import text_lines
 from page4d.io.trajectories import read_matrix, read_matrix_blocks
-from page4d.schema import UserError
+from page4d.schema import UserError, notice
 
 MM_PER_M, NO_MEASUREMENT, FARTHEST_M = 1000, 65535, 10.0
 # Lenses as the public scripts have them, with the principal point as they have it.
@@ -38,6 +38,8 @@ def seven_scenes(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterab
             folder = split.parent / f"seq-{_number(line, split):02d}"
             if folder.is_dir():
                 yield _seven_scenes_sequence(folder)
+            else:
+                notice(f"{folder} is not there, though {split.name} names it; the scene is scored without it")
 
 
 def _number(line: str, place: Path) -> int:

@@ -39,7 +39,7 @@ from page4d.io.trajectories import (
     rigid_inverse,
 )
 from page4d.measured import is_measured
-from page4d.schema import UserError
+from page4d.schema import UserError, notice
 
 NYU_PART = 50  # one list of 654 images would be one Prediction of a gigabyte
 
@@ -59,7 +59,9 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
         what = f"sequences {', '.join(missing[:5])}" if missing else "any sequence"
-        raise UserError(f"{benchmark.name}: {root} does not hold {what}; expected {benchmark.download}")
+        there = ",".join(name for name in wanted if name in found)
+        part = f". Those that are there can be scored alone: benchmark.sequences=[{there}]" if there else ""
+        raise UserError(f"{benchmark.name}: {root} does not hold {what}; expected {benchmark.download}{part}")
     cap = protocol.max_frames if benchmark.task == "videodepth" else None
     return [_measured(_drawn(_strided(found[name], benchmark), benchmark)).first(cap) for name in wanted]
 
@@ -117,6 +119,9 @@ def _strided(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
 def _drawn(sequence: EvalSequence, benchmark: Benchmark) -> EvalSequence:
     """Some images of a sequence; the truth stays whole and is paired by name."""
     if benchmark.frames is None or benchmark.frames >= len(sequence.images):
+        there = len(sequence.images)
+        if benchmark.frames is not None and benchmark.frames > there:
+            notice(f"{sequence.name} has {there} images, fewer than the {benchmark.frames} to draw; all of them count")
         return sequence
     chosen = drawn_frames(sequence.name, len(sequence.images), benchmark.frames, benchmark.seed)
     images = tuple(sequence.images[i] for i in chosen)

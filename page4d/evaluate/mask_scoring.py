@@ -22,6 +22,8 @@ def score_mask(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> 
     rules.without_public("no public tree ships a measurement of masks")
     if sequence.read_motion is None:
         raise UserError(f"{sequence.name} has no masks of what moves; this benchmark needs its annotations")
+    if len(prediction) < 2 and rules.moving != "model":
+        raise UnscorableError(f"it has {len(prediction)} frame; geometry finds motion between two or more")
     doubt = moving_evidence(prediction, rules.moving)
     names, ours, theirs = [], [], []
     for i, image in enumerate(sequence.images):

@@ -91,7 +91,9 @@ class Origin:
         wrong = [k for k, v in asdict(self).items() if k != "label" and v != getattr(other, k)]
         if wrong:
             what = "; ".join(f"{k} is {getattr(other, k)!s:.40}, expected {getattr(self, k)!s:.40}" for k in wrong)
-            raise UserError(f"{folder} holds predictions of something else: {what}. Give another --out, or remove it")
+            raise UserError(
+                f"{folder} holds predictions of something else: {what}. Give another label=, another out=, or remove it"
+            )
 
 
 def origin_of(model: PAGE4D, label: str, benchmark: Benchmark, protocol: Protocol) -> Origin:

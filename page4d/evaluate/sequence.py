@@ -98,7 +98,8 @@ def pair_frames(sequence: EvalSequence, truth: Sequence[float], protocol: Protoc
         names = ", ".join(sequence.images[i].name for i in alone[:3])
         raise UserError(
             f"{sequence.name}: {len(alone)} of {len(stamps)} images have no {what} of their name ({names}); complete "
-            "the folder, or set unequal_lengths=ignore to leave them out"
+            "the folder, or take those images out of it; options.unequal_lengths=ignore leaves them out, except for "
+            "camera pairs"
         )
     return pairs
 

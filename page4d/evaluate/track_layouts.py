@@ -32,7 +32,7 @@ from page4d.io.names import by_number, list_files
 from page4d.io.suffixes import picture_suffixes
 from page4d.io.trajectories import check_rigid, rigid_inverse
 from page4d.result.original import check_intrinsics
-from page4d.schema import Clip, UserError
+from page4d.schema import Clip, UserError, notice
 
 Rendered = PointOdyssey | Kubric | DynamicReplica | Spring
 
@@ -108,11 +108,17 @@ def _lifted_by(dataset: Rendered, name: str, numbers: Sequence[int]) -> TrackTru
 
 def tapvid3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`<name>.npz` as released, and `frames/<name>/00000.jpg`, its pictures unpacked by the user, counted from 0."""
-    for path in sorted(root.glob("*.npz")):
+    files = sorted(root.glob("*.npz"))
+    without = 0
+    for path in files:
         images = by_number(list_files(root / "frames" / path.stem, picture_suffixes()))
         if images:
             tracks = partial(read_tapvid3d, path)
             yield replace(EvalSequence.of_stamped(path.stem, images), read_tracks=tracks)
+        else:
+            without += 1
+    if without:
+        notice(f"{without} of {len(files)} files of {root} have no pictures in frames and are left out")
 
 
 def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:
@@ -127,6 +133,8 @@ def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:
     fx, fy, cx, cy = lens.astype(np.float64)
     K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     check_intrinsics(K)
+    if max(numbers) >= frames:
+        raise UserError(f"{path} holds tracks of {frames} frames, but there is a picture of frame {max(numbers)}")
     truth = through_cameras(points.astype(np.float64), seen.astype(bool), K, _cameras(path, frames))
     return select_frames(truth, numbers)
 

@@ -31,6 +31,22 @@ def named_device(name: torch.device | str) -> torch.device:
         raise UserError(f"{name!r} is not a device; give cpu, cuda, cuda:1, ... or mps") from error
 
 
+def present_device(name: torch.device | str) -> torch.device:
+    """The device of a name, if this machine has it.
+
+    Raises:  UserError for a word that names none, and for a GPU that is not there.
+    """
+    device = named_device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("no CUDA device can be used here (driver, or a CPU-only torch); take device cpu")
+        if device.index is not None and device.index >= torch.cuda.device_count():
+            raise UserError(f"{device} does not exist, this machine has {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("mps needs a Mac with Apple silicon; take device cpu")
+    return device
+
+
 def matrices(aggregator: nn.Module, prefix: str = "") -> set[str]:
     """Names of the weights that autocast would cast at every use: those of the linear layers."""
     linear = [name for name, part in aggregator.named_modules(prefix=prefix) if isinstance(part, nn.Linear)]

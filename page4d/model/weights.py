@@ -33,7 +33,7 @@ from page4d.model.config import PAGE4DConfig
 from page4d.model.fingerprint import file_sha256, remember_weights
 from page4d.model.heads import HEADS, prefix, switch
 from page4d.model.mask import SpatialMaskHead
-from page4d.model.precision import DTYPES, Precision, hold_matrices, named_device
+from page4d.model.precision import DTYPES, Precision, hold_matrices, present_device
 from page4d.model.stored_weights import CONFIG_FILE, CONFIG_KEY, Stored, read_weights, some_names
 from page4d.schema import UserError, atomic_write
 
@@ -75,12 +75,12 @@ def load_pretrained(
              switch heads; for weights of the hub also huggingface_hub's revision, token, cache_dir and the like
              (io.weight_files.HUB_OPTIONS). VGGT's files have no mask head: it is initialized, the same every time.
     Raises:  UserError for a source that does not exist, a damaged or foreign file, missing, unknown or wrongly shaped
-             weights (each named), a head or mask asked for that the weights do not have, a mask left undecided, or
-             an option that does not exist.
+             weights (each named), a head or mask asked for that the weights do not have, a mask left undecided, an
+             option that does not exist, or a device that this machine does not have.
     """
     if precision not in DTYPES:
         raise UserError(f"precision is {precision!r}, expected {' or '.join(DTYPES)}")
-    device = named_device(device)
+    device = present_device(device)
     enable = {name: bool(options.pop(name)) for name in list(options) if name.startswith("enable_")}
     found = find_weights(source, **options)
     stored = read_weights(found.path)

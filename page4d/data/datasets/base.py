@@ -248,9 +248,13 @@ class SceneDataset(ABC, Generic[Options]):
         names = usable.keys() if wanted is None else wanted
         absent = [name for name in names if name not in usable]
         if absent:
-            raise UserError(f"{self.name}: no usable sequence {', '.join(absent)} below {self.root}. {self.download}")
+            there = ", ".join(sorted(usable.keys() & set(names))) or "none of them"
+            raise UserError(
+                f"{self.name}: no usable sequence {', '.join(absent)} below {self.root}. {self.download}. There is "
+                f"{there}; `sequences` may name fewer, as data.sequences=[...] does"
+            )
         if not names:
-            raise self._missing(self.root, f"no sequence with at least {least} frames")
+            raise self._missing(self.root, f"no sequence with at least {least} frames in split {self.split!r}")
         return {name: usable[name] for name in names}
 
     def _missing(self, path: Path, why: str = "no such folder") -> UserError:

@@ -118,7 +118,10 @@ class Bonn(PairedSequences[BonnOptions]):
         begin, end = window or (0, len(raw.rgb))
         ranks = range(begin, min(end, len(raw.rgb)))
         if window and len(ranks) < window[1] - window[0]:
-            raise UserError(f"{folder}: {len(raw.rgb)} colour images, expected {window[1]} for window={window}")
+            raise UserError(
+                f"{folder}: {len(raw.rgb)} colour images, expected {window[1]} for window={window}; complete the "
+                "download, or take all there are with data.options.window=null"
+            )
         matches = _by_time(raw) if self.options.pairing == "time" else _by_rank(raw, window)
         files = {}
         for i, k, j in matches:
