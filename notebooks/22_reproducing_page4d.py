@@ -91,7 +91,10 @@ import pandas as pd
 
 files = sorted(Path(evaluation, "scores").glob("*/*.json")) if evaluation else []
 measured = [page4d.Scores.load(file) for file in files]
-have = {(scores.task, scores.benchmark) for scores in measured}
+networks = [s for s in measured if s.origin["source"] != "yardstick"]
+have = {(scores.task, scores.benchmark) for scores in networks}
+if evaluation and not files:
+    print(f"{evaluation} holds no Scores: all rows below are quoted")
 WORK = {
     "video depth": ("videodepth", "sintel bonn dycheck", "Video depth", "24 GB"),
     "single-image depth": (

@@ -83,6 +83,23 @@ def test_a_plan_says_what_would_run_and_whether_it_can(tmp_path: Path) -> None:
     assert "GPUs: 80 GB; estimated 8 min on one" in text
 
 
+def test_what_the_build_makes_need_not_be_there_and_given_values_are_planned(tmp_path: Path) -> None:
+    writes, reads = CHAPTERS[0].name, CHAPTERS[1].name
+    parameters = {writes: {"weights": "nowhere.pt", "out": "{kept}", "device": "cuda"}, reads: {"root": "{kept}"}}
+    profile = Profile("gpu", parameters, {writes: Needs(("nowhere.pt",), gpu_gb=24)})
+    paths = {"kept": str(tmp_path / "new")}
+    text, ready = plan_text(profile, CHAPTERS[:2], paths, [], tmp_path)
+    assert not ready
+    assert "does not exist" not in text
+    assert "does not exist" in plan_text(profile, CHAPTERS[1:2], paths, [], tmp_path)[0]
+    given = {writes: {"weights": "tiny,vggt-tiny", "device": "cpu"}, reads: {}}
+    text, ready = plan_text(profile.changed_by(given), CHAPTERS[:2], paths, [], tmp_path)
+    assert ready
+    assert f"ready   {writes}: weights=tiny,vggt-tiny, out={{kept}}, device=cpu" in text
+    small = Profile("ci").changed_by({writes: {"frames": 3}})
+    assert f"{writes}: frames=3" in plan_text(small, CHAPTERS, {}, [], tmp_path)[0]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

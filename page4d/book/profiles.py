@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from page4d.settings import did_you_mean
 
 CI = "ci"
 PLACE = re.compile(r"\{(\w+)\}")
+WEIGHTS = frozenset({"weights", "vggt", "page4d_weights"})
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,25 @@ class Profile:
         """The names of folders and files that a chapter wants to be told."""
         texts = [str(value) for value in self.parameters.get(chapter, {}).values()]
         return sorted({name for text in texts for name in PLACE.findall(text)})
+
+    def changed_by(self, given: Mapping[str, Mapping[str, Any]]) -> Profile:
+        """What will run where chapters get other values than the profile's: other weights, and no GPU on device cpu."""
+        names = dict.fromkeys((*self.parameters, *given))
+        parameters = {name: {**self.parameters.get(name, {}), **given.get(name, {})} for name in names}
+        needs = {}
+        for name, wanted in self.needs.items():
+            asked, new = given.get(name, {}), parameters.get(name, {})
+            weights = wanted.weights
+            if weights and asked.keys() & WEIGHTS:
+                weights = tuple(",".join(str(new[key]) for key in sorted(WEIGHTS & new.keys())).split(","))
+            gpu_gb = 0.0 if asked.get("device") == "cpu" else wanted.gpu_gb
+            needs[name] = Needs(weights, gpu_gb, wanted.minutes)
+        return Profile(self.name, parameters, needs, self.reasons)
+
+    def written(self, chapters: Iterable[str]) -> set[str]:
+        """The places that these chapters write into, which need not be there before."""
+        texts = [str(self.parameters.get(name, {}).get("out", "")) for name in chapters]
+        return {name for text in texts for name in PLACE.findall(text)}
 
     def filled(self, chapter: str, paths: Mapping[str, str]) -> dict[str, Any]:
         """A chapter's parameters with the user's paths in their places."""
@@ -117,12 +137,21 @@ def read_paths(file: Path | None) -> dict[str, str]:
     return {str(name): os.path.expanduser(value) for name, value in content.items()}
 
 
-def missing(profile: Profile, chapter: str, paths: Mapping[str, str], memory_gb: Sequence[float]) -> Iterator[str]:
-    """What a chapter lacks under a profile, one thing each: paths not told or not there, weights, GPU memory."""
+def missing(
+    profile: Profile,
+    chapter: str,
+    paths: Mapping[str, str],
+    memory_gb: Sequence[float],
+    written: Collection[str] = (),
+) -> Iterator[str]:
+    """What a chapter lacks under a profile, one thing each: paths not told or not there, weights, GPU memory.
+
+    Note:    `written` are places that the build makes itself.
+    """
     for place in profile.places(chapter):
         if place not in paths:
             yield f"the path {place!r} is not in the file of paths"
-        elif not Path(paths[place]).exists():
+        elif place not in written and not Path(paths[place]).exists():
             yield f"{place}: {paths[place]} does not exist"
     needs = profile.needs.get(chapter, Needs())
     for weights in needs.weights:
@@ -147,8 +176,9 @@ def plan_text(
 ) -> tuple[str, bool]:
     """What a build under a profile would run, what is missing and how long it takes; and whether it can begin."""
     lines, ready, minutes = [f"profile {profile.name}, {len(chapters)} chapters", ""], True, 0.0
+    written = profile.written(chapter.name for chapter in chapters)
     for chapter in chapters:
-        lacks = list(missing(profile, chapter.name, paths, memory_gb))
+        lacks = list(missing(profile, chapter.name, paths, memory_gb, written))
         needs = profile.needs.get(chapter.name, Needs())
         minutes += needs.minutes
         given = profile.parameters.get(chapter.name, {})

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     profile = read_profile(args.root, args.profile, find_chapters(args.root))
     paths = read_paths(args.paths)
     memory_gb = gpu_memory_gb() if args.dry_run or profile.parameters else []
-    text, ready = plan_text(profile, chapters, paths, memory_gb, args.out)
+    text, ready = plan_text(profile.changed_by(given), chapters, paths, memory_gb, args.out)
     if args.dry_run or not ready:
         print(text, file=sys.stdout if args.dry_run else sys.stderr)
         return 0 if ready else 1
