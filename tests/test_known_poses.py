@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from page4d.io.trajectories import Trajectory, read_trajectory, rigid_inverse, write_tum
 from page4d.known_poses import robust_similarity, with_poses
 from page4d.result.cloud import points_in_world, unit_of
+from page4d.robust import robust_weights, weighted_median
 from page4d.schema import UserError
 
 SCALE, SHIFT = 2.5, np.array([3.0, -1.0, 0.5])
@@ -110,3 +111,15 @@ def test_rows_of_twelve_and_eight_numbers(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_text("1 2 3\n")
     with pytest.raises(UserError, match="3 values, expected 8 or 12 or 16"):
         read_trajectory(tmp_path / "bad.txt")
+
+
+def test_a_distance_three_times_the_spread_has_a_hundredth_of_the_weight() -> None:
+    weights = robust_weights(torch.tensor([0.0, 2.0, 6.0]), torch.tensor(2.0))
+    assert weights.tolist() == pytest.approx([1, 1 / 4, 1 / 100])
+
+
+@pytest.mark.parametrize(("weights", "middle"), [([1, 1, 1, 1], 2), ([1, 1, 1, 5], 4), ([4, 1, 1, 1], 1)])
+def test_the_weighted_median_is_where_half_of_the_weight_is_reached(weights: list[float], middle: float) -> None:
+    values = torch.tensor([3.0, 1.0, 4.0, 2.0])
+    in_their_order = torch.tensor([float(weights[int(v) - 1]) for v in values])
+    assert weighted_median(values, in_their_order) == middle

@@ -366,6 +366,29 @@ def test_quaternion_sign_is_not_an_error() -> None:
     assert camera_loss([predicted], targets, CameraLossConfig(), "public").rotation.item() == pytest.approx(0.5)
 
 
+def test_a_frame_with_a_broken_true_pose_is_left_out_alone() -> None:
+    targets = plain_targets()
+    predicted = extri_intri_to_pose_encoding(targets.extrinsics, targets.intrinsics, targets.image_hw)
+    predicted[0, 0, 0] += 1.0
+    extrinsics = targets.extrinsics.clone()
+    extrinsics[0, 1, 0, 3] = torch.nan
+    loss = camera_loss([predicted.requires_grad_()], replace(targets, extrinsics=extrinsics), CameraLossConfig())
+    assert loss.translation.item() == pytest.approx(1.0 / (3 * 3)), "1 of 3 components of 3 frames"
+    loss.total.backward()
+    assert predicted.grad is not None
+    assert predicted.grad.isfinite().all()
+
+
+def test_a_track_with_a_broken_target_is_left_out_alone() -> None:
+    predicted, targets = track_case(0.5)
+    assert targets.tracks is not None
+    true = targets.tracks + 4.0
+    true[0, 1, 2] = torch.nan
+    loss = track_loss(predicted, replace(targets, tracks=true), TrackLossConfig(confident_within_px=5.0))
+    assert loss.coordinates.item() == pytest.approx(4.0)
+    assert loss.total.isfinite()
+
+
 def test_wrong_settings_are_refused_by_name() -> None:
     with pytest.raises(UserError, match="'huber'"):
         CameraLossConfig(kind="huber")  # type: ignore[arg-type]

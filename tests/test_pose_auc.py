@@ -58,6 +58,13 @@ def test_auc_by_hand() -> None:
     assert errors.direction_accuracy(1).item() == pytest.approx(2 / 3)
 
 
+def test_the_released_sum_rounds_errors_down_and_takes_the_limit_in() -> None:
+    errors = PairErrors(torch.tensor([1.9, 0.2, 5.0]), torch.tensor([0.0, 3.0, torch.nan]))
+    counts, _ = np.histogram([1.9, 3.0], bins=np.arange(4))
+    assert errors.auc_by_degrees(3).item() == pytest.approx(np.cumsum(counts / 2).mean())
+    assert errors.median_direction().item() == pytest.approx(1.5), "of the two pairs that have one"
+
+
 def test_a_pair_at_one_place_has_no_direction_and_is_left_out() -> None:
     true = path(3, 3)
     true[1] = torch.cat((path(1, 9)[0][:, :3], -path(1, 9)[0][:, :3] @ centre(true[0])), 1)  # turned on the spot

@@ -58,6 +58,15 @@ def test_prediction_round_trip(
             assert a == b
 
 
+def test_parts_join_frame_by_frame_under_the_meta_of_the_first() -> None:
+    whole = prediction(frames=5, full=False)
+    again = schema.concatenated([whole[:2], dataclasses.replace(whole[2:], meta={})])
+    assert again.meta == whole.meta
+    assert again.frame_names == whole.frame_names
+    assert again.points is None
+    np.testing.assert_array_equal(again.depth, whole.depth)
+
+
 def test_prediction_refuses_wrong_shapes() -> None:
     good = prediction()
     for name in (

@@ -63,6 +63,15 @@ def test_one_scale_for_the_clip_by_the_median() -> None:
         scale_by_median(np.full_like(true, np.nan), true, seen)
 
 
+def test_the_scale_is_of_visible_points_away_from_the_camera() -> None:
+    true = tracks(1, 5)
+    predicted = true / 2.5
+    predicted[0, :2] = 0  # in the camera's centre: no ratio, and most of those seen
+    predicted[0, 3:] *= 7
+    seen = np.array([[True, True, True, False, False]])
+    assert scale_by_median(predicted, true, seen) == pytest.approx(2.5)
+
+
 def test_shapes_and_emptiness_are_refused() -> None:
     true = tracks()
     with pytest.raises(ValueError, match="expected"):
