@@ -15,7 +15,7 @@ from page4d.cli import main
 from page4d.evaluate.comparison import compare, comparison_table, whole_table
 from page4d.evaluate.cost import with_cost
 from page4d.evaluate.harness import Study
-from page4d.evaluate.statistics import interval_of, sequence_table
+from page4d.evaluate.statistics import interval_of, sequence_table, weight_of
 from page4d.evaluate.tables import cost_of, latex, markdown, quoted_rows, scores_table, write_tables
 from page4d.schema import Scores, SequenceScore, UserError
 
@@ -89,6 +89,25 @@ def test_a_difference_is_paired_by_name_over_what_both_have():
         compare(ours, scores("other", base.tolist(), "videodepth-bonn"))
 
 
+def test_a_metric_with_weights_of_its_own_keeps_them_and_what_failed_is_no_row():
+    made = scores("a", [0.1, 0.2, 0.4], failed=(1,))
+    first, *others = made.sequences
+    weighted = replace(made, sequences=(replace(first, weights={"abs_rel": 5.0}), *others))
+    table = sequence_table(weighted)
+    assert table["weight"].tolist() == [1, 1]
+    assert table[weight_of("abs_rel")].tolist() == [5, 0]
+    assert weight_of("delta_1") not in table
+
+
+def test_two_sequences_are_compared_by_the_metrics_that_both_have():
+    ours, other = scores("ours", [0.1, 0.3]), scores("other", [0.2, 0.4])
+    depth, share = compare(ours, other)
+    assert (depth["n"], depth["metric"], share["metric"]) == (2, "AbsRel", "δ<1.25")
+    assert (depth["value"], depth["value against"]) == pytest.approx((0.2, 0.3))
+    (alone,) = compare(ours, replace(other, mean={"delta_1": other.mean["delta_1"]}))
+    assert alone["metric"] == share["metric"]
+
+
 def test_nothing_is_said_of_a_share_of_nothing_or_of_a_single_sequence():
     perfect = scores("perfect", [0.0, 0.0, 0.0])
     assert compare(scores("ours", [0.1, 0.2, 0.3]), perfect)[0]["verdict"] == "no share of 0"
@@ -109,6 +128,10 @@ def test_the_table_of_everything_marks_what_is_quoted():
     table = whole_table([scores("ours", [0.1, 0.2, 0.4])])
     measured, quoted = table[table["protocol"] == "standard"], table[table["protocol"] == "as published"]
     assert measured["value"].tolist() == pytest.approx([0.7 / 3, 1 - 0.7 / 3])
+    assert set(measured["benchmark"]) == {"videodepth-sintel v1"}
+    assert set(measured["settings"]) == {"scale"}
+    assert set(quoted["benchmark"]) == {"videodepth-sintel"}
+    assert set(quoted["model"]) == {row.method for row in quoted_rows("videodepth", "sintel")}
     assert (measured["low"] < measured["value"]).all()
     assert measured["seconds"].tolist() == [1.0, 1.0]
     assert measured["GiB"].tolist() == [4.0, 4.0]

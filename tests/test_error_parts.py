@@ -53,7 +53,11 @@ def test_moving_and_still_pixels_have_their_own_error_and_together_the_whole(stu
     assert scores.better["abs_rel_moving"] == "lower"
 
 
-def test_a_confidence_that_orders_pixels_as_their_errors_is_calibrated(study):
+@pytest.mark.parametrize("most", [None, 500])
+def test_a_confidence_that_orders_pixels_as_their_errors_is_calibrated(study, monkeypatch, most):
+    if most is not None:
+        monkeypatch.setattr("page4d.evaluate.error_parts.MAX_PIXELS", most)
+
     def known(p, moving):
         wrong = np.where(moving, 1.5, 1.1).astype(np.float32)
         return replace(p, depth=p.depth * wrong, depth_conf=(1 / wrong).astype(np.float32))

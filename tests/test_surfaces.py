@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from page4d.evaluate.surfaces import estimate_normals, refine_by_icp, surface_errors
@@ -65,10 +66,36 @@ def test_icp_undoes_a_small_motion_and_leaves_a_large_one() -> None:
     np.testing.assert_array_equal(refine_by_icp(far, true), far)
 
 
-def test_too_few_and_broken_points_are_refused() -> None:
-    with pytest.raises(ValueError, match="more than 30 points"):
-        surface_errors(plane(5), plane())
-    broken = plane()
-    broken[3, 1] = np.inf
-    with pytest.raises(ValueError, match="finite"):
-        surface_errors(broken, plane())
+def scattered_corner(count: int = 300) -> np.ndarray:
+    flat = np.column_stack((np.random.default_rng(0).uniform(0, 2, (count, 2)), np.zeros(count)))
+    return np.concatenate((flat, flat[:, [2, 0, 1]], flat[:, [1, 2, 0]]))
+
+
+def test_icp_goes_on_until_nothing_moves() -> None:
+    """The nearest points are the wrong ones at first, and right after some rounds."""
+    true = scattered_corner()
+    turn = Rotation.from_euler("xyz", [1.5, -1, 2], degrees=True).as_matrix()
+    np.testing.assert_allclose(refine_by_icp(true @ turn.T + [0.02, -0.03, 0.01], true), true, atol=1e-9)
+
+
+def test_icp_turns_and_shifts_but_never_stretches() -> None:
+    true = scattered_corner()
+    larger = 1.01 * true
+    moved = refine_by_icp(larger, true)
+    np.testing.assert_allclose(pdist(moved[::50]), pdist(larger[::50]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        (plane(5), "more than 30 points"),
+        (plane()[:, :2], r"expected \(N, 3\)"),
+        (np.where(np.arange(4800).reshape(-1, 3) == 10, np.inf, plane()), "finite"),
+    ],
+)
+def test_too_few_and_broken_points_are_refused(which: int, points: np.ndarray, message: str) -> None:
+    clouds = [plane(), plane()]
+    clouds[which] = points
+    with pytest.raises(ValueError, match=message):
+        surface_errors(*clouds)

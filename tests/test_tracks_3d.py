@@ -32,6 +32,12 @@ def test_a_planted_offset_is_measured_and_lies_between_its_thresholds() -> None:
     assert math.isnan(errors.visibility_accuracy)
 
 
+def test_a_point_at_a_threshold_is_not_within_it() -> None:
+    true = np.zeros((1, 2, 3))
+    errors = track_errors(true + np.array([0.0, 0.0, 0.5]), true, np.ones((1, 2), bool))
+    assert errors.within == (0, 0, 0, 1)
+
+
 def test_hidden_points_count_for_visibility_only() -> None:
     true = tracks()
     seen = np.ones(true.shape[:2], bool)

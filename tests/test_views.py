@@ -43,9 +43,12 @@ def test_a_folder_gives_its_first_pictures_and_no_truth(tmp_path: Path) -> None:
     assert views.frames.names == ("0.png", "1.png")
 
 
-@pytest.mark.parametrize(("source", "size"), [("no/such/folder", 32), ("synthetic", 30)])
-def test_bad_sources_are_the_users_errors(source: str, size: int) -> None:
-    with pytest.raises(UserError):
+@pytest.mark.parametrize(
+    ("source", "size", "message"),
+    [("no/such/folder", 32, "no/such/folder"), ("synthetic", 30, "size 30 is not a multiple of the patch size 8")],
+)
+def test_bad_sources_are_the_users_errors(source: str, size: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         open_views(source, size=size, patch=8)
 
 
