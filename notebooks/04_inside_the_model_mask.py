@@ -22,7 +22,7 @@
 # logits of the camera and register tokens, so that pose can look away from what moves while the patches see all.
 #
 # **You will learn** the mask's formula and schedule, which attention rows it changes and by how much, what it marks on
-# a moving scene, and where the paper and the released code differ.
+# a moving scene, how to tell whether it sees motion or looks, and where the paper and the released code differ.
 #
 # **Needs**: a minute on any computer; the released weights (`weights = "mask"`) are 5 GB and want a GPU. [Inside the model
 # I: tokens](03_inside_the_model_tokens.ipynb) first; symbols are on the page of [notation](../notation.md).
@@ -92,7 +92,7 @@ print(
 # the mask should read what the tokens say and not change what they say. *Standardized over space*, because "moves" is a
 # statement about a patch beside the others of its picture, whatever the scene. *The mean added*, because the paper's
 # Figure 2 found that this plain mean is already low where things move, so the head starts from something and learns the
-# rest. *Minus a half*, so that a patch of which nothing is known, $\sigma(0) = \frac12$, changes nothing.
+# rest ([](15_figure_2.ipynb) measures on which side the small networks have it). *Minus a half*, so that a patch of which nothing is known, $\sigma(0) = \frac12$, changes nothing.
 #
 # In a masked global block the logit of query token $i$ and key token $j$ becomes
 #
@@ -196,10 +196,15 @@ held_out = [
     split_clip("dynamic-test", i, height=H, width=W, frames=frames)
     for i in range(clips)
 ]
-areas = []
-for clip in held_out:
-    mask = aggregator.run(clip.images[None].to(device), keep=()).mask[0].cpu().numpy()
-    areas.append(moving_auc(-mask, patches_moving(clip.moving.numpy(), rows, columns)))
+truths = [patches_moving(clip.moving.numpy(), rows, columns) for clip in held_out]
+
+
+def mask_of(images):
+    return aggregator.run(images[None].to(device), keep=()).mask[0].cpu().numpy()
+
+
+masks = [mask_of(clip.images) for clip in held_out]
+areas = [moving_auc(-mask, truth) for mask, truth in zip(masks, truths, strict=True)]
 
 # %%
 from page4d.evaluate import marks_text
@@ -207,9 +212,71 @@ from page4d.evaluate import marks_text
 print(marks_text(areas, "patch"))
 
 # %% [markdown]
-# In the paper nobody tells the mask what moves; it learns only from what helps the cameras. This small network's was told
-# (`aid.mask_weight`). A share near a half means that a mask has not found the moving things. What a small network's mask
-# finds says little about the released one: that needs the released weights.
+# In the paper nobody tells the mask what moves; it learns only from what helps the cameras. This small network's was told,
+# by a loss of its own during training (`aid.mask_weight`). A share near a half means that a mask has not found the moving
+# things. What a small network's mask finds says little about the released one: that needs the released weights.
+#
+# ### Motion, or looks?
+#
+# One question is left open by any such number. A thing that moves differs from a wall before it moves: in colour, in outline, in
+# its place in the picture. A network that has learned these is right about motion without ever having seen any. The
+# test is simple: show it films in which nothing moves. Each frame of a clip is repeated until it is a film of its own, and
+# the mask of that film is scored by what moves in the real clip. A mask that sees motion must fall to what looks can tell; one
+# that goes by looks stays where it was. A third row of {numref}`tab-still-films` needs no network and no second frame:
+# it calls moving what is dark.
+
+
+# %%
+import numpy as np
+from torch.nn.functional import avg_pool2d
+
+
+def standing(images):
+    """The mask of each frame in a film that shows nothing else."""
+    films = (image.expand_as(images) for image in images)
+    return np.stack([mask_of(film)[0] for film in films])
+
+
+def brightness(images):
+    return avg_pool2d(images.mean(1, keepdim=True), config.patch_size)[:, 0].numpy()
+
+
+stopped = [standing(clip.images) for clip in held_out]
+light = [brightness(clip.images) for clip in held_out]
+
+# %% mystnb={"figure": {"caption": "How often a moving patch is marked before a still one of its clip (AUC): by the mask of the clip, by the mask of films that repeat one frame of it, and by darkness. Means over clips with 95 % intervals; chance is 0.5.", "name": "tab-still-films"}} tags=["hide-input"]
+from page4d.evaluate import interval_of_means
+
+tried = {"mask of the clip": masks, "mask of films that stand still": stopped}
+tried["darkness, no network"] = light
+marked = {}
+for name, maps in tried.items():
+    found = [moving_auc(-a, truth) for a, truth in zip(maps, truths, strict=True)]
+    found = np.array(found)[np.isfinite(found)]
+    low, high = interval_of_means(found[:, None])
+    share = {"AUC": f"{found.mean():.2f}"}
+    marked[name] = share | {"95 % interval": f"{low[0]:.2f} to {high[0]:.2f}"}
+pd.DataFrame(marked).T
+
+# %% tags=["remove-input"]
+from IPython.display import Markdown
+
+moved, still_film = (float(row["AUC"]) for row in list(marked.values())[:2])
+alike = np.corrcoef(np.ravel(masks), np.ravel(stopped))[0, 1]
+text = f"The masks of the clips and those of the standing films have a correlation of {alike:.2f}. "
+if moved - still_film < 0.02:
+    text += "This mask **recognizes** things that may move; it does not see them move. "
+else:
+    text += f"Motion adds {moved - still_film:.2f} to what looks tell. "
+text += f"The mask is read after frame block {config.mask_source}, and the global blocks before it have compared the frames: "
+text += "it could know of motion. Whether it must depends on what it was trained on."
+Markdown(text)
+
+# %% [markdown]
+# Is a mask of looks worth less? Not to a camera: what may walk off is a bad witness even while it stands. But it says what
+# such a mask cannot do. A parked car and a driving one are the same to it, and a wall that slides is a wall. And it is a
+# warning about worlds that people make: where what moves can be told by its looks, a network has no reason to learn
+# anything harder. The films that stand still are a test worth doing with every mask, the released ones included.
 #
 # How can a mask learn what nobody tells it? The loss of the cameras has a gradient with respect to every $m_j$, through the
 # weights of the camera token's row: if hearing patch $j$ less makes the pose better, $m_j$ is pushed down. Over many scenes,
@@ -256,8 +323,6 @@ _ = axis.set(xlabel="pair", ylabel="mean |difference|")
 # that have changed, so their difference may go on growing.
 
 # %% tags=["remove-input"]
-from IPython.display import Markdown
-
 size = torch.stack([tokens.abs().mean((0, 2)) for tokens in off])
 part = 100 * gap[:, special:].mean(1) / size[:, special:].mean(1)
 Markdown(
@@ -295,8 +360,6 @@ sheet = contact_sheet(
 # camera token spend on them ({numref}`fig-share`)?
 
 # %%
-import numpy as np
-
 groups = {"marked": m <= np.quantile(m, 0.25)}
 if views.truth:
     groups["moving"] = patches_moving(moving, rows, columns)
@@ -383,7 +446,8 @@ Markdown(
 #   register tokens in some global blocks. Patches go on seeing everything.
 # - A small $m$ is a strong word: the weight of a key is multiplied by $e^{64 \alpha m}$.
 # - The schedule takes the mask away during training; `nomask` and `mask` are the two ends of that.
-# - What a mask marks is measured against the truth of synthetic clips, not seen in a picture.
+# - What a mask marks is measured against the truth of synthetic clips, not seen in a picture; and whether it sees motion or
+#   looks, by films in which nothing moves.
 #
 # ## Exercises
 #
