@@ -159,7 +159,7 @@ for name, order in {"later frames": later, "first frame": other}.items():
 #    \ell_{ij} = \frac{q_i \cdot k_j}{\sqrt d} . $$
 #
 # The shares $a_{ij}$ are positive and sum to 1 over $j$: a weighted mean, in which each token decides by itself whom it hears.
-# The root is there because a product of $d$ random numbers grows with $\sqrt d$; without it, one key would take all the
+# The root is there because the product of two random vectors of $d$ numbers grows with $\sqrt d$; without it, one key would take all the
 # weight before anything is learned. Several such *heads* work side by side, each with its own matrices, so that a token can
 # listen for several things at once. In this network queries and keys are also normalized first
 # {cite}`henry2020qknorm`, which bounds every logit.
@@ -277,7 +277,7 @@ figure = feature_figure(
 )
 
 # %% [markdown]
-# In {numref}`fig-pairs`, look at how the maps change from left to right or from top to bottom: early pairs often resemble
+# In {numref}`fig-pairs`, look at how the maps change from top to bottom: early pairs often resemble
 # the picture, later ones its regions. Each map has its own scale, so brightness does not compare between maps; and a mean
 # over channels may be flat although the channels are full. [Figure 2: what the layers see](15_figure_2.ipynb) asks with
 # numbers what such a map knows about motion, and [Inside the model II: the mask](04_inside_the_model_mask.ipynb) builds on

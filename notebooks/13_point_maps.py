@@ -239,7 +239,8 @@ legend = axis.legend()
 # {numref}`fig-points-distances` is read from left to right: at a distance $x$, a curve says which share of the points is at
 # most that far off. The gap between *same pixel* and *accuracy* is what the nearest neighbour forgives. The median of a
 # curve is where it passes one half; its mean is the area above it, of which the axis cuts off the far end. Where
-# accuracy is the better of the two, the prediction may be too compact or incomplete; where completeness is, it has strays.
+# accuracy is the better of the two, the prediction may be too compact or incomplete; where completeness is, points lie
+# beside the surface: noise, or strays.
 #
 # ## What would a sheet of cardboard score?
 #

@@ -183,7 +183,8 @@ print(
 # The first answer compares, the second recognizes. Comparing needs at least two frames that see the same place, and it
 # goes wrong where they do not: at the edge of the picture, behind something that passes, in a stretch of wall without
 # texture, where a wrong depth fits as well as the right one. Recognizing needs no second frame and is not bothered by
-# any of this, but it can only find what looks like the moving things it was taught by.
+# any of this, but it can only find what looks like the moving things it was taught by. ([Inside the model II: the
+# mask](04_inside_the_model_mask.ipynb) shows networks films in which nothing moves, to see which of the two a mask does.)
 
 # %%
 import page4d

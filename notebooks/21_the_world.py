@@ -268,6 +268,9 @@ flows.map("{:.2f}".format).to_frame().T
 # - **How light behaves.** One light, hard shadows, no reflections, no glass, no mirrors, although these are where depth
 #   is hardest.
 # - **How scenes are composed.** Rooms and grounds of a few dozen solids; no streets, crowds or shelves full of books.
+# - **That looks deceive.** What moves here looks different from what stands: it is mostly darker
+#   ([Figure 2: what the layers see](15_figure_2.ipynb) counts it). A network may learn the looks and leave the motion
+#   ([Inside the model II: the mask](04_inside_the_model_mask.ipynb) tests it with films that stand still).
 #
 # So a good score here shows that the parts work together, and a difference between two networks trained on it shows what
 # their *mechanism* does at this size. Neither says how a network does on your pictures. Larger synthetic worlds with more
