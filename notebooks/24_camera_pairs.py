@@ -88,8 +88,8 @@ _ = axis.text(1.68, 0.5, "second camera", va="center", size=9)
 #
 # the angle of the rotation that is left over, from 0 to 180 degrees, and the angle between the two directions. With $S$
 # pictures there are $S(S-1)/2$ pairs, and all of them count alike. The measures go back to the matching of photographs
-# in wide-baseline stereo and came to networks of poses with VGGSfM {cite}`wang2024vggsfm`, DUSt3R {cite}`wang2024dust3r`
-# and VGGT {cite}`wang2025vggt`.
+# in wide-baseline stereo. Networks of poses are scored by them since RelPose {cite}`zhang2022relpose` and PoseDiffusion
+# {cite}`wang2023posediffusion`, VGGSfM {cite}`wang2024vggsfm`, DUSt3R {cite}`wang2024dust3r` and VGGT {cite}`wang2025vggt` among them.
 #
 # ## The numbers
 #
