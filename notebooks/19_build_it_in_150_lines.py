@@ -171,7 +171,7 @@ key = turn(vector, wide)
 product = (key[side * side // 2] @ key.T).view(side, side) / (2 * half)
 figure, axis = plt.subplots(figsize=(3.6, 3), layout="constrained")
 figure.colorbar(axis.imshow(product.cpu(), extent=(-10.5, 10.5, 10.5, -10.5)))
-_ = axis.set(xlabel="columns apart", ylabel="rows apart", title="q · k")
+_ = axis.set(xlabel="columns apart", ylabel="rows apart", title="q · k / d")
 _ = axis.set(xticks=range(-10, 11, 5), yticks=range(-10, 11, 5))
 
 # %% [markdown]
