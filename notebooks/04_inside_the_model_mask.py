@@ -436,6 +436,7 @@ Markdown(
 # |---|---|---|
 # | bias | $-\alpha\,\sigma(-m/\tau)$, with learned $\alpha$ and $\tau$ | $64\,\alpha\,(\sigma(\cdot) - \tfrac12)$; 64 is constant, $\alpha$ is scheduled |
 # | can it attract? | no, for positive $\alpha$ the bias is never above 0 | yes, $m$ goes up to $+\tfrac12$ |
+# | what geometry gets of it | motion cues are "amplified" for it (abstract on arXiv) | nothing: the rows of patches are as they were, and no bias acts on them |
 # | stages | 8 plain, 10 masked, 6 plain pairs | mask read after pair 9, used in pairs 10 to 19 of 24 |
 # | what counts the steps | not said | the public code counts forward passes in an attribute that no checkpoint saves, so a resumed run starts its schedule again; ours counts optimizer steps and restores them |
 
