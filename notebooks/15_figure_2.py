@@ -279,17 +279,23 @@ above = {
 }
 depth = networks["VGGT"].config.depth
 found = ", ".join(f"{n} of *{who}*" for who, n in above.items() if n)
+darker = 100 * (1 - trivial["brighter"].mean())
 Markdown(
-    f"The strongest of these, *{bar.idxmax()}*, is {bar.max():.2f} from chance. "
+    f"In these clips a moving patch is darker than a still one in {darker:.0f} % of all pairs. "
+    f"The strongest of the three, *{bar.idxmax()}*, is {bar.max():.2f} from chance. "
     + (f"Of {depth} layers each, these are further: {found}." if found else "")
     + ("" if found else f"None of the {depth} layers of any curve is further.")
 )
 
 # %% [markdown]
+# So a map that lights up where things move may be a map of how those things look. To tell the two apart, one must take the
+# motion away and keep the looks: [Inside the model II: the mask](04_inside_the_model_mask.ipynb) does that to the mask, with
+# films that repeat one frame.
+#
 # Two more traps. The largest of many layers is always flattered by choosing it (exercise 3): read the curves, not only
 # the table. And all of this is about the *mean* channel. That a mean does not show motion does not say that the tokens do
 # not hold it; a small trained reader on top of them could find what the mean cancels. The mask head of PAGE-4D is exactly
-# such a reader, and [Inside the model II: the mask](04_inside_the_model_mask.ipynb) measures what it finds.
+# such a reader.
 #
 # ## Where the camera token looks
 #
