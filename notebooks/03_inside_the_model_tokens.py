@@ -148,7 +148,8 @@ for name, order in {"later frames": later, "first frame": other}.items():
 # network cannot be confused by an order that it does not see. But it cannot use the order either. That a camera moves
 # smoothly, that frame 7 lies between frames 6 and 8, that things do not jump: all of that must be found in the pictures, for
 # nobody says it. And the choice of the first frame is a choice of yours. If it is the blurred one, the whole answer is
-# expressed in a frame that the network sees badly.
+# expressed in a frame that the network sees badly. A later network, $\pi^3$ {cite}`wang2026pi3`, takes the privilege away: no
+# frame is first there, and the points of every frame stand in its own camera.
 #
 # ## Two kinds of attention, in turn
 #

@@ -390,7 +390,8 @@ Markdown("\n".join(lines) or "This layout has no lens, so there is no classical 
 # Read mean and median together. An essential matrix is either nearly right or, where RANSAC took the things that move for
 # the room, anywhere at all: a few lost pairs weigh on its mean and leave its median alone. A network's errors are more
 # alike. So "ahead in the mean", where it is written of a network, may be a statement about a few clips; in the middle
-# clip the same network can be far behind. The cards of the built-in networks have both answers on many more clips.
+# clip the same network can be far behind. The cards of the built-in networks, the
+# texts beside the weights in `page4d/model/builtin`, have both answers on many more clips.
 #
 # ## Trajectories
 #

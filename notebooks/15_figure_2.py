@@ -19,7 +19,8 @@
 # # Figure 2: what the layers see
 #
 # By the paper's Figure 2, VGGT's deeper layers treat moving regions apart. Here the figure is made for two networks side by
-# side, for every layer, and the impression is turned into a number with an interval.
+# side, for every layer; the impression becomes a number with an interval, and the number stands beside maps that see no
+# motion at all.
 #
 # **You will learn** to draw feature maps of every layer and frame, to measure how much moving regions stand out, to ask
 # the question that such a picture never answers by itself (compared with what?), and to read where the camera token

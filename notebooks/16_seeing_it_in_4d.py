@@ -273,7 +273,7 @@ def with_interval(values):
 
 
 table = pd.DataFrame(found, columns=["mask from", "IoU", "AUC"])
-told = table.groupby("mask from").agg(with_interval)
+told = table.groupby("mask from", sort=False).agg(with_interval)
 told.rename_axis(index=None, columns="mask from")
 
 # %% [markdown]

@@ -329,7 +329,8 @@ sheet = contact_sheet(
 
 # %% [markdown]
 # What the networks say of the two cameras of this pair, beside a camera that never moves and beside classical matching of
-# points, stands on their model cards.
+# points, stands on their cards, the texts beside the weights in
+# `page4d/model/builtin`.
 #
 # ## How many frames, how far apart?
 #
