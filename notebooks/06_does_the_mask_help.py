@@ -69,6 +69,7 @@ elif "better" in verdicts:
     word = "yes"
 
 
+# %% tags=["remove-input"]
 def said(arm):
     """What an arm changes, in words; one phrase where nothing is seen to change."""
     of = {what: e for (a, what), e in found.items() if a == arm}

@@ -364,8 +364,8 @@ for k, g in enumerate(answer["pose_enc_list"]):
         hand[f"loss_{name}"] += stage * error[..., which].mean()
 
 # %% [markdown]
-# The sign of the quaternion is no detail: in about half of all orientations a network may answer $-\mathbf{q}$. If the sign is
-# not chosen, the rotation term of these very answers is another:
+# The sign of the quaternion is no detail. $\mathbf{q}$ and $-\mathbf{q}$ are one rotation, and a network whose loss takes the nearer of
+# the two has no reason to prefer either. If the sign is not chosen, the rotation term of these very answers is another:
 
 # %% tags=["hide-input"]
 public = camera_loss(answer["pose_enc_list"], targets, config.camera, "public").rotation
@@ -423,7 +423,7 @@ assert len(both) == len(hand)
 assert (both["by hand"] - both["package"]).abs().max() < 1e-5
 both.round(5)
 
-# %% mystnb={"figure": {"caption": "What each term contributes to the objective for this network and clip, weights applied. A confidence term may be negative, by the reward of the logarithm.", "name": "fig-loss-shares"}} tags=["hide-input"]
+# %% tags=["hide-input"]
 terms = {k: float(v) for k, v in losses.terms.items() if k != "loss_camera"}
 camera = config.camera
 factor = {
@@ -433,11 +433,15 @@ factor = {
 }
 CALLED = {"FL": "field of view", "T": "translation", "R": "rotation"}
 CALLED |= {"grad_depth": "steps of depth", "grad_point": "normals of points"}
+CALLED |= {"conf_depth": "confidence of depth", "conf_point": "confidence of points"}
+CALLED |= {"reg_depth": "error of depth", "reg_point": "error of points"}
 weighted = {}
 for k, v in terms.items():
     name = k.removeprefix("loss_")
     scaled = v * factor.get(k, 1 / camera.weight) * camera.weight
     weighted[CALLED.get(name, name.replace("_", " "))] = scaled
+
+# %% mystnb={"figure": {"caption": "What each term contributes to the objective for this network and clip, weights applied. A confidence term may be negative, by the reward of the logarithm.", "name": "fig-loss-shares"}} tags=["hide-input"]
 figure, axis = plt.subplots(figsize=(4.8, 2.8), layout="constrained")
 axis.barh(list(weighted), list(weighted.values()))
 axis.axvline(0, color="0.5", lw=0.8)
