@@ -188,8 +188,12 @@ if clips:
     text = "An *interval* tells the luck of the clips: were they drawn anew from these, some twice and some not at all, 95 of "
     text += "100 such means would lie in it. An answer is called better or worse if that interval leaves out 0 and the difference is not smaller "
     text += f"than {100 * effects['abs_rel'].smallest:.0f} %; *undecided* says that more clips are needed, not that there is nothing. "
-text += "Where a network misses part of the camera's motion, the predicted pyramids above stand closer together than the "
-text += "true ones below, and the moving mask also marks places that only the camera's motion displaces."
+true = views.truth.moving.numpy() if clips else moving
+if clips and moving.any() and true.any():
+    text += f"\n\nThe moving mask of the pictures above finds {100 * moving[true].mean():.0f} % of the pixels that truly move there, and "
+    text += f"{100 * (~true)[moving].mean():.0f} % of what it marks stands still. Where a network misses part of the camera's motion, "
+    text += "the predicted pyramids above stand closer together than the true ones below, and the mask also marks places that only "
+    text += "the camera's motion displaces."
 Markdown(text) if clips else None
 
 # %% mystnb={"figure": {"caption": "The exact points and cameras of the clip above, in metres. Compare with the predicted ones.", "name": "fig-quickstart-truth"}} tags=["remove-input"]

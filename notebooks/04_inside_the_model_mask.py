@@ -222,8 +222,8 @@ print(marks_text(areas, "patch"))
 # its place in the picture. A network that has learned these is right about motion without ever having seen any. The
 # test is simple: show it films in which nothing moves. Each frame of a clip is repeated until it is a film of its own, and
 # the mask of that film is scored by what moves in the real clip. A mask that sees motion must fall to what looks can tell; one
-# that goes by looks stays where it was. A third row of {numref}`tab-still-films` needs no network and no second frame:
-# it calls moving what is dark.
+# that goes by looks stays where it was. {numref}`fig-still-films` has both masks of the clip above; in {numref}`tab-still-films`, which
+# counts, a third row needs no network and no second frame: it calls moving what is dark.
 
 
 # %%
@@ -243,6 +243,12 @@ def brightness(images):
 
 stopped = [standing(clip.images) for clip in held_out]
 light = [brightness(clip.images) for clip in held_out]
+
+# %% mystnb={"figure": {"caption": "The mask of the clip, and below it, frame by frame, the mask of a film that repeats this frame only.", "name": "fig-still-films"}} tags=["hide-input"]
+look = {"unit": "m", "cmap": "RdBu_r", "limits": (-reach, reach)}
+one = standing(pictures)
+films = [Row(m, "clip", **look), Row(one, "standing still", **look)]
+sheet = contact_sheet(films)
 
 # %% mystnb={"figure": {"caption": "How often a moving patch is marked before a still one of its clip (AUC): by the mask of the clip, by the mask of films that repeat one frame of it, and by darkness. Means over clips with 95 % intervals; chance is 0.5.", "name": "tab-still-films"}} tags=["hide-input"]
 from page4d.evaluate import interval_of_means
