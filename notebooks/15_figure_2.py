@@ -253,8 +253,9 @@ Markdown(text)
 #
 # An AUC away from chance is not yet a sense of motion. The first frame attention sees one frame only and cannot know
 # what moves. What it shows is *looks*: bodies differ from walls and floor whether they move or not. Only a rise above
-# that first value would speak of motion, and this is the whole point of drawing curves over depth instead of the one
-# layer that looks best.
+# that first value can speak of motion, and this is the whole point of drawing curves over depth instead of the one
+# layer that looks best. Even a rise is no proof: that a shape is a person is a matter of looks, too, and takes more than one
+# layer to see (exercise 6 takes the motion away).
 #
 # The same question can be put to maps that need no network at all. Things that stand on the floor are low in the
 # picture; bodies may be brighter or darker than walls; textured ones have more contrast within a patch. Each of these is
@@ -456,6 +457,29 @@ model.aggregator.mask_step = step
 means = {label: np.nanmean(rows, 0) for label, rows in found.items()}
 pd.DataFrame(means, index=[f"pair {pair}" for pair in pairs]).round(3)
 # Below 0.5: the camera of the first frame looks at still patches rather than at moving ones.
+
+# %% [markdown]
+# **6.** Does the last map know of motion? Repeat each frame until it is a film of its own, in which nothing moves, and ask the
+# last map of that film for what moves in the clip.
+
+
+# %% mystnb={"code_prompt_hide": "Hide the solution", "code_prompt_show": "Show the solution"} tags=["hide-cell"]
+def last_map(model, images):
+    return feature_maps(model, images).of("global")[-1]
+
+
+found = {}
+for index in range(min(clips, 4)):
+    clip = split_clip("dynamic-test", index, height=size, width=size, frames=frames)
+    truth = patches_moving(clip.moving.numpy(), size // patch, size // patch)
+    for name, model in networks.items():
+        films = (image.expand_as(clip.images) for image in clip.images)
+        still = np.stack([last_map(model, film)[0] for film in films])
+        areas = [moving_auc(a, truth) for a in (last_map(model, clip.images), still)]
+        found.setdefault(name, []).append(areas)
+means = {name: np.nanmean(rows, 0) for name, rows in found.items()}
+pd.DataFrame(means, index=["the clip", "films that stand still"]).round(3)
+# What the second row has came without any motion.
 
 # %% [markdown]
 # ## Further reading
