@@ -92,7 +92,7 @@ print(
 # the mask should read what the tokens say and not change what they say. *Standardized over space*, because "moves" is a
 # statement about a patch beside the others of its picture, whatever the scene. *The mean added*, because the paper's
 # Figure 2 found that this plain mean is already low where things move, so the head starts from something and learns the
-# rest ([](15_figure_2.ipynb) measures on which side the small networks have it). *Minus a half*, so that a patch of which nothing is known, $\sigma(0) = \frac12$, changes nothing.
+# rest ([Figure 2: what the layers see](15_figure_2.ipynb) measures on which side the small networks have it). *Minus a half*, so that a patch of which nothing is known, $\sigma(0) = \frac12$, changes nothing.
 #
 # In a masked global block the logit of query token $i$ and key token $j$ becomes
 #
