@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_fuzz_io import CAMERA, SCORES
 from writers import kubric, pointodyssey, spring
 from writers.benchmarks import WRITERS
@@ -22,9 +23,10 @@ from writers.scene import symmetric, tracked
 
 from page4d.book.chapters import find_chapters, read_chapter
 from page4d.book.profiles import read_paths
+from page4d.cli import main
 from page4d.cli.prediction_input import parse_intrinsics
 from page4d.data.datasets import dataset_class
-from page4d.data.datasets.formats import read_json, read_png16, read_rgb
+from page4d.data.datasets.formats import read_json, read_png16, read_rgb, read_tiff
 from page4d.data.manifest import FrameRow, Manifest
 from page4d.evaluate import open_benchmark
 from page4d.evaluate.exam_results import read_result
@@ -310,3 +312,27 @@ def test_a_protocol_without_a_name_is_no_scores_file(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(SCORES | {"protocol": {"name": ["standard"]}}))
     with pytest.raises(UserError, match=r"it lacks .*the protocol's name"):
         read_scores(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("GIF", "P"), ("TIFF", "L"), ("PNG", "I;16")])
+def test_a_picture_of_a_depth_map_is_none(tmp_path: Path, suffix: str, mode: str) -> None:
+    Image.new(mode, (8, 6)).save(tmp_path / "a.tiff", suffix)
+    with pytest.raises(UserError, match=f"is a {suffix} of mode {mode}, expected a TIFF"):
+        read_tiff(tmp_path / "a.tiff")
+
+
+@pytest.mark.parametrize("column", [[1.0], [1.0, "2"], [1.0, True], None])
+def test_a_result_with_a_column_that_is_not_of_its_clips(tmp_path: Path, column: Any) -> None:
+    part = {"n": 2, "sequences": {"ate": [1.0, None]}}
+    (tmp_path / "a.json").write_text(json.dumps({"format": 1} | part))
+    assert read_result(tmp_path / "a.json")["n"] == 2
+    also = {"also": {"dynamic-hard": {"n": 2, "sequences": {"ate": column}}}}
+    (tmp_path / "a.json").write_text(json.dumps({"format": 1} | part | also))
+    with pytest.raises(UserError, match=r"cannot read the result .*a\.json"):
+        read_result(tmp_path / "a.json")
+
+
+def test_a_download_without_a_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "movi_f-train.tfrecord-00000-of-00001").touch()
+    assert main(["prepare", "kubric", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "holds 0 videos; there is none of number 0" in capsys.readouterr().err

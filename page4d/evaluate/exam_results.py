@@ -233,11 +233,23 @@ def read_result(path: Path | str) -> dict[str, Any]:
     """
     try:
         document = json_of(Path(path))
+        _check_columns(document)
     except (OSError, *MALFORMED) as error:
         raise UserError(f"cannot read the result {path}: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UserError(f"{path} is not a result of format {FORMAT}, which this page4d reads")
     return document
+
+
+def _check_columns(part: Any) -> None:
+    """Refuse a part of a result whose clips do not have a number, or null, in every column."""
+    if not isinstance(part, dict):
+        return
+    for name, column in part.get("sequences", {}).items():
+        if len(column) != part["n"] or not all(each is None or type(each) in (int, float) for each in column):
+            raise ValueError(f"column {name} is no list of {part['n']} numbers")
+    for each in part.values():
+        _check_columns(each)
 
 
 def stored_table(part: Mapping[str, Any]) -> Table:

@@ -56,6 +56,7 @@ def read_scores(path: Path) -> Scores:
         told = ("label", "source", "date", "hardware")
         lacking = [name for name in told if not isinstance(scores.origin.get(name), str)]
         lacking += [] if isinstance(scores.protocol.get("name"), str) else ["the protocol's name"]
+        lacking += [] if set(scores.better.values()) <= {"lower", "higher"} else ["which scores are better"]
         unknown = sorted(scores.better.keys() - METRICS.keys())
         current = replace(scores, benchmark=current_name(scores.benchmark), protocol=current_options(scores.protocol))
     except MALFORMED as error:

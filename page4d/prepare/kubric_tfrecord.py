@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from page4d.counted import counted
 from page4d.data.manifest import Manifest
 from page4d.io.names import checked_name
 from page4d.prepare.plans import Plan
@@ -69,7 +70,10 @@ def split_of(path: Path) -> str:
 
 
 def read_scenes(source: Path, first: int = 0, scenes: int | None = None) -> Iterator[SceneRecord]:
-    """Records `first`, first + 1, ... over all files at `source`, at most `scenes` of them."""
+    """Records `first`, first + 1, ... over all files at `source`, at most `scenes` of them.
+
+    Raises:  UserError as `list_records` and `read_records`, or if there is no record `first`.
+    """
     seen = 0
     for path in list_records(source):
         for number, data in enumerate(read_records(path)):
@@ -78,6 +82,8 @@ def read_scenes(source: Path, first: int = 0, scenes: int | None = None) -> Iter
             if seen >= first:
                 yield SceneRecord(path, split_of(path), number, data)
             seen += 1
+    if seen <= first:
+        raise UserError(f"{source} holds {counted(seen, 'video')}; there is none of number {first}, counted from 0")
 
 
 def scene_folder(record: SceneRecord, out: Path) -> Path:

@@ -191,8 +191,13 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
 
 
 def read_tiff(path: Path) -> NDArray[np.float32] | NDArray[np.uint16]:
-    """A single-channel TIFF: float32 as it is, integers as uint16."""
+    """A single-channel TIFF: float32 as it is, integers as uint16.
+
+    Raises:  UserError also for 8 bits and for other kinds of pictures: such a file shows a depth map, and is none.
+    """
     with reading(path, "single-channel TIFF"), _opened(path) as image:
+        if image.format != "TIFF" or image.mode in ("1", "L", "P"):
+            raise UserError(f"{path} is a {image.format} of mode {image.mode}, expected a TIFF of 16 bits or floats")
         values = np.asarray(image)
     if values.ndim != 2:
         raise UserError(f"{path} has shape {values.shape}, expected one channel")
