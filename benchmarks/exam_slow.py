@@ -1,4 +1,4 @@
-"""Measures the slow looks of stored exams on all of their clips: the classical two-view pose, the geometric mask.
+"""Measures looks that stored exams lack, on all of their clips: classical two-view poses, masks without a network.
 
 Run:     python benchmarks/exam_slow.py --rows FOLDER measure [NAME ...]
          python benchmarks/exam_slow.py --rows FOLDER store [NAME ...]
@@ -23,14 +23,14 @@ from family_publish import store_exam, stored_changes
 
 from page4d.evaluate.cards import update_card
 from page4d.evaluate.exact_scores import score
-from page4d.evaluate.exam import Exam, geometric_auc, truth_of
+from page4d.evaluate.exam import Exam, geometric_auc, marking_rows, truth_of
 from page4d.evaluate.exam_results import averaged_again, parts, read_result, round_stored
-from page4d.evaluate.yardsticks import classical_pairs
+from page4d.evaluate.yardsticks import MARKINGS, classical_pairs
 from page4d.io.weight_files import BUILTIN_FOLDER
 from page4d.model import PAGE4D
 from page4d.schema import atomic_write
 from page4d.version import provenance
-from page4d.world import render_batch, split_config, split_seeds
+from page4d.world import WORLD_VERSION, render_batch, split_config, split_seeds
 
 RESULTS = Path("book/results/builtin")
 NAMES = ("vggt-tiny", "page4d-tiny", "page4d-tiny-mask")
@@ -38,7 +38,9 @@ TWICE = {"classical": 1, "classical_twice": 2}
 LATER = {
     "classical": "Classical two-view pose",
     "geometric": "Geometric mask",
+    "marks": "Masks without a network",
 }
+PATCH = 8
 CHUNK, BATCH = 64, 16
 
 
@@ -77,7 +79,7 @@ def main() -> None:
 def looks(names: Sequence[str]) -> Iterator[Look]:
     """All that is to be measured for these networks."""
     exam = Exam()
-    for kind in (*TWICE, *(f"geometric-{name}" for name in names)):
+    for kind in (*TWICE, *MARKINGS, *(f"geometric-{name}" for name in names)):
         for split in (exam.split, *exam.also):
             for start in range(0, exam.clips_of(split), CHUNK):
                 yield Look(kind, split, start)
@@ -108,6 +110,8 @@ def rows_of(look: Look, start: int) -> list[dict[str, float]]:
     batch = render_batch(split_seeds(look.split, BATCH, start), config)
     if look.kind in TWICE:
         return score(classical_pairs(batch.images, batch.K), truth_of(batch)).rows()
+    if look.kind in MARKINGS:
+        return marking_rows(MARKINGS[look.kind], batch, PATCH, WORLD_VERSION)
     model = PAGE4D.from_pretrained(look.kind.removeprefix("geometric-"))
     return [{"geometric_auc": geometric_auc(model, batch, number)} for number in range(BATCH)]
 
@@ -123,6 +127,9 @@ def put_in(name: str, folder: Path) -> None:
             stored = part["yardsticks"][kind]
             stored["n"] = len(columns["direction"])
             stored["sequences"] = {score: columns[score] for score in stored["sequences"]}
+        for kind in MARKINGS:
+            columns, made["marks"] = columns_of(kind, split, folder, part["n"])
+            part["yardsticks"][kind] = {"n": len(columns["mask_auc"]), "sequences": columns}
         columns, made["geometric"] = columns_of(f"geometric-{name}", split, folder, part["n"])
         found = columns["geometric_auc"]
         part["sequences"]["geometric_auc"] = found + [None] * (part["n"] - len(found))

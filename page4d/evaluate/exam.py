@@ -14,7 +14,7 @@ from torch import Tensor
 
 from page4d.evaluate.exact_scores import ExactTruth, answer_of, score
 from page4d.evaluate.exam_results import NETWORK, Row, Rows, write_result
-from page4d.evaluate.yardsticks import classical_pairs, guesses
+from page4d.evaluate.yardsticks import MARKINGS, Marking, classical_pairs, guesses
 from page4d.inference import predict, resolve_device
 from page4d.model import PAGE4D
 from page4d.model.mask import true_mask as mask_of
@@ -126,6 +126,7 @@ def split_rows(model: PAGE4D, exam: Exam, split: str, true_mask: bool = False) -
     Note:    the network's rows stand under "network"; rows of slower looks are fewer, and of the first clips.
     """
     rows: Rows = []
+    patch = model.config.patch_size
     for batch in exam.batches(split, exam.clips_of(split), device_of(model)):
         done = len(rows)
         new = network_rows(model, batch, true_mask)
@@ -134,11 +135,11 @@ def split_rows(model: PAGE4D, exam: Exam, split: str, true_mask: bool = False) -
                 looked_at = done + number < exam.geometric
                 row["geometric_auc"] = geometric_auc(model, batch, number) if looked_at else math.nan
         rows += _named(new, split, done)
-    return {NETWORK: rows} | {name: list(others) for name, others in yardstick_rows(exam, split).items()}
+    return {NETWORK: rows} | {name: list(others) for name, others in yardstick_rows(exam, split, patch).items()}
 
 
 @functools.cache
-def yardstick_rows(exam: Exam, split: str) -> dict[str, Rows]:
+def yardstick_rows(exam: Exam, split: str, patch: int) -> dict[str, Rows]:
     """Scores of every answer that needs no network on the clips of a split; the same for all networks, so kept."""
     found: dict[str, Rows] = {}
     clips = exam.clips_of(split)
@@ -146,6 +147,11 @@ def yardstick_rows(exam: Exam, split: str) -> dict[str, Rows]:
         truth = truth_of(batch)
         for name, answer in guesses(truth, exam.world).items():
             _extend(found, name, score(answer, truth).rows())
+        for name, marking in MARKINGS.items():
+            _extend(found, name, marking_rows(marking, batch, patch, exam.world))
+    for name in MARKINGS:
+        for row in found[name][exam.geometric :]:
+            row["geometric_auc"] = math.nan  # beside the network, whose slow look takes the first clips only
     for name, few, factor in (("classical", exam.classical, 1), ("classical_twice", exam.classical_twice, 2)):
         for batch in exam.batches(split, min(few, clips), factor=factor):
             answer = classical_pairs(batch.images, batch.K)
@@ -190,6 +196,17 @@ def mask_auc(mask: Tensor, moving: Tensor) -> float:
     """
     says = -mask.double().cpu().numpy()
     return moving_auc(says, patches_moving(moving.cpu().numpy() > 0, *says.shape[1:]))
+
+
+def marking_rows(marking: Marking, batch: Batch, patch: int, world: int) -> Rows:
+    """Scores of a mask without a network, clip by clip: at patches as `mask_auc`, at pixels as `geometric_auc`."""
+    rows: Rows = []
+    for images, moving in zip(batch.images.cpu(), batch.moving.cpu(), strict=True):
+        says = marking.marks(images, world)
+        of_patches = torch.nn.functional.avg_pool2d(says[:, None], patch)[:, 0]
+        at_pixels = moving_auc(says.numpy(), moving.numpy() > 0)
+        rows.append({"mask_auc": mask_auc(-of_patches, moving), "geometric_auc": at_pixels})
+    return rows
 
 
 def geometric_auc(model: PAGE4D, batch: Batch, number: int) -> float:

@@ -88,7 +88,7 @@ def outcomes(document: Mapping[str, Any]) -> list[AimOutcome]:
     for aim in AIMS:
         if aim.score in document["mean"]:
             value = document["mean"][aim.score]
-            told = f"{value:.3f}{_around(document, aim)}"
+            told = f"{value:.3f}{_around(document, aim)}{_without_network(document, aim)}"
             found.append(AimOutcome(aim.title, aim.wanted(), told, aim.reached(value)))
     for split, part in parts(document).items():
         if part.get("yardsticks"):
@@ -103,6 +103,16 @@ def _around(document: Mapping[str, Any], aim: Aim) -> str:
     low, high = document["interval"][aim.score]
     includes = f", which includes {aim.limit:g}" if low <= aim.limit <= high else ""
     return f" (interval {low:.3f} to {high:.3f}{includes})"
+
+
+def _without_network(document: Mapping[str, Any], aim: Aim) -> str:
+    """The best answer that needs no network, where the exam holds any."""
+    found = {name: part["mean"].get(aim.score) for name, part in document.get("yardsticks", {}).items()}
+    told = {name: value for name, value in found.items() if value is not None}
+    if not told:
+        return ""
+    best = (min if METRICS[aim.score].better == "lower" else max)(told, key=lambda name: told[name])
+    return f"; {YARDSTICK_TITLES[best]}: {told[best]:.3f}"
 
 
 def parts(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

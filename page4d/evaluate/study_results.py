@@ -9,7 +9,7 @@ import numpy as np
 
 from page4d.evaluate.exam_results import stored_table
 from page4d.evaluate.statistics import Table
-from page4d.evaluate.yardsticks import YARDSTICK_TITLES
+from page4d.evaluate.yardsticks import MARKINGS, YARDSTICK_TITLES
 from page4d.schema import UserError
 
 STILL_CAMERA = "relative_rotation_identity"
@@ -31,6 +31,8 @@ def guesses_on(part: Mapping[str, Any], table: Table) -> dict[str, Table]:
         raise UserError(f"the exam's first {n} clips are not the {n} clips of the table; compare with another exam")
     found: dict[str, Table] = {}
     for name, stored in part["yardsticks"].items():
+        if name in MARKINGS:
+            continue  # it speaks of neither depth nor cameras
         columns = {score: values[:n] for score, values in stored_table(stored).items()}
         looked_at = len(next(iter(columns.values())))
         fewer = f" (first {looked_at})" if looked_at < n else ""

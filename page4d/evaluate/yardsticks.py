@@ -160,7 +160,49 @@ GUESSES["still"] = Guess("still camera", "cameras", lambda truth, _: standing_st
 GUESSES["line"] = Guess("straight line", "cameras", lambda truth, _: straight_line(truth))
 GUESSES["random"] = Guess("random centres", "cameras", lambda truth, _: random_centres(truth))
 
+
+class Marking(NamedTuple):
+    """A moving mask without a network: its title, and its value of each pixel, high where it says that something moves.
+
+    Note:    `marks(images, world)` maps pictures (*, 3, H, W) to (*, H, W) and sees one frame at a time at most, so it
+             knows nothing of motion: how well it does is how far looks and places alone tell what moves.
+    """
+
+    title: str
+    marks: Callable[[Tensor, int], Tensor]
+
+
+def darkness(images: Tensor) -> Tensor:
+    """What is dark moves: minus the mean of each pixel's colours, (*, 3, H, W) -> (*, H, W)."""
+    return -images.mean(-3)
+
+
+def usual_places(images: Tensor, world: int = WORLD_VERSION) -> Tensor:
+    """What stands where things usually move, moves: (*, 3, H, W) -> (*, H, W), the same for all pictures of a size."""
+    size = images.shape[-2:]
+    places = torch.nn.functional.interpolate(
+        moving_places(world)[None, None], size=size, mode="bilinear", align_corners=False
+    )
+    return places[0, 0].to(images).expand(*images.shape[:-3], *size)
+
+
+@cache
+def moving_places(world: int = WORLD_VERSION) -> Tensor:
+    """In which share of a training split's frames each pixel moves: (PROFILE_HEIGHT, PROFILE_HEIGHT)."""
+    config = split_config(PROFILE_SPLIT, height=PROFILE_HEIGHT, width=PROFILE_HEIGHT, frames=2, version=world)
+    seeds = (split_seeds(PROFILE_SPLIT, 16, start) for start in range(0, PROFILE_CLIPS, 16))
+    moving = torch.cat([render_batch(some, config).moving for some in seeds])
+    return moving.float().mean((0, 1))
+
+
+MARKINGS = {
+    "dark": Marking("darkness", lambda images, _: darkness(images)),
+    "places": Marking("usual place of what moves", usual_places),
+}
+"""Every moving mask that needs no network; a new one is a function above and a row here."""
+
 _OF_PICTURES = {"classical": "classical two-view", "classical_twice": "classical at twice the size"}
+_OF_PICTURES |= {name: marking.title for name, marking in MARKINGS.items()}
 YARDSTICK_TITLES = {name: guess.title for name, guess in GUESSES.items()} | _OF_PICTURES
 """What every yardstick is called, those of the pictures included."""
 
