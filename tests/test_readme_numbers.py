@@ -60,6 +60,11 @@ def directions() -> list[float]:
     return [each["mean"]["direction"] for each in (exam(), others["still"], others["classical"])]
 
 
+def darkness(score: str, part: Any) -> list[float]:
+    """A mask's AUC in a part of an exam, and that of calling moving what is dark."""
+    return [found["mean"][score] for found in (part, part["yardsticks"]["dark"])]
+
+
 def rotations(score: str, *others: str) -> list[float]:
     means = [exam()["mean"], *(exam()["yardsticks"][name]["mean"] for name in others)]
     return [mean[score] for mean in means]
@@ -167,6 +172,8 @@ MEASURED: dict[str, Callable[[], list[float]]] = {
     ),
     "in the median # degrees off, where chance is # and classical two-view geometry #": directions,
     "finds what moves with an AUC of #": lambda: [exam("page4d-tiny-mask")["mean"]["mask_auc"]],
+    "darkness alone, without a network, has #": lambda: [darkness("mask_auc", exam("page4d-tiny-mask"))[1]],
+    "it is behind darkness (# against #)": lambda: darkness("geometric_auc", exam()["also"]["dynamic-hard"]),
     "The mask that geometry gives just misses # (#, by `page4d-tiny`)": geometric,
     "Of # aims # are reached": reached,
     "on # clips of `dynamic-hard` it makes `page4d-tiny`'s rotation # % better on the paper's rows, and # % worse on "

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from page4d.evaluate.exact_scores import ExactTruth, score
-from page4d.evaluate.exam import truth_of
+from page4d.evaluate.exam import marking_rows, truth_of
 from page4d.evaluate.pose_auc import relative_poses
-from page4d.evaluate.yardsticks import GUESSES, YARDSTICK_TITLES, classical_pairs, guesses, row_profile, two_view_pose
-from page4d.world import Batch, render_batch, split_config, split_seeds
+from page4d.evaluate.yardsticks import (
+    GUESSES,
+    MARKINGS,
+    YARDSTICK_TITLES,
+    classical_pairs,
+    guesses,
+    moving_places,
+    row_profile,
+    two_view_pose,
+)
+from page4d.world import WORLD_VERSION, Batch, render_batch, split_config, split_seeds
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +48,28 @@ def test_a_guess_speaks_of_what_its_row_says_and_has_a_title(batch: Batch) -> No
         said = {"depth": answers[name].depth is not None, "cameras": answers[name].cam_from_world is not None}
         assert [about for about, given in said.items() if given] == [guess.about], name
         assert YARDSTICK_TITLES[name] == guess.title
+
+
+def test_markings_see_one_frame_at_a_time_at_most_and_have_titles(batch: Batch) -> None:
+    images = batch.images[0]
+    for name, marking in MARKINGS.items():
+        marks = marking.marks(images, WORLD_VERSION)
+        assert marks.shape == images[:, 0].shape, name
+        for frame, alone in enumerate(images):
+            assert torch.equal(marks[frame], marking.marks(alone[None], WORLD_VERSION)[0]), name
+        assert YARDSTICK_TITLES[name] == marking.title
+    assert moving_places().shape == (48, 48)
+    assert 0 < moving_places().min() < moving_places().max() < 1
+
+
+def test_a_dark_thing_is_marked_by_darkness_and_a_bright_one_is_not(batch: Batch) -> None:
+    moving = torch.zeros_like(batch.moving)
+    moving[:, :, 32:64, 40:72] = True
+    for paint, expected in ((0.0, 1.0), (1.0, 0.0)):
+        images = torch.where(moving[:, :, None] > 0, paint, batch.images.clamp(0.1, 0.9))
+        rows = marking_rows(MARKINGS["dark"], replace(batch, images=images, moving=moving), 8, WORLD_VERSION)
+        assert [row["geometric_auc"] for row in rows] == [expected] * 4
+        assert [row["mask_auc"] for row in rows] == [expected] * 4
 
 
 def test_scores_of_guesses(batch: Batch) -> None:
