@@ -48,7 +48,7 @@ def test_size_card_and_exam_belong_together(name: str) -> None:
     assert result["n"] == EXAMINED
     card = weights.with_suffix(".md").read_text()
     for found in (result, *result["yardsticks"].values(), *result["also"].values()):
-        for score in SHOWN:
+        for score in (name for name in SHOWN if name in result["mean"]):
             assert score not in found["mean"] or f"{found['mean'][score]:.3f}" in card
 
 
