@@ -18,7 +18,6 @@ from page4d.io.fitting import Mode, check_fit
 from page4d.io.frames import FrameOptions, load_frames
 from page4d.io.images import LoadedImages
 from page4d.io.pictures import ImageSource
-from page4d.launched import local_process
 from page4d.model.fingerprint import config_sha256, same_weights, weights_sha256
 from page4d.model.layers import Block
 from page4d.model.memory import ForwardPass, what_fits
@@ -34,6 +33,7 @@ from page4d.model.precision import (
     products_in,
     tf32_convolutions,
 )
+from page4d.processes import local_process
 from page4d.schema import OPTIONAL, Prediction, UserError, concatenated
 from page4d.version import code_revision
 from page4d.windows import Windows, join_windows

@@ -16,7 +16,7 @@ from PIL import Image
 from page4d.cli import COMMANDS, SHELLS, _at_home, _notices_in_one_line, main
 from page4d.cli.demo import check_address
 from page4d.inference import resolve_device
-from page4d.launched import process
+from page4d.processes import process
 from page4d.schema import Prediction, UserError, atomic_write, notice
 from page4d.train.setup import compose_run
 

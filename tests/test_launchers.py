@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from page4d.cli import _add_arguments, command_parser
-from page4d.launched import wait_for_others
+from page4d.processes import wait_for_others
 from page4d.stored import StoredPrediction
 
 ROOT = Path(__file__).parent.parent

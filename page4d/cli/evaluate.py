@@ -166,7 +166,7 @@ def _exact(words: Sequence[str]) -> int:
     import yaml
 
     from page4d.settings import build
-    from page4d.written import said, written
+    from page4d.settings_source import said, written
 
     for word in words:
         if "=" not in word:
@@ -190,7 +190,7 @@ def _last_process_standing() -> bool:
     """Wait for the other processes of a launcher; true in the one that scores for all."""
     from datetime import timedelta
 
-    from page4d.launched import process
+    from page4d.processes import process
 
     if process()[1] == 1:
         return True

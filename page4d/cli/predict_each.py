@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from page4d.launched import process, wait_for_others
+from page4d.processes import process, wait_for_others
 from page4d.schema import UserError
 
 

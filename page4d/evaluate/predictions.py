@@ -28,12 +28,12 @@ from page4d.evaluate.tracks3d_scoring import shown_in, tracks_file, true_tracks
 from page4d.inference import is_out_of_memory, predict
 from page4d.io.images import LoadedImages, load_images
 from page4d.io.pictures import open_rgb
-from page4d.launched import process
 from page4d.model import PAGE4D
 from page4d.model.fingerprint import config_sha256, weights_sha256
 from page4d.places import json_of
 from page4d.plausible import check_types
 from page4d.point_tracks import track
+from page4d.processes import process
 from page4d.result.pixel_map import PixelMap
 from page4d.schema import MALFORMED, OPTIONAL, Prediction, UserError, atomic_write, concatenated, read_header
 

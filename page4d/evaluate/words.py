@@ -9,7 +9,7 @@ from page4d.evaluate.benchmark import Benchmark
 from page4d.evaluate.protocol import OPTIONS, STANDARD, protocol_of
 from page4d.schema import UserError
 from page4d.settings import DEVICES, build, defaults_of
-from page4d.written import said, written
+from page4d.settings_source import said, written
 
 
 def check_evaluation_words(words: Sequence[str]) -> None:

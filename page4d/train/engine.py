@@ -16,9 +16,9 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, filter_trackers
 from accelerate.utils import DistributedDataParallelKwargs, FullyShardedDataParallelPlugin
 from torch import Tensor, nn
 
-from page4d.launched import process
 from page4d.model import ALL_FRAMES, PAGE4D
 from page4d.model.precision import heads_in_float32
+from page4d.processes import process
 from page4d.schema import UserError
 from page4d.train.aid import MatchingAid
 from page4d.train.patterns import NamedPatterns, divide

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from page4d.config import compose_settings
 from page4d.settings import build, defaults_of
-from page4d.written import said, written, written_table
+from page4d.settings_source import said, written, written_table
 
 SETUP = "page4d.train.setup"
 

@@ -15,11 +15,11 @@ from page4d.evaluate.exam import ExamRequest
 from page4d.evaluate.opening import EvaluationSettings
 from page4d.schema import UserError
 from page4d.settings import build
+from page4d.settings_source import said, written, written_table
 from page4d.train.settings import Settings
 from page4d.train.setup import BASES, DEFAULTS
 from page4d.train.words import SETUP, check_run_words
 from page4d.world import WorldConfig
-from page4d.written import said, written, written_table
 
 KINDS = (*DEFAULTS.values(), *BASES.values(), Settings, WorldConfig, EvaluationSettings, ExamRequest)
 
