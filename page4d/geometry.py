@@ -112,10 +112,7 @@ def to_4x4(pose: Tensor) -> Tensor:
 
 
 def invert(pose: Tensor) -> Tensor:
-    """Inverse of a rigid transform, `[R^T | -R^T t]`: (*, 3 or 4, 4) -> (*, 3, 4).
-
-    Raises:  ValueError for another shape, such as a rotation alone.
-    """
+    """Inverse of a rigid transform, `[R^T | -R^T t]`: (*, 3 or 4, 4) -> (*, 3, 4)."""
     _check_pose(pose)
     rotation = pose[..., :3, :3].mT
     return torch.cat((rotation, -rotation @ pose[..., :3, 3:]), -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,7 +255,8 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
-    return [[_cell(value, digits) for value in row] for row in table.itertuples(index=False)]
+    told = partial(_cell, digits=digits)
+    return [list(map(told, row)) for row in table.itertuples(index=False)]
 
 
 def _cell(value: Any, digits: int) -> str:
