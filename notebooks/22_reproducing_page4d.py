@@ -95,6 +95,8 @@ networks = [s for s in measured if s.origin["source"] != "yardstick"]
 have = {(scores.task, scores.benchmark) for scores in networks}
 if evaluation and not files:
     print(f"{evaluation} holds no Scores: all rows below are quoted")
+
+# %% tags=["hide-input"]
 WORK = {
     "video depth": ("videodepth", "sintel bonn dycheck", "Video depth", "24 GB"),
     "single-image depth": (
