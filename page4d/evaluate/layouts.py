@@ -63,18 +63,7 @@ def list_sequences(root: Path | str, benchmark: Benchmark, protocol: Protocol) -
         part = f". Those that are there can be scored alone: benchmark.sequences=[{there}]" if there else ""
         raise UserError(f"{benchmark.name}: {root} does not hold {what}; expected {benchmark.download}{part}")
     cap = protocol.max_frames if benchmark.task == "videodepth" else None
-    return [_measured(_drawn(_strided(found[name], benchmark), benchmark)).first(cap) for name in wanted]
-
-
-def _measured(sequence: EvalSequence) -> EvalSequence:
-    """Its depth with 0 wherever a file says by NaN, infinity or a negative number that nothing was measured."""
-    read = sequence.read_depth
-
-    def read_measured(path: Path) -> DepthMap:
-        depth = read(path)
-        return np.where(is_measured(depth), depth, depth.dtype.type(0))
-
-    return replace(sequence, read_depth=read_measured)
+    return [_drawn(_strided(found[name], benchmark), benchmark).first(cap) for name in wanted]
 
 
 def _told(sequence: EvalSequence) -> EvalSequence:
