@@ -57,3 +57,24 @@ def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr("page4d.cli._dispatch", work)
     assert main([]) == 2
     assert "page4d: error: memory does not suffice (Unable to allocate 3.00 TiB); take" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_of_which_a_library_makes_an_error(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(_: list[str]) -> int:
+        try:
+            signal.raise_signal(number)
+        except BaseException as lost:
+            raise ValueError("could not determine the shape of object type 'torch.storage.UntypedStorage'") from lost
+        return 0
+
+    monkeypatch.setattr("page4d.cli._dispatch", work)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert code_of([]) == code
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert "Traceback" not in capsys.readouterr().err

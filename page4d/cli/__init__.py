@@ -56,9 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _replace_closed_consoles()
     _print_any_name()
     try:
-        with _termination_cleans_up(), _signals_get_through(), _notices_in_one_line():
+        with _termination_cleans_up() as arrived, _signals_get_through(), _notices_in_one_line():
             try:
                 return _dispatch(words)
+            except Exception as error:
+                if arrived:  # libraries make errors of their own of a signal that reaches them
+                    raise _end_of(arrived[0]) from error
+                raise
             finally:
                 sys.stdout.flush()  # here, where a closed pipe is caught, not at exit
     except UserError as error:
@@ -168,20 +172,30 @@ def _print_any_name() -> None:
 
 
 @contextmanager
-def _termination_cleans_up() -> Iterator[None]:
-    """Leave on SIGTERM as on any error, so that a cluster that ends a job leaves nothing half-written."""
+def _termination_cleans_up() -> Iterator[list[int]]:
+    """Leave on SIGTERM as on any error, so that a job that is ended leaves nothing half-written; gives what arrived."""
+    arrived: list[int] = []
 
-    def leave(_signal: int, _frame: FrameType | None) -> None:
-        raise SystemExit(EXIT_TERMINATED)
+    def leave(number: int, _frame: FrameType | None) -> None:
+        arrived.append(number)
+        raise _end_of(number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
+        yield arrived  # only the main thread may set handlers
         return
-    before = signal.signal(signal.SIGTERM, leave)
+    # A shell starts what it puts into the background deaf to Ctrl-C, and so it stays.
+    deaf = signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    numbers = [signal.SIGTERM] if deaf else [signal.SIGTERM, signal.SIGINT]
+    before = {number: signal.signal(number, leave) for number in numbers}
     try:
-        yield
+        yield arrived
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _end_of(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(EXIT_TERMINATED)
 
 
 @contextmanager
