@@ -256,7 +256,8 @@ def _check_columns(part: Any) -> None:
     if not isinstance(part, dict):
         return
     for name, column in part.get("sequences", {}).items():
-        if len(column) != part["n"] or not all(each is None or type(each) in (int, float) for each in column):
+        numbers = [each for each in column if each is None or type(each) in (int, float)]
+        if not len(column) == len(numbers) == part["n"]:
             raise ValueError(f"column {name} is no list of {part['n']} numbers")
     for each in part.values():
         _check_columns(each)
