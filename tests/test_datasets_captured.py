@@ -27,7 +27,7 @@ from page4d.data.datasets.pytorch3d_camera import opencv_camera
 from page4d.data.datasets.rlbench import RLBenchOptions
 from page4d.data.datasets.waymo import WaymoOptions, splat_lidar
 from page4d.data.datasets.waymo_boxes import draw_boxes
-from page4d.geometry import invert, project, transform, world_points
+from page4d.geometry import invert, project, resize_intrinsics, transform, world_points
 from page4d.schema import Clip, UserError
 
 FRAME_LIST = range(FRAMES)
@@ -315,3 +315,11 @@ def test_rlbench_exported_clips(tmp_path: Path) -> None:
     params.write_text(json.dumps({"front": json.loads(params.read_text())["front"]}))
     with pytest.raises(UserError, match="no Extrinsic and Intrinsic of 'overhead'"):
         RLBench(tmp_path).load("kitchen/clip0/overhead", [0])
+
+
+def test_a_calibration_of_resized_pictures_keeps_its_lens() -> None:
+    lens = Calibration(640, 480, 500.0, 510.0, 310.0, 250.0, (0.1, -0.2, 0.01, 0.02))
+    half = lens.resized(320, 120)
+    assert (half.width, half.height, half.distortion) == (320, 120, lens.distortion)
+    expected = resize_intrinsics(torch.from_numpy(lens.matrix), 1 / 2, 1 / 4)
+    np.testing.assert_allclose(half.matrix, expected, atol=1e-12)

@@ -17,6 +17,7 @@ from writers.scene import FRAMES, HEIGHT, WIDTH, outdoors, room, symmetric, trac
 
 from page4d.data.datasets import ClipSelection, DepthRule, DynamicReplica, Kubric, PointOdyssey, Spring
 from page4d.data.datasets.dynamic_replica import DynamicReplicaOptions
+from page4d.data.datasets.kubric import kubric_intrinsics
 from page4d.data.datasets.spring import SpringOptions
 from page4d.geometry import project, transform, world_points
 from page4d.schema import UserError
@@ -209,6 +210,12 @@ def test_kubric_pixels_are_square_in_wide_images(tmp_path: Path) -> None:
     K = Kubric(tmp_path).load("scene_0001", [0]).K[0]
     assert K[0, 0] == pytest.approx(float(K[1, 1]))
     torch.testing.assert_close(K, clip.K[0], atol=1e-4, rtol=0)
+
+
+def test_a_kubric_camera_may_tell_its_lens_in_millimetres() -> None:
+    by_angle = kubric_intrinsics({"field_of_view": 2 * np.arctan(32 / 2 / 35)}, 24, 40)
+    np.testing.assert_allclose(kubric_intrinsics({"focal_length": 35, "sensor_width": 32}, 24, 40), by_angle)
+    assert by_angle[0] == pytest.approx([35 / 32 * 40, 0, 19.5])
 
 
 def test_kubric_tracks_follow_frame_numbers(tmp_path: Path) -> None:

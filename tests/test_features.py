@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from page4d.cli.features import load_chosen
-from page4d.features import camera_attention, feature_maps
+from page4d.features import camera_attention, feature_maps, paper_layers
 from page4d.model import PAGE4D
 from page4d.result.motion import moving_auc, patches_moving
 from page4d.schema import Notice, UserError
@@ -177,3 +177,8 @@ def test_features_have_the_options_that_notices_name(model: PAGE4D, tmp_path: Pa
     assert options == {"--mode pad", "--pages all"}
     frames = load_chosen(argparse.Namespace(**read, mode="pad", pages="all", bits=None), model)
     assert len(frames) == 3
+
+
+@pytest.mark.parametrize(("depth", "layers"), [(24, [4, 11, 17, 23]), (12, [1, 5, 8, 11]), (1, [0])])
+def test_the_layers_of_figure_2_at_any_depth(depth: int, layers: list[int]) -> None:
+    assert paper_layers(depth) == layers

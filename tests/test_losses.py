@@ -389,6 +389,15 @@ def test_a_track_with_a_broken_target_is_left_out_alone() -> None:
     assert loss.total.isfinite()
 
 
+@pytest.mark.parametrize(("tracks", "counted"), [(1, 0.0), (2, 4.0)])
+def test_two_places_are_too_few_for_a_track_loss(tracks: int, counted: float) -> None:
+    predicted, targets = track_case(0.5)
+    assert targets.tracks is not None
+    few = predicted._replace(tracks=[torch.full((1, 2, tracks, 2), 4.0)], visibility=None, confidence=None)
+    loss = track_loss(few, targets, TrackLossConfig())
+    assert (loss.coordinates.item(), loss.visibility.item()) == (counted, 0.0)
+
+
 def test_wrong_settings_are_refused_by_name() -> None:
     with pytest.raises(UserError, match="'huber'"):
         CameraLossConfig(kind="huber")  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,15 +61,6 @@ class Scene:
     height: int
     width: int
     seed: int
-
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> Scene:
-        """The scene on a device, its real numbers in `dtype`."""
-        changed: dict[str, Any] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Tensor):
-                changed[f.name] = value.to(device, dtype if value.is_floating_point() else value.dtype)
-        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
