@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from little_scene import little_prediction
 
-from page4d.evaluate.points import point_errors, true_motion
+from page4d.evaluate.points import CorrespondingPoints, aligned_clouds, point_errors, true_motion
 from page4d.evaluate.registration import place_in
+from page4d.evaluate.rules import UnscorableError
 from page4d.evaluate.sequence import EvalSequence, MotionTruth
-from page4d.evaluate.surfaces_scoring import CorrespondingPoints, aligned_clouds
-from page4d.schema import UserError
 
 ORIGINAL_HW, TRUTH_HW = (24, 40), (12, 20)  # the truth has half of the picture's size
 
@@ -56,30 +55,29 @@ def test_truth_that_nothing_was_predicted_for_costs_completeness_alone() -> None
     true = np.concatenate((np.zeros((1, 3)), steps, 5 * steps, 6 * steps))
     # The twelve far points are predicted in the middle, so that the fit of the others stays the identity.
     predicted = np.concatenate((true[:7], np.zeros((12, 3))))
-    errors = point_errors(predicted, true)
+    errors = point_errors(CorrespondingPoints(predicted, true, np.full(19, -1, np.int8)))
     assert (errors.scale, errors.points) == (pytest.approx(1), 19)
     assert (errors.accuracy_mean, errors.accuracy_median) == pytest.approx((0, 0), abs=1e-9)
     assert (errors.completeness_mean, errors.completeness_median) == pytest.approx((6 * (4 + 5) / 19, 4))
 
 
-@pytest.mark.parametrize(("predicted", "true"), [((2, 3), (2, 3)), ((4, 3), (5, 3))])
-def test_points_that_no_fit_is_made_of_are_refused(predicted: tuple[int, int], true: tuple[int, int]) -> None:
-    with pytest.raises(UserError, match="expected equally many, at least three"):
-        point_errors(np.ones(predicted), np.ones(true))
+@pytest.mark.parametrize("true", [np.eye(3)[:2], np.outer(np.arange(4.0), np.ones(3))])
+def test_points_that_no_fit_is_made_of_are_refused(true: np.ndarray) -> None:
+    with pytest.raises(UnscorableError, match=r"cannot be aligned: .*(at least 3 points|on one line)"):
+        point_errors(CorrespondingPoints(true, true, np.zeros(len(true), np.int8)))
 
 
 def test_too_many_points_are_thinned_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("points", "surfaces_scoring"):
-        monkeypatch.setattr(f"page4d.evaluate.{module}.MAX_POINTS", 300)
+    monkeypatch.setattr("page4d.evaluate.points.MAX_POINTS", 300)
     true = np.random.default_rng(0).normal(0, 10, (900, 3))
     motion = np.repeat(np.array([1, 0, -1], np.int8), 300)
     predicted = true / 2
     predicted[:300] += np.random.default_rng(1).normal(0, 0.01, (300, 3))
-    errors = point_errors(predicted, true, motion)
+    errors = point_errors(CorrespondingPoints(predicted, true, motion))
     assert (errors.points, errors.scale) == (300, pytest.approx(2, rel=1e-3))
     assert errors.accuracy_moving is not None
     assert errors.accuracy_still is not None
     assert errors.accuracy_moving > 5 * errors.accuracy_still
-    fitted, thinned = aligned_clouds(CorrespondingPoints(true / 2, true, motion))
-    assert len(thinned) == 300
-    np.testing.assert_allclose(fitted, thinned, atol=1e-9)
+    thinned, scale = aligned_clouds(CorrespondingPoints(true / 2, true, motion))
+    assert (len(thinned.true), scale) == (300, pytest.approx(2))
+    np.testing.assert_allclose(thinned.predicted, thinned.true, atol=1e-9)
