@@ -47,7 +47,7 @@ def test_what_comes_with_the_package_has_its_hash() -> None:
 @pytest.mark.parametrize(
     ("number", "used"),
     [
-        ("05", ["results of builtin", "results of runs", "vggt-tiny"]),
+        ("05", ["results of builtin", "results of runs", "results of speed", "vggt-tiny"]),
         ("06", ["results of builtin", "results of speed", "results of study", "tiny"]),
         ("22", ["results of builtin", "results of study"]),
         ("25", ["page4d-tiny-mask", "results of speed", "stereo pair", "tiny", "vggt-tiny"]),

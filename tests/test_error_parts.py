@@ -16,7 +16,7 @@ from page4d.evaluate import open_benchmark
 from page4d.evaluate.harness import Study
 from page4d.evaluate.motion_truth import FLOW_MISFIT_PX, moving_by_flow
 from page4d.evaluate.planted import Planted, plant
-from page4d.evaluate.points import CorrespondingPoints, point_errors
+from page4d.evaluate.points import point_errors
 from page4d.evaluate.scoring import weighted_means
 from page4d.evaluate.tasks import TASKS
 from page4d.schema import Prediction, Scores, SequenceScore, UserError
@@ -155,9 +155,9 @@ def test_points_of_what_moves_have_their_own_accuracy(tmp_path):
     motion = np.zeros(600, np.int8)
     motion[:20], motion[20:40] = 1, -1
     wrong[:20] += 0.01
-    errors = point_errors(CorrespondingPoints(wrong, truth, motion))
+    errors = point_errors(wrong, truth, motion)
     assert errors.accuracy_moving > 10 * errors.accuracy_still
-    assert point_errors(CorrespondingPoints(wrong, truth, np.zeros_like(motion))).accuracy_moving is None
+    assert point_errors(wrong, truth, np.zeros_like(motion)).accuracy_moving is None
     made = Study(small("points", sequences=1), out=tmp_path)
     plant(made, "noisy", Planted(depth_sigma=0.05))
     assert made.score("noisy").mean["accuracy_still"] > 0

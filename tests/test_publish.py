@@ -10,6 +10,7 @@ import pytest
 from page4d.cli import main
 from page4d.evaluate.exam import Exam
 from page4d.evaluate.exam_results import AIMS, outcomes
+from page4d.evaluate.yardsticks import GUESSES, MARKINGS
 from page4d.model import PAGE4D
 from page4d.schema import UserError
 from page4d.train.publish import ancestry, publish_run
@@ -62,7 +63,7 @@ def test_exact_scores_from_the_command_line(tmp_path: Path, capsys: pytest.Captu
     words = ["weights=vggt-tiny", f"out={tmp_path}", f"card={card}", "classical=0", "classical_twice=0", *small]
     assert main(["evaluate", "exact", *words]) == 0
     result = json.loads((tmp_path / "vggt-tiny.json").read_text())
-    assert result["yardsticks"].keys() == {"constant", "rows", "still", "line", "random"}
+    assert result["yardsticks"].keys() == {*GUESSES, *MARKINGS}
     text = card.read_text()
     assert text.startswith("# tiny\n\nKept.\n\n## How good it is\n\nOn the first 2 clips of `dynamic-test`")
     assert "old" not in text

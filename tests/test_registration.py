@@ -12,8 +12,8 @@ from little_scene import little_prediction
 
 from page4d.evaluate.points import CorrespondingPoints, aligned_clouds, point_errors, true_motion
 from page4d.evaluate.registration import place_in
-from page4d.evaluate.rules import UnscorableError
 from page4d.evaluate.sequence import EvalSequence, MotionTruth
+from page4d.schema import UserError
 
 ORIGINAL_HW, TRUTH_HW = (24, 40), (12, 20)  # the truth has half of the picture's size
 
@@ -55,7 +55,7 @@ def test_truth_that_nothing_was_predicted_for_costs_completeness_alone() -> None
     true = np.concatenate((np.zeros((1, 3)), steps, 5 * steps, 6 * steps))
     # The twelve far points are predicted in the middle, so that the fit of the others stays the identity.
     predicted = np.concatenate((true[:7], np.zeros((12, 3))))
-    errors = point_errors(CorrespondingPoints(predicted, true, np.full(19, -1, np.int8)))
+    errors = point_errors(predicted, true)
     assert (errors.scale, errors.points) == (pytest.approx(1), 19)
     assert (errors.accuracy_mean, errors.accuracy_median) == pytest.approx((0, 0), abs=1e-9)
     assert (errors.completeness_mean, errors.completeness_median) == pytest.approx((6 * (4 + 5) / 19, 4))
@@ -63,8 +63,8 @@ def test_truth_that_nothing_was_predicted_for_costs_completeness_alone() -> None
 
 @pytest.mark.parametrize("true", [np.eye(3)[:2], np.outer(np.arange(4.0), np.ones(3))])
 def test_points_that_no_fit_is_made_of_are_refused(true: np.ndarray) -> None:
-    with pytest.raises(UnscorableError, match=r"cannot be aligned: .*(at least 3 points|on one line)"):
-        point_errors(CorrespondingPoints(true, true, np.zeros(len(true), np.int8)))
+    with pytest.raises(UserError, match=r"at least three|on one line"):
+        point_errors(true, true)
 
 
 def test_too_many_points_are_thinned_pair_by_pair(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_too_many_points_are_thinned_pair_by_pair(monkeypatch: pytest.MonkeyPatc
     motion = np.repeat(np.array([1, 0, -1], np.int8), 300)
     predicted = true / 2
     predicted[:300] += np.random.default_rng(1).normal(0, 0.01, (300, 3))
-    errors = point_errors(CorrespondingPoints(predicted, true, motion))
+    errors = point_errors(predicted, true, motion)
     assert (errors.points, errors.scale) == (300, pytest.approx(2, rel=1e-3))
     assert errors.accuracy_moving is not None
     assert errors.accuracy_still is not None

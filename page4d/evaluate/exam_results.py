@@ -71,15 +71,17 @@ AIMS = (
 
 @dataclass(frozen=True)
 class AimOutcome:
-    """What became of an aim: what was wanted, what was measured, and whether that reaches it."""
+    """What became of an aim: what was wanted, what was measured, whether that reaches it, and what needs no network."""
 
     title: str
     wanted: str
     measured: str
     reached: bool
+    beside: str = ""
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.wanted} wanted; {self.measured}, {'reached' if self.reached else 'missed'}"
+        became = "reached" if self.reached else "missed"
+        return f"{self.title}: {self.wanted} wanted; {self.measured}, {became}{self.beside}"
 
 
 def outcomes(document: Mapping[str, Any]) -> list[AimOutcome]:
@@ -88,8 +90,8 @@ def outcomes(document: Mapping[str, Any]) -> list[AimOutcome]:
     for aim in AIMS:
         if aim.score in document["mean"]:
             value = document["mean"][aim.score]
-            told = f"{value:.3f}{_around(document, aim)}{_without_network(document, aim)}"
-            found.append(AimOutcome(aim.title, aim.wanted(), told, aim.reached(value)))
+            told, beside = f"{value:.3f}{_around(document, aim)}", _without_network(document, aim)
+            found.append(AimOutcome(aim.title, aim.wanted(), told, aim.reached(value), beside))
     for split, part in parts(document).items():
         if part.get("yardsticks"):
             found.append(_ahead(split, part))

@@ -67,8 +67,23 @@ class PointErrors:
         return 0.5 * (self.accuracy_median + self.completeness_median)
 
 
-def point_errors(pairs: CorrespondingPoints) -> PointErrors:
+def point_errors(pred: Array, gt: Array, motion: NDArray[np.int8] | None = None) -> PointErrors:
     """Align predicted points to true ones of the same pixels and measure both clouds.
+
+    Shapes:  pred, gt (N, 3): the n-th rows are one pixel; motion (N,): 1 moves, 0 stands still, -1 nobody knows.
+    Raises:  UserError if fewer than three points are given or they lie on a line.
+    """
+    if pred.shape != gt.shape or len(pred) < 3:
+        raise UserError(f"{pred.shape} predicted and {gt.shape} true points; expected equally many, at least three")
+    known = np.full(len(pred), -1, np.int8) if motion is None else motion
+    try:
+        return errors_of(CorrespondingPoints(np.asarray(pred, np.float64), np.asarray(gt, np.float64), known))
+    except UnscorableError as error:
+        raise UserError(str(error)) from error
+
+
+def errors_of(pairs: CorrespondingPoints) -> PointErrors:
+    """`point_errors` of points that are already side by side.
 
     Raises:  UnscorableError as `aligned_clouds`.
     """
@@ -185,7 +200,7 @@ def corresponding_points(sequence: EvalSequence, prediction: Prediction, rules: 
 def score_points(sequence: EvalSequence, prediction: Prediction, rules: Rules) -> SequenceScore:
     """Accuracy and completeness of the whole sequence's points."""
     rules.without_public("point maps have no public script")
-    errors = point_errors(corresponding_points(sequence, prediction, rules))
+    errors = errors_of(corresponding_points(sequence, prediction, rules))
     values = {name: float(getattr(errors, name)) for name in POINT_METRICS}
     parts = {"accuracy_still": errors.accuracy_still, "accuracy_moving": errors.accuracy_moving}
     values |= {name: value for name, value in parts.items() if value is not None}
