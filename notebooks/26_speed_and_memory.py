@@ -65,7 +65,7 @@ print(f"stored: {', '.join(stored) or 'nothing'}")
 #
 # What a pass needs follows from the code, so it can be told without running it: weights, pictures, and what the fuller of
 # the two stages, the attention blocks and the dense heads, holds at its fullest moment. `page4d predict` tells it before
-# it begins. Attention over all frames makes the *time* grow with the square of their number; the memory grows with the
+# it begins. Attention over all frames makes the *time* grow towards the square of their number; the memory grows with the
 # number itself, because fused attention never writes its matrix down {cite}`dao2022flashattention`.
 #
 # The two growths are worth keeping apart, for they end in different ways. Let a frame have $P$ tokens and the clip $S$
@@ -641,7 +641,7 @@ Markdown(words)
 # %% [markdown]
 # ## Recap
 #
-# - Time grows with the square of the frames of a pass, memory with their number.
+# - Time grows faster than the frames of a pass, the longer the clip the nearer to their square; memory grows with their number.
 # - Work and bytes of a pass can be counted without running it; under a card's roof they say what its time goes into.
 # - The memory of a pass is computed before it starts; dots on the card say how far the account is off.
 # - A film in windows has the peak of one window, whatever its length.
