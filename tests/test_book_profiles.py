@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from book_project import CHAPTER, ROOT, shipped_chapters, write_project
 
-from page4d.book.chapters import ChapterError, Execution, RunPlan, find_chapters
+from page4d.book.chapters import ChapterError, Execution, RunPlan, execute, find_chapters
 from page4d.book.profiles import Needs, Profile, missing, plan_text, read_paths, read_profile
 from page4d.book.runs import LONG, execute_all, longest_first, stages
 from page4d.cli import main
@@ -177,6 +178,30 @@ def test_chapters_run_side_by_side(tmp_path: Path) -> None:
     stored = Execution(**json.loads((folder / "02_other.json").read_text()))
     assert stored == found["02_other"]
     assert stored.profile == "mine"
+
+
+@pytest.mark.parametrize(("deaths", "runs"), [(2, True), (3, False)])
+def test_a_kernel_that_does_not_start_is_started_again(
+    deaths: int, runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels of two processes may be given one port; the one that comes second dies before it has run a cell."""
+    started: list[str] = []
+
+    def start(notebook: Any, out: str, *_: Any, **__: Any) -> Any:
+        started.append(out)
+        if len(started) <= deaths:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        Path(out).write_text("{}")
+        return notebook
+
+    monkeypatch.setattr("papermill.execute_notebook", start)
+    plan, _ = small_plans(write_project(tmp_path / "project"))
+    if runs:
+        assert execute(plan, tmp_path).chapter == plan.chapter.name
+    else:
+        with pytest.raises(ChapterError, match="no kernel starts here"):
+            execute(plan, tmp_path)
+    assert len(started) == 3
 
 
 @pytest.mark.slow

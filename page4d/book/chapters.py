@@ -26,6 +26,7 @@ from page4d.schema import MALFORMED, UserError, atomic_write
 from page4d.settings import did_you_mean
 
 KERNEL = "python3"
+STARTS, UNBORN = 3, "Kernel died before replying"  # how often a kernel is started, and what tells that it did not
 # What a published page must not name: where the package, its libraries and the kernel's cells lie on this machine.
 HERE = re.compile(re.escape(f"{Path(__file__).parent.parent}{os.sep}") + r"|/site-packages/|ipykernel_\d+")
 
@@ -222,7 +223,6 @@ def execute(plan: RunPlan, folder: Path) -> Execution:
              up to there stays as `<name>.failed.ipynb`.
     """
     import jupytext
-    import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
@@ -234,15 +234,7 @@ def execute(plan: RunPlan, folder: Path) -> Execution:
     start = time.monotonic()
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
-        executed = papermill.execute_notebook(
-            notebook,
-            str(failed),
-            dict(plan.parameters),
-            kernel_name=KERNEL,
-            language="python",
-            cwd=str(Path.cwd()),
-            progress_bar=False,
-        )
+        executed = _run_cells(notebook, plan.parameters, failed)
     except PapermillExecutionError as error:
         raise ChapterError(_describe(chapter, error, failed)) from error
     except DeadKernelError as error:
@@ -259,6 +251,32 @@ def execute(plan: RunPlan, folder: Path) -> Execution:
     with atomic_write(folder / f"{chapter.name}.json", "w") as stream:
         json.dump(asdict(execution), stream, indent=1)
     return execution
+
+
+def _run_cells(notebook: Any, parameters: Mapping[str, Any], out: Path) -> Any:
+    """The notebook with its outputs, which is also written.
+
+    Note:    two kernels that start at one moment may be given the same port, of which one dies; it is started again.
+    Raises:  ChapterError if no kernel starts, and what papermill raises for a cell that fails.
+    """
+    import papermill
+
+    for _ in range(STARTS):
+        try:
+            return papermill.execute_notebook(
+                notebook,
+                str(out),
+                dict(parameters),
+                kernel_name=KERNEL,
+                language="python",
+                cwd=str(Path.cwd()),
+                progress_bar=False,
+            )
+        except RuntimeError as error:
+            if UNBORN not in str(error):
+                raise
+            why = error
+    raise ChapterError(f"no kernel starts here ({why}); does `jupyter kernelspec list` name {KERNEL}?") from why
 
 
 def places_named(cells: Sequence[Any]) -> list[str]:
