@@ -13,7 +13,6 @@ from typing import Any
 import jupytext
 import numpy as np
 import pandas as pd
-import papermill
 import pytest
 import yaml
 from book_project import CHAPTER, ROOT, shipped_chapters, write_project
@@ -34,6 +33,7 @@ from page4d.book.chapters import (
     plan_run,
     read_chapter,
     reusable,
+    run_cells,
     toc_entries,
 )
 from page4d.book.parameters import check_cells, check_parameters, in_one_line
@@ -158,9 +158,7 @@ def test_papermill_alone_cannot_run_a_chapter_with_a_mistyped_parameter(tmp_path
     project = write_project(tmp_path, source)
     notebook = jupytext.read(project / "notebooks" / "01_small.py")
     with pytest.raises(PapermillExecutionError, match="did you mean 'count'"):
-        papermill.execute_notebook(
-            notebook, str(tmp_path / "out.ipynb"), {"cuont": 3}, kernel_name="python3", language="python"
-        )
+        run_cells(notebook, {"cuont": 3}, tmp_path / "out.ipynb")
 
 
 @pytest.mark.parametrize("name", ["01", "small", "01_small", "01_small.ipynb"])

@@ -10,9 +10,10 @@ from typing import Any
 
 import jupytext
 import nbformat
-import papermill
 import pytest
 from book_project import ROOT, shipped_chapters
+
+from page4d.book.chapters import run_cells
 
 CHECKOUT = re.compile(r"(?:\./)?(?:book|notebooks|conf|page4d|benchmarks|tests)/")
 DRAWS = re.compile(r"torch\.(?:rand|randn|randint|randperm|multinomial|normal)|np\.random\.(?!default_rng)\w+")
@@ -22,8 +23,7 @@ CHAPTERS = [chapter.name for chapter in shipped_chapters()]
 def texts_of(name: str, parameters: dict[str, Any], folder: Path, tmp_path: Path) -> list[str]:
     """What the chapter's cells print and show as text, run by a kernel whose working folder is `folder`."""
     notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
-    target = str(tmp_path / "executed.ipynb")
-    ran = papermill.execute_notebook(notebook, target, parameters, kernel_name="python3", cwd=str(folder))
+    ran = run_cells(notebook, parameters, tmp_path / "executed.ipynb", folder)
     return [re.sub(r"0x[0-9a-f]+", "0x", text_of(cell)) for cell in ran.cells]
 
 
@@ -223,9 +223,7 @@ def test_nothing_is_opened_in_the_working_folder(name: str, tmp_path: Path) -> N
     notebook = jupytext.read(ROOT / "notebooks" / f"{name}.py")
     notebook.cells.insert(0, nbformat.v4.new_code_cell(LISTEN))
     notebook.cells.append(nbformat.v4.new_code_cell("with open('here.txt', 'w'): pass\nprint(opened_here)"))
-    ran = papermill.execute_notebook(
-        notebook, str(tmp_path / "executed.ipynb"), kernel_name="python3", cwd=str(tmp_path)
-    )
+    ran = run_cells(notebook, {}, tmp_path / "executed.ipynb", tmp_path)
     assert text_of(ran.cells[-1]) == "['here.txt']\n"
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
-import papermill
 import pytest
 from book_project import shipped_chapters
 from PIL import Image
 
+from page4d.book.chapters import run_cells
 from page4d.viz import write_video
 from page4d.world import split_clip
 
@@ -91,9 +91,7 @@ def test_chapters_that_take_pictures_are_known() -> None:
 def test_a_chapter_runs_on_own_pictures(chapter: Any, mine: dict[str, str], tmp_path: Path) -> None:
     given = {name: value for name, value in (FEWER | mine).items() if name in chapter.parameters}
     notebook = jupytext.read(chapter.path)
-    ran = papermill.execute_notebook(
-        notebook, str(tmp_path / "out.ipynb"), given, kernel_name="python3", cwd=str(tmp_path), progress_bar=False
-    )
+    ran = run_cells(notebook, given, tmp_path / "out.ipynb", tmp_path)
     for cell in ran.cells:
         for shown in told(cell):
             assert list(unconditioned(shown)) == [], cell.source

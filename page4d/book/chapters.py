@@ -234,7 +234,7 @@ def execute(plan: RunPlan, folder: Path) -> Execution:
     start = time.monotonic()
     try:
         os.environ.setdefault("MATPLOTLIBRC", str(chapter.path.parent.parent / "book" / "matplotlibrc"))
-        executed = _run_cells(notebook, plan.parameters, failed)
+        executed = run_cells(notebook, plan.parameters, failed)
     except PapermillExecutionError as error:
         raise ChapterError(_describe(chapter, error, failed)) from error
     except DeadKernelError as error:
@@ -253,8 +253,8 @@ def execute(plan: RunPlan, folder: Path) -> Execution:
     return execution
 
 
-def _run_cells(notebook: Any, parameters: Mapping[str, Any], out: Path) -> Any:
-    """The notebook with its outputs, which is also written.
+def run_cells(notebook: Any, parameters: Mapping[str, Any], out: Path, folder: Path | None = None) -> Any:
+    """The notebook with its outputs, which is also written; its kernel works in `folder`, or where we are.
 
     Note:    two kernels that start at one moment may be given the same port, of which one dies; it is started again.
     Raises:  ChapterError if no kernel starts, and what papermill raises for a cell that fails.
@@ -269,7 +269,7 @@ def _run_cells(notebook: Any, parameters: Mapping[str, Any], out: Path) -> Any:
                 dict(parameters),
                 kernel_name=KERNEL,
                 language="python",
-                cwd=str(Path.cwd()),
+                cwd=str(folder or Path.cwd()),
                 progress_bar=False,
             )
         except RuntimeError as error:
