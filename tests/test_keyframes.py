@@ -47,6 +47,14 @@ def test_a_pause_gives_none() -> None:
     assert taken(keyframes_of(film(places), Keyframes(moved=0.11))) == [0, 2, 14]
 
 
+@pytest.mark.parametrize(("lost", "kept"), [(0.5, [0, 2]), (0.95, [0])])
+def test_a_view_that_is_mostly_covered_is_a_new_one(lost: float, kept: list[int]) -> None:
+    """Three quarters of a picture that does not move are covered from frame 2 on: their points are gone."""
+    frames = film([0] * 3)
+    frames.images[2, :, :, : 3 * WIDTH // 4] = 0.5
+    assert taken(keyframes_of(frames, Keyframes(moved=0.9, lost=lost))) == kept
+
+
 def test_frames_in_which_nothing_can_be_followed_are_kept() -> None:
     assert taken(keyframes_of(film([0] * 4, noise=True), Keyframes())) == [0, 1, 2, 3]
 
