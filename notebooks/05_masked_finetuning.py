@@ -359,6 +359,8 @@ for name, title in names.items():
 # %% mystnb={"figure": {"caption": "The built-in network on clips of its own training, and on others drawn in the same way: means with 95 % intervals over clips, rotation and direction as in its card.", "name": "tab-seen"}}
 import json
 
+from page4d.evaluate import with_interval
+
 measured = json.loads((stored_results("speed") / "seen.json").read_text())[
     "page4d-tiny"
 ]
@@ -366,11 +368,9 @@ titles = {"seen": "clips it trained on", "unseen": "other clips"}
 scores = {name.split("/")[1]: title for name, title in names.items()}
 columns = {}
 for kind, title in titles.items():
-    part = measured[kind]
-    ends = {score: part["interval"][score] for score in scores}
+    mean, ends = measured[kind]["mean"], measured[kind]["interval"]
     columns[title] = {
-        scores[score]: f"{part['mean'][score]:.3f} ({low:.3f} to {high:.3f})"
-        for score, (low, high) in ends.items()
+        name: with_interval(mean[score], *ends[score]) for score, name in scores.items()
     }
 pd.DataFrame(columns)
 

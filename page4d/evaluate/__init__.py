@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         quoted_rows as quoted_rows,
         quoted_table as quoted_table,
         scores_table as scores_table,
+        with_interval as with_interval,
     )
     from page4d.evaluate.verdicts import (
         beside_nothing as beside_nothing,

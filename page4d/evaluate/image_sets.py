@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,16 +46,22 @@ def _co3d_cameras(dataset: CO3D, name: str) -> Trajectory:
 def realestate10k(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`test/<clip>.txt` as released, and `frames/<clip>/<time stamp in microseconds>.{jpg,png}` made by the user."""
     clips = sorted((root / "test").glob("*.txt"))
+    for cameras, images in with_pictures(clips, root, f"clips of {root / 'test'}"):
+        stamps = tuple(_microseconds(path) for path in images)
+        yield EvalSequence(cameras.stem, tuple(images), stamps, read_trajectory=partial(read_realestate, cameras))
+
+
+def with_pictures(files: Sequence[Path], root: Path, called: str) -> Iterator[tuple[Path, list[Path]]]:
+    """The files whose pictures the user put into `frames/<name>` of the root, and these; how many have none is told."""
     without = 0
-    for cameras in clips:
-        images = list_files(root / "frames" / cameras.stem, picture_suffixes())
+    for file in files:
+        images = list_files(root / "frames" / file.stem, picture_suffixes())
         if images:
-            stamps = tuple(_microseconds(path) for path in images)
-            yield EvalSequence(cameras.stem, tuple(images), stamps, read_trajectory=partial(read_realestate, cameras))
+            yield file, images
         else:
             without += 1
     if without:
-        notice(f"{without} of {len(clips)} clips of {root / 'test'} have no pictures in frames and are left out")
+        notice(f"{without} of {len(files)} {called} have no pictures in frames and are left out")
 
 
 def _microseconds(image: Path) -> float:

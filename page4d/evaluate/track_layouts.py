@@ -16,6 +16,7 @@ from page4d.data.datasets.kubric import Kubric, KubricOptions
 from page4d.data.datasets.pointodyssey import PointOdyssey, PointOdysseyOptions
 from page4d.data.datasets.spring import Spring
 from page4d.evaluate.benchmark import Benchmark
+from page4d.evaluate.image_sets import with_pictures
 from page4d.evaluate.protocol import Protocol
 from page4d.evaluate.sequence import Camera, DepthMap, EvalSequence, MotionTruth
 from page4d.evaluate.track_truth import (
@@ -28,11 +29,10 @@ from page4d.evaluate.track_truth import (
 )
 from page4d.io.arrays import npz_names, read_npz
 from page4d.io.depth_formats import read_cam, read_dpt
-from page4d.io.names import by_number, list_files
-from page4d.io.suffixes import picture_suffixes
+from page4d.io.names import by_number
 from page4d.io.trajectories import check_rigid, rigid_inverse
 from page4d.result.original import check_intrinsics
-from page4d.schema import Clip, UserError, notice
+from page4d.schema import Clip, UserError
 
 Rendered = PointOdyssey | Kubric | DynamicReplica | Spring
 
@@ -108,17 +108,9 @@ def _lifted_by(dataset: Rendered, name: str, numbers: Sequence[int]) -> TrackTru
 
 def tapvid3d(root: Path, benchmark: Benchmark, protocol: Protocol) -> Iterable[EvalSequence]:
     """`<name>.npz` as released, and `frames/<name>/00000.jpg`, its pictures unpacked by the user, counted from 0."""
-    files = sorted(root.glob("*.npz"))
-    without = 0
-    for path in files:
-        images = by_number(list_files(root / "frames" / path.stem, picture_suffixes()))
-        if images:
-            tracks = partial(read_tapvid3d, path)
-            yield replace(EvalSequence.of_stamped(path.stem, images), read_tracks=tracks)
-        else:
-            without += 1
-    if without:
-        notice(f"{without} of {len(files)} files of {root} have no pictures in frames and are left out")
+    for path, images in with_pictures(sorted(root.glob("*.npz")), root, f"files of {root}"):
+        sequence = EvalSequence.of_stamped(path.stem, by_number(images))
+        yield replace(sequence, read_tracks=partial(read_tapvid3d, path))
 
 
 def read_tapvid3d(path: Path, numbers: Sequence[int]) -> TrackTruth:

@@ -120,12 +120,7 @@ def through_cameras(
     xy = (first @ K.T)[:, :2] / z
     known = np.isfinite(xy).all(1)
     there = seen & known & np.isfinite(world).all(-1)
-    return TrackTruth(
-        world,
-        there,
-        np.where(known[:, None], xy, 0),
-        cam_from_world[0].astype(np.float64),
-    )
+    return TrackTruth(world, there, np.where(known[:, None], xy, 0), cam_from_world[0].astype(np.float64))
 
 
 def select_frames(truth: TrackTruth, frames: Sequence[int]) -> TrackTruth:

@@ -305,10 +305,8 @@ class SceneDataset(ABC, Generic[Options]):
             if not np.isfinite(frame.cam_from_world).all():
                 raise UserError(f"{place}: the camera has values that are not finite")
             check_rigid(frame.cam_from_world[None], place)
-            try:
+            with annotating(place):
                 check_intrinsics(frame.K)
-            except UserError as error:
-                raise UserError(f"{place}: {error}") from error
 
     @property
     def folder(self) -> Path:
